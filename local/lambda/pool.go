@@ -1,0 +1,307 @@
+package lambda
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// initLimit is how long the init phase may take before it is broken off and repeated within the invocation.
+// Source: docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html, Init phase.
+const initLimit = 10 * time.Second
+
+// function is a function with its processes.
+type function struct {
+	Function
+	s                 *Service
+	env               map[string]string
+	limit             *limit
+	invoked, launched atomic.Uint64 // how often, for faults
+
+	mu       sync.Mutex
+	version  version    // of bootstrap, as last seen
+	idle     []*process // asking for work; the most recently used last
+	all      map[*process]struct{}
+	waiting  list.List // of *waiter, the oldest first
+	starting int
+	stopped  bool
+}
+
+// waiter is an invocation that waits for a process.
+type waiter struct {
+	ready   chan assignment // holds one
+	element *list.Element   // nil once it has been taken from the list
+}
+
+type assignment struct {
+	p   *process
+	err error
+}
+
+// version tells one bootstrap from another that has replaced it.
+type version struct {
+	inode    uint64
+	size     int64
+	modified time.Time
+}
+
+func newFunction(s *Service, fn Function) *function {
+	f := &function{Function: fn, s: s, env: fn.environment(s.o), limit: &s.unreserved, all: map[*process]struct{}{}}
+	if fn.ReservedConcurrency != 0 {
+		f.limit = &limit{}
+		f.limit.max.Store(int64(max(fn.ReservedConcurrency, 0)))
+	}
+	return f
+}
+
+func (f *function) path() string { return filepath.Join(f.Dir, "bootstrap") }
+
+// look returns the version of the executable now; the zero version if there is none.
+func (f *function) look() version {
+	info, err := os.Stat(f.path())
+	if err != nil {
+		return version{}
+	}
+	v := version{size: info.Size(), modified: info.ModTime()}
+	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
+		v.inode = uint64(sys.Ino) //nolint:unconvert // narrower on some systems
+	}
+	return v
+}
+
+// run finds or starts a process and has it begin the invocation. If it fails, the invocation is over.
+func (f *function) run(ctx context.Context, inv *invocation) error {
+	for {
+		p, err := f.take(ctx)
+		if err == nil {
+			if p.begin(inv) {
+				return nil
+			}
+			continue // it ended just now, untouched by the event
+		}
+		f.limit.release()
+		f.s.leave()
+		if start, ok := errors.AsType[*StartError](err); ok {
+			failure := start.invocationError(inv.id)
+			inv.start, inv.status, inv.kind = time.Now(), StatusError, failure.Type
+			if failure.Type == TypeTimeout {
+				inv.status = StatusTimeout
+			}
+			inv.report(nil, inv.start)
+			return failure
+		}
+		return fmt.Errorf("invoke %s: %w", f.Name, err)
+	}
+}
+
+// take returns an idle process, or the first that becomes free or is started.
+func (f *function) take(ctx context.Context) (*process, error) {
+	v := f.look()
+	f.mu.Lock()
+	if f.stopped {
+		f.mu.Unlock()
+		return nil, ErrShutDown
+	}
+	f.renew(v)
+	if n := len(f.idle); n > 0 {
+		p := f.idle[n-1]
+		f.idle[n-1] = nil
+		f.idle = f.idle[:n-1]
+		f.mu.Unlock()
+		return p, nil
+	}
+	w := &waiter{ready: make(chan assignment, 1)}
+	w.element = f.waiting.PushBack(w)
+	f.startMore()
+	f.mu.Unlock()
+
+	select {
+	case a := <-w.ready:
+		return a.p, a.err
+	case <-ctx.Done():
+	}
+	f.mu.Lock()
+	if w.element != nil {
+		f.waiting.Remove(w.element)
+		w.element = nil
+		f.mu.Unlock()
+		return nil, ctx.Err()
+	}
+	f.mu.Unlock()
+	if a := <-w.ready; a.err == nil {
+		f.free(a.p)
+	}
+	return nil, ctx.Err()
+}
+
+// renew ends idle processes of a bootstrap that has been replaced. One that is only missing may be about to be: what
+// runs is kept. f.mu is held.
+func (f *function) renew(v version) {
+	if v == f.version || v == (version{}) {
+		return
+	}
+	if f.version != (version{}) {
+		f.s.log.Info("the executable has changed: its processes are replaced", "function", f.Name, "path", f.path())
+	}
+	f.version = v
+	for _, p := range f.idle {
+		f.s.running.Go(p.retire)
+	}
+	f.idle = nil
+}
+
+// startMore starts as many processes as invocations wait, within bounds. f.mu is held.
+func (f *function) startMore() {
+	for f.starting < f.s.o.StartConcurrency && f.starting < f.waiting.Len() && !f.stopped {
+		f.starting++
+		f.s.running.Go(f.start)
+	}
+}
+
+// start starts one process and gives it, or its failure, to the invocation that has waited longest.
+func (f *function) start() {
+	p, err := f.launch(initLimit, false)
+	if failed, ok := errors.AsType[*StartError](err); ok && failed.Type != TypeEntrypoint {
+		// Lambda repeats the init phase within the invocation, whose time it then uses up.
+		f.s.log.Info("init failed, and is repeated in the invocation", "function", f.Name, "error", failed.Reason)
+		p, err = f.launch(f.Timeout, true)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.starting--
+	switch {
+	case err == nil:
+		f.place(p)
+	case f.waiting.Len() > 0:
+		f.nextWaiter() <- assignment{err: err}
+	default: // those who waited were served by other processes
+		f.s.log.Error("a process did not start", "function", f.Name, "error", err)
+	}
+	f.startMore()
+}
+
+// current returns the version that a process started now will have.
+func (f *function) current() version {
+	v := f.look()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.stopped {
+		f.renew(v)
+	}
+	return f.version
+}
+
+// nextWaiter takes the oldest waiter from the list, which must not be empty. f.mu is held.
+func (f *function) nextWaiter() chan<- assignment {
+	w := f.waiting.Remove(f.waiting.Front()).(*waiter)
+	w.element = nil
+	return w.ready
+}
+
+// free takes a process back that asks for work.
+func (f *function) free(p *process) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.place(p)
+}
+
+// place gives a process that asks for work to a waiter, or keeps it, or ends it if its executable has been replaced.
+// f.mu is held.
+func (f *function) place(p *process) {
+	switch _, alive := f.all[p]; {
+	case !alive:
+	case p.version != f.version || f.stopped:
+		f.s.running.Go(p.retire)
+		f.startMore() // for whom it would have served
+	case f.waiting.Len() > 0:
+		f.nextWaiter() <- assignment{p: p}
+	default:
+		p.idleSince = f.s.o.Clock.Now()
+		f.idle = append(f.idle, p)
+	}
+}
+
+// warmUp starts a process unless there is one.
+func (f *function) warmUp(ctx context.Context) error {
+	v := f.look()
+	f.mu.Lock()
+	if !f.stopped {
+		f.renew(v)
+	}
+	if f.stopped || len(f.all) > 0 {
+		f.mu.Unlock()
+		return nil
+	}
+	f.starting++
+	result := make(chan error, 1)
+	f.s.running.Go(func() {
+		p, err := f.launch(initLimit, false)
+		f.mu.Lock()
+		f.starting--
+		if err == nil {
+			f.place(p)
+		}
+		f.startMore()
+		f.mu.Unlock()
+		result <- err
+	})
+	f.mu.Unlock()
+	select {
+	case err := <-result:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("warm up function %s: %w", f.Name, ctx.Err())
+	}
+}
+
+// forget removes a process that has ended.
+func (f *function) forget(p *process) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.all, p)
+	for i, q := range f.idle {
+		if q == p {
+			f.idle = append(f.idle[:i], f.idle[i+1:]...)
+			break
+		}
+	}
+}
+
+// reap ends the processes that have been idle since before.
+func (f *function) reap(before time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := 0 // the longest idle are first
+	for n < len(f.idle) && f.idle[n].idleSince.Before(before) {
+		f.s.running.Go(f.idle[n].retire)
+		n++
+	}
+	f.idle = append([]*process(nil), f.idle[n:]...)
+}
+
+// stop ends all processes, those that work included, and waits for them.
+func (f *function) stop() {
+	f.mu.Lock()
+	f.stopped = true
+	f.idle = nil
+	for f.waiting.Len() > 0 {
+		f.nextWaiter() <- assignment{err: ErrShutDown}
+	}
+	processes := make([]*process, 0, len(f.all))
+	for p := range f.all {
+		processes = append(processes, p)
+	}
+	f.mu.Unlock()
+	var wait sync.WaitGroup
+	for _, p := range processes {
+		wait.Go(p.retire)
+	}
+	wait.Wait()
+}
