@@ -1,0 +1,230 @@
+package dynamodb
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+)
+
+// Limits of the batch operations (API reference, BatchGetItem and BatchWriteItem).
+const (
+	maxBatchGet      = 100      // items
+	maxBatchGetSize  = 16 << 20 // bytes; what is beyond comes back as UnprocessedKeys
+	maxBatchWrite    = 25       // items
+	tooManyForLength = "1 validation error detected: Value at '%s' failed to satisfy constraint: Member must have length less than or equal to %d"
+	tooFewForLength  = "1 validation error detected: Value at '%s' failed to satisfy constraint: Member must have length greater than or equal to 1"
+)
+
+// requestItems returns the member RequestItems, with the names of its tables in order.
+func (c *call) requestItems() (requests *members, tables []string, err error) {
+	requests = c.object("RequestItems")
+	switch {
+	case c.failure != nil:
+		return nil, nil, c.failure
+	case !c.has("RequestItems"):
+		return nil, nil, invalid("1 validation error detected: Value null at 'requestItems' failed to satisfy constraint: Member must not be null")
+	case len(requests.values) == 0:
+		return nil, nil, invalid(tooFewForLength, "requestItems")
+	}
+	return requests, slices.Sorted(maps.Keys(requests.values)), nil
+}
+
+// batchWriteItem serves BatchWriteItem.
+func (c *call) batchWriteItem() ([]byte, error) {
+	consumed := c.consumption()
+	c.choice("ReturnItemCollectionMetrics", "NONE SIZE")
+	requests, tables, err := c.requestItems()
+	if err := c.first(err); err != nil {
+		return nil, err
+	}
+	var mutations []*mutation
+	for _, name := range tables {
+		t, err := c.table(name, "BatchWriteItem")
+		if err != nil {
+			return nil, err
+		}
+		writes := requests.objects(name)
+		if requests.failure != nil {
+			return nil, requests.failure
+		}
+		if len(writes) == 0 {
+			return nil, invalid(tooFewForLength, "requestItems."+name+".member")
+		}
+		seen := make(map[string]bool)
+		for _, write := range writes {
+			m, err := parseWriteRequest(t, write)
+			if err != nil {
+				return nil, err
+			}
+			if seen[m.place] {
+				return nil, invalid("Provided list of item keys contains duplicates")
+			}
+			seen[m.place] = true
+			mutations = append(mutations, m)
+		}
+	}
+	if len(mutations) > maxBatchWrite {
+		return nil, invalid(tooManyForLength, "requestItems", maxBatchWrite)
+	}
+	for _, m := range mutations {
+		old, changed, err := m.write()
+		if err != nil {
+			return nil, err // none can: they have no conditions
+		}
+		consumed.add(m.table, writeUnits(old, changed))
+	}
+	var a answer
+	a.raw("UnprocessedItems", []byte("{}"))
+	consumed.tell(&a, true)
+	return a.end(), nil
+}
+
+// parseWriteRequest reads one put or delete of a batch.
+func parseWriteRequest(t *table, m *members) (*mutation, error) {
+	if err := m.allow("a WriteRequest", "DeleteRequest PutRequest", ""); err != nil {
+		return nil, err
+	}
+	put, remove := m.object("PutRequest"), m.object("DeleteRequest")
+	switch {
+	case m.failure != nil:
+		return nil, m.failure
+	case m.has("PutRequest") == m.has("DeleteRequest"):
+		return nil, invalid("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes")
+	case m.has("PutRequest"):
+		if err := put.allow("a PutRequest", "Item", ""); err != nil {
+			return nil, err
+		}
+		it := put.item("Item")
+		if put.failure != nil {
+			return nil, put.failure
+		}
+		return newPut(t, it)
+	}
+	if err := remove.allow("a DeleteRequest", "Key", ""); err != nil {
+		return nil, err
+	}
+	key := remove.item("Key")
+	if remove.failure != nil {
+		return nil, remove.failure
+	}
+	if err := t.schema.checkKey(key); err != nil {
+		return nil, err
+	}
+	return &mutation{table: t, action: "DeleteItem", key: key, place: t.schema.place(key),
+		change: func(item) (item, error) { return nil, nil }}, nil
+}
+
+// keysOf is what BatchGetItem asks of one table.
+type keysOf struct {
+	table      *table
+	name       string // as the request has it
+	places     []string
+	consistent bool
+	projection projection
+}
+
+// batchGetItem serves BatchGetItem.
+func (c *call) batchGetItem() ([]byte, error) {
+	consumed := c.consumption()
+	requests, tables, err := c.requestItems()
+	if err := c.first(err); err != nil {
+		return nil, err
+	}
+	var wanted []*keysOf
+	count := 0
+	for _, name := range tables {
+		t, err := c.table(name, "BatchGetItem")
+		if err != nil {
+			return nil, err
+		}
+		request := requests.object(name)
+		if requests.failure != nil {
+			return nil, requests.failure
+		}
+		keys, err := parseKeysOf(t, request)
+		if err != nil {
+			return nil, err
+		}
+		keys.name = name
+		wanted = append(wanted, keys)
+		count += len(keys.places)
+	}
+	if count > maxBatchGet {
+		return nil, invalid("Too many items requested for the BatchGetItem call")
+	}
+	var responses answer
+	unprocessed := make(map[string]any)
+	size := 0
+	for _, keys := range wanted {
+		read := 0
+		responses.member(keys.name)
+		responses.text = append(responses.text, '[')
+		begin := len(responses.text)
+		for _, place := range keys.places {
+			if size >= maxBatchGetSize {
+				break
+			}
+			read++
+			units := 0
+			if r := keys.table.get(place); r != nil {
+				if len(responses.text) > begin {
+					responses.text = append(responses.text, ',')
+				}
+				responses.text = r.appendTo(responses.text, keys.projection)
+				units = r.size
+				size += r.size
+			}
+			consumed.add(keys.table, readUnits(units, keys.consistent))
+		}
+		responses.text = append(responses.text, ']')
+		if read < len(keys.places) {
+			rest := maps.Clone(requests.object(keys.name).values)
+			rest["Keys"] = rest["Keys"].([]any)[read:]
+			unprocessed[keys.name] = rest
+		}
+	}
+	rest, err := json.Marshal(unprocessed)
+	if err != nil {
+		return nil, err
+	}
+	var a answer
+	a.raw("Responses", responses.end())
+	a.raw("UnprocessedKeys", rest)
+	consumed.tell(&a, true)
+	return a.end(), nil
+}
+
+// parseKeysOf reads the keys that are wanted of one table.
+func parseKeysOf(t *table, m *members) (*keysOf, error) {
+	if err := m.allow("KeysAndAttributes", "ConsistentRead ExpressionAttributeNames Keys ProjectionExpression", "AttributesToGet"); err != nil {
+		return nil, err
+	}
+	ph := m.placeholders()
+	keys := &keysOf{table: t, consistent: m.boolean("ConsistentRead")}
+	var err error
+	if keys.projection, err = m.parseProjection(ph); err == nil {
+		err = ph.checkUsed()
+	}
+	if err := m.first(err); err != nil {
+		return nil, err
+	}
+	list := m.objects("Keys")
+	if m.failure == nil && len(list) == 0 {
+		return nil, invalid(tooFewForLength, "requestItems."+t.name+".member.keys")
+	}
+	for _, element := range list {
+		key, failure := parseItem(element.values, 0)
+		if failure != nil {
+			return nil, failure
+		}
+		if err := t.schema.checkKey(key); err != nil {
+			return nil, err
+		}
+		place := t.schema.place(key)
+		if slices.Contains(keys.places, place) {
+			return nil, invalid("Provided list of item keys contains duplicates")
+		}
+		keys.places = append(keys.places, place)
+	}
+	return keys, m.err()
+}

@@ -1,0 +1,67 @@
+package dynamodb
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// Namespaces of error types on the wire. The SDKs cut them off; these are as public captures of AWS's answers and
+// DynamoDB Local show them.
+const (
+	namespaceDynamoDB   = "com.amazonaws.dynamodb.v20120810#"
+	namespaceValidation = "com.amazon.coral.validate#"
+	namespaceService    = "com.amazon.coral.service#"
+)
+
+// failure is an error answer of the API.
+type failure struct {
+	kind    string // __type with its namespace
+	status  int
+	message string
+	members string // further members, as JSON text that starts with a comma
+}
+
+func (f *failure) Error() string { return f.code() + ": " + f.message }
+
+// code returns the type without its namespace.
+func (f *failure) code() string { return f.kind[strings.IndexByte(f.kind, '#')+1:] }
+
+// body returns the answer's JSON.
+func (f *failure) body() []byte {
+	text := appendString([]byte(`{"__type":`), f.kind)
+	label := `,"message":`
+	if strings.HasPrefix(f.kind, namespaceService) {
+		label = `,"Message":` // the front end in which these arise spells it so
+	}
+	text = append(text, label...)
+	text = appendString(text, f.message)
+	text = append(text, f.members...)
+	return append(text, '}')
+}
+
+func invalid(format string, args ...any) *failure {
+	return &failure{kind: namespaceValidation + "ValidationException", status: http.StatusBadRequest, message: fmt.Sprintf(format, args...)}
+}
+
+func unserializable(format string, args ...any) *failure {
+	return &failure{kind: namespaceService + "SerializationException", status: http.StatusBadRequest, message: fmt.Sprintf(format, args...)}
+}
+
+// notEmulated names something that AWS has and this server does not.
+func notEmulated(what string) *failure {
+	return invalid("%s is not emulated by the local DynamoDB", what)
+}
+
+func modelled(code, format string, args ...any) *failure {
+	return &failure{kind: namespaceDynamoDB + code, status: http.StatusBadRequest, message: fmt.Sprintf(format, args...)}
+}
+
+// conditionFailed answers a write whose condition does not hold; old is the row as it is, when it was asked for.
+func conditionFailed(old *row) *failure {
+	f := modelled("ConditionalCheckFailedException", "The conditional request failed")
+	if old != nil {
+		f.members = `,"Item":` + string(old.json)
+	}
+	return f
+}

@@ -1,0 +1,219 @@
+package dynamodb
+
+import (
+	"cmp"
+	"math/big"
+	"strings"
+)
+
+// Limits of a DynamoDB number ("Supported data types" in the developer guide): up to 38 digits, magnitudes from
+// 1E-130 to 9.99...E+125, and zero.
+const (
+	maxDigits   = 38
+	maxExponent = 126  // of 0.digits × 10^exponent, so of 9.9E+125
+	minExponent = -129 // of 1E-130
+)
+
+// decimal is a DynamoDB number in its one normal form: 0.digits × 10^exponent, digits without leading or trailing
+// zeros. Zero has no digits and the exponent 0.
+type decimal struct {
+	negative bool
+	digits   string
+	exponent int
+}
+
+// parseDecimal reads a number as the API takes it: digits with an optional sign, point and exponent.
+func parseDecimal(text string) (decimal, error) {
+	notANumber := invalid("The parameter cannot be converted to a numeric value: %s", text)
+	if text == "" {
+		return decimal{}, invalid("The parameter cannot be converted to a numeric value")
+	}
+	rest, negative := text, false
+	if rest[0] == '-' || rest[0] == '+' {
+		rest, negative = rest[1:], rest[0] == '-'
+	}
+	whole, rest := splitDigits(rest)
+	fraction := ""
+	if strings.HasPrefix(rest, ".") {
+		fraction, rest = splitDigits(rest[1:])
+	}
+	if whole == "" && fraction == "" {
+		return decimal{}, notANumber
+	}
+	exponent := 0
+	if rest != "" {
+		var ok bool
+		if exponent, ok = parseExponent(rest); !ok {
+			return decimal{}, notANumber
+		}
+	}
+	exponent += len(whole)
+	digits := whole + fraction
+	trimmed := strings.TrimLeft(digits, "0")
+	exponent -= len(digits) - len(trimmed)
+	digits = strings.TrimRight(trimmed, "0")
+	if digits == "" {
+		return decimal{}, nil
+	}
+	switch {
+	case exponent > maxExponent:
+		return decimal{}, invalid("Number overflow. Attempting to store a number with magnitude larger than supported range")
+	case exponent < minExponent:
+		return decimal{}, invalid("Number underflow. Attempting to store a number with magnitude smaller than supported range")
+	case len(digits) > maxDigits:
+		return decimal{}, invalid("Attempting to store more than 38 significant digits in a Number")
+	}
+	return decimal{negative, digits, exponent}, nil
+}
+
+func splitDigits(text string) (digits, rest string) {
+	n := 0
+	for n < len(text) && '0' <= text[n] && text[n] <= '9' {
+		n++
+	}
+	return text[:n], text[n:]
+}
+
+// parseExponent reads "e12", "E-3" or "e+4". Beyond any magnitude that can be stored it saturates.
+func parseExponent(text string) (exponent int, ok bool) {
+	if text[0] != 'e' && text[0] != 'E' {
+		return 0, false
+	}
+	text = text[1:]
+	sign := 1
+	if text != "" && (text[0] == '-' || text[0] == '+') {
+		if text[0] == '-' {
+			sign = -1
+		}
+		text = text[1:]
+	}
+	digits, rest := splitDigits(text)
+	if digits == "" || rest != "" {
+		return 0, false
+	}
+	for _, digit := range digits {
+		exponent = min(exponent*10+int(digit-'0'), 1_000_000_000)
+	}
+	return sign * exponent, true
+}
+
+// mustDecimal reads a number that was normalised before, so that no error is possible.
+func mustDecimal(text string) decimal {
+	d, err := parseDecimal(text)
+	if err != nil {
+		panic("dynamodb: stored number is malformed: " + text)
+	}
+	return d
+}
+
+// String returns the number as DynamoDB answers it: plain notation, no exponent.
+func (d decimal) String() string {
+	if d.digits == "" {
+		return "0"
+	}
+	var text strings.Builder
+	if d.negative {
+		text.WriteByte('-')
+	}
+	switch {
+	case d.exponent <= 0:
+		text.WriteString("0.")
+		text.WriteString(strings.Repeat("0", -d.exponent))
+		text.WriteString(d.digits)
+	case d.exponent >= len(d.digits):
+		text.WriteString(d.digits)
+		text.WriteString(strings.Repeat("0", d.exponent-len(d.digits)))
+	default:
+		text.WriteString(d.digits[:d.exponent])
+		text.WriteByte('.')
+		text.WriteString(d.digits[d.exponent:])
+	}
+	return text.String()
+}
+
+// sign returns -1, 0 or 1.
+func (d decimal) sign() int {
+	switch {
+	case d.digits == "":
+		return 0
+	case d.negative:
+		return -1
+	}
+	return 1
+}
+
+func (d decimal) compare(other decimal) int {
+	if d.sign() != other.sign() || d.sign() == 0 {
+		return cmp.Compare(d.sign(), other.sign())
+	}
+	magnitude := cmp.Or(cmp.Compare(d.exponent, other.exponent), strings.Compare(d.digits, other.digits))
+	return d.sign() * magnitude
+}
+
+// add returns d + other, or d - other when subtract is set. The sum has to fit a DynamoDB number.
+func (d decimal) add(other decimal, subtract bool) (decimal, error) {
+	scale := min(d.exponent-len(d.digits), other.exponent-len(other.digits))
+	sum, addend := d.scaled(scale), other.scaled(scale)
+	if subtract {
+		addend.Neg(addend)
+	}
+	sum.Add(sum, addend)
+	if sum.Sign() == 0 {
+		return decimal{}, nil
+	}
+	negative := sum.Sign() < 0
+	digits := sum.Abs(sum).String()
+	total := decimal{negative, strings.TrimRight(digits, "0"), len(digits) + scale}
+	return parseDecimal(total.String())
+}
+
+// scaled returns the number as an integer count of 10^scale.
+func (d decimal) scaled(scale int) *big.Int {
+	count := new(big.Int)
+	if d.digits == "" {
+		return count
+	}
+	count.SetString(d.digits, 10)
+	power := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(d.exponent-len(d.digits)-scale)), nil)
+	count.Mul(count, power)
+	if d.negative {
+		count.Neg(count)
+	}
+	return count
+}
+
+// size returns the bytes that the number takes in an item: about one for two digits, and one more (developer guide,
+// "DynamoDB item sizes and formats"). The pairs of digits are aligned at the decimal point, a negative number takes
+// one byte more.
+func (d decimal) size() int {
+	if d.digits == "" {
+		return 1
+	}
+	digits := len(d.digits)
+	if d.exponent%2 != 0 {
+		digits++ // the first pair holds one digit only
+	}
+	size := 1 + (digits+1)/2
+	if d.negative {
+		size++
+	}
+	return size
+}
+
+// sortable returns bytes that sort as the numbers do.
+func (d decimal) sortable() string {
+	const negative, zero, positive = 0, 1, 2
+	if d.digits == "" {
+		return string([]byte{zero})
+	}
+	exponent := d.exponent - minExponent // 0..255
+	if !d.negative {
+		return string([]byte{positive, byte(exponent)}) + d.digits
+	}
+	text := make([]byte, 0, len(d.digits)+3)
+	text = append(text, negative, byte(255-exponent))
+	for i := range len(d.digits) {
+		text = append(text, '0'+'9'-d.digits[i])
+	}
+	return string(append(text, 0xff)) // the longer of two with equal first digits is the smaller
+}

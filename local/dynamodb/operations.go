@@ -1,0 +1,42 @@
+package dynamodb
+
+// operation is an operation of the API with the parameters it takes and those of the API that are refused.
+type operation struct {
+	serve      func(*call) ([]byte, error)
+	parameters string
+	refused    string
+}
+
+// operations are all that the server knows. A parameter in neither list is not of the API.
+var operations = map[string]operation{
+	"CreateTable": {(*call).createTable,
+		"AttributeDefinitions BillingMode DeletionProtectionEnabled KeySchema ProvisionedThroughput TableClass TableName Tags",
+		"GlobalSecondaryIndexes GlobalTableSettingsReplicationMode GlobalTableSourceArn LocalSecondaryIndexes OnDemandThroughput ResourcePolicy SSESpecification StreamSpecification WarmThroughput"},
+	"DeleteTable":        {(*call).deleteTable, "TableName", ""},
+	"DescribeTable":      {(*call).describeTable, "TableName", ""},
+	"DescribeTimeToLive": {(*call).describeTimeToLive, "TableName", ""},
+	"ListTables":         {(*call).listTables, "ExclusiveStartTableName Limit", ""},
+	"ListTagsOfResource": {(*call).listTags, "ResourceArn", "NextToken"},
+	"UpdateTimeToLive":   {(*call).updateTimeToLive, "TableName TimeToLiveSpecification", ""},
+	"PutItem": {(*call).putItem,
+		"ConditionExpression ExpressionAttributeNames ExpressionAttributeValues Item ReturnConsumedCapacity ReturnItemCollectionMetrics ReturnValues ReturnValuesOnConditionCheckFailure TableName",
+		"ConditionalOperator Expected"},
+	"UpdateItem": {(*call).updateItem,
+		"ConditionExpression ExpressionAttributeNames ExpressionAttributeValues Key ReturnConsumedCapacity ReturnItemCollectionMetrics ReturnValues ReturnValuesOnConditionCheckFailure TableName UpdateExpression",
+		"AttributeUpdates ConditionalOperator Expected"},
+	"DeleteItem": {(*call).deleteItem,
+		"ConditionExpression ExpressionAttributeNames ExpressionAttributeValues Key ReturnConsumedCapacity ReturnItemCollectionMetrics ReturnValues ReturnValuesOnConditionCheckFailure TableName",
+		"ConditionalOperator Expected"},
+	"GetItem": {(*call).getItem,
+		"ConsistentRead ExpressionAttributeNames Key ProjectionExpression ReturnConsumedCapacity TableName",
+		"AttributesToGet"},
+	"Query": {(*call).query,
+		"ConsistentRead ExclusiveStartKey ExpressionAttributeNames ExpressionAttributeValues FilterExpression IndexName KeyConditionExpression Limit ProjectionExpression ReturnConsumedCapacity ScanIndexForward Select TableName",
+		"AttributesToGet ConditionalOperator KeyConditions QueryFilter"},
+	"Scan": {(*call).scan,
+		"ConsistentRead ExclusiveStartKey ExpressionAttributeNames ExpressionAttributeValues FilterExpression IndexName Limit ProjectionExpression ReturnConsumedCapacity Segment Select TableName TotalSegments",
+		"AttributesToGet ConditionalOperator ScanFilter"},
+	"BatchGetItem":       {(*call).batchGetItem, "RequestItems ReturnConsumedCapacity", ""},
+	"BatchWriteItem":     {(*call).batchWriteItem, "RequestItems ReturnConsumedCapacity ReturnItemCollectionMetrics", ""},
+	"TransactWriteItems": {(*call).transactWriteItems, "ClientRequestToken ReturnConsumedCapacity ReturnItemCollectionMetrics TransactItems", ""},
+}

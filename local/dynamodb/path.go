@@ -1,0 +1,149 @@
+package dynamodb
+
+import (
+	"strconv"
+	"strings"
+)
+
+// step is one step of a document path: into a map's field, or to a list's element.
+type step struct {
+	name  string
+	index int // of the element when name is empty
+}
+
+func (s step) isIndex() bool { return s.name == "" }
+
+// path leads from the item to an attribute, at the top or nested. It has at least one step; the first is a name.
+type path []step
+
+// String writes the path as AWS's error messages do.
+func (p path) String() string {
+	steps := make([]string, len(p))
+	for i, s := range p {
+		steps[i] = s.name
+		if s.isIndex() {
+			steps[i] = "[" + strconv.Itoa(s.index) + "]"
+		}
+	}
+	return "[" + strings.Join(steps, ", ") + "]"
+}
+
+func (p path) equal(other path) bool { return p.String() == other.String() }
+
+// find returns what is at the path.
+func (p path) find(it item) (value, bool) {
+	v, found := it[p[0].name]
+	for _, s := range p[1:] {
+		if !found {
+			return value{}, false
+		}
+		v, found = v.child(s)
+	}
+	return v, found
+}
+
+// child returns the field or element of a map or list.
+func (v value) child(s step) (value, bool) {
+	if !s.isIndex() {
+		field, found := v.fields[s.name]
+		return field, found
+	}
+	if v.kind != kindList || s.index >= len(v.list) {
+		return value{}, false
+	}
+	return v.list[s.index], true
+}
+
+// checkOverlap refuses paths of which one lies in another, or that need one attribute to be both a map and a list.
+func checkOverlap(paths []path) error {
+	for i, second := range paths {
+		for _, first := range paths[:i] {
+			if err := first.overlap(second); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (p path) overlap(other path) error {
+	for i := range min(len(p), len(other)) {
+		if p[i].isIndex() != other[i].isIndex() {
+			return invalid("Two document paths conflict with each other; must remove or rewrite one of these paths; path one: %s, path two: %s", p, other)
+		}
+		if p[i] != other[i] {
+			return nil
+		}
+	}
+	return invalid("Two document paths overlap with each other; must remove or rewrite one of these paths; path one: %s, path two: %s", p, other)
+}
+
+// projection is a tree of the paths that are wanted: what hangs on a leaf is wanted whole.
+type projection map[step]projection
+
+// newProjection merges paths that do not overlap.
+func newProjection(paths []path) projection {
+	root := projection{}
+	for _, p := range paths {
+		node := root
+		for _, s := range p {
+			if node[s] == nil {
+				node[s] = projection{}
+			}
+			node = node[s]
+		}
+	}
+	return root
+}
+
+// apply returns those attributes of the item that are wanted. Elements of lists close ranks.
+func (p projection) apply(it item) item {
+	picked := item{}
+	for s, below := range p {
+		if v, found := it[s.name]; found {
+			if v, found = below.pick(v); found {
+				picked[s.name] = v
+			}
+		}
+	}
+	return picked
+}
+
+// pick returns the wanted part of a value; found is false when there is none.
+func (p projection) pick(v value) (picked value, found bool) {
+	if len(p) == 0 {
+		return v, true
+	}
+	switch v.kind {
+	case kindMap:
+		fields := p.apply(v.fields)
+		return value{kind: kindMap, fields: fields}, len(fields) > 0
+	case kindList:
+		var list []value
+		for i, element := range v.list {
+			below, wanted := p[step{index: i}]
+			if !wanted {
+				continue
+			}
+			if part, found := below.pick(element); found {
+				list = append(list, part)
+			}
+		}
+		return value{kind: kindList, list: list}, len(list) > 0
+	}
+	return value{}, false
+}
+
+// parseProjection reads a ProjectionExpression; absent, everything is wanted and the projection is nil.
+func (m *members) parseProjection(ph *placeholders) (projection, error) {
+	if !m.has("ProjectionExpression") {
+		return nil, nil
+	}
+	return parse("ProjectionExpression", m.text("ProjectionExpression"), ph, func(p *parser) projection {
+		paths := list(p, p.path)
+		if err := checkOverlap(paths); err != nil {
+			panic(err)
+		}
+		return newProjection(paths)
+	})
+}

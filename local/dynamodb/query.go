@@ -1,0 +1,200 @@
+package dynamodb
+
+import "slices"
+
+// query serves Query.
+func (c *call) query() ([]byte, error) {
+	ph := c.placeholders()
+	t, err := c.table(c.required("TableName"), "Query")
+	if err != nil {
+		return nil, c.first(err)
+	}
+	if c.has("IndexName") {
+		return nil, invalid("The table does not have the specified index: %s", c.text("IndexName"))
+	}
+	if !c.has("KeyConditionExpression") {
+		return nil, c.first(invalid("Either the KeyConditions or KeyConditionExpression parameter must be specified in the request."))
+	}
+	condition, err := c.parseCondition("KeyConditionExpression", ph)
+	if err != nil {
+		return nil, c.first(err)
+	}
+	keys, err := newKeyCondition(condition, t.schema)
+	if err != nil {
+		return nil, err
+	}
+	r, err := c.parseReading(t, ph)
+	if err != nil {
+		return nil, c.first(err)
+	}
+	r.descending = c.has("ScanIndexForward") && !c.boolean("ScanIndexForward")
+	r.low, r.high = keys.low, keys.high
+	start, err := c.startKey(t.schema)
+	if err := c.first(err); err != nil {
+		return nil, err
+	}
+	if start != "" {
+		switch {
+		case !keys.partition.equal(c.item("ExclusiveStartKey")[t.schema.partition.name]):
+			return nil, invalid("The provided starting key is outside query boundaries based on provided conditions")
+		case start < r.low || start >= r.high:
+			return nil, invalid("The provided starting key does not match the range key predicate")
+		}
+		r.startAfter(start)
+	}
+	return r.page(), nil
+}
+
+// keyCondition is the range of places that a KeyConditionExpression describes.
+type keyCondition struct {
+	partition value
+	low, high string
+}
+
+var errKeyCondition = invalid("Query key condition not supported")
+
+// newKeyCondition makes the range of a condition that is an equality on the partition key and, with AND, at most one
+// condition on the sort key.
+func newKeyCondition(c condition, s schema) (*keyCondition, error) {
+	onKey := make(map[string]condition)
+	for _, part := range conjuncts(c) {
+		name, err := keyOfCondition(part)
+		if err != nil {
+			return nil, err
+		}
+		if onKey[name] != nil {
+			return nil, invalid("KeyConditionExpressions must only contain one condition per key")
+		}
+		onKey[name] = part
+	}
+	onPartition, onSort := onKey[s.partition.name], condition(nil)
+	if onPartition == nil {
+		return nil, invalid("Query condition missed key schema element: %s", s.partition.name)
+	}
+	if s.hasSort() {
+		onSort = onKey[s.sort.name]
+	}
+	switch {
+	case len(onKey) > 2 || len(onKey) == 2 && !s.hasSort():
+		return nil, errKeyCondition
+	case len(onKey) == 2 && onSort == nil:
+		return nil, invalid("Query condition missed key schema element: %s", s.sort.name)
+	}
+	equality, ok := onPartition.(comparison)
+	if !ok || equality.operator != "=" {
+		return nil, errKeyCondition
+	}
+	partition, err := keyConstant(equality.right, s.partition)
+	if err != nil {
+		return nil, err
+	}
+	prefix := s.partitionPlace(partition)
+	k := &keyCondition{partition, prefix, beyond(prefix)}
+	if onSort == nil {
+		return k, nil
+	}
+	return k, k.narrow(prefix, onSort, s.sort)
+}
+
+// conjuncts splits a condition at its ANDs.
+func conjuncts(c condition) []condition {
+	if both, ok := c.(and); ok {
+		return slices.Concat(conjuncts(both.left), conjuncts(both.right))
+	}
+	return []condition{c}
+}
+
+// keyOfCondition returns the attribute that one condition is on. Conditions that no key can have are refused.
+func keyOfCondition(c condition) (name string, err error) {
+	var what operand
+	switch c := c.(type) {
+	case comparison:
+		if c.operator == "<>" {
+			return "", invalid("Invalid operator used in KeyConditionExpression: %s", c.operator)
+		}
+		what = c.left
+	case between:
+		what = c.what
+	case beginsWith:
+		what = c.what
+	case or:
+		return "", invalid("Invalid operator used in KeyConditionExpression: OR")
+	case not:
+		return "", invalid("Invalid operator used in KeyConditionExpression: NOT")
+	case in:
+		return "", invalid("Invalid operator used in KeyConditionExpression: IN")
+	default:
+		function, _ := functionName(c)
+		return "", invalid("Invalid operator used in KeyConditionExpression: %s", function)
+	}
+	where, ok := what.(path)
+	if !ok {
+		return "", invalid("Invalid condition in KeyConditionExpression: a key attribute has to come first")
+	}
+	if len(where) > 1 {
+		return "", invalid("KeyConditionExpressions cannot have conditions on nested attributes")
+	}
+	return where[0].name, nil
+}
+
+// keyConstant returns the constant that a key attribute is compared with.
+func keyConstant(o operand, attribute keyAttribute) (value, error) {
+	c, ok := o.(constant)
+	switch {
+	case !ok:
+		return value{}, invalid("Invalid condition in KeyConditionExpression: %s has to be compared with a value", attribute.name)
+	case c.kind != attribute.kind:
+		return value{}, invalid("One or more parameter values were invalid: Condition parameter type does not match schema type")
+	case c.kind != kindNumber && c.text == "":
+		return value{}, invalid("One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty %s value. Key: %s",
+			map[kind]string{kindString: "string", kindBinary: "binary"}[c.kind], attribute.name)
+	}
+	return c.value, nil
+}
+
+// narrow limits the range to the rows of the partition whose sort key fits the condition.
+func (k *keyCondition) narrow(prefix string, onSort condition, attribute keyAttribute) error {
+	bounds := func(operands ...operand) (places []string, err error) {
+		for _, o := range operands {
+			v, err := keyConstant(o, attribute)
+			if err != nil {
+				return nil, err
+			}
+			places = append(places, prefix+sortable(v))
+		}
+		return places, nil
+	}
+	switch c := onSort.(type) {
+	case beginsWith:
+		places, err := bounds(c.prefix)
+		if err != nil {
+			return err
+		}
+		k.low, k.high = places[0], beyond(places[0])
+	case between:
+		places, err := bounds(c.low, c.high)
+		if err != nil {
+			return err
+		}
+		k.low, k.high = places[0], after(places[1])
+	case comparison:
+		places, err := bounds(c.right)
+		if err != nil {
+			return err
+		}
+		place := places[0]
+		switch c.operator {
+		case "=":
+			k.low, k.high = place, after(place)
+		case "<":
+			k.high = place
+		case "<=":
+			k.high = after(place)
+		case ">":
+			k.low = after(place)
+		case ">=":
+			k.low = place
+		}
+	}
+	return nil
+}

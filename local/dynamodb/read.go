@@ -1,0 +1,251 @@
+package dynamodb
+
+import (
+	"cmp"
+	"slices"
+)
+
+// maxPage is how much a page of Query or Scan reads, in bytes of items, before the filter (Query and Scan, "1 MB").
+const maxPage = 1 << 20
+
+// getItem serves GetItem.
+func (c *call) getItem() ([]byte, error) {
+	ph := c.placeholders()
+	consistent := c.boolean("ConsistentRead")
+	consumed := c.consumption()
+	wanted, err := c.keyed(c.members, "GetItem")
+	if err != nil {
+		return nil, err
+	}
+	projection, err := c.parseProjection(ph)
+	if err == nil {
+		err = ph.checkUsed()
+	}
+	if err := c.first(err); err != nil {
+		return nil, err
+	}
+	var a answer
+	size := 0
+	if r := wanted.table.get(wanted.place); r != nil {
+		size = r.size
+		a.member("Item")
+		a.text = r.appendTo(a.text, projection)
+	}
+	consumed.add(wanted.table, readUnits(size, consistent))
+	consumed.tell(&a, false)
+	return a.end(), nil
+}
+
+// appendTo appends the wanted part of the row's item as JSON.
+func (r *row) appendTo(text []byte, wanted projection) []byte {
+	if wanted == nil {
+		return append(text, r.json...)
+	}
+	return wanted.apply(r.item).appendJSON(text)
+}
+
+// reading is what Query and Scan have in common: a range of places, read upwards or downwards, a page at a time.
+type reading struct {
+	table      *table
+	low, high  string // places from low to below high; "" for high is no bound
+	descending bool
+	limit      int // rows; 0 is no limit
+	consistent bool
+	filter     condition
+	projection projection
+	count      bool // the items are only counted
+	consumed   *consumption
+}
+
+// parseReading reads the parameters that Query and Scan share. It checks that every placeholder is used, so it has
+// to run after the key condition was read.
+func (c *call) parseReading(t *table, ph *placeholders) (*reading, error) {
+	r := &reading{
+		table:      t,
+		limit:      int(c.integer("Limit", 1, 1<<31-1)),
+		consistent: c.boolean("ConsistentRead"),
+		consumed:   c.consumption(),
+	}
+	if c.has("IndexName") {
+		return nil, invalid("The table does not have the specified index: %s", c.text("IndexName"))
+	}
+	selected := c.choice("Select", "ALL_ATTRIBUTES ALL_PROJECTED_ATTRIBUTES COUNT SPECIFIC_ATTRIBUTES")
+	r.count = selected == "COUNT"
+	switch projected := c.has("ProjectionExpression"); {
+	case selected == "ALL_PROJECTED_ATTRIBUTES":
+		return nil, invalid("ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName")
+	case selected == "SPECIFIC_ATTRIBUTES" && !projected:
+		return nil, invalid("Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES")
+	case projected && c.has("Select") && selected != "SPECIFIC_ATTRIBUTES":
+		return nil, invalid("Cannot specify the ProjectionExpression when choosing to get %s", cmp.Or(map[string]string{"COUNT": "only the Count"}[selected], selected))
+	}
+	var err error
+	if r.filter, err = c.parseCondition("FilterExpression", ph); err != nil {
+		return nil, err
+	}
+	for _, name := range ph.attributes["FilterExpression"] {
+		if c.operation == "Query" && t.schema.isKey(name) {
+			return nil, invalid("Filter Expression can only contain non-primary key attributes: Primary key attribute: %s", name)
+		}
+	}
+	if r.projection, err = c.parseProjection(ph); err != nil {
+		return nil, err
+	}
+	if err := ph.checkUsed(); err != nil {
+		return nil, err
+	}
+	return r, c.err()
+}
+
+// startKey reads ExclusiveStartKey; place is "" when there is none.
+func (c *call) startKey(s schema) (place string, err error) {
+	if !c.has("ExclusiveStartKey") {
+		return "", nil
+	}
+	key := c.item("ExclusiveStartKey")
+	if c.failure != nil {
+		return "", c.failure
+	}
+	if err := s.checkKey(key); err != nil {
+		return "", invalid("The provided starting key is invalid: %s", err.(*failure).message)
+	}
+	return s.place(key), nil
+}
+
+// startAfter lets the reading begin behind a place in its range.
+func (r *reading) startAfter(place string) {
+	if r.descending {
+		r.high = place
+	} else {
+		r.low = after(place)
+	}
+}
+
+// after returns the least string greater than place.
+func after(place string) string { return place + "\x00" }
+
+// beyond returns the least string greater than all that begin with prefix, which must not be all 0xff.
+func beyond(prefix string) string {
+	text := []byte(prefix)
+	for i := len(text) - 1; ; i-- {
+		if text[i] < 0xff {
+			text[i]++
+			return string(text[:i+1])
+		}
+	}
+}
+
+// collect returns the rows of the next page; full tells that the page ended at a limit, so there may be more.
+// It is all that happens under the table's lock.
+func (r *reading) collect() (page []*row, size int, full bool) {
+	r.table.mu.RLock()
+	defer r.table.mu.RUnlock()
+	take := func(found *row) bool {
+		page = append(page, found)
+		size += found.size
+		full = len(page) == r.limit || size >= maxPage // the row that crosses the limit still belongs to the page
+		return !full
+	}
+	if r.descending {
+		for found := range r.table.rows.below(r.high) {
+			if found.key < r.low || !take(found) {
+				break
+			}
+		}
+		return page, size, full
+	}
+	for found := range r.table.rows.from(r.low) {
+		if r.high != "" && found.key >= r.high || !take(found) {
+			break
+		}
+	}
+	return page, size, full
+}
+
+// page reads a page and answers with it.
+func (r *reading) page() []byte {
+	rows, size, full := r.collect()
+	var a answer
+	var items []byte
+	if !r.count {
+		items = make([]byte, 0, 2*size+len(rows)*64)
+		items = append(items, '[')
+	}
+	matched := 0
+	for _, found := range rows {
+		if r.filter != nil && !r.filter.holds(found.item) {
+			continue
+		}
+		matched++
+		if r.count {
+			continue
+		}
+		if matched > 1 {
+			items = append(items, ',')
+		}
+		items = found.appendTo(items, r.projection)
+	}
+	a.text = slices.Grow(a.text, len(items)+512)
+	if !r.count {
+		a.raw("Items", append(items, ']'))
+	}
+	a.integer("Count", matched)
+	a.integer("ScannedCount", len(rows))
+	if full {
+		a.item("LastEvaluatedKey", r.table.schema.keyOf(rows[len(rows)-1].item))
+	}
+	r.consumed.add(r.table, readUnits(size, r.consistent))
+	r.consumed.tell(&a, false)
+	return a.end()
+}
+
+// scan serves Scan.
+func (c *call) scan() ([]byte, error) {
+	ph := c.placeholders()
+	t, err := c.table(c.required("TableName"), "Scan")
+	if err != nil {
+		return nil, c.first(err)
+	}
+	part, err := c.segment()
+	if err != nil {
+		return nil, err
+	}
+	r, err := c.parseReading(t, ph)
+	if err != nil {
+		return nil, c.first(err)
+	}
+	r.low = part.first()
+	r.high, _ = part.end()
+	start, err := c.startKey(t.schema)
+	if err != nil {
+		return nil, err
+	}
+	if start != "" {
+		if !part.holds(start) {
+			return nil, invalid("The provided starting key is outside query boundaries based on provided conditions")
+		}
+		r.startAfter(start)
+	}
+	return r.page(), nil
+}
+
+// maxSegments is the most that a parallel scan can have (API reference, Scan, TotalSegments).
+const maxSegments = 1_000_000
+
+// segment reads Segment and TotalSegments; without them the whole table is one segment.
+func (c *call) segment() (segment, error) {
+	number, total := c.integer("Segment", 0, maxSegments-1), c.integer("TotalSegments", 1, maxSegments)
+	switch {
+	case c.failure != nil:
+		return segment{}, c.failure
+	case !c.has("Segment") && !c.has("TotalSegments"):
+		return segment{0, 1}, nil
+	case !c.has("TotalSegments"):
+		return segment{}, invalid("The TotalSegments parameter is required but was not present in the request when Segment parameter is present")
+	case !c.has("Segment"):
+		return segment{}, invalid("The Segment parameter is required but was not present in the request when parameter TotalSegments is present")
+	case number >= total:
+		return segment{}, invalid("The Segment parameter is zero-based and must be less than parameter TotalSegments: Segment: %d is not less than TotalSegments: %d", number, total)
+	}
+	return segment{uint64(number), uint64(total)}, nil
+}

@@ -1,0 +1,320 @@
+package dynamodb
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// maxNesting is how deep lists and maps may lie in each other (Service quotas, "Nested attribute depth").
+const maxNesting = 32
+
+// members is a JSON object of a request. Names are matched exactly. The first ill-typed member that was asked for
+// is remembered in failure; the accessors return zero values from then on.
+type members struct {
+	values  map[string]any
+	failure *failure
+}
+
+// parseRequest reads the body of a request, which is one JSON object.
+func parseRequest(body []byte) (*members, error) {
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.UseNumber()
+	m := &members{}
+	if err := decoder.Decode(&m.values); err != nil {
+		return nil, unserializable("the body is not a JSON object: %v", err)
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return nil, unserializable("the body goes on after its JSON object")
+	}
+	if m.values == nil {
+		return nil, unserializable("the body is null")
+	}
+	return m, nil
+}
+
+// allow refuses every member that is not named in known (names with blanks between). Those in refused are of the
+// API, but not emulated.
+func (m *members) allow(where, known, refused string) error {
+	for _, name := range slices.Sorted(maps.Keys(m.values)) {
+		switch {
+		case m.values[name] == nil || listed(known, name):
+		case listed(refused, name):
+			return notEmulated("the parameter " + name + " of " + where)
+		default:
+			return invalid("%s has no parameter %s", where, name)
+		}
+	}
+	return nil
+}
+
+func listed(names, name string) bool {
+	return slices.Contains(strings.Fields(names), name)
+}
+
+// fail remembers the first failure.
+func (m *members) fail(f *failure) {
+	if m.failure == nil {
+		m.failure = f
+	}
+}
+
+func (m *members) has(name string) bool { return m.values[name] != nil }
+
+// required returns a text that must be there.
+func (m *members) required(name string) string {
+	if !m.has(name) {
+		m.fail(invalid("1 validation error detected: Value null at '%s' failed to satisfy constraint: Member must not be null", lowerFirst(name)))
+		return ""
+	}
+	return m.text(name)
+}
+
+func (m *members) text(name string) string {
+	text, ok := m.values[name].(string)
+	if !ok && m.has(name) {
+		m.fail(m.mistyped(name, "a string"))
+	}
+	return text
+}
+
+// choice returns a text that is one of the allowed ones (blanks between); absent, it is the first of them.
+func (m *members) choice(name, allowed string) string {
+	text := m.text(name)
+	if !m.has(name) {
+		return strings.Fields(allowed)[0]
+	}
+	if !listed(allowed, text) {
+		m.fail(invalid("1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: Member must satisfy enum value set: [%s]",
+			text, lowerFirst(name), strings.Join(strings.Fields(allowed), ", ")))
+	}
+	return text
+}
+
+func (m *members) boolean(name string) bool {
+	truth, ok := m.values[name].(bool)
+	if !ok && m.has(name) {
+		m.fail(m.mistyped(name, "a boolean"))
+	}
+	return truth
+}
+
+// integer returns a whole number between low and high.
+func (m *members) integer(name string, low, high int64) int64 {
+	number, ok := m.values[name].(json.Number)
+	if !ok {
+		if m.has(name) {
+			m.fail(m.mistyped(name, "a number"))
+		}
+		return 0
+	}
+	n, err := strconv.ParseInt(string(number), 10, 64)
+	switch {
+	case err != nil:
+		m.fail(m.mistyped(name, "a whole number"))
+	case n < low:
+		m.fail(invalid("1 validation error detected: Value '%d' at '%s' failed to satisfy constraint: Member must have value greater than or equal to %d", n, lowerFirst(name), low))
+	case n > high:
+		m.fail(invalid("1 validation error detected: Value '%d' at '%s' failed to satisfy constraint: Member must have value less than or equal to %d", n, lowerFirst(name), high))
+	}
+	return n
+}
+
+// object returns a nested object; its failures have to be asked of it.
+func (m *members) object(name string) *members {
+	object, ok := m.values[name].(map[string]any)
+	if !ok && m.has(name) {
+		m.fail(m.mistyped(name, "an object"))
+	}
+	return &members{values: object}
+}
+
+func (m *members) list(name string) []any {
+	list, ok := m.values[name].([]any)
+	if !ok && m.has(name) {
+		m.fail(m.mistyped(name, "a list"))
+	}
+	return list
+}
+
+// objects returns the elements of a list of objects.
+func (m *members) objects(name string) []*members {
+	var objects []*members
+	for _, element := range m.list(name) {
+		object, ok := element.(map[string]any)
+		if !ok {
+			m.fail(m.mistyped(name, "a list of objects"))
+			return nil
+		}
+		objects = append(objects, &members{values: object})
+	}
+	return objects
+}
+
+// names returns a map of texts, as ExpressionAttributeNames is.
+func (m *members) names(name string) map[string]string {
+	object := m.object(name)
+	names := make(map[string]string, len(object.values))
+	for key, raw := range object.values {
+		text, ok := raw.(string)
+		if !ok {
+			m.fail(m.mistyped(name, "an object of strings"))
+			return nil
+		}
+		names[key] = text
+	}
+	return names
+}
+
+// item returns a map of attribute values.
+func (m *members) item(name string) item {
+	it, err := parseItem(m.object(name).values, 0)
+	if err != nil {
+		m.fail(err)
+	}
+	return it
+}
+
+func (m *members) mistyped(name, want string) *failure {
+	return unserializable("%s is not %s", name, want)
+}
+
+// err returns the remembered failure as an error, so that none is a nil interface.
+func (m *members) err() error {
+	if m.failure == nil {
+		return nil
+	}
+	return m.failure
+}
+
+func lowerFirst(name string) string { return strings.ToLower(name[:1]) + name[1:] }
+
+func parseItem(raw map[string]any, depth int) (item, *failure) {
+	if depth > maxNesting {
+		return nil, invalid("Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit")
+	}
+	it := make(item, len(raw))
+	for name, rawValue := range raw {
+		v, err := parseValue(rawValue, depth)
+		if err != nil {
+			return nil, err
+		}
+		it[name] = v
+	}
+	return it, nil
+}
+
+// parseValue reads an attribute value: an object with one member, named for its type.
+func parseValue(raw any, depth int) (value, *failure) {
+	object, ok := raw.(map[string]any)
+	if !ok {
+		return value{}, unserializable("an attribute value is not an object")
+	}
+	if depth > maxNesting {
+		return value{}, invalid("Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit")
+	}
+	var found []kind
+	for name, content := range object {
+		if content != nil {
+			found = append(found, kind(name))
+		}
+	}
+	switch len(found) {
+	case 0:
+		return value{}, invalid("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")
+	case 1:
+	default:
+		return value{}, invalid("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes")
+	}
+	return parseContent(found[0], object[string(found[0])], depth)
+}
+
+func parseContent(k kind, content any, depth int) (value, *failure) {
+	switch k {
+	case kindString, kindNumber, kindBinary:
+		return parseScalar(k, content)
+	case kindBoolean, kindNull:
+		truth, ok := content.(bool)
+		if !ok {
+			return value{}, unserializable("the content of a %s is not a boolean", k)
+		}
+		if k == kindNull && !truth {
+			return value{}, invalid("One or more parameter values were invalid: Null attribute value types must have the value of true")
+		}
+		return value{kind: k, truth: truth}, nil
+	case kindMap:
+		object, ok := content.(map[string]any)
+		if !ok {
+			return value{}, unserializable("the content of an M is not an object")
+		}
+		fields, err := parseItem(object, depth+1)
+		return value{kind: kindMap, fields: fields}, err
+	case kindList, kindStringSet, kindNumberSet, kindBinarySet:
+		list, ok := content.([]any)
+		if !ok {
+			return value{}, unserializable("the content of %s is not a list", k)
+		}
+		return parseElements(k, list, depth+1)
+	}
+	return value{}, invalid("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes (%s is none)", k)
+}
+
+func parseScalar(k kind, content any) (value, *failure) {
+	text, ok := content.(string)
+	if !ok {
+		return value{}, unserializable("the content of %s is not a string", k)
+	}
+	switch k {
+	case kindNumber:
+		number, err := parseDecimal(text)
+		if err != nil {
+			return value{}, err.(*failure)
+		}
+		return numberValue(number), nil
+	case kindBinary:
+		data, err := base64.StdEncoding.DecodeString(text)
+		if err != nil {
+			return value{}, unserializable("the content of a B is not base64: %v", err)
+		}
+		return value{kind: kindBinary, text: string(data)}, nil
+	}
+	return stringValue(text), nil
+}
+
+// parseElements reads the elements of a list or a set.
+func parseElements(k kind, raw []any, depth int) (value, *failure) {
+	v := value{kind: k, list: make([]value, 0, len(raw))}
+	for _, rawElement := range raw {
+		var element value
+		var err *failure
+		if k == kindList {
+			element, err = parseValue(rawElement, depth)
+		} else {
+			element, err = parseScalar(elementKind[k], rawElement)
+		}
+		if err != nil {
+			return value{}, err
+		}
+		v.list = append(v.list, element)
+	}
+	if k == kindList {
+		return v, nil
+	}
+	if len(v.list) == 0 {
+		return value{}, invalid("One or more parameter values were invalid: An %s set  may not be empty", map[kind]string{
+			kindStringSet: "string", kindNumberSet: "number", kindBinarySet: "binary"}[k])
+	}
+	seen := make(map[string]bool, len(v.list))
+	for _, element := range v.list {
+		if seen[element.text] {
+			return value{}, invalid("One or more parameter values were invalid: Input collection contains duplicates.")
+		}
+		seen[element.text] = true
+	}
+	return v, nil
+}

@@ -1,0 +1,151 @@
+package dynamodb
+
+import (
+	"crypto/md5"
+	"encoding/binary"
+	"math/bits"
+)
+
+// Sizes of keys (Service quotas, "Item limits").
+const (
+	maxPartitionKey = 2048 // bytes
+	maxSortKey      = 1024 // bytes
+	maxItem         = 400 << 10
+)
+
+// keyAttribute is an attribute of the primary key.
+type keyAttribute struct {
+	name string
+	kind kind
+}
+
+// schema is a table's primary key: the partition key, and the sort key if there is one.
+type schema struct {
+	partition keyAttribute
+	sort      keyAttribute // no name: none
+}
+
+func (s schema) hasSort() bool { return s.sort.name != "" }
+
+func (s schema) attributes() []keyAttribute {
+	if !s.hasSort() {
+		return []keyAttribute{s.partition}
+	}
+	return []keyAttribute{s.partition, s.sort}
+}
+
+func (s schema) isKey(name string) bool {
+	return name == s.partition.name || s.hasSort() && name == s.sort.name
+}
+
+// place returns where an item with these key values lies: rows sort by the hash of the partition key, then by that
+// key, then by the sort key. A row therefore keeps its place for life, and a scan can go on after a row that is gone.
+func (s schema) place(key item) string {
+	place := s.partitionPlace(key[s.partition.name])
+	if s.hasSort() {
+		place += sortable(key[s.sort.name])
+	}
+	return place
+}
+
+// partitionPlace returns what the places of all rows of a partition key begin with.
+func (s schema) partitionPlace(partition value) string {
+	sum := md5.Sum([]byte(partition.text))
+	place := make([]byte, 0, 10+len(partition.text)+32)
+	place = append(place, sum[:hashSize]...)
+	place = binary.BigEndian.AppendUint16(place, uint16(len(partition.text)))
+	return string(append(place, partition.text...))
+}
+
+const hashSize = 8 // bytes of the hash at the front of a place
+
+// sortable returns bytes that sort as the sort keys do.
+func sortable(v value) string {
+	if v.kind == kindNumber {
+		return v.number().sortable()
+	}
+	return v.text
+}
+
+// segment is a part of a parallel scan: hashes share out evenly.
+type segment struct{ number, total uint64 }
+
+// first returns the least place in the segment.
+func (s segment) first() string {
+	if s.number == 0 {
+		return ""
+	}
+	// The least hash h with h*total/2^64 >= number, which is number*2^64/total rounded up.
+	quotient, remainder := bits.Div64(s.number, 0, s.total)
+	if remainder > 0 {
+		quotient++
+	}
+	return string(binary.BigEndian.AppendUint64(nil, quotient))
+}
+
+// end returns a place greater than all in the segment; none is greater than those of the last.
+func (s segment) end() (place string, bounded bool) {
+	if s.number+1 >= s.total {
+		return "", false
+	}
+	return segment{s.number + 1, s.total}.first(), true
+}
+
+func (s segment) holds(place string) bool {
+	end, bounded := s.end()
+	return place >= s.first() && (!bounded || place < end)
+}
+
+// keyOf returns the key attributes of an item.
+func (s schema) keyOf(it item) item {
+	key := make(item, 2)
+	for _, attribute := range s.attributes() {
+		key[attribute.name] = it[attribute.name]
+	}
+	return key
+}
+
+// checkKey refuses what is not a whole primary key, or has other attributes beside.
+func (s schema) checkKey(key item) error {
+	for _, attribute := range s.attributes() {
+		if key[attribute.name].kind != attribute.kind {
+			return invalid("The provided key element does not match the schema")
+		}
+	}
+	if len(key) != len(s.attributes()) {
+		return invalid("The provided key element does not match the schema")
+	}
+	return s.checkKeyValues(key)
+}
+
+// checkItem refuses an item whose key attributes are missing or of another type, and one that is too large.
+func (s schema) checkItem(it item) error {
+	for _, attribute := range s.attributes() {
+		v, found := it[attribute.name]
+		if !found {
+			return invalid("One or more parameter values were invalid: Missing the key %s in the item", attribute.name)
+		}
+		if v.kind != attribute.kind {
+			return invalid("One or more parameter values were invalid: Type mismatch for key %s expected: %s actual: %s", attribute.name, attribute.kind, v.kind)
+		}
+	}
+	return s.checkKeyValues(it)
+}
+
+// checkKeyValues refuses keys that are empty or too long.
+func (s schema) checkKeyValues(key item) error {
+	empty := map[kind]string{kindString: "string", kindBinary: "binary"}
+	for _, attribute := range s.attributes() {
+		v := key[attribute.name]
+		switch {
+		case v.kind == kindNumber:
+		case v.text == "":
+			return invalid("One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty %s value. Key: %s", empty[v.kind], attribute.name)
+		case attribute == s.partition && len(v.text) > maxPartitionKey:
+			return invalid("One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit of2048 bytes")
+		case attribute != s.partition && len(v.text) > maxSortKey:
+			return invalid("One or more parameter values were invalid: Aggregated size of all range keys has exceeded the size limit of 1024 bytes")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,237 @@
+package dynamodb
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"fanfare/local/clock"
+)
+
+// maxRequest is the largest body that is read; AWS takes 16 MB in its largest request, BatchWriteItem.
+const maxRequest = 16<<20 + 1<<20
+
+// targetPrefix is what the header X-Amz-Target holds before the operation: the API's version.
+const targetPrefix = "DynamoDB_20120810."
+
+// DefaultTTLDelay is how long an expired item stays by default. AWS promises deletion "within a few days"; its older
+// documentation said 48 hours.
+const DefaultTTLDelay = 48 * time.Hour
+
+// Options say where a server pretends to be and what it is connected to. The zero value is ready for use.
+type Options struct {
+	Region  string       // "" is us-east-1
+	Account string       // twelve digits; "" is 000000000000
+	Clock   *clock.Clock // of the time to live and of creation dates; nil is the machine's
+	Log     *slog.Logger // nil discards
+
+	// Authorize decides whether an access key may do an action ("dynamodb:Scan") on a resource (a table's ARN, or
+	// "*"). nil allows everything. Its error's text tells the caller why not. It may be called concurrently.
+	Authorize func(accessKeyID, action, resource string) error
+
+	// TTLDelay is how long an item stays readable after the time in its time-to-live attribute, by Clock. 0 is
+	// DefaultTTLDelay; a negative delay is none, which still leaves an item up to one sweep (a minute by Clock).
+	TTLDelay time.Duration
+}
+
+// Server is a DynamoDB of one account in one Region. It is an http.Handler, safe for concurrent use.
+type Server struct {
+	options Options
+	stop    context.CancelFunc
+	stopped chan struct{}
+
+	mu     sync.RWMutex // guards the set of tables, not what is in them
+	tables map[string]*table
+
+	recent recentTransactions
+}
+
+// New returns a server without tables. Close ends it.
+func New(options Options) *Server {
+	if options.Region == "" {
+		options.Region = "us-east-1"
+	}
+	if options.Account == "" {
+		options.Account = "000000000000"
+	}
+	if options.Log == nil {
+		options.Log = slog.New(slog.DiscardHandler)
+	}
+	if options.TTLDelay == 0 {
+		options.TTLDelay = DefaultTTLDelay
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	s := &Server{options: options, stop: stop, stopped: make(chan struct{}), tables: make(map[string]*table)}
+	go func() {
+		defer close(s.stopped)
+		s.sweep(ctx)
+	}()
+	return s
+}
+
+// Close ends the deletion of expired items and returns when it has ended. Requests under way are not touched.
+func (s *Server) Close() {
+	s.stop()
+	<-s.stopped
+}
+
+// call is one request of the API.
+type call struct {
+	*members
+	server    *Server
+	operation string
+	accessKey string
+}
+
+// ServeHTTP answers one request of the API: POST, AWS JSON 1.0, the operation in X-Amz-Target. A signature must be
+// there, for its access key; it is not verified.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// Read to the end before answering: a client that still writes may lose the answer otherwise.
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
+	if err != nil {
+		s.answer(w, nil, &failure{kind: namespaceService + "SerializationException", status: http.StatusRequestEntityTooLarge,
+			message: "reading the request: " + err.Error()})
+		return
+	}
+	operation := strings.TrimPrefix(r.Header.Get("X-Amz-Target"), targetPrefix)
+	answer, err := s.serve(r, operation, body)
+	s.answer(w, answer, err)
+	if f := (*failure)(nil); errors.As(err, &f) {
+		s.options.Log.Debug("dynamodb", "operation", operation, "error", f.code(), "message", f.message)
+	}
+}
+
+func (s *Server) serve(r *http.Request, name string, body []byte) ([]byte, error) {
+	operation, known := operations[name]
+	if !known || r.Method != http.MethodPost || name == r.Header.Get("X-Amz-Target") {
+		return nil, &failure{kind: namespaceService + "UnknownOperationException", status: http.StatusBadRequest,
+			message: fmt.Sprintf("the local DynamoDB has no operation %s %q", r.Method, r.Header.Get("X-Amz-Target"))}
+	}
+	accessKey, signed := accessKeyID(r)
+	if !signed {
+		return nil, &failure{kind: namespaceService + "MissingAuthenticationTokenException", status: http.StatusBadRequest,
+			message: "Request is missing Authentication Token"}
+	}
+	members, err := parseRequest(body)
+	if err != nil {
+		return nil, err
+	}
+	if err := members.allow(name, operation.parameters, operation.refused); err != nil {
+		return nil, err
+	}
+	return operation.serve(&call{members: members, server: s, operation: name, accessKey: accessKey})
+}
+
+// accessKeyID returns the access key of a request signed with Signature Version 4.
+func accessKeyID(r *http.Request) (accessKey string, signed bool) {
+	authorization := r.Header.Get("Authorization")
+	_, credential, found := strings.Cut(authorization, "Credential=")
+	if !found || !strings.HasPrefix(authorization, "AWS4-") {
+		return "", false
+	}
+	accessKey, _, _ = strings.Cut(credential, "/")
+	return accessKey, true
+}
+
+// answer writes an answer or an error with the headers that the SDKs look for.
+func (s *Server) answer(w http.ResponseWriter, body []byte, err error) {
+	status := http.StatusOK
+	if err != nil {
+		var f *failure
+		if !errors.As(err, &f) {
+			s.options.Log.Error("dynamodb", "error", err)
+			f = modelled("InternalServerError", "%v", err)
+			f.status = http.StatusInternalServerError
+		}
+		status, body = f.status, f.body()
+	}
+	header := w.Header()
+	header.Set("Content-Type", "application/x-amz-json-1.0")
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	header.Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE(body)), 10))
+	header.Set("X-Amzn-Requestid", rand.Text()+rand.Text())
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // a client that has gone is its own business
+}
+
+// table returns the table that is named, by its name or its ARN, in a text of the request, if the caller may do the
+// action on it.
+func (c *call) table(name, action string) (*table, error) {
+	name = strings.TrimPrefix(name, c.server.arn(""))
+	if err := checkTableName(name); err != nil {
+		return nil, err
+	}
+	if err := c.authorize(action, c.server.arn(name)); err != nil {
+		return nil, err
+	}
+	c.server.mu.RLock()
+	defer c.server.mu.RUnlock()
+	t := c.server.tables[name]
+	if t == nil {
+		return nil, modelled("ResourceNotFoundException", "Requested resource not found")
+	}
+	return t, nil
+}
+
+func (c *call) authorize(action, resource string) error {
+	if c.server.options.Authorize == nil {
+		return nil
+	}
+	action = "dynamodb:" + action
+	err := c.server.options.Authorize(c.accessKey, action, resource)
+	if err == nil {
+		return nil
+	}
+	return &failure{kind: namespaceService + "AccessDeniedException", status: http.StatusBadRequest,
+		message: fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s because %v", c.accessKey, action, resource, err)}
+}
+
+// arn returns the ARN of a table.
+func (s *Server) arn(table string) string {
+	return "arn:aws:dynamodb:" + s.options.Region + ":" + s.options.Account + ":table/" + table
+}
+
+// answer is an object of an answer that is being written.
+type answer struct{ text []byte }
+
+// member begins a member; its value has to be appended to text.
+func (a *answer) member(name string) {
+	separator := byte(',')
+	if len(a.text) == 0 {
+		separator = '{'
+	}
+	a.text = append(a.text, separator, '"')
+	a.text = append(a.text, name...)
+	a.text = append(a.text, '"', ':')
+}
+
+func (a *answer) raw(name string, json []byte) {
+	a.member(name)
+	a.text = append(a.text, json...)
+}
+
+func (a *answer) item(name string, it item) {
+	a.member(name)
+	a.text = it.appendJSON(a.text)
+}
+
+func (a *answer) integer(name string, n int) {
+	a.member(name)
+	a.text = strconv.AppendInt(a.text, int64(n), 10)
+}
+
+func (a *answer) end() []byte {
+	if len(a.text) == 0 {
+		return []byte("{}")
+	}
+	return append(a.text, '}')
+}

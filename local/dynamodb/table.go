@@ -1,0 +1,121 @@
+package dynamodb
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// table is a table and its rows.
+type table struct {
+	name    string
+	arn     string
+	schema  schema
+	config  TableConfig
+	id      string
+	created time.Time
+
+	mu   sync.RWMutex // guards the following; held for one write, or while a page's rows are collected
+	rows rowList
+	ttl  string // the attribute of the time to live, "" when it is off
+}
+
+// mutation is one write: a condition on the row as it is, and what becomes of it.
+type mutation struct {
+	table     *table
+	action    string // of IAM: "PutItem"
+	key       item
+	place     string
+	condition condition
+	showOld   bool // the error of a failed condition carries the row
+	size      int  // of the values in a transaction's action, in bytes
+
+	// change returns the item after the write: nil deletes it. old is nil when there is none. A mutation without a
+	// change only checks.
+	change func(old item) (item, error)
+}
+
+// prepare checks the condition and makes the new row, nil for none. It writes nothing.
+func (m *mutation) prepare(old *row) (*row, error) {
+	var current item
+	if old != nil {
+		current = old.item
+	}
+	if m.condition != nil && !m.condition.holds(current) {
+		if !m.showOld {
+			old = nil
+		}
+		return nil, conditionFailed(old)
+	}
+	if m.change == nil {
+		return old, nil
+	}
+	changed, err := m.change(current)
+	if changed == nil || err != nil {
+		return nil, err
+	}
+	return newRow(m.place, changed), nil
+}
+
+func newRow(place string, it item) *row {
+	return &row{key: place, item: it, size: it.size(), json: it.appendJSON(nil)}
+}
+
+// commit puts the row that prepare made.
+func (m *mutation) commit(changed *row) {
+	switch {
+	case m.change == nil:
+	case changed == nil:
+		m.table.rows.delete(m.place)
+	default:
+		m.table.rows.put(changed)
+	}
+}
+
+// write runs one mutation and returns the row before and after it.
+func (m *mutation) write() (old, changed *row, err error) {
+	t := m.table
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	old = t.rows.get(m.place)
+	if changed, err = m.prepare(old); err != nil {
+		return nil, nil, err
+	}
+	m.commit(changed)
+	return old, changed, nil
+}
+
+// writeAll runs mutations of distinct rows, of any tables, as one: all or none. The errors are those of the
+// mutations that failed, at their places; they are nil when all were done.
+func writeAll(mutations []*mutation) (before, after []*row, errs []error) {
+	tables := make(map[string]*table)
+	for _, m := range mutations {
+		tables[m.table.name] = m.table
+	}
+	for _, name := range slices.Sorted(maps.Keys(tables)) { // one order for all, so that none waits for another in a ring
+		tables[name].mu.Lock()
+		defer tables[name].mu.Unlock()
+	}
+	before, after, errs = make([]*row, len(mutations)), make([]*row, len(mutations)), make([]error, len(mutations))
+	failed := false
+	for i, m := range mutations {
+		before[i] = m.table.rows.get(m.place)
+		after[i], errs[i] = m.prepare(before[i])
+		failed = failed || errs[i] != nil
+	}
+	if failed {
+		return nil, nil, errs
+	}
+	for i, m := range mutations {
+		m.commit(after[i])
+	}
+	return before, after, nil
+}
+
+// get returns the row at a place, or nil.
+func (t *table) get(place string) *row {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.rows.get(place)
+}

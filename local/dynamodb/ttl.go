@@ -1,0 +1,126 @@
+package dynamodb
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+)
+
+const (
+	sweepInterval = time.Minute              // between two sweeps, by the server's clock
+	sweepPage     = 4096                     // rows that are looked at under one lock
+	maxExpiryAge  = 5 * 365 * 24 * time.Hour // older times to live are ignored (developer guide, "Time to Live")
+)
+
+// sweep deletes expired items, again and again until ctx ends.
+func (s *Server) sweep(ctx context.Context) {
+	for s.options.Clock.Sleep(ctx, sweepInterval) == nil {
+		s.mu.RLock()
+		tables := slices.Collect(maps.Values(s.tables))
+		s.mu.RUnlock()
+		for _, t := range tables {
+			t.sweep(ctx, s.options.Clock.Now(), max(s.options.TTLDelay, 0))
+		}
+	}
+}
+
+// sweep deletes the rows that expired more than delay before now, a page at a time so that others get at the table.
+func (t *table) sweep(ctx context.Context, now time.Time, delay time.Duration) {
+	for low := ""; ctx.Err() == nil; {
+		t.mu.RLock()
+		attribute, looked := t.ttl, 0
+		var expired []*row
+		if attribute != "" {
+			for r := range t.rows.from(low) {
+				if looked++; looked > sweepPage {
+					break
+				}
+				low = after(r.key)
+				if r.expired(attribute, now, delay) {
+					expired = append(expired, r)
+				}
+			}
+		}
+		t.mu.RUnlock()
+		if len(expired) > 0 {
+			t.mu.Lock()
+			for _, r := range expired {
+				if t.ttl == attribute && t.rows.get(r.key) == r { // not written since
+					t.rows.delete(r.key)
+				}
+			}
+			t.mu.Unlock()
+		}
+		if looked <= sweepPage {
+			return
+		}
+	}
+}
+
+// expired tells whether the row's time to live, a number of seconds since 1970, ended more than delay ago.
+func (r *row) expired(attribute string, now time.Time, delay time.Duration) bool {
+	v, found := r.item[attribute]
+	if !found || v.kind != kindNumber {
+		return false
+	}
+	seconds, err := strconv.ParseFloat(v.text, 64)
+	if err != nil {
+		return false
+	}
+	age := float64(now.UnixMilli())/1000 - seconds
+	return age > delay.Seconds() && age < maxExpiryAge.Seconds()
+}
+
+// describeTimeToLive serves DescribeTimeToLive.
+func (c *call) describeTimeToLive() ([]byte, error) {
+	t, err := c.named()
+	if err != nil {
+		return nil, err
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	description := map[string]any{"TimeToLiveStatus": "DISABLED"}
+	if t.ttl != "" {
+		description = map[string]any{"TimeToLiveStatus": "ENABLED", "AttributeName": t.ttl}
+	}
+	return json.Marshal(map[string]any{"TimeToLiveDescription": description})
+}
+
+// updateTimeToLive serves UpdateTimeToLive.
+func (c *call) updateTimeToLive() ([]byte, error) {
+	t, err := c.named()
+	if err != nil {
+		return nil, err
+	}
+	specification := c.object("TimeToLiveSpecification")
+	if err := specification.allow("TimeToLiveSpecification", "AttributeName Enabled", ""); err != nil {
+		return nil, err
+	}
+	attribute, enabled := specification.required("AttributeName"), specification.boolean("Enabled")
+	switch {
+	case c.failure != nil:
+		return nil, c.failure
+	case !specification.has("Enabled"):
+		return nil, invalid("1 validation error detected: Value null at 'timeToLiveSpecification.enabled' failed to satisfy constraint: Member must not be null")
+	case specification.failure != nil:
+		return nil, specification.failure
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case enabled && t.ttl == attribute:
+		return nil, invalid("TimeToLive is already enabled")
+	case enabled && t.ttl != "", !enabled && t.ttl != "" && t.ttl != attribute:
+		return nil, invalid("TimeToLive is active on a different AttributeName: current AttributeName is %s", t.ttl)
+	case !enabled && t.ttl == "":
+		return nil, invalid("TimeToLive is already disabled")
+	case enabled:
+		t.ttl = attribute
+	default:
+		t.ttl = ""
+	}
+	return json.Marshal(map[string]any{"TimeToLiveSpecification": map[string]any{"AttributeName": attribute, "Enabled": enabled}})
+}

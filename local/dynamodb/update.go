@@ -1,0 +1,385 @@
+package dynamodb
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+)
+
+// update is an UpdateExpression.
+type update struct {
+	set    []assignment
+	remove []path
+	add    []change
+	delete []change
+}
+
+// assignment is one element of the SET section.
+type assignment struct {
+	path  path
+	value expression
+}
+
+// change is one element of the ADD or DELETE section.
+type change struct {
+	path  path
+	value value
+}
+
+// expression is the right side of an assignment, evaluated on the item as it was before the update.
+type expression interface {
+	evaluate(item) (value, error)
+}
+
+type (
+	reference struct{ operand operand } // an attribute or a constant
+	sum       struct {
+		left, right expression
+		subtract    bool
+	}
+	ifNotExists struct {
+		path      path
+		otherwise expression
+	}
+	listAppend struct{ left, right expression }
+)
+
+var errOperandType = invalid("An operand in the update expression has an incorrect data type")
+
+func (r reference) evaluate(it item) (value, error) {
+	v, found := r.operand.resolve(it)
+	if !found {
+		return value{}, invalid("The provided expression refers to an attribute that does not exist in the item")
+	}
+	return v, nil
+}
+
+func (s sum) evaluate(it item) (value, error) {
+	left, right, err := evaluateBoth(it, s.left, s.right, kindNumber)
+	if err != nil {
+		return value{}, err
+	}
+	total, err := left.number().add(right.number(), s.subtract)
+	return numberValue(total), err
+}
+
+func (f ifNotExists) evaluate(it item) (value, error) {
+	if v, found := f.path.find(it); found {
+		return v, nil
+	}
+	return f.otherwise.evaluate(it)
+}
+
+func (f listAppend) evaluate(it item) (value, error) {
+	left, right, err := evaluateBoth(it, f.left, f.right, kindList)
+	return value{kind: kindList, list: slices.Concat(left.list, right.list)}, err
+}
+
+// evaluateBoth evaluates two operands that must be of one type.
+func evaluateBoth(it item, left, right expression, want kind) (l, r value, err error) {
+	if l, err = left.evaluate(it); err != nil {
+		return l, r, err
+	}
+	if r, err = right.evaluate(it); err != nil {
+		return l, r, err
+	}
+	if l.kind != want || r.kind != want {
+		return l, r, errOperandType
+	}
+	return l, r, nil
+}
+
+// paths returns every path that the update writes.
+func (u *update) paths() []path {
+	var paths []path
+	for _, a := range u.set {
+		paths = append(paths, a.path)
+	}
+	paths = append(paths, u.remove...)
+	for _, c := range slices.Concat(u.add, u.delete) {
+		paths = append(paths, c.path)
+	}
+	return paths
+}
+
+// apply returns the item after the update; old is left as it was.
+func (u *update) apply(old item) (item, error) {
+	updated := value{kind: kindMap, fields: old}
+	assignments := make([]change, 0, len(u.set))
+	for _, a := range u.set {
+		v, err := a.value.evaluate(old)
+		if err != nil {
+			return nil, err
+		}
+		assignments = append(assignments, change{a.path, v})
+	}
+	// Elements beyond the end of a list are appended in the order of their indexes.
+	slices.SortStableFunc(assignments, func(a, b change) int { return a.path.compareIndexes(b.path) })
+	for _, a := range assignments {
+		var err error
+		if updated, err = updated.assign(a.path, a.value); err != nil {
+			return nil, err
+		}
+	}
+	for _, section := range []struct {
+		changes []change
+		combine func(current value, exists bool, operand value) (value, error)
+	}{{u.add, addTo}, {u.delete, deleteFrom}} {
+		for _, c := range section.changes {
+			current, exists := c.path.find(old)
+			v, err := section.combine(current, exists, c.value)
+			if err != nil {
+				return nil, err
+			}
+			switch {
+			case v.kind != "":
+				updated, err = updated.assign(c.path, v)
+			case exists:
+				updated, err = updated.remove(c.path)
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+	}
+	// From the back, so that an index still means the element that it meant in the old item.
+	removals := slices.SortedFunc(slices.Values(u.remove), func(a, b path) int { return b.compareIndexes(a) })
+	for _, p := range removals {
+		var err error
+		if updated, err = updated.remove(p); err != nil {
+			return nil, err
+		}
+	}
+	return updated.fields, nil
+}
+
+// compareIndexes orders paths by the indexes in them.
+func (p path) compareIndexes(other path) int {
+	return slices.CompareFunc(p, other, func(a, b step) int {
+		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.index, b.index))
+	})
+}
+
+// addTo is ADD: a number is added, elements are put into a set.
+func addTo(current value, exists bool, operand value) (value, error) {
+	switch {
+	case !exists:
+		return operand, nil
+	case current.kind != operand.kind:
+		return value{}, errOperandType
+	case operand.kind == kindNumber:
+		total, err := current.number().add(operand.number(), false)
+		return numberValue(total), err
+	}
+	union := slices.Clone(current.list)
+	for _, element := range operand.list {
+		if !current.hasElement(element) {
+			union = append(union, element)
+		}
+	}
+	return value{kind: current.kind, list: union}, nil
+}
+
+// deleteFrom is DELETE: elements are taken out of a set. A set that would be empty is removed: the value without a
+// kind says so.
+func deleteFrom(current value, exists bool, operand value) (value, error) {
+	switch {
+	case !exists:
+		return value{}, nil
+	case current.kind != operand.kind:
+		return value{}, errOperandType
+	}
+	rest := slices.DeleteFunc(slices.Clone(current.list), operand.hasElement)
+	if len(rest) == 0 {
+		return value{}, nil
+	}
+	return value{kind: current.kind, list: rest}, nil
+}
+
+var errDocumentPath = invalid("The document path provided in the update expression is invalid for update")
+
+// assign returns v with another value at the path. Maps and lists on the way are copied, what is beside it is shared.
+func (v value) assign(p path, other value) (value, error) {
+	if len(p) == 0 {
+		return other, nil
+	}
+	child, found := v.child(p[0])
+	if !found && len(p) > 1 {
+		return value{}, errDocumentPath
+	}
+	child, err := child.assign(p[1:], other)
+	if err != nil {
+		return value{}, err
+	}
+	return v.with(p[0], child)
+}
+
+// with returns v with another field or element. An index beyond the end of a list appends.
+func (v value) with(s step, child value) (value, error) {
+	switch {
+	case s.isIndex() && v.kind == kindList:
+		list := slices.Clone(v.list)
+		if s.index < len(list) {
+			list[s.index] = child
+		} else {
+			list = append(list, child)
+		}
+		return value{kind: kindList, list: list}, nil
+	case !s.isIndex() && v.kind == kindMap:
+		fields := make(item, len(v.fields)+1)
+		maps.Copy(fields, v.fields)
+		fields[s.name] = child
+		return value{kind: kindMap, fields: fields}, nil
+	}
+	return value{}, errDocumentPath
+}
+
+// remove returns v without what is at the path. What is not there is no error, unless the way to it is missing.
+func (v value) remove(p path) (value, error) {
+	if len(p) > 1 {
+		child, found := v.child(p[0])
+		if !found {
+			return value{}, errDocumentPath
+		}
+		child, err := child.remove(p[1:])
+		if err != nil {
+			return value{}, err
+		}
+		return v.with(p[0], child)
+	}
+	switch s := p[0]; {
+	case s.isIndex() && v.kind == kindList:
+		if s.index >= len(v.list) {
+			return v, nil
+		}
+		return value{kind: kindList, list: slices.Delete(slices.Clone(v.list), s.index, s.index+1)}, nil
+	case !s.isIndex() && v.kind == kindMap:
+		fields := maps.Clone(v.fields)
+		delete(fields, s.name)
+		return value{kind: kindMap, fields: fields}, nil
+	}
+	return value{}, errDocumentPath
+}
+
+// parseUpdate reads an UpdateExpression; absent, the update changes nothing.
+func (m *members) parseUpdate(ph *placeholders) (*update, error) {
+	if !m.has("UpdateExpression") {
+		return &update{}, nil
+	}
+	return parse("UpdateExpression", m.text("UpdateExpression"), ph, (*parser).update)
+}
+
+func (p *parser) update() *update {
+	u := &update{}
+	sections := map[string]func(){
+		"SET":    func() { u.set = list(p, p.assignment) },
+		"REMOVE": func() { u.remove = list(p, p.path) },
+		"ADD":    func() { u.add = list(p, func() change { return p.change("ADD") }) },
+		"DELETE": func() { u.delete = list(p, func() change { return p.change("DELETE") }) },
+	}
+	seen := make(map[string]bool)
+	for {
+		name := ""
+		for section := range sections {
+			if p.next().is(section) {
+				name = section
+			}
+		}
+		if name == "" {
+			p.syntaxError()
+		}
+		if seen[name] {
+			panic(invalid("The \"%s\" section can only be used once in an update expression;", name))
+		}
+		seen[name] = true
+		p.take()
+		sections[name]()
+		if p.next().kind == tokenEnd {
+			break
+		}
+	}
+	if err := checkOverlap(u.paths()); err != nil {
+		panic(err)
+	}
+	return u
+}
+
+func (p *parser) assignment() assignment {
+	where := p.path()
+	p.expect("=")
+	return assignment{where, p.sum()}
+}
+
+func (p *parser) sum() expression {
+	left := p.updateOperand()
+	operator := p.next()
+	if !operator.is("+") && !operator.is("-") {
+		return left
+	}
+	p.take()
+	right := p.updateOperand()
+	checkConstant(operator.text, kindNumber, left, right)
+	return sum{left, right, operator.is("-")}
+}
+
+func (p *parser) updateOperand() expression {
+	switch {
+	case p.accept("("):
+		inner := p.sum()
+		p.expect(")")
+		return inner
+	case p.next().kind == tokenValue:
+		return reference{constant{p.value()}}
+	case p.isCall():
+		return p.updateFunction()
+	}
+	return reference{p.path()}
+}
+
+func (p *parser) updateFunction() expression {
+	name := p.take().text
+	if name != "if_not_exists" && name != "list_append" {
+		panic(invalid("Invalid function name; function: %s", name))
+	}
+	p.expect("(")
+	arguments := list(p, p.updateOperand)
+	p.expect(")")
+	if len(arguments) != 2 {
+		panic(invalid("Incorrect number of operands for operator or function; operator or function: %s, number of operands: %d", name, len(arguments)))
+	}
+	if name == "list_append" {
+		checkConstant(name, kindList, arguments...)
+		return listAppend{arguments[0], arguments[1]}
+	}
+	if first, ok := arguments[0].(reference); ok {
+		if where, ok := first.operand.(path); ok {
+			return ifNotExists{where, arguments[1]}
+		}
+	}
+	panic(invalid("Operator or function requires a document path; operator or function: %s", name))
+}
+
+// checkConstant refuses constants of another type than the operator or function takes.
+func checkConstant(operator string, want kind, operands ...expression) {
+	for _, o := range operands {
+		if r, ok := o.(reference); ok {
+			checkKind(operator, r.operand, want)
+		}
+	}
+}
+
+// change reads an element of ADD, which takes a number or a set, or of DELETE, which takes a set.
+func (p *parser) change(section string) change {
+	c := change{p.path(), p.value()}
+	if c.value.isSet() || section == "ADD" && c.value.kind == kindNumber {
+		return c
+	}
+	panic(invalid("Incorrect operand type for operator or function; operator: %s, operand type: %s, typeSet: ALLOWED_FOR_%s_OPERAND",
+		section, kindNames[c.value.kind], section))
+}
+
+// kindNames are the types as AWS's messages about ADD and DELETE spell them.
+var kindNames = map[kind]string{
+	kindString: "STRING", kindNumber: "NUMBER", kindBinary: "BINARY", kindBoolean: "BOOLEAN", kindNull: "NULL",
+	kindList: "LIST", kindMap: "MAP",
+}

@@ -1,0 +1,239 @@
+package dynamodb
+
+import (
+	"encoding/base64"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// kind is the data type of an attribute value, as the API writes it.
+type kind string
+
+const (
+	kindString    kind = "S"
+	kindNumber    kind = "N"
+	kindBinary    kind = "B"
+	kindBoolean   kind = "BOOL"
+	kindNull      kind = "NULL"
+	kindList      kind = "L"
+	kindMap       kind = "M"
+	kindStringSet kind = "SS"
+	kindNumberSet kind = "NS"
+	kindBinarySet kind = "BS"
+)
+
+// elementKind tells the sets and what they hold.
+var elementKind = map[kind]kind{kindStringSet: kindString, kindNumberSet: kindNumber, kindBinarySet: kindBinary}
+
+// value is an attribute value. It is never changed once made, so that rows can share parts.
+type value struct {
+	kind   kind
+	text   string // S: the text; N: the number in its normal form; B: the bytes
+	truth  bool   // BOOL
+	list   []value
+	fields item // M
+}
+
+// item is the attributes of a row, or the fields of a map. It is never changed once it is in a table.
+type item map[string]value
+
+func stringValue(text string) value    { return value{kind: kindString, text: text} }
+func numberValue(number decimal) value { return value{kind: kindNumber, text: number.String()} }
+
+func (v value) isSet() bool { return elementKind[v.kind] != "" }
+
+// number returns the decimal of a value of kind N.
+func (v value) number() decimal { return mustDecimal(v.text) }
+
+// equal tells whether two values are of one type and the same; the order of a set's elements does not count.
+func (v value) equal(other value) bool {
+	switch {
+	case v.kind != other.kind:
+		return false
+	case v.isSet():
+		return len(v.list) == len(other.list) && !slices.ContainsFunc(v.list, func(e value) bool { return !other.hasElement(e) })
+	case v.kind == kindList:
+		return slices.EqualFunc(v.list, other.list, value.equal)
+	case v.kind == kindMap:
+		return maps.EqualFunc(v.fields, other.fields, value.equal)
+	}
+	return v.text == other.text && v.truth == other.truth
+}
+
+func (v value) hasElement(element value) bool { return slices.ContainsFunc(v.list, element.equal) }
+
+// compare orders two values; ok is false when their types differ or have no order (only S, N and B do).
+func (v value) compare(other value) (order int, ok bool) {
+	if v.kind != other.kind {
+		return 0, false
+	}
+	switch v.kind {
+	case kindString, kindBinary:
+		return strings.Compare(v.text, other.text), true
+	case kindNumber:
+		return v.number().compare(other.number()), true
+	}
+	return 0, false
+}
+
+// Overheads of the documents in an item (developer guide, "DynamoDB item sizes and formats").
+const (
+	documentOverhead = 3 // of a list or map
+	elementOverhead  = 1 // of each element of a list or map
+)
+
+// size returns the bytes that the value takes in an item by AWS's rules, without its name.
+func (v value) size() int {
+	switch v.kind {
+	case kindNumber:
+		return v.number().size()
+	case kindBoolean, kindNull:
+		return 1
+	case kindString, kindBinary:
+		return len(v.text)
+	}
+	size := 0
+	for _, element := range v.list {
+		size += element.size()
+	}
+	switch v.kind {
+	case kindList:
+		size += documentOverhead + elementOverhead*len(v.list)
+	case kindMap:
+		size += documentOverhead + elementOverhead*len(v.fields) + v.fields.size()
+	}
+	return size
+}
+
+// size returns the bytes of the attributes with their names.
+func (it item) size() int {
+	size := 0
+	for name, v := range it {
+		size += len(name) + v.size()
+	}
+	return size
+}
+
+// length is what the function size() of the expression language returns; ok is false for types that have none.
+func (v value) length() (length int, ok bool) {
+	switch v.kind {
+	case kindString:
+		return utf16Length(v.text), true
+	case kindBinary:
+		return len(v.text), true
+	case kindMap:
+		return len(v.fields), true
+	case kindList, kindStringSet, kindNumberSet, kindBinarySet:
+		return len(v.list), true
+	}
+	return 0, false
+}
+
+func utf16Length(text string) int {
+	length := 0
+	for _, r := range text {
+		length += utf16.RuneLen(r)
+	}
+	return length
+}
+
+// appendJSON appends the value as the API writes it.
+func (v value) appendJSON(text []byte) []byte {
+	text = append(text, `{"`...)
+	text = append(text, v.kind...)
+	text = append(text, `":`...)
+	switch v.kind {
+	case kindBoolean:
+		if v.truth {
+			text = append(text, `true`...)
+		} else {
+			text = append(text, `false`...)
+		}
+	case kindNull:
+		text = append(text, `true`...)
+	case kindMap:
+		text = v.fields.appendJSON(text)
+	case kindList:
+		text = appendList(text, v.list, value.appendJSON)
+	case kindStringSet, kindNumberSet, kindBinarySet:
+		text = appendList(text, v.list, value.appendScalar)
+	default:
+		text = v.appendScalar(text)
+	}
+	return append(text, '}')
+}
+
+// appendScalar appends the text of an S, N or B.
+func (v value) appendScalar(text []byte) []byte {
+	if v.kind == kindBinary {
+		text = append(text, '"')
+		text = base64.StdEncoding.AppendEncode(text, []byte(v.text))
+		return append(text, '"')
+	}
+	return appendString(text, v.text)
+}
+
+func appendList(text []byte, list []value, element func(value, []byte) []byte) []byte {
+	text = append(text, '[')
+	for i, v := range list {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = element(v, text)
+	}
+	return append(text, ']')
+}
+
+// appendJSON appends the attributes in the order of their names.
+func (it item) appendJSON(text []byte) []byte {
+	text = append(text, '{')
+	for i, name := range slices.Sorted(maps.Keys(it)) {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = appendString(text, name)
+		text = append(text, ':')
+		text = it[name].appendJSON(text)
+	}
+	return append(text, '}')
+}
+
+// appendString appends a JSON string.
+func appendString(text []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	text = append(text, '"')
+	start := 0
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= utf8.RuneSelf {
+			r, width := utf8.DecodeRuneInString(s[i:])
+			if r == utf8.RuneError && width == 1 {
+				text = append(text, s[start:i]...)
+				text = append(text, "\ufffd"...)
+				start = i + 1
+			}
+			i += width
+			continue
+		}
+		if c >= ' ' && c != '"' && c != '\\' {
+			i++
+			continue
+		}
+		text = append(text, s[start:i]...)
+		switch c {
+		case '"', '\\':
+			text = append(text, '\\', c)
+		case '\n':
+			text = append(text, '\\', 'n')
+		default:
+			text = append(text, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		}
+		i++
+		start = i
+	}
+	text = append(text, s[start:]...)
+	return append(text, '"')
+}

@@ -1,0 +1,184 @@
+package dynamodb
+
+import "maps"
+
+// parsePut, parseDelete, parseUpdate and parseCheck read the mutation of a single request or of one in a transaction;
+// the parameters are the same. The placeholders are checked by the caller.
+
+func (c *call) parsePut(m *members, ph *placeholders) (*mutation, error) {
+	t, err := c.table(m.required("TableName"), "PutItem")
+	if err != nil {
+		return nil, m.first(err)
+	}
+	it := m.item("Item")
+	if m.failure == nil && !m.has("Item") {
+		m.fail(invalid("1 validation error detected: Value null at 'item' failed to satisfy constraint: Member must not be null"))
+	}
+	if m.failure != nil {
+		return nil, m.failure
+	}
+	mutation, err := newPut(t, it)
+	if err != nil {
+		return nil, err
+	}
+	return mutation, m.parseGuard(mutation, ph)
+}
+
+// newPut returns the unconditional put of an item.
+func newPut(t *table, it item) (*mutation, error) {
+	if err := t.schema.checkItem(it); err != nil {
+		return nil, err
+	}
+	if it.size() > maxItem {
+		return nil, invalid("Item size has exceeded the maximum allowed size")
+	}
+	return &mutation{table: t, action: "PutItem", key: t.schema.keyOf(it), place: t.schema.place(it),
+		change: func(item) (item, error) { return it, nil }}, nil
+}
+
+// keyed reads the table and key of a request and returns a mutation that changes nothing yet.
+func (c *call) keyed(m *members, action string) (*mutation, error) {
+	t, err := c.table(m.required("TableName"), action)
+	if err != nil {
+		return nil, m.first(err)
+	}
+	if m.failure == nil && !m.has("Key") {
+		m.fail(invalid("1 validation error detected: Value null at 'key' failed to satisfy constraint: Member must not be null"))
+	}
+	key := m.item("Key")
+	if m.failure != nil {
+		return nil, m.failure
+	}
+	if err := t.schema.checkKey(key); err != nil {
+		return nil, err
+	}
+	return &mutation{table: t, action: action, key: key, place: t.schema.place(key)}, nil
+}
+
+func (c *call) parseDelete(m *members, ph *placeholders) (*mutation, error) {
+	mutation, err := c.keyed(m, "DeleteItem")
+	if err != nil {
+		return nil, err
+	}
+	mutation.change = func(item) (item, error) { return nil, nil }
+	return mutation, m.parseGuard(mutation, ph)
+}
+
+func (c *call) parseCheck(m *members, ph *placeholders) (*mutation, error) {
+	mutation, err := c.keyed(m, "ConditionCheckItem")
+	if err != nil {
+		return nil, err
+	}
+	m.required("ConditionExpression")
+	return mutation, m.parseGuard(mutation, ph)
+}
+
+func (c *call) parseUpdate(m *members, ph *placeholders) (*mutation, *update, error) {
+	mutation, err := c.keyed(m, "UpdateItem")
+	if err != nil {
+		return nil, nil, err
+	}
+	u, err := m.parseUpdate(ph)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, p := range u.paths() {
+		if mutation.table.schema.isKey(p[0].name) {
+			return nil, nil, invalid("One or more parameter values were invalid: Cannot update attribute %s. This attribute is part of the key", p[0].name)
+		}
+	}
+	mutation.change = func(old item) (item, error) {
+		if old == nil {
+			old = maps.Clone(mutation.key)
+		}
+		updated, err := u.apply(old)
+		if err == nil && updated.size() > maxItem {
+			err = invalid("Item size to update has exceeded the maximum allowed size")
+		}
+		return updated, err
+	}
+	return mutation, u, m.parseGuard(mutation, ph)
+}
+
+// parseGuard reads the condition of a write and what its failure shows.
+func (m *members) parseGuard(mutation *mutation, ph *placeholders) (err error) {
+	mutation.showOld = m.choice("ReturnValuesOnConditionCheckFailure", "NONE ALL_OLD") == "ALL_OLD"
+	if mutation.condition, err = m.parseCondition("ConditionExpression", ph); err != nil {
+		return err
+	}
+	return m.err()
+}
+
+// first returns the failure that a member of the request had before err arose, or err.
+func (m *members) first(err error) error {
+	if m.failure != nil {
+		return m.failure
+	}
+	return err
+}
+
+// write is what PutItem, UpdateItem and DeleteItem have in common: it reads the request with parse, runs the
+// mutation and answers with what returned picks of the rows before and after, nil for nothing.
+func (c *call) write(returnValues string, parse func(*placeholders) (*mutation, error), returned func(values string, old, changed *row) []byte) ([]byte, error) {
+	ph := c.placeholders()
+	values := c.choice("ReturnValues", returnValues)
+	consumed := c.consumption()
+	c.choice("ReturnItemCollectionMetrics", "NONE SIZE") // SIZE tells of tables with local indexes only: there are none
+	mutation, err := parse(ph)
+	if err == nil {
+		err = ph.checkUsed()
+	}
+	if err := c.first(err); err != nil {
+		return nil, err
+	}
+	old, changed, err := mutation.write()
+	if err != nil {
+		return nil, err
+	}
+	var a answer
+	if attributes := returned(values, old, changed); attributes != nil {
+		a.raw("Attributes", attributes)
+	}
+	consumed.add(mutation.table, writeUnits(old, changed))
+	consumed.tell(&a, false)
+	return a.end(), nil
+}
+
+func returnedOld(values string, old, _ *row) []byte {
+	if values == "ALL_OLD" && old != nil {
+		return old.json
+	}
+	return nil
+}
+
+func (c *call) putItem() ([]byte, error) {
+	return c.write("NONE ALL_OLD", func(ph *placeholders) (*mutation, error) { return c.parsePut(c.members, ph) }, returnedOld)
+}
+
+func (c *call) deleteItem() ([]byte, error) {
+	return c.write("NONE ALL_OLD", func(ph *placeholders) (*mutation, error) { return c.parseDelete(c.members, ph) }, returnedOld)
+}
+
+func (c *call) updateItem() ([]byte, error) {
+	var u *update
+	return c.write("NONE ALL_OLD UPDATED_OLD ALL_NEW UPDATED_NEW", func(ph *placeholders) (m *mutation, err error) {
+		m, u, err = c.parseUpdate(c.members, ph)
+		return m, err
+	}, func(values string, old, changed *row) []byte {
+		r := old
+		if values == "ALL_NEW" || values == "UPDATED_NEW" {
+			r = changed
+		}
+		switch {
+		case values == "NONE" || r == nil:
+			return nil
+		case values == "ALL_OLD" || values == "ALL_NEW":
+			return r.json
+		}
+		attributes := newProjection(u.paths()).apply(r.item)
+		if len(attributes) == 0 {
+			return nil
+		}
+		return attributes.appendJSON(nil)
+	})
+}
