@@ -1,0 +1,231 @@
+// Package delivery posts a batch to its connections and accounts for every delivery.
+//
+// A batch is claimed in the ledger, posted, and settled: the outcome and what is left over are recorded in one
+// transaction. Only then is the rest put on the send queue, the gone deleted, the hopeless buried. Whoever meets the same
+// batch again finds its outcome and does that last part again, which is harmless. So a crash can repeat the posts of one
+// batch and nothing else, and can lose nothing.
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
+
+	"fanfare/pkg/broadcast"
+)
+
+// Poster reaches a client. A failure of Post has a fate, see [broadcast.FateOf].
+type Poster interface {
+	Post(ctx context.Context, connectionID string, payload []byte) error
+	Disconnect(ctx context.Context, connectionID string) error
+}
+
+// Ledger knows who posts a batch and what became of it.
+type Ledger interface {
+	Claim(ctx context.Context, c broadcast.Claim) (standing broadcast.Standing, leftovers string, err error)
+	Settle(ctx context.Context, batchID, owner string, outcomes []broadcast.Outcome, leftovers string) error
+}
+
+// Queue takes back the rest of a batch, for another attempt after a delay.
+type Queue interface {
+	Retry(ctx context.Context, b broadcast.Batch, delay time.Duration) error
+}
+
+// DeadLetters takes what cannot be delivered, with the reason.
+type DeadLetters interface {
+	Bury(ctx context.Context, r broadcast.Record, reason error) error
+	BuryBatch(ctx context.Context, b broadcast.Batch, reason error) error
+}
+
+// Registry forgets connections that are gone.
+type Registry interface {
+	RemoveAll(ctx context.Context, connectionIDs []string) error
+}
+
+// ErrBusy means that another sender is posting the batch: its message has to stay in the queue until that one has
+// settled it, or has died.
+var ErrBusy = errors.New("another sender is posting this batch")
+
+// Sender sends batches. It is safe for concurrent use.
+type Sender struct {
+	Poster      Poster
+	Ledger      Ledger
+	Queue       Queue
+	DeadLetters DeadLetters
+	Registry    Registry
+
+	// Pace is this sender's share of the posts per second; kept across batches.
+	Pace *rate.Limiter
+	// Workers is how many posts are under way at once; at least 1.
+	Workers int
+	// MaxAttempts is how often a delivery is tried before it has failed; at least 1.
+	MaxAttempts int
+	// Reserve is the time before the context's deadline at which no further post is begun, so that those under way can end
+	// and there is time to settle.
+	Reserve time.Duration
+	// DisconnectFull closes connections whose buffer is still full after the last attempt.
+	DisconnectFull bool
+	// Now tells the time; nil means time.Now.
+	Now func() time.Time
+}
+
+// Result tells what became of a batch in this invocation.
+type Result struct {
+	Batch        broadcast.Batch
+	Outcomes     []broadcast.Outcome // of the broadcasts that this sender posted
+	Gone         int                 // connections
+	Throttled    int                 // posts that were answered 429
+	Requeued     int                 // deliveries on the send queue for another attempt
+	DeadLettered int                 // deliveries on the dead-letter queue
+	Disconnected int                 // connections
+	Latencies    []time.Duration     // of each post
+	Buried       error               // why the record is on the dead-letter queue: it is no batch
+}
+
+// Send delivers the batch in the record. An error means that the message has to come back: ErrBusy, or a failure that
+// nobody has accounted for yet.
+func (s *Sender) Send(ctx context.Context, r broadcast.Record) (Result, error) {
+	batch, err := broadcast.DecodeBatch(r.Body)
+	if err != nil {
+		if buryErr := s.DeadLetters.Bury(ctx, r, err); buryErr != nil {
+			return Result{}, fmt.Errorf("put message %s on the dead-letter queue (%w): %w", r.ID, err, buryErr)
+		}
+		return Result{Buried: err}, nil
+	}
+	result := Result{Batch: batch}
+
+	mine, busy, err := s.claim(ctx, &result, r.Invocation)
+	if err != nil {
+		return result, err
+	}
+	if len(mine) > 0 {
+		if err := s.deliver(ctx, &result, mine, r.Invocation); err != nil {
+			return result, err
+		}
+	}
+	if busy {
+		return result, ErrBusy
+	}
+	return result, nil
+}
+
+// claim claims the batch for each of its broadcasts and returns the messages that are this sender's to post. For what is
+// settled already, it finishes what its sender may not have finished.
+func (s *Sender) claim(ctx context.Context, result *Result, owner string) (mine []broadcast.Message, busy bool, err error) {
+	batch := result.Batch
+	until := s.now().Add(time.Minute)
+	if deadline, ok := ctx.Deadline(); ok {
+		until = deadline
+	}
+	standings := make([]broadcast.Standing, len(batch.Messages))
+	leftovers := make([]string, len(batch.Messages))
+	group, gctx := errgroup.WithContext(ctx)
+	for i, m := range batch.Messages {
+		group.Go(func() (err error) {
+			standings[i], leftovers[i], err = s.Ledger.Claim(gctx, broadcast.Claim{
+				BroadcastID: m.ID, BatchID: batch.ID, Owner: owner, Until: until,
+				Size:    audience(m, batch.Connections) + audience(m, batch.Settling),
+				Attempt: batch.Attempt, Redriven: batch.Redriven, Reason: batch.Reason,
+			})
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, false, err
+	}
+	for i, m := range batch.Messages {
+		switch standings[i] {
+		case broadcast.Claimed:
+			mine = append(mine, m)
+		case broadcast.Busy:
+			busy = true
+		case broadcast.Settled:
+			rests, err := decodeRests(leftovers[i])
+			if err != nil {
+				return nil, false, fmt.Errorf("read what batch %s has left: %w", batch.ID, err)
+			}
+			if err := s.finish(ctx, result, rests); err != nil {
+				return nil, false, err
+			}
+		}
+	}
+	return mine, busy, nil
+}
+
+// deliver posts the messages to the batch's connections, and records and acts on what came of it.
+func (s *Sender) deliver(ctx context.Context, result *Result, messages []broadcast.Message, owner string) error {
+	batch := result.Batch
+	t, err := s.post(ctx, batch, messages)
+	if err != nil {
+		return fmt.Errorf("post batch %s: %w", batch.ID, err)
+	}
+	rests := s.rests(batch, messages, t)
+	for _, r := range rests {
+		t.account(r, messages)
+	}
+	leftovers, err := encodeRests(rests)
+	if err != nil {
+		return err
+	}
+	if err := s.Ledger.Settle(ctx, batch.ID, owner, t.outcomes, leftovers); err != nil {
+		return err
+	}
+	result.Outcomes, result.Gone, result.Throttled, result.Latencies = t.outcomes, len(t.gone), t.throttled, t.latencies
+	return errors.Join(s.finish(ctx, result, rests), s.Registry.RemoveAll(ctx, t.gone))
+}
+
+// finish hands on what is left of a settled batch. It may be done twice: batches are recognised by their ids.
+func (s *Sender) finish(ctx context.Context, result *Result, rests []rest) error {
+	var errs []error
+	for i, r := range rests {
+		b := r.batch(result.Batch, i)
+		var err error
+		switch r.Fate {
+		case fateRequeue:
+			err = s.Queue.Retry(ctx, b, backoff(b.Attempt))
+			result.Requeued += b.Len()
+		case fateBury:
+			err = s.DeadLetters.BuryBatch(ctx, b, broadcast.Permanent(r.Reason, fmt.Errorf("%d deliveries failed after %d attempts", b.Len(), b.Attempt)))
+			result.DeadLettered += b.Len()
+		case fateDisconnect:
+			for _, id := range b.Connections {
+				err = errors.Join(err, s.Poster.Disconnect(ctx, id))
+			}
+			result.Disconnected += len(b.Connections)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s what is left of batch %s: %w", r.Fate, result.Batch.ID, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// backoff is how long the given attempt waits: it doubles from two seconds on, less up to a half by chance, so that
+// batches that failed together do not come back together.
+func backoff(attempt int) time.Duration {
+	ceiling := min(2*time.Second<<max(0, attempt-1), broadcast.MaxDelay)
+	return ceiling/2 + rand.N(ceiling/2)
+}
+
+func (s *Sender) now() time.Time {
+	if s.Now != nil {
+		return s.Now()
+	}
+	return time.Now()
+}
+
+// audience returns how many of the connections shall receive the message.
+func audience(m broadcast.Message, connections []string) int {
+	n := 0
+	for _, id := range connections {
+		if !m.Excludes(id) {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,132 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"fanfare/pkg/broadcast"
+)
+
+// batchPart is what became of a batch's deliveries of one broadcast, as the table holds it.
+type batchPart struct {
+	BroadcastID string         `dynamodbav:"broadcastId"`
+	Part        string         `dynamodbav:"part"`
+	Owner       string         `dynamodbav:"owner"`
+	Until       int64          `dynamodbav:"until"` // epoch milliseconds, when the claim lapses
+	Size        int            `dynamodbav:"size"`
+	Attempt     int            `dynamodbav:"attempt"`
+	Redriven    bool           `dynamodbav:"redriven,omitempty"`
+	Reason      string         `dynamodbav:"reason,omitempty"`
+	Settled     bool           `dynamodbav:"settled"`
+	Delivered   int            `dynamodbav:"delivered"`
+	Gone        int            `dynamodbav:"gone"`
+	Failed      map[string]int `dynamodbav:"failed,omitempty"`
+	Left        int            `dynamodbav:"left"`
+	Posts       int            `dynamodbav:"posts"`
+	First       int64          `dynamodbav:"first,omitempty"` // epoch milliseconds
+	Last        int64          `dynamodbav:"last,omitempty"`  // epoch milliseconds
+	Leftovers   string         `dynamodbav:"leftovers,omitempty"`
+	ExpiresAt   int64          `dynamodbav:"expiresAt"`
+}
+
+// Claim makes the batch the owner's to post, for one of its broadcasts, unless another owner's claim has not lapsed or
+// the outcome is recorded. Of a settled batch it returns what was recorded as its leftovers (see Settle).
+//
+// It is one conditional write: of two senders that hold copies of a batch, one gets it.
+func (t *Table) Claim(ctx context.Context, c broadcast.Claim) (standing broadcast.Standing, leftovers string, err error) {
+	item, err := attributevalue.MarshalMap(batchPart{
+		BroadcastID: c.BroadcastID, Part: batchPrefix + c.BatchID, Owner: c.Owner, Until: c.Until.UnixMilli(),
+		Size: c.Size, Attempt: c.Attempt, Redriven: c.Redriven, Reason: c.Reason, ExpiresAt: t.expiry(),
+	})
+	if err != nil {
+		return 0, "", fmt.Errorf("encode the claim of batch %s: %w", c.BatchID, err)
+	}
+	_, err = t.Client.PutItem(ctx, &dynamodb.PutItemInput{
+		TableName: &t.Name, Item: item,
+		ConditionExpression: aws.String("attribute_not_exists(broadcastId) OR (settled = :false AND (#until < :now OR #owner = :me))"),
+		ExpressionAttributeNames: map[string]string{
+			"#until": "until", "#owner": "owner",
+		},
+		ExpressionAttributeValues: map[string]types.AttributeValue{
+			":false": &types.AttributeValueMemberBOOL{Value: false},
+			":now":   millis(t.now()),
+			":me":    &types.AttributeValueMemberS{Value: c.Owner},
+		},
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	})
+	var refused *types.ConditionalCheckFailedException
+	switch {
+	case err == nil:
+		return broadcast.Claimed, "", nil
+	case !errors.As(err, &refused):
+		return 0, "", fmt.Errorf("claim batch %s of broadcast %s: %w", c.BatchID, c.BroadcastID, err)
+	}
+	var earlier batchPart
+	if err := attributevalue.UnmarshalMap(refused.Item, &earlier); err != nil {
+		return 0, "", fmt.Errorf("decode the claim of batch %s of broadcast %s: %w", c.BatchID, c.BroadcastID, err)
+	}
+	if earlier.Settled {
+		return broadcast.Settled, earlier.Leftovers, nil
+	}
+	return broadcast.Busy, "", nil
+}
+
+// Settle records the outcomes of a batch, of all its broadcasts or of none, for an owner whose claims still hold; else it
+// returns an error, and nobody may act on the outcomes. Leftovers is kept with the first outcome for whoever meets the
+// batch again.
+func (t *Table) Settle(ctx context.Context, batchID, owner string, outcomes []broadcast.Outcome, leftovers string) error {
+	writes := make([]types.TransactWriteItem, len(outcomes))
+	for i, o := range outcomes {
+		failed, err := attributevalue.Marshal(o.Failed)
+		if err != nil {
+			return fmt.Errorf("encode the outcome of batch %s: %w", batchID, err)
+		}
+		left := ""
+		if i == 0 {
+			left = leftovers
+		}
+		writes[i].Update = &types.Update{
+			TableName: &t.Name, Key: key(o.BroadcastID, batchPrefix+batchID),
+			ConditionExpression: aws.String("#owner = :me AND settled = :false"),
+			UpdateExpression: aws.String("SET settled = :true, delivered = :delivered, gone = :gone, failed = :failed, #left = :left, " +
+				"posts = :posts, #first = :first, #last = :last, leftovers = :leftovers"),
+			ExpressionAttributeNames: map[string]string{"#owner": "owner", "#left": "left", "#first": "first", "#last": "last"},
+			ExpressionAttributeValues: map[string]types.AttributeValue{
+				":me":        &types.AttributeValueMemberS{Value: owner},
+				":false":     &types.AttributeValueMemberBOOL{Value: false},
+				":true":      &types.AttributeValueMemberBOOL{Value: true},
+				":delivered": number(o.Delivered),
+				":gone":      number(o.Gone),
+				":failed":    failed,
+				":left":      number(o.Left),
+				":posts":     number(o.Posts),
+				":first":     moment(o.First),
+				":last":      moment(o.Last),
+				":leftovers": &types.AttributeValueMemberS{Value: left},
+			},
+		}
+	}
+	if _, err := t.Client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes}); err != nil {
+		return fmt.Errorf("record the outcome of batch %s: %w", batchID, err)
+	}
+	return nil
+}
+
+func number(n int) types.AttributeValue {
+	return &types.AttributeValueMemberN{Value: fmt.Sprint(n)}
+}
+
+// moment is a time in epoch milliseconds; the zero time is 0.
+func moment(t time.Time) types.AttributeValue {
+	if t.IsZero() {
+		return number(0)
+	}
+	return millis(t)
+}

@@ -1,0 +1,162 @@
+// Package ledger keeps the delivery ledger: what each broadcast was planned to reach, and what became of it.
+//
+// The table's key is broadcastId (S) and part (S). A broadcast has one part per plan ("plan.0/4.0", see
+// [broadcast.Plan]) and one per batch ("batch.0/4.0.7"). A part is overwritten as a whole or not at all, never added
+// to, so that what is done twice is counted once. Parts expire after a day.
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"fanfare/pkg/broadcast"
+)
+
+// lifetime is how long a part is kept.
+const lifetime = 24 * time.Hour
+
+const (
+	planPrefix  = "plan."
+	batchPrefix = "batch."
+)
+
+// Table is the ledger. It is safe for concurrent use.
+type Table struct {
+	Client *dynamodb.Client
+	Name   string
+	// Now tells whether a claim has lapsed, and when a part expires; nil means time.Now.
+	Now func() time.Time
+}
+
+// planPart is a plan as the table holds it.
+type planPart struct {
+	BroadcastID string `dynamodbav:"broadcastId"`
+	Part        string `dynamodbav:"part"`
+	Segment     int    `dynamodbav:"segment"`
+	Segments    int    `dynamodbav:"segments"`
+	Stretch     int    `dynamodbav:"stretch"`
+	End         string `dynamodbav:"end,omitempty"`
+	Buckets     []int  `dynamodbav:"buckets"`
+	Emitted     bool   `dynamodbav:"emitted"`
+	At          int64  `dynamodbav:"at"` // epoch milliseconds
+	ExpiresAt   int64  `dynamodbav:"expiresAt"`
+}
+
+func (p planPart) plan() broadcast.Plan {
+	return broadcast.Plan{
+		Segment: p.Segment, Segments: p.Segments, Stretch: p.Stretch,
+		End: p.End, Buckets: p.Buckets, Emitted: p.Emitted, At: time.UnixMilli(p.At).UTC(),
+	}
+}
+
+// Plan records a plan for the broadcast, unless there is one for the same stretch already, and returns the one that holds.
+func (t *Table) Plan(ctx context.Context, broadcastID string, p broadcast.Plan) (broadcast.Plan, error) {
+	item, err := attributevalue.MarshalMap(planPart{
+		BroadcastID: broadcastID, Part: planPrefix + p.Key(),
+		Segment: p.Segment, Segments: p.Segments, Stretch: p.Stretch,
+		End: p.End, Buckets: p.Buckets, At: p.At.UnixMilli(), ExpiresAt: t.expiry(),
+	})
+	if err != nil {
+		return broadcast.Plan{}, fmt.Errorf("encode plan %s of broadcast %s: %w", p.Key(), broadcastID, err)
+	}
+	_, err = t.Client.PutItem(ctx, &dynamodb.PutItemInput{
+		TableName: &t.Name, Item: item,
+		ConditionExpression:                 aws.String("attribute_not_exists(broadcastId)"),
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	})
+	var refused *types.ConditionalCheckFailedException
+	switch {
+	case err == nil:
+		return p, nil
+	case errors.As(err, &refused):
+		var earlier planPart
+		if err := attributevalue.UnmarshalMap(refused.Item, &earlier); err != nil {
+			return broadcast.Plan{}, fmt.Errorf("decode plan %s of broadcast %s: %w", p.Key(), broadcastID, err)
+		}
+		return earlier.plan(), nil
+	}
+	return broadcast.Plan{}, fmt.Errorf("record plan %s of broadcast %s: %w", p.Key(), broadcastID, err)
+}
+
+// Emitted records that every batch of the plan is on the send queue.
+func (t *Table) Emitted(ctx context.Context, broadcastID string, p broadcast.Plan) error {
+	_, err := t.Client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName: &t.Name, Key: key(broadcastID, planPrefix+p.Key()),
+		UpdateExpression:          aws.String("SET emitted = :true"),
+		ExpressionAttributeValues: map[string]types.AttributeValue{":true": &types.AttributeValueMemberBOOL{Value: true}},
+	})
+	if err != nil {
+		return fmt.Errorf("record that plan %s of broadcast %s is emitted: %w", p.Key(), broadcastID, err)
+	}
+	return nil
+}
+
+// Plans returns the plans of a broadcast so far, in no particular order.
+func (t *Table) Plans(ctx context.Context, broadcastID string) ([]broadcast.Plan, error) {
+	var plans []broadcast.Plan
+	err := t.query(ctx, broadcastID, planPrefix, func(items []map[string]types.AttributeValue) error {
+		var parts []planPart
+		if err := attributevalue.UnmarshalListOfMaps(items, &parts); err != nil {
+			return err
+		}
+		for _, part := range parts {
+			plans = append(plans, part.plan())
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the plans of broadcast %s: %w", broadcastID, err)
+	}
+	return plans, nil
+}
+
+// query reads all parts of a broadcast that begin with prefix.
+func (t *Table) query(ctx context.Context, broadcastID, prefix string, each func([]map[string]types.AttributeValue) error) error {
+	pages := dynamodb.NewQueryPaginator(t.Client, &dynamodb.QueryInput{
+		TableName:              &t.Name,
+		ConsistentRead:         aws.Bool(true),
+		KeyConditionExpression: aws.String("broadcastId = :id AND begins_with(part, :prefix)"),
+		ExpressionAttributeValues: map[string]types.AttributeValue{
+			":id":     &types.AttributeValueMemberS{Value: broadcastID},
+			":prefix": &types.AttributeValueMemberS{Value: prefix},
+		},
+	})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		if err := each(page.Items); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *Table) now() time.Time {
+	if t.Now != nil {
+		return t.Now()
+	}
+	return time.Now()
+}
+
+func (t *Table) expiry() int64 { return t.now().Add(lifetime).Unix() }
+
+func key(broadcastID, part string) map[string]types.AttributeValue {
+	return map[string]types.AttributeValue{
+		"broadcastId": &types.AttributeValueMemberS{Value: broadcastID},
+		"part":        &types.AttributeValueMemberS{Value: part},
+	}
+}
+
+func millis(t time.Time) types.AttributeValue {
+	return &types.AttributeValueMemberN{Value: strconv.FormatInt(t.UnixMilli(), 10)}
+}
