@@ -1,0 +1,270 @@
+package sqs
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// maxRequestBytes bounds a request. It is this server's own bound, not AWS's: a full batch whose every character is
+// written as a \u escape stays below.
+const maxRequestBytes = 16 << 20
+
+const contentType = "application/x-amz-json-1.0"
+
+// operations are SQS's, by name, each with the IAM action that allows it: batches go by the action of their single
+// operation. Source: API Reference; Service Authorization Reference, "Actions defined by Amazon SQS".
+// Those without a function are known and refused.
+var operations map[string]operation
+
+type operation struct {
+	action string
+	run    func(*call) (any, error)
+}
+
+func init() {
+	operations = map[string]operation{
+		"AddPermission":                {},
+		"CancelMessageMoveTask":        {"sqs:CancelMessageMoveTask", (*call).cancelMessageMoveTask},
+		"ChangeMessageVisibility":      {"sqs:ChangeMessageVisibility", (*call).changeMessageVisibility},
+		"ChangeMessageVisibilityBatch": {"sqs:ChangeMessageVisibility", (*call).changeMessageVisibilityBatch},
+		"CreateQueue":                  {"sqs:CreateQueue", (*call).createQueue},
+		"DeleteMessage":                {"sqs:DeleteMessage", (*call).deleteMessage},
+		"DeleteMessageBatch":           {"sqs:DeleteMessage", (*call).deleteMessageBatch},
+		"DeleteQueue":                  {"sqs:DeleteQueue", (*call).deleteQueue},
+		"GetQueueAttributes":           {"sqs:GetQueueAttributes", (*call).getQueueAttributes},
+		"GetQueueUrl":                  {"sqs:GetQueueUrl", (*call).getQueueURL},
+		"ListDeadLetterSourceQueues":   {"sqs:ListDeadLetterSourceQueues", (*call).listDeadLetterSourceQueues},
+		"ListMessageMoveTasks":         {"sqs:ListMessageMoveTasks", (*call).listMessageMoveTasks},
+		"ListQueues":                   {"sqs:ListQueues", (*call).listQueues},
+		"ListQueueTags":                {"sqs:ListQueueTags", (*call).listQueueTags},
+		"PurgeQueue":                   {"sqs:PurgeQueue", (*call).purgeQueue},
+		"ReceiveMessage":               {"sqs:ReceiveMessage", (*call).receiveMessage},
+		"RemovePermission":             {},
+		"SendMessage":                  {"sqs:SendMessage", (*call).sendMessage},
+		"SendMessageBatch":             {"sqs:SendMessage", (*call).sendMessageBatch},
+		"SetQueueAttributes":           {"sqs:SetQueueAttributes", (*call).setQueueAttributes},
+		"StartMessageMoveTask":         {"sqs:StartMessageMoveTask", (*call).startMessageMoveTask},
+		"TagQueue":                     {"sqs:TagQueue", (*call).tagQueue},
+		"UntagQueue":                   {"sqs:UntagQueue", (*call).untagQueue},
+	}
+}
+
+// call is one request under way.
+type call struct {
+	ctx         context.Context
+	s           *Server
+	operation   string
+	action      string
+	in          fields
+	accessKeyID string
+	traceHeader string
+	host        string
+}
+
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// ServeHTTP answers one request of the SQS API. The request is read to its end before anything is answered.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	requestID := newUUID()
+	w.Header().Set("X-Amzn-RequestId", requestID)
+	body := buffers.Get().(*bytes.Buffer)
+	defer buffers.Put(body)
+	body.Reset()
+	n, err := body.ReadFrom(io.LimitReader(r.Body, maxRequestBytes+1))
+	if n > maxRequestBytes {
+		_, err = io.Copy(io.Discard, r.Body)
+	}
+	if err != nil {
+		return // the client has gone
+	}
+	operation, isJSON := strings.CutPrefix(r.Header.Get("X-Amz-Target"), "AmazonSQS.")
+	if !isJSON && speaksQuery(r) {
+		refuseQuery(w, requestID)
+		return
+	}
+	var answer any
+	if n > maxRequestBytes {
+		err = malformed("The request is longer than %d bytes.", maxRequestBytes)
+	} else {
+		answer, err = s.answer(r, operation, body.Bytes())
+	}
+	if r.Context().Err() != nil {
+		return // the client has gone
+	}
+	if err != nil {
+		failure := asError(err)
+		if failure.Status >= http.StatusInternalServerError {
+			s.log.ErrorContext(r.Context(), "sqs request failed", "operation", operation, "request_id", requestID, "error", err)
+		}
+		s.debug(r.Context(), operation, requestID, failure.Code)
+		writeError(w, failure)
+		return
+	}
+	s.debug(r.Context(), operation, requestID, "")
+	writeAnswer(w, answer)
+}
+
+func (s *Server) debug(ctx context.Context, operation, requestID, code string) {
+	if s.log.Enabled(ctx, slog.LevelDebug) {
+		s.log.DebugContext(ctx, "sqs request", "operation", operation, "request_id", requestID, "code", code)
+	}
+}
+
+// answer runs the operation.
+func (s *Server) answer(r *http.Request, name string, body []byte) (any, error) {
+	op, known := operations[name]
+	switch {
+	case r.Method != http.MethodPost:
+		return nil, refuse("UnsupportedOperation", "Requests of the AWS JSON protocol are POST, not %s.", r.Method)
+	case !known:
+		return nil, refuse("UnknownOperationException", "SQS has no operation %q (X-Amz-Target: %q).", name, r.Header.Get("X-Amz-Target"))
+	case op.run == nil:
+		return nil, refuse("UnsupportedOperation", "%s is not emulated.", name)
+	}
+	if len(bytes.TrimSpace(body)) == 0 {
+		body = []byte("{}")
+	}
+	in, err := parse(body)
+	if err != nil {
+		return nil, err
+	}
+	if in.kind != kindObject {
+		return nil, malformed("The request must be an object, not %s.", kindNames[in.kind])
+	}
+	c := &call{
+		ctx: r.Context(), s: s, operation: name, action: op.action, host: r.Host,
+		in:          fields{object: &in, first: new(*Error)},
+		accessKeyID: accessKeyID(r.Header.Get("Authorization")),
+		traceHeader: traceHeader(r.Header.Get("X-Amzn-Trace-Id")),
+	}
+	return op.run(c)
+}
+
+// accessKeyID returns the access key of a SigV4 Authorization header, "" if there is none.
+func accessKeyID(authorization string) string {
+	_, credential, _ := strings.Cut(authorization, "Credential=")
+	id, _, _ := strings.Cut(credential, "/")
+	return id
+}
+
+// traceHeader undoes the percent-encoding with which SDKs send the header (Smithy's recursion detection).
+func traceHeader(header string) string {
+	if plain, err := url.PathUnescape(header); err == nil {
+		return plain
+	}
+	return header
+}
+
+// ready is called by each operation when it has read its members: it answers the request's first mistake, if any, and
+// then asks for permission.
+func (c *call) ready(resource string) error {
+	if err := c.in.end(c.operation); err != nil {
+		return err
+	}
+	return c.authorize(c.action, resource)
+}
+
+func (c *call) authorize(action, resource string) error {
+	if c.s.options.Authorize == nil {
+		return nil
+	}
+	if err := c.s.options.Authorize(c.accessKeyID, action, resource); err != nil {
+		return accessDenied(err)
+	}
+	return nil
+}
+
+// queue returns the queue that QueueUrl names; being ready is part of it. Any scheme and host will do: the path,
+// /account/name, decides.
+func (c *call) queue() (*queue, error) {
+	address := c.in.required("QueueUrl")
+	account, name, ok := splitQueueURL(address)
+	if !ok && address != "" {
+		c.in.fail(refuse("InvalidAddress", "The address %s is not valid for this endpoint.", address))
+	}
+	if strings.HasSuffix(name, ".fifo") {
+		c.in.fail(refuse("UnsupportedOperation", "FIFO queues are not emulated: %s.", name))
+	}
+	resource := fmt.Sprintf("arn:aws:sqs:%s:%s:%s", c.s.options.Region, account, name)
+	if err := c.ready(resource); err != nil {
+		return nil, err
+	}
+	q := c.s.queue(name)
+	if q == nil || account != c.s.options.Account {
+		return nil, nonExistentQueue()
+	}
+	return q, nil
+}
+
+// splitQueueURL takes account and name from the path of a queue URL.
+func splitQueueURL(address string) (account, name string, ok bool) {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return "", "", false
+	}
+	account, name, ok = strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
+	return account, name, ok && name != "" && !strings.Contains(name, "/")
+}
+
+func (c *call) url(q *queue) string {
+	endpoint := c.s.options.Endpoint
+	if endpoint == "" {
+		endpoint = "http://" + c.host
+	}
+	return endpoint + "/" + c.s.options.Account + "/" + q.name
+}
+
+func writeAnswer(w http.ResponseWriter, answer any) {
+	out := buffers.Get().(*bytes.Buffer)
+	defer buffers.Put(out)
+	out.Reset()
+	if answer != nil { // operations without a result have an empty body
+		encoder := json.NewEncoder(out)
+		encoder.SetEscapeHTML(false)
+		if err := encoder.Encode(answer); err != nil {
+			writeError(w, asError(fmt.Errorf("encode answer: %w", err)))
+			return
+		}
+		out.Truncate(out.Len() - 1) // the encoder's newline
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(out.Len()))
+	w.Write(out.Bytes())
+}
+
+// writeError answers as services of AWS JSON 1.0 that once spoke the query protocol do: the shape in the body, the old
+// code in a header. Source: Smithy, "AWS query compatible" trait.
+func writeError(w http.ResponseWriter, e *Error) {
+	body, err := json.Marshal(map[string]string{"__type": "com.amazonaws.sqs#" + e.Type, "message": e.Message})
+	if err != nil {
+		panic(err) // two strings always encode
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.Header().Set("x-amzn-query-error", e.Code+";"+e.fault())
+	w.WriteHeader(e.Status)
+	w.Write(body)
+}
+
+// speaksQuery reports whether the request is of the query protocol: a form, or an Action in the URL.
+func speaksQuery(r *http.Request) bool {
+	return strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") || r.URL.Query().Has("Action")
+}
+
+// refuseQuery answers in the query protocol's own XML, so that the client can show its user the message.
+func refuseQuery(w http.ResponseWriter, requestID string) {
+	w.Header().Set("Content-Type", "text/xml")
+	w.WriteHeader(http.StatusBadRequest)
+	fmt.Fprintf(w, `<?xml version="1.0"?><ErrorResponse xmlns="http://queue.amazonaws.com/doc/2012-11-05/"><Error><Type>Sender</Type>`+
+		`<Code>AWS.SimpleQueueService.UnsupportedOperation</Code><Message>The query protocol is not emulated: use an SDK that speaks `+
+		`AWS JSON 1.0 to SQS (boto3 1.28.82, AWS CLI 1.29.82 or 2.14, or later).</Message></Error><RequestId>%s</RequestId></ErrorResponse>`, requestID)
+}

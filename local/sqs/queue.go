@@ -1,0 +1,328 @@
+package sqs
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"fanfare/local/clock"
+)
+
+// Limits of receiving.
+// Source: Developer Guide, "Amazon SQS standard queue quotas"; API Reference, ReceiveMessage, ChangeMessageVisibility.
+const (
+	MaxInFlight          = 120_000
+	maxReceive           = 10
+	maxWait              = 20 * time.Second
+	maxVisibilityTimeout = 43_200 * time.Second
+)
+
+type state byte
+
+const (
+	visible state = iota
+	delayed
+	inFlight
+)
+
+// message is a stored message. The sender's part never changes after send; the rest belongs to the queue's lock.
+type message struct {
+	outgoing
+	id       string
+	sender   string
+	sent     time.Time
+	previous *message // list of visible messages
+	next     *message
+
+	number         uint64 // unique in its queue
+	state          state
+	due            time.Time // when it becomes visible, unless it is
+	placeByDue     int
+	placeByAge     int
+	received       time.Time // latest reception
+	firstReceived  time.Time
+	receptions     uint32 // in all queues: ApproximateReceiveCount
+	receptionsHere int    // in this queue: what maxReceiveCount limits
+	deadLetterOf   string // ARN of the queue that gave it up
+}
+
+// queue is one standard queue. All of its messages lie behind one lock of its own.
+type queue struct {
+	name    string
+	arn     string
+	created time.Time
+	nonce   uint64 // tells its receipt handles from other queues'
+	clock   *clock.Clock
+
+	settings atomic.Pointer[settings]
+
+	mu         sync.Mutex
+	tags       map[string]string
+	modified   time.Time
+	purged     time.Time
+	deleted    bool
+	lastNumber uint64
+	messages   map[uint64]*message
+	first      *message // visible messages, in the order in which they became visible
+	last       *message
+	byDue      timeHeap // delayed and in flight
+	byAge      timeHeap // all
+	counts     [3]int   // by state
+	waiting    waiters
+}
+
+func newQueue(name, arn string, c *clock.Clock, s *settings) *queue {
+	var nonce [8]byte
+	rand.Read(nonce[:])
+	q := &queue{
+		name: name, arn: arn, clock: c, created: c.Now(), modified: c.Now(),
+		nonce:    binary.BigEndian.Uint64(nonce[:]),
+		messages: make(map[uint64]*message),
+		byDue:    timeHeap{when: func(m *message) time.Time { return m.due }, place: func(m *message) *int { return &m.placeByDue }},
+		byAge:    timeHeap{when: func(m *message) time.Time { return m.sent }, place: func(m *message) *int { return &m.placeByAge }},
+	}
+	q.settings.Store(s)
+	return q
+}
+
+// Methods below need q.mu, unless they say that they take it.
+
+// enter puts m, new to this queue, where its state and due time say.
+func (q *queue) enter(m *message) {
+	q.lastNumber++
+	m.number = q.lastNumber
+	q.messages[m.number] = m
+	q.byAge.add(m)
+	q.place(m, m.state)
+}
+
+// place files m, which is filed nowhere, under state.
+func (q *queue) place(m *message, s state) {
+	m.state = s
+	q.counts[s]++
+	if s != visible {
+		q.byDue.add(m)
+		return
+	}
+	m.previous, m.next = q.last, nil
+	if q.last == nil {
+		q.first = m
+	} else {
+		q.last.next = m
+	}
+	q.last = m
+}
+
+// displace undoes place.
+func (q *queue) displace(m *message) {
+	q.counts[m.state]--
+	if m.state != visible {
+		q.byDue.remove(m)
+		return
+	}
+	if m.previous == nil {
+		q.first = m.next
+	} else {
+		m.previous.next = m.next
+	}
+	if m.next == nil {
+		q.last = m.previous
+	} else {
+		m.next.previous = m.previous
+	}
+	m.previous, m.next = nil, nil
+}
+
+// remove takes m out of the queue.
+func (q *queue) remove(m *message) {
+	q.displace(m)
+	q.byAge.remove(m)
+	delete(q.messages, m.number)
+}
+
+// advance brings the queue up to now: messages past their retention go, in flight or not, and those whose delay or
+// visibility timeout is over become visible.
+func (q *queue) advance(now time.Time) {
+	retention := q.settings.Load().retention
+	for m := q.byAge.earliest(); m != nil && !m.sent.Add(retention).After(now); m = q.byAge.earliest() {
+		q.remove(m)
+	}
+	for m := q.byDue.earliest(); m != nil && !m.due.After(now); m = q.byDue.earliest() {
+		q.displace(m)
+		q.place(m, visible)
+	}
+}
+
+// add stores new messages in their order and returns their ids. It takes the lock.
+func (q *queue) add(sender string, batch []outgoing) ([]string, *Error) {
+	ids := make([]string, len(batch))
+	stored := make([]message, len(batch))
+	for i := range batch {
+		ids[i] = newUUID()
+		stored[i] = message{outgoing: batch[i], id: ids[i], sender: sender}
+	}
+	s := q.settings.Load()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.deleted {
+		return nil, nonExistentQueue()
+	}
+	now := q.clock.Now()
+	for i := range stored {
+		m := &stored[i]
+		delay := s.delay
+		if m.delay != nil {
+			delay = *m.delay
+		}
+		m.sent = now
+		if delay > 0 {
+			m.state, m.due = delayed, now.Add(delay)
+		}
+		q.enter(m)
+	}
+	q.wake(now)
+	return ids, nil
+}
+
+// delivery is one reception of a message: what changes from one to the next, copied.
+type delivery struct {
+	*message
+	handle        string
+	receptions    uint32
+	firstReceived time.Time
+	deadLetterOf  string
+}
+
+// take receives up to limit visible messages and hides them for visibility. When there is a dead-letter queue, the
+// messages that have been received maxReceiveCount times already leave this queue uncounted, as dead.
+func (q *queue) take(now time.Time, limit int, visibility time.Duration, maxReceiveCount int) (taken []delivery, dead []*message) {
+	var again []*message
+	for q.first != nil && len(taken) < limit && q.counts[inFlight] < MaxInFlight {
+		m := q.first
+		if maxReceiveCount > 0 && m.receptionsHere >= maxReceiveCount {
+			q.remove(m)
+			dead = append(dead, m)
+			continue
+		}
+		m.receptions++
+		m.receptionsHere++
+		m.received = now
+		if m.firstReceived.IsZero() {
+			m.firstReceived = now
+		}
+		q.displace(m)
+		m.due = now.Add(visibility)
+		q.place(m, inFlight)
+		if visibility == 0 {
+			again = append(again, m)
+		}
+		taken = append(taken, delivery{
+			message: m, receptions: m.receptions, firstReceived: m.firstReceived, deadLetterOf: m.deadLetterOf,
+			handle: receipt{q.nonce, m.number, m.receptions}.handle(),
+		})
+	}
+	for _, m := range again {
+		q.displace(m)
+		q.place(m, visible)
+	}
+	return taken, dead
+}
+
+// discard deletes the message of a receipt handle. It takes the lock.
+//
+// A handle that is not the latest deletes nothing, and no error is made of it: API Reference, DeleteMessage ("the request
+// will succeed, but the message might not be deleted").
+func (q *queue) discard(handle string) *Error {
+	r, err := parseReceipt(handle, q.nonce)
+	if err != nil {
+		return err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.deleted {
+		return nonExistentQueue()
+	}
+	if m := q.messages[r.message]; m != nil && m.receptions == r.reception {
+		q.remove(m)
+		q.wake(q.clock.Now())
+	}
+	return nil
+}
+
+// changeVisibility makes a message that is in flight visible after timeout. It takes the lock.
+//
+// Real SQS answers with success and does nothing when the message is visible again, lets an older handle speak for the
+// message too, and never answers MessageNotInflight (recorded against AWS: localstack/localstack#9632 and its tests
+// test_change_message_visibility_after_visibility_timeout_expiration, test_terminate_visibility_timeout_after_receive).
+func (q *queue) changeVisibility(handle string, timeout time.Duration) *Error {
+	r, err := parseReceipt(handle, q.nonce)
+	if err != nil {
+		return err
+	}
+	seconds := int(timeout / time.Second)
+	if timeout < 0 || timeout > maxVisibilityTimeout {
+		return invalidValue(seconds, "VisibilityTimeout", "VisibilityTimeout must be an integer between 0 and 43200.")
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.deleted {
+		return nonExistentQueue()
+	}
+	now := q.clock.Now()
+	q.advance(now)
+	m := q.messages[r.message]
+	if m == nil {
+		return invalidValue(handle, "ReceiptHandle", "Message does not exist or is not available for visibility timeout change.")
+	}
+	if m.state != inFlight {
+		return nil
+	}
+	if now.Add(timeout).Sub(m.received) > maxVisibilityTimeout {
+		return invalidValue(seconds, "VisibilityTimeout", "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]")
+	}
+	q.displace(m)
+	m.due = now.Add(timeout)
+	if timeout == 0 {
+		q.place(m, visible)
+	} else {
+		q.place(m, inFlight)
+	}
+	q.wake(now)
+	return nil
+}
+
+// numbers returns how many messages are in each state. It takes the lock.
+func (q *queue) numbers() [3]int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.advance(q.clock.Now())
+	return q.counts
+}
+
+// purgeCooldown is how long after a purge the next one is refused. Source: API Reference, PurgeQueue.
+const purgeCooldown = 60 * time.Second
+
+// purge removes every message. It takes the lock.
+func (q *queue) purge() *Error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := q.clock.Now()
+	if !q.purged.IsZero() && now.Sub(q.purged) < purgeCooldown {
+		return refuse("PurgeQueueInProgress", "Only one PurgeQueue operation on %s is allowed every 60 seconds.", q.name)
+	}
+	q.purged = now
+	for _, m := range q.messages {
+		q.remove(m)
+	}
+	return nil
+}
+
+// close ends the queue's life: waiting receivers get QueueDoesNotExist. It takes the lock.
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.deleted = true
+	q.waiting.dismiss()
+}

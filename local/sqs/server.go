@@ -1,0 +1,212 @@
+package sqs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"fanfare/local/clock"
+)
+
+// Options say which account the server plays, and how. The zero value serves account 000000000000 in us-east-1 in
+// real time to everybody.
+type Options struct {
+	Region  string // "" is us-east-1
+	Account string // twelve digits; "" is 000000000000
+
+	// Endpoint is what queue URLs begin with, such as http://127.0.0.1:4566, without a final slash. Empty, it is
+	// http:// and the host that the request names. Queue URLs that clients send are read by their path alone.
+	Endpoint string
+
+	// Clock is the time of delays, time-outs, retention and cool-downs; nil is the machine's.
+	Clock *clock.Clock
+
+	// Log gets one record for each request that fails by the server's fault, and at level debug one for each request.
+	// Bodies never appear. nil discards.
+	Log *slog.Logger
+
+	// Authorize decides whether the holder of an access key may do action ("sqs:SendMessage"; batches have the action of
+	// their single operation) to resource (the queue's ARN; "*" for ListQueues). Its error's text becomes the message of
+	// an AccessDenied. accessKeyID is "" for an unsigned request. It is called concurrently. nil allows everything.
+	Authorize func(accessKeyID, action, resource string) error
+}
+
+// QueueConfig describes a queue to be created. Attributes are SQS's own, by their names (VisibilityTimeout,
+// RedrivePolicy, ...) and in its format: strings, policies as JSON. What is not given has SQS's default.
+type QueueConfig struct {
+	Name       string
+	Attributes map[string]string
+	Tags       map[string]string
+}
+
+// Server is one account's queues in one Region. All methods may be called concurrently.
+type Server struct {
+	options Options
+	log     *slog.Logger
+
+	queues  sync.Map   // name -> *queue
+	naming  sync.Mutex // creating and deleting
+	removed map[string]time.Time
+
+	moves     moves
+	closed    chan struct{}
+	closeOnce sync.Once
+}
+
+var errClosed = errors.New("sqs: server closed")
+
+// New returns a server without queues. Close it when done.
+func New(o Options) *Server {
+	if o.Region == "" {
+		o.Region = "us-east-1"
+	}
+	if o.Account == "" {
+		o.Account = "000000000000"
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	o.Endpoint = strings.TrimSuffix(o.Endpoint, "/")
+	return &Server{options: o, log: o.Log, removed: make(map[string]time.Time), closed: make(chan struct{})}
+}
+
+// Close ends long polls and move tasks and waits for the latter. Messages are gone with the server.
+func (s *Server) Close() {
+	s.closeOnce.Do(func() { close(s.closed) })
+	s.moves.running.Wait()
+	for _, q := range s.all() {
+		q.mu.Lock()
+		q.waiting.dismiss()
+		q.mu.Unlock()
+	}
+}
+
+func (s *Server) arn(name string) string {
+	return fmt.Sprintf("arn:aws:sqs:%s:%s:%s", s.options.Region, s.options.Account, name)
+}
+
+// queue returns the queue of that name, or nil.
+func (s *Server) queue(name string) *queue {
+	q, ok := s.queues.Load(name)
+	if !ok {
+		return nil
+	}
+	return q.(*queue)
+}
+
+// queueByARN returns the queue with that ARN, or nil.
+func (s *Server) queueByARN(arn string) *queue {
+	if name, ok := strings.CutPrefix(arn, s.arn("")); ok {
+		return s.queue(name)
+	}
+	return nil
+}
+
+// all returns the queues by name.
+func (s *Server) all() []*queue {
+	var all []*queue
+	s.queues.Range(func(_, q any) bool { all = append(all, q.(*queue)); return true })
+	slices.SortFunc(all, func(a, b *queue) int { return strings.Compare(a.name, b.name) })
+	return all
+}
+
+// deadLetterQueue returns where given-up messages go, and after how many receptions; nil and 0 when there is nowhere.
+func (s *Server) deadLetterQueue(of *settings) (*queue, int) {
+	if of.redrive == nil {
+		return nil, 0
+	}
+	q := s.queueByARN(of.redrive.deadLetterARN)
+	if q == nil {
+		return nil, 0
+	}
+	return q, of.redrive.maxReceiveCount
+}
+
+// CreateQueue creates a queue and returns its ARN. A queue of that name with the attributes given is no error, as over
+// the wire; the error is an *Error.
+func (s *Server) CreateQueue(c QueueConfig) (arn string, err error) {
+	q, refusal := s.create(c)
+	if refusal != nil {
+		return "", refusal
+	}
+	return q.arn, nil
+}
+
+// Receive receives 1 to 10 messages of the queue with that ARN, with all their attributes, and hides them for the
+// queue's visibility timeout. It waits for the first message for wait, 0 to 20 s by the server's clock, and returns none
+// and no error when there is none. When ctx ends first its error is returned.
+func (s *Server) Receive(ctx context.Context, queueARN string, max int, wait time.Duration) ([]Message, error) {
+	q := s.queueByARN(queueARN)
+	if q == nil {
+		return nil, nonExistentQueue()
+	}
+	if err := checkReceive(max, wait); err != nil {
+		return nil, err
+	}
+	taken, err := s.receive(ctx, q, max, nil, wait)
+	if err != nil {
+		return nil, err
+	}
+	messages := make([]Message, len(taken))
+	for i, d := range taken {
+		messages[i] = Message{
+			ID: d.id, ReceiptHandle: d.handle, Body: d.body, MD5OfBody: d.md5Body,
+			MD5OfMessageAttributes: d.md5Attributes, Attributes: d.system(), MessageAttributes: maps.Clone(d.attributes),
+		}
+	}
+	return messages, nil
+}
+
+func checkReceive(max int, wait time.Duration) *Error {
+	if max < 1 || max > maxReceive {
+		return invalidValue(max, "MaxNumberOfMessages", "Must be between 1 and 10, if provided.")
+	}
+	if wait < 0 || wait > maxWait {
+		return invalidValue(int(wait/time.Second), "WaitTimeSeconds", "Must be >= 0 and <= 20, if provided.")
+	}
+	return nil
+}
+
+// Delete deletes the messages of the given receipt handles, any number of them, from the queue with that ARN. A handle
+// whose message is gone, or was received again since, is no error; those that never were handles of this queue are
+// reported together.
+func (s *Server) Delete(queueARN string, receiptHandles ...string) error {
+	q := s.queueByARN(queueARN)
+	if q == nil {
+		return nonExistentQueue()
+	}
+	var problems []error
+	for _, handle := range receiptHandles {
+		if err := q.discard(handle); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// system returns the delivery's system attributes. Times are milliseconds since 1970.
+func (d delivery) system() map[string]string {
+	attributes := map[string]string{
+		"SenderId":                         d.sender,
+		"SentTimestamp":                    strconv.FormatInt(d.sent.UnixMilli(), 10),
+		"ApproximateReceiveCount":          strconv.FormatUint(uint64(d.receptions), 10),
+		"ApproximateFirstReceiveTimestamp": strconv.FormatInt(d.firstReceived.UnixMilli(), 10),
+	}
+	for name, text := range map[string]string{
+		"AWSTraceHeader":           d.traceHeader,
+		"MessageGroupId":           d.groupID,
+		"DeadLetterQueueSourceArn": d.deadLetterOf,
+	} {
+		if text != "" {
+			attributes[name] = text
+		}
+	}
+	return attributes
+}
