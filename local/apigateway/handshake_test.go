@@ -1,0 +1,234 @@
+package apigateway_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"fanfare/local/apigateway"
+
+	"github.com/gobwas/ws"
+)
+
+func TestConnectDecidesTheHandshake(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		connect handler
+		want    int
+	}{
+		{"200", says(ok), 101},
+		{"201", says(`{"statusCode":201,"body":"x"}`), 101},
+		{"a status as text", says(`{"statusCode":"200"}`), 101},
+		{"301", says(`{"statusCode":301}`), 301},
+		{"400", says(`{"statusCode":400}`), 400},
+		{"401", says(`{"statusCode":401}`), 401},
+		{"501", says(`{"statusCode":501}`), 501},
+		{"an error", func(context.Context, []byte) (string, error) { return "", functionError{"Error", "no"} }, 502},
+		{"no status", says(`{}`), 502},
+		{"null", says(`null`), 502},
+		{"not JSON", says(`yes`), 502},
+		{"a status that HTTP lacks", says(`{"statusCode":99}`), 502},
+		{"a header with a line break", says(`{"statusCode":200,"headers":{"Sec-WebSocket-Protocol":"a\r\nSet-Cookie: b"}}`), 502},
+		{"no time left", func(ctx context.Context, _ []byte) (string, error) { <-ctx.Done(); return "", errors.New("late") }, 504},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			api := newAPI()
+			api.Routes[0].Integration.Timeout = 50 * time.Millisecond
+			if test.want != 504 {
+				api.Routes[0].Integration.Timeout = patience
+			}
+			g := start(t, api, apigateway.Options{}, map[string]handler{"connect": test.connect})
+			c, response := g.handshake(t, "/prod", nil)
+			if response.StatusCode != test.want {
+				t.Fatalf("the answer is %s, want %d", response.Status, test.want)
+			}
+			if test.want != http.StatusSwitchingProtocols {
+				c.wantEnd()
+				if g.calls("disconnect") != 0 {
+					t.Error("$disconnect ran for a client that never connected")
+				}
+				return
+			}
+			c.send("hello")
+			g.await(t, "default", 1)
+		})
+	}
+}
+
+func TestEveryoneConnectsWithoutConnectRoute(t *testing.T) {
+	api := newAPI()
+	api.Routes = api.Routes[1:]
+	g := start(t, api, apigateway.Options{}, nil)
+	g.dial(t, "", nil).send("hello")
+	g.await(t, "default", 1)
+}
+
+func TestRequestsThatAreNoHandshake(t *testing.T) {
+	g := start(t, newAPI(), apigateway.Options{}, nil)
+	for _, test := range []struct {
+		name, request string
+		want          int
+		header        string // name and value that the answer must have
+	}{
+		{"plain HTTP", "GET /prod HTTP/1.1\r\nHost: a\r\n\r\n", 426, "Upgrade: websocket"},
+		{"plain HTTP below the stage", "GET /prod/x/y HTTP/1.1\r\nHost: a\r\n\r\n", 426, ""},
+		{"another stage", upgradeRequest("a", "/dev", nil), 403, "X-Amzn-Errortype: ForbiddenException"},
+		{"no stage", upgradeRequest("a", "/", nil), 403, "X-Amzn-Errortype: ForbiddenException"},
+		{"a path below the stage", upgradeRequest("a", "/prod/room", nil), 403, ""},
+		{"a URL of 4097 characters", upgradeRequest("a", "/prod?"+strings.Repeat("x", 4091), nil), 414, ""},
+		{"an old protocol", strings.Replace(upgradeRequest("a", "/prod", nil), "Version: 13", "Version: 8", 1), 426, "Sec-Websocket-Version: 13"},
+		{"a bad key", strings.Replace(upgradeRequest("a", "/prod", nil), "dGhl", "x", 1), 400, ""},
+		{"a POST", strings.Replace(upgradeRequest("a", "/prod", nil), "GET", "POST", 1), 400, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := g.dialRaw(t)
+			c.write(test.request)
+			response := c.response()
+			if response.StatusCode != test.want {
+				t.Errorf("the answer is %s, want %d", response.Status, test.want)
+			}
+			if name, value, ok := strings.Cut(test.header, ": "); ok && response.Header.Get(name) != value {
+				t.Errorf("%s is %q, want %q", name, response.Header.Get(name), value)
+			}
+		})
+	}
+	if n := g.calls("connect"); n != 0 {
+		t.Errorf("$connect was called %d times", n)
+	}
+}
+
+func TestLongestURLConnects(t *testing.T) {
+	g := start(t, newAPI(), apigateway.Options{}, nil)
+	g.dial(t, "?"+strings.Repeat("x", 4090), nil)
+	g.dial(t, "/", nil) // as wscat users write it
+}
+
+func TestSubprotocolIsWhatConnectReturned(t *testing.T) {
+	for _, test := range []struct{ name, connect, want string }{
+		{"none", ok, ""},
+		{"one, in any case", `{"statusCode":200,"headers":{"sec-websocket-protocol":"v2"}}`, "v2"},
+		{"one of multiValueHeaders", `{"statusCode":200,"multiValueHeaders":{"Sec-WebSocket-Protocol":["v1"]}}`, "v1"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			g := start(t, newAPI(), apigateway.Options{}, map[string]handler{"connect": says(test.connect)})
+			_, response := g.handshake(t, "/prod", http.Header{"Sec-WebSocket-Protocol": {"v1, v2"}})
+			if got := response.Header.Get("Sec-WebSocket-Protocol"); response.StatusCode != 101 || got != test.want {
+				t.Errorf("got %s with %q, want %q", response.Status, got, test.want)
+			}
+			if accept := response.Header.Get("Sec-WebSocket-Accept"); accept != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" {
+				t.Errorf("Sec-WebSocket-Accept is %q, not RFC 6455's example", accept)
+			}
+		})
+	}
+}
+
+// Frames that a client sends before it is let in are its first messages if it is, and nothing at all if it is not.
+func TestFramesBeforeTheVerdict(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		verdict string
+		want    int
+	}{
+		{"allowed", ok, 101},
+		{"denied", `{"statusCode":403}`, 403},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			asked, decide := make(chan struct{}), make(chan struct{})
+			g := start(t, newAPI(), apigateway.Options{}, map[string]handler{
+				"connect": func(context.Context, []byte) (string, error) { close(asked); <-decide; return test.verdict, nil },
+				"default": func(_ context.Context, event []byte) (string, error) {
+					return `{"statusCode":200,"body":"taken"}`, nil
+				},
+			})
+			c := g.dialRaw(t)
+			var early strings.Builder
+			early.WriteString(upgradeRequest(g.address, "/prod", nil))
+			for _, text := range []string{"one", "two"} {
+				ws.WriteFrame(&early, ws.MaskFrame(ws.NewTextFrame([]byte(text))))
+			}
+			// A denied client must not get a second request in either.
+			early.WriteString("GET /prod HTTP/1.1\r\nHost: a\r\n\r\n")
+			if test.want == 101 {
+				c.write(strings.TrimSuffix(early.String(), "GET /prod HTTP/1.1\r\nHost: a\r\n\r\n"))
+			} else {
+				c.write(early.String())
+			}
+			<-asked
+			c.frame(ws.NewTextFrame([]byte("three")))
+			close(decide)
+			if response := c.response(); response.StatusCode != test.want {
+				t.Fatalf("the answer is %s", response.Status)
+			}
+			if test.want == 101 {
+				g.await(t, "default", 3)
+				for range 3 {
+					c.want("taken")
+				}
+				return
+			}
+			if rest, err := io.ReadAll(c.r); err == nil && len(rest) > 0 {
+				t.Errorf("after the denial there came %q", rest)
+			}
+			if n := g.calls("default"); n != 0 {
+				t.Errorf("%d messages of a denied client were handled", n)
+			}
+		})
+	}
+}
+
+func TestPostBeforeConnectHasReturnedIsGone(t *testing.T) {
+	status := make(chan int, 1)
+	var g *gateway
+	g = start(t, newAPI(), apigateway.Options{}, map[string]handler{
+		"connect": func(_ context.Context, event []byte) (string, error) {
+			response, _ := g.call(t, "POST", connectionPath(contextOf(t, event).ConnectionID), "x", nil)
+			status <- response.StatusCode
+			return ok, nil
+		},
+	})
+	c := g.open(t)
+	if got := <-status; got != http.StatusGone {
+		t.Errorf("a post from inside $connect is answered with %d, want 410", got)
+	}
+	if response, _ := g.call(t, "POST", connectionPath(c.id), "x", nil); response.StatusCode != 200 {
+		t.Errorf("a post after $connect is answered with %s", response.Status)
+	}
+	c.want("x")
+}
+
+// A connection that has served plain HTTP before can be upgraded, as proxies do.
+func TestHandshakeOnAUsedConnection(t *testing.T) {
+	g := start(t, newAPI(), apigateway.Options{}, nil)
+	c := g.dialRaw(t)
+	c.write("GET /prod/@connections/none HTTP/1.1\r\nHost: a\r\nAuthorization: " + signed + "\r\nX-Amz-Date: x\r\n\r\n")
+	if response := c.response(); response.StatusCode != http.StatusBadRequest {
+		t.Fatalf("the first request is answered with %s", response.Status)
+	}
+	c.write(upgradeRequest(g.address, "/prod", nil))
+	if response := c.response(); response.StatusCode != 101 {
+		t.Fatalf("the handshake is answered with %s", response.Status)
+	}
+	c.send("hello")
+	g.await(t, "default", 1)
+}
+
+func TestClientThatLeavesDuringConnectIsDisconnected(t *testing.T) {
+	asked, decide := make(chan struct{}), make(chan struct{})
+	g := start(t, newAPI(), apigateway.Options{}, map[string]handler{
+		"connect": func(context.Context, []byte) (string, error) { close(asked); <-decide; return ok, nil },
+	})
+	c := g.dialRaw(t)
+	c.write(upgradeRequest(g.address, "/prod", nil))
+	<-asked
+	c.conn.Close()
+	close(decide)
+	connected := contextOf(t, g.await(t, "connect", 1)[0])
+	disconnected := contextOf(t, g.await(t, "disconnect", 1)[0])
+	if connected.ConnectionID != disconnected.ConnectionID || disconnected.DisconnectStatusCode != 1006 {
+		t.Errorf("$disconnect got %+v", disconnected)
+	}
+}

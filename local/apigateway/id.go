@@ -1,0 +1,48 @@
+package apigateway
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"time"
+)
+
+// idBytes is the entropy in an id. Eleven bytes make the sixteen characters, the last of them "=", that captures of
+// connection, request and message ids show.
+const idBytes = 11
+
+// newID returns an unguessable id for a connection, a request or a message.
+func newID() string {
+	var b [idBytes]byte
+	rand.Read(b[:])
+	return base64.URLEncoding.EncodeToString(b[:])
+}
+
+// validID tells whether an id has the form of a connection's.
+func validID(id string) bool {
+	var b [idBytes + 1]byte
+	if len(id) != base64.URLEncoding.EncodedLen(idBytes) {
+		return false
+	}
+	// Decode skips line breaks, so the length of what it yields is looked at too.
+	n, err := base64.URLEncoding.Strict().Decode(b[:], []byte(id))
+	return err == nil && n == idBytes
+}
+
+// newUUID returns a random UUID (RFC 9562, version 4), the form of X-Amzn-RequestId.
+func newUUID() string {
+	var b [16]byte
+	rand.Read(b[:])
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// newTrace returns a tracing header with a new root.
+// https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader
+func newTrace(now time.Time) string {
+	var b [12]byte
+	rand.Read(b[:])
+	return fmt.Sprintf("Root=1-%08x-%s", uint32(now.Unix()), hex.EncodeToString(b[:]))
+}

@@ -1,0 +1,107 @@
+package apigateway
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// integration answers the requests of a route. An error means that the integration failed;
+// context.DeadlineExceeded in it that it did so for lack of time.
+type integration interface {
+	respond(ctx context.Context, r request) (answer, error)
+}
+
+// request is what an integration is asked.
+type request struct {
+	event *event
+	body  []byte // of a message, else nil
+	trace string // tracing header
+}
+
+// answer is what an integration says.
+type answer struct {
+	status  int
+	headers map[string]string
+	body    string // empty for none
+}
+
+// header returns a header's value, whatever the case of its name.
+func (a answer) header(name string) string {
+	for key, value := range a.headers {
+		if strings.EqualFold(key, name) {
+			return value
+		}
+	}
+	return ""
+}
+
+// proxy is a Lambda proxy integration.
+type proxy struct {
+	invoker  Invoker
+	function string
+	timeout  time.Duration
+}
+
+func (p *proxy) respond(ctx context.Context, r request) (answer, error) {
+	// In the machine's time: so are the function's own deadlines.
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	result, err := p.invoker.Invoke(ctx, p.function, r.event.marshal(), r.trace)
+	if err != nil {
+		if ctx.Err() != nil {
+			err = errors.Join(ctx.Err(), err)
+		}
+		return answer{}, fmt.Errorf("function %s: %w", p.function, err)
+	}
+	said, err := parseAnswer(result)
+	if err != nil {
+		return answer{}, fmt.Errorf("function %s: malformed proxy response: %w", p.function, err)
+	}
+	return said, nil
+}
+
+// parseAnswer reads what a function of a proxy integration returned. A status is needed, as a number or a number's text.
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html#api-gateway-simple-proxy-for-lambda-output-format
+func parseAnswer(result []byte) (answer, error) {
+	var raw struct {
+		StatusCode        json.RawMessage            `json:"statusCode"`
+		Headers           map[string]json.RawMessage `json:"headers"`
+		MultiValueHeaders map[string][]string        `json:"multiValueHeaders"`
+		Body              *string                    `json:"body"`
+		IsBase64Encoded   bool                       `json:"isBase64Encoded"`
+	}
+	if err := json.Unmarshal(result, &raw); err != nil {
+		return answer{}, err
+	}
+	status, err := strconv.Atoi(plain(raw.StatusCode))
+	if err != nil || status < 200 || status > 599 {
+		return answer{}, fmt.Errorf("statusCode is %q", bytes.TrimSpace(raw.StatusCode))
+	}
+	if raw.IsBase64Encoded {
+		return answer{}, errors.New("isBase64Encoded is not emulated")
+	}
+	said := answer{status: status, headers: map[string]string{}}
+	for name, value := range raw.Headers {
+		said.headers[name] = plain(value)
+	}
+	for name, values := range raw.MultiValueHeaders {
+		if len(values) > 0 {
+			said.headers[name] = values[len(values)-1]
+		}
+	}
+	for name, value := range said.headers {
+		if strings.ContainsAny(name+value, "\r\n\x00") {
+			return answer{}, fmt.Errorf("header %q is not valid", name)
+		}
+	}
+	if raw.Body != nil {
+		said.body = *raw.Body
+	}
+	return said, nil
+}

@@ -1,0 +1,141 @@
+package apigateway
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// selection is a selection expression: text in which values of the message's body are put. The zero value yields "".
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-selection-expressions.html
+type selection []selectionPart
+
+// selectionPart is either text or the path of a value in the body.
+type selectionPart struct {
+	text string
+	path []string
+}
+
+const (
+	bodyVariable = "request.body."
+	barePrefix   = "$" + bodyVariable
+)
+
+// parseSelection reads an expression such as $request.body.action, ${request.body.service}/${request.body.action},
+// \$default or plain text. Any other variable is an error that names it.
+func parseSelection(expression string) (selection, error) {
+	if path, ok := strings.CutPrefix(expression, barePrefix); ok && !strings.Contains(path, "$") {
+		steps, err := parsePath(path)
+		if err != nil {
+			return nil, err
+		}
+		return selection{{path: steps}}, nil
+	}
+	var parts selection
+	var text strings.Builder
+	flush := func() {
+		if text.Len() > 0 {
+			parts = append(parts, selectionPart{text: text.String()})
+			text.Reset()
+		}
+	}
+	for rest := expression; rest != ""; {
+		switch {
+		case strings.HasPrefix(rest, `\$`):
+			text.WriteByte('$')
+			rest = rest[2:]
+		case strings.HasPrefix(rest, "${"):
+			variable, after, ok := strings.Cut(rest[2:], "}")
+			if !ok {
+				return nil, fmt.Errorf("%q: ${ is not closed", expression)
+			}
+			path, ok := strings.CutPrefix(variable, bodyVariable)
+			if !ok {
+				return nil, fmt.Errorf("%q: the variable %s is not emulated", expression, variable)
+			}
+			steps, err := parsePath(path)
+			if err != nil {
+				return nil, err
+			}
+			flush()
+			parts = append(parts, selectionPart{path: steps})
+			rest = after
+		case rest[0] == '$':
+			// $default stands for itself where AWS's own samples write it without the backslash.
+			if expression == defaultRoute {
+				text.WriteString(defaultRoute)
+				rest = ""
+				break
+			}
+			return nil, fmt.Errorf("%q: the variable %s is not emulated", expression, rest)
+		default:
+			text.WriteByte(rest[0])
+			rest = rest[1:]
+		}
+	}
+	flush()
+	return parts, nil
+}
+
+// parsePath splits a dotted path of member names. Array indices and filters are refused.
+func parsePath(path string) ([]string, error) {
+	steps := strings.Split(path, ".")
+	for _, step := range steps {
+		if step == "" || strings.ContainsAny(step, "[]*?()@$ '\"") {
+			return nil, fmt.Errorf("path %q: only member names joined by dots are emulated", path)
+		}
+	}
+	return steps, nil
+}
+
+// evaluate yields the expression's value for a message, and whether the message is one it can be asked of: with a
+// variable in the expression, the body must be JSON.
+func (s selection) evaluate(body []byte) (value string, ok bool) {
+	var out strings.Builder
+	checked := false
+	for _, part := range s {
+		if part.path == nil {
+			out.WriteString(part.text)
+			continue
+		}
+		if !checked && !json.Valid(body) {
+			return "", false
+		}
+		checked = true
+		raw, _ := lookup(body, part.path)
+		out.WriteString(plain(raw))
+	}
+	return out.String(), true
+}
+
+// lookup returns the JSON found at a path of member names in valid JSON, and whether there is something.
+func lookup(document []byte, path []string) (json.RawMessage, bool) {
+	raw := json.RawMessage(document)
+	for _, step := range path {
+		var members map[string]json.RawMessage
+		// Whatever is not an object has no members.
+		if json.Unmarshal(raw, &members) != nil {
+			return nil, false
+		}
+		value, ok := members[step]
+		if !ok {
+			return nil, false
+		}
+		raw = value
+	}
+	return raw, true
+}
+
+// plain turns a JSON value into text: a string's own characters, nothing for null, otherwise the JSON as written.
+func plain(raw json.RawMessage) string {
+	raw = bytes.TrimSpace(raw)
+	if len(raw) == 0 || bytes.Equal(raw, []byte("null")) {
+		return ""
+	}
+	var text string
+	if raw[0] == '"' && json.Unmarshal(raw, &text) == nil {
+		return text
+	}
+	return string(raw)
+}
