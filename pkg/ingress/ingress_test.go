@@ -1,0 +1,94 @@
+package ingress_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"fanfare/pkg/broadcast"
+	"fanfare/pkg/ingress"
+	"fanfare/pkg/localaws"
+	"fanfare/pkg/queue"
+	"fanfare/pkg/registry"
+)
+
+func TestConnectAndDisconnect(t *testing.T) {
+	table := &registry.Table{Client: localaws.Tables(t), Name: "connections"}
+	if err := ingress.Connect(t.Context(), table, "a=", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if connections, _, err := table.Page(t.Context(), 0, 1, ""); err != nil || len(connections) != 1 || connections[0].ID != "a=" {
+		t.Errorf("after connect: %v, %v", connections, err)
+	}
+	if err := ingress.Disconnect(t.Context(), table, "a="); err != nil {
+		t.Fatal(err)
+	}
+	if connections, _, err := table.Page(t.Context(), 0, 1, ""); err != nil || len(connections) != 0 {
+		t.Errorf("after disconnect: %v, %v", connections, err)
+	}
+	nowhere := &registry.Table{Client: table.Client, Name: "nowhere"}
+	for verb, err := range map[string]error{
+		"register":   ingress.Connect(t.Context(), nowhere, "a=", time.Now()),
+		"unregister": ingress.Disconnect(t.Context(), nowhere, "a="),
+	} {
+		if err == nil || !strings.Contains(err.Error(), verb+" connection a=") {
+			t.Errorf("without a table: %v", err)
+		}
+	}
+}
+
+type unavailable struct{}
+
+func (unavailable) Publish(context.Context, []byte) (string, error) {
+	return "", errors.New("the queue is down")
+}
+
+func TestPublishAnswersTheClient(t *testing.T) {
+	client, urls := localaws.Queues(t, "broadcast")
+	for _, test := range []struct {
+		name, frame string
+		code        string // of the error frame
+	}{
+		{"text", "hello", ""},
+		{"json with an unknown action", `{"action":"unknown"}`, ""},
+		{"control characters", "a\x00b", ""},
+		{"a lone surrogate's escape", `"\ud800"`, ""},
+		{"the largest", strings.Repeat("x", broadcast.MaxPayloadBytes), ""},
+		{"empty", "", ingress.CodeEmpty},
+		{"too large", strings.Repeat("x", broadcast.MaxPayloadBytes+1), ingress.CodeTooLarge},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			reply, err := ingress.Publish(t.Context(), &queue.Broadcasts{Client: client, URL: urls[0]}, []byte(test.frame))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if reply.Code != test.code {
+				t.Errorf("code %q, want %q", reply.Code, test.code)
+			}
+			want := `{"type":"ack","id":"` + reply.ID + `"}`
+			if test.code != "" {
+				want = `{"type":"error","code":"` + test.code + `","message":"` + reply.Message + `"}`
+			} else if reply.ID == "" {
+				t.Error("no id")
+			}
+			if reply.Frame() != want {
+				t.Errorf("frame %s, want %s", reply.Frame(), want)
+			}
+		})
+	}
+}
+
+func TestNothingIsAcknowledgedThatTheQueueHasNot(t *testing.T) {
+	reply, err := ingress.Publish(t.Context(), unavailable{}, []byte("hello"))
+	if err == nil {
+		t.Error("the operator does not learn of it")
+	}
+	if reply.Type != "error" || reply.Code != ingress.CodeUnavailable || reply.ID != "" {
+		t.Errorf("the client is told %+v", reply)
+	}
+	if strings.Contains(reply.Frame(), "down") {
+		t.Errorf("the client is told what only the operator should know: %s", reply.Frame())
+	}
+}

@@ -1,0 +1,178 @@
+package ledger_test
+
+import (
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"fanfare/pkg/broadcast"
+	"fanfare/pkg/ledger"
+	"fanfare/pkg/localaws"
+)
+
+func newTable(t *testing.T) (*ledger.Table, *time.Time) {
+	present := time.Now().Truncate(time.Millisecond)
+	return &ledger.Table{Client: localaws.Tables(t), Name: "broadcasts", Now: func() time.Time { return present }}, &present
+}
+
+func TestTheFirstPlanHolds(t *testing.T) {
+	table, _ := newTable(t)
+	first := broadcast.Plan{Segment: 2, Segments: 4, Stretch: 1, End: "e=", Buckets: []int{3, 0, 5}, At: time.UnixMilli(7).UTC()}
+	second := broadcast.Plan{Segment: 2, Segments: 4, Stretch: 1, End: "", Buckets: []int{9}, At: time.UnixMilli(8).UTC()}
+
+	got, err := table.Plan(t.Context(), "b", first)
+	if err != nil || !equal(got, first) {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	if got, err = table.Plan(t.Context(), "b", second); err != nil || !equal(got, first) {
+		t.Errorf("the second plan: got %+v, %v; want the first", got, err)
+	}
+	if got, err = table.Plan(t.Context(), "another", second); err != nil || !equal(got, second) {
+		t.Errorf("another broadcast's: got %+v, %v", got, err)
+	}
+	if err := table.Emitted(t.Context(), "b", first); err != nil {
+		t.Fatal(err)
+	}
+	first.Emitted = true
+	if got, err = table.Plan(t.Context(), "b", second); err != nil || !equal(got, first) {
+		t.Errorf("after it was emitted: %+v, %v", got, err)
+	}
+	plans, err := table.Plans(t.Context(), "b")
+	if err != nil || len(plans) != 1 || !equal(plans[0], first) {
+		t.Errorf("Plans: %+v, %v", plans, err)
+	}
+	if plans, err = table.Plans(t.Context(), "unknown"); err != nil || len(plans) != 0 {
+		t.Errorf("Plans of an unknown broadcast: %+v, %v", plans, err)
+	}
+}
+
+func equal(a, b broadcast.Plan) bool {
+	return a.Key() == b.Key() && a.End == b.End && slices.Equal(a.Buckets, b.Buckets) && a.Emitted == b.Emitted && a.At.Equal(b.At)
+}
+
+func TestOneSenderGetsTheBatch(t *testing.T) {
+	table, present := newTable(t)
+	claim := func(owner string) broadcast.Claim {
+		return broadcast.Claim{BroadcastID: "b", BatchID: "0/1.0.0", Owner: owner, Until: present.Add(30 * time.Second), Size: 2}
+	}
+	expect := func(step, owner string, want broadcast.Standing) {
+		t.Helper()
+		if got, _, err := table.Claim(t.Context(), claim(owner)); err != nil || got != want {
+			t.Errorf("%s: standing %v, %v; want %v", step, got, err, want)
+		}
+	}
+	expect("the first", "first", broadcast.Claimed)
+	expect("another", "second", broadcast.Busy)
+	expect("the first once more", "first", broadcast.Claimed)
+
+	*present = present.Add(31 * time.Second)
+	expect("another, once the claim has lapsed", "second", broadcast.Claimed)
+
+	outcome := []broadcast.Outcome{{BroadcastID: "b", Delivered: 2, Posts: 2, First: *present, Last: present.Add(time.Second)}}
+	if err := table.Settle(t.Context(), "0/1.0.0", "first", outcome, "stale"); err == nil {
+		t.Error("the first settled a batch that is the second's by now")
+	}
+	if err := table.Settle(t.Context(), "0/1.0.0", "second", outcome, "rest"); err != nil {
+		t.Fatal(err)
+	}
+	for _, owner := range []string{"first", "second", "third"} {
+		if standing, leftovers, err := table.Claim(t.Context(), claim(owner)); err != nil || standing != broadcast.Settled || leftovers != "rest" {
+			t.Errorf("%s after that: %v, %q, %v", owner, standing, leftovers, err)
+		}
+	}
+	if err := table.Settle(t.Context(), "0/1.0.0", "second", outcome, "again"); err == nil {
+		t.Error("an outcome was recorded twice")
+	}
+}
+
+func TestABatchIsSettledForAllItsBroadcastsOrForNone(t *testing.T) {
+	table, present := newTable(t)
+	for _, id := range []string{"b1", "b2"} {
+		if _, _, err := table.Claim(t.Context(), broadcast.Claim{BroadcastID: id, BatchID: "x", Owner: id, Until: present.Add(time.Minute), Size: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// b2 is another owner's.
+	if err := table.Settle(t.Context(), "x", "b1", []broadcast.Outcome{{BroadcastID: "b1", Delivered: 1}, {BroadcastID: "b2", Delivered: 1}}, ""); err == nil {
+		t.Error("settled")
+	}
+	if standing, _, err := table.Claim(t.Context(), broadcast.Claim{BroadcastID: "b1", BatchID: "x", Owner: "other", Until: *present}); err != nil || standing != broadcast.Busy {
+		t.Errorf("b1 is %v, %v; want busy as before", standing, err)
+	}
+}
+
+func TestReportAddsUp(t *testing.T) {
+	table, present := newTable(t)
+	ctx := t.Context()
+	start := *present
+
+	report := func() ledger.Report {
+		t.Helper()
+		r, err := table.Report(ctx, "b")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sum := r.Delivered + r.Gone + r.AllFailed() + r.Outstanding; sum != r.Audience {
+			t.Errorf("%d delivered + %d gone + %d failed + %d outstanding are not the audience of %d", r.Delivered, r.Gone, r.AllFailed(), r.Outstanding, r.Audience)
+		}
+		return r
+	}
+	if r := report(); !r.Unknown() {
+		t.Errorf("of an unknown broadcast: %+v", r)
+	}
+
+	plans := []broadcast.Plan{
+		{Segment: 0, Segments: 2, Stretch: 0, End: "e=", Buckets: []int{10, 5}, At: start},
+		{Segment: 0, Segments: 2, Stretch: 1, Buckets: []int{4}, At: start},
+		{Segment: 1, Segments: 2, Stretch: 0, Buckets: []int{}, At: start},
+	}
+	for i, p := range plans {
+		if _, err := table.Plan(ctx, "b", p); err != nil {
+			t.Fatal(err)
+		}
+		if err := table.Emitted(ctx, "b", p); err != nil {
+			t.Fatal(err)
+		}
+		if r := report(); r.Dispatched != (i == 2) || r.Unknown() {
+			t.Errorf("after %d of 3 plans: %+v", i+1, r)
+		}
+	}
+	if r := report(); r.Audience != 19 || r.Outstanding != 19 {
+		t.Errorf("before any batch: %+v", r)
+	}
+
+	settle := func(batch string, c broadcast.Claim, o broadcast.Outcome) {
+		t.Helper()
+		c.BroadcastID, c.BatchID, c.Owner, c.Until = "b", batch, "me", present.Add(time.Minute)
+		if standing, _, err := table.Claim(ctx, c); err != nil || standing != broadcast.Claimed {
+			t.Fatal(standing, err)
+		}
+		o.BroadcastID = "b"
+		if err := table.Settle(ctx, batch, "me", []broadcast.Outcome{o}, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// One connection had left before the batch was dispatched for the second time: nine were addressed.
+	settle("0/2.0.0", broadcast.Claim{Size: 9}, broadcast.Outcome{Delivered: 5, Gone: 1, Left: 3, Posts: 9, First: start.Add(time.Second), Last: start.Add(2 * time.Second)})
+	if r := report(); r.Audience != 18 || r.Delivered != 5 || r.Gone != 1 || r.Outstanding != 12 {
+		t.Errorf("after the first batch: %+v", r)
+	}
+	settle("0/2.0.0~0", broadcast.Claim{Size: 3, Attempt: 1}, broadcast.Outcome{Delivered: 1, Failed: map[string]int{"throttled": 2}, Posts: 3, First: start.Add(3 * time.Second), Last: start.Add(3 * time.Second)})
+	r := report()
+	if r.Audience != 18 || r.Delivered != 6 || !maps.Equal(r.Failed, map[string]int{"throttled": 2}) || r.Outstanding != 9 || r.Posts != 12 || r.Retries != 3 {
+		t.Errorf("after the second attempt: %+v", r)
+	}
+	if !r.First.Equal(start.Add(time.Second)) || !r.Last.Equal(start.Add(3*time.Second)) || !r.PlannedAt.Equal(start) {
+		t.Errorf("first %v, last %v, planned %v", r.First, r.Last, r.PlannedAt)
+	}
+	settle("0/2.0.0~0~0", broadcast.Claim{Size: 2, Redriven: true, Reason: "throttled"}, broadcast.Outcome{Delivered: 2, Posts: 2})
+	if r := report(); r.Delivered != 8 || r.AllFailed() != 0 || r.Outstanding != 9 {
+		t.Errorf("after a redrive: %+v", r)
+	}
+	settle("0/2.0.1", broadcast.Claim{Size: 5}, broadcast.Outcome{Delivered: 5, Posts: 5})
+	settle("0/2.1.0", broadcast.Claim{Size: 4}, broadcast.Outcome{Gone: 4, Posts: 4})
+	if r := report(); r.Outstanding != 0 || r.Delivered != 13 || r.Gone != 5 || r.Audience != 18 {
+		t.Errorf("at the end: %+v", r)
+	}
+}

@@ -1,0 +1,125 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"fanfare/pkg/broadcast"
+)
+
+// Report is what the ledger tells of one broadcast. Audience = Delivered + Gone + all of Failed + Outstanding.
+type Report struct {
+	BroadcastID string         `json:"broadcastId"`
+	Dispatched  bool           `json:"dispatched"`  // every batch is on the send queue: Audience is final
+	Audience    int            `json:"audience"`    // connections that it was addressed to
+	Delivered   int            `json:"delivered"`   // API Gateway took the post
+	Gone        int            `json:"gone"`        // the connection no longer existed
+	Failed      map[string]int `json:"failed"`      // given up, by reason
+	Outstanding int            `json:"outstanding"` // not tried yet, or to be tried again
+	Posts       int            `json:"posts"`       // calls of PostToConnection
+	Retries     int            `json:"retries"`     // of these, after a first attempt
+	Batches     int            `json:"batches"`     // that a sender has claimed
+	Plans       int            `json:"plans"`
+	PlannedAt   time.Time      `json:"plannedAt"` // when the first connections were read
+	First       time.Time      `json:"first"`     // delivery; zero before there is one
+	Last        time.Time      `json:"last"`      // delivery so far
+}
+
+// Unknown tells whether the ledger has nothing of the broadcast: it was never dispatched, or more than a day ago.
+func (r Report) Unknown() bool { return r.Plans == 0 && r.Batches == 0 }
+
+// AllFailed returns how many deliveries were given up.
+func (r Report) AllFailed() int {
+	sum := 0
+	for n := range maps.Values(r.Failed) {
+		sum += n
+	}
+	return sum
+}
+
+// Report reads the parts of a broadcast and adds them up. It may be called at any time; while senders are at work it
+// tells how far they are.
+func (t *Table) Report(ctx context.Context, broadcastID string) (Report, error) {
+	plans, err := t.Plans(ctx, broadcastID)
+	if err != nil {
+		return Report{}, err
+	}
+	batches := make(map[string]batchPart)
+	err = t.query(ctx, broadcastID, batchPrefix, func(items []map[string]types.AttributeValue) error {
+		var parts []batchPart
+		if err := attributevalue.UnmarshalListOfMaps(items, &parts); err != nil {
+			return err
+		}
+		for _, part := range parts {
+			batches[strings.TrimPrefix(part.Part, batchPrefix)] = part
+		}
+		return nil
+	})
+	if err != nil {
+		return Report{}, fmt.Errorf("read the batches of broadcast %s: %w", broadcastID, err)
+	}
+	return add(broadcastID, plans, batches), nil
+}
+
+// add makes a report of plans and batches.
+func add(broadcastID string, plans []broadcast.Plan, batches map[string]batchPart) Report {
+	r := Report{BroadcastID: broadcastID, Failed: make(map[string]int), Batches: len(batches), Plans: len(plans), Dispatched: dispatched(plans)}
+	for _, p := range plans {
+		if r.PlannedAt.IsZero() || p.At.Before(r.PlannedAt) {
+			r.PlannedAt = p.At
+		}
+		for i, size := range p.Buckets {
+			// A batch that was dispatched twice may have lost connections in between: what its sender claimed counts.
+			if part, claimed := batches[p.BatchID(i)]; claimed {
+				size = part.Size
+			}
+			r.Audience += size
+		}
+	}
+	for _, part := range batches {
+		r.Delivered += part.Delivered
+		r.Gone += part.Gone
+		r.Posts += part.Posts
+		if part.Attempt > 0 {
+			r.Retries += part.Posts
+		}
+		for reason, n := range part.Failed {
+			r.Failed[reason] += n
+		}
+		if part.Redriven {
+			r.Failed[part.Reason] -= part.Size // it was counted when it was given up
+		}
+		if part.First > 0 && (r.First.IsZero() || time.UnixMilli(part.First).Before(r.First)) {
+			r.First = time.UnixMilli(part.First).UTC()
+		}
+		if part.Last > 0 && time.UnixMilli(part.Last).After(r.Last) {
+			r.Last = time.UnixMilli(part.Last).UTC()
+		}
+	}
+	maps.DeleteFunc(r.Failed, func(_ string, n int) bool { return n == 0 })
+	r.Outstanding = r.Audience - r.Delivered - r.Gone - r.AllFailed()
+	return r
+}
+
+// dispatched tells whether the plans cover every segment to its end and all their batches are on the send queue.
+func dispatched(plans []broadcast.Plan) bool {
+	ends, longest := make(map[int]int), make(map[int]int) // of each segment: stretches in all, stretches known
+	segments := 0
+	for _, p := range plans {
+		segments = p.Segments
+		if !p.Emitted {
+			return false
+		}
+		longest[p.Segment]++
+		if p.End == "" {
+			ends[p.Segment] = p.Stretch + 1
+		}
+	}
+	return segments > 0 && len(ends) == segments && maps.Equal(ends, longest)
+}

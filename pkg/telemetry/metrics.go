@@ -1,0 +1,86 @@
+package telemetry
+
+import (
+	"encoding/json"
+	"io"
+	"os"
+	"slices"
+	"time"
+)
+
+// Namespace is where CloudWatch keeps the functions' metrics.
+const Namespace = "Fanfare"
+
+// Metrics are the figures of one invocation. Written as one line in CloudWatch's embedded metric format, they become
+// metrics without a call to CloudWatch. They have a single dimension, Service (the stack's name): each further one would
+// be paid for once per metric and value. Source: CloudWatch user guide, "Specification: Embedded metric format".
+type Metrics struct {
+	definitions []definition
+	values      map[string]any
+	// Out receives the line; nil means the standard output, which Lambda hands to CloudWatch Logs.
+	Out io.Writer
+}
+
+type definition struct {
+	Name string `json:"Name"`
+	Unit string `json:"Unit"`
+}
+
+// Count adds a number of things.
+func (m *Metrics) Count(name string, n int) { m.put(name, "Count", n) }
+
+// Duration adds a time, in milliseconds.
+func (m *Metrics) Duration(name string, d time.Duration) {
+	m.put(name, "Milliseconds", float64(d.Microseconds())/1000)
+}
+
+// Percentiles adds the median and the 99th percentile of durations, as name + "P50" and name + "P99". It sorts them in
+// place; of none it adds nothing.
+func (m *Metrics) Percentiles(name string, durations []time.Duration) {
+	if len(durations) == 0 {
+		return
+	}
+	slices.Sort(durations)
+	m.Duration(name+"P50", durations[(len(durations)-1)*50/100])
+	m.Duration(name+"P99", durations[(len(durations)-1)*99/100])
+}
+
+func (m *Metrics) put(name, unit string, value any) {
+	if m.values == nil {
+		m.values = make(map[string]any)
+	}
+	m.definitions = append(m.definitions, definition{name, unit})
+	m.values[name] = value
+}
+
+// Write writes the line for the service; where no metric was added it writes nothing.
+func (m *Metrics) Write(service string, now time.Time) error {
+	if len(m.values) == 0 {
+		return nil
+	}
+	type directive struct {
+		Namespace  string       `json:"Namespace"`
+		Dimensions [][]string   `json:"Dimensions"`
+		Metrics    []definition `json:"Metrics"`
+	}
+	line := map[string]any{
+		"Service": service,
+		"_aws": map[string]any{
+			"Timestamp":         now.UnixMilli(),
+			"CloudWatchMetrics": []directive{{Namespace, [][]string{{"Service"}}, m.definitions}},
+		},
+	}
+	for name, value := range m.values {
+		line[name] = value
+	}
+	data, err := json.Marshal(line)
+	if err != nil {
+		return err
+	}
+	out := m.Out
+	if out == nil {
+		out = os.Stdout
+	}
+	_, err = out.Write(append(data, '\n'))
+	return err
+}
