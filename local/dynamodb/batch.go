@@ -29,6 +29,13 @@ func (c *call) requestItems() (requests *members, tables []string, err error) {
 	return requests, slices.Sorted(maps.Keys(requests.values)), nil
 }
 
+// write is one put or delete of a batch, and where it stands in the request.
+type write struct {
+	mutation *mutation
+	table    string // as the request has it
+	request  map[string]any
+}
+
 // batchWriteItem serves BatchWriteItem.
 func (c *call) batchWriteItem() ([]byte, error) {
 	consumed := c.consumption()
@@ -37,7 +44,7 @@ func (c *call) batchWriteItem() ([]byte, error) {
 	if err := c.first(err); err != nil {
 		return nil, err
 	}
-	var mutations []*mutation
+	var batch []write
 	for _, name := range tables {
 		t, err := c.table(name, "BatchWriteItem")
 		if err != nil {
@@ -47,12 +54,12 @@ func (c *call) batchWriteItem() ([]byte, error) {
 		if requests.failure != nil {
 			return nil, requests.failure
 		}
-		if len(writes) == 0 {
-			return nil, invalid(tooFewForLength, "requestItems."+name+".member")
+		if len(writes) == 0 || len(writes) > maxBatchWrite {
+			return nil, invalid("1 validation error detected: Value at 'requestItems' failed to satisfy constraint: Map value must satisfy constraint: [Member must have length less than or equal to %d, Member must have length greater than or equal to 1]", maxBatchWrite)
 		}
 		seen := make(map[string]bool)
-		for _, write := range writes {
-			m, err := parseWriteRequest(t, write)
+		for _, request := range writes {
+			m, err := parseWriteRequest(t, request)
 			if err != nil {
 				return nil, err
 			}
@@ -60,21 +67,35 @@ func (c *call) batchWriteItem() ([]byte, error) {
 				return nil, invalid("Provided list of item keys contains duplicates")
 			}
 			seen[m.place] = true
-			mutations = append(mutations, m)
+			batch = append(batch, write{m, name, request.values})
 		}
 	}
-	if len(mutations) > maxBatchWrite {
-		return nil, invalid(tooManyForLength, "requestItems", maxBatchWrite)
+	if len(batch) > maxBatchWrite {
+		return nil, invalid("Too many items requested for the BatchWriteItem call")
 	}
-	for _, m := range mutations {
-		old, changed, err := m.write()
+	unprocessed := make(map[string][]any)
+	done := 0
+	for _, w := range batch {
+		if !c.bad.spares() {
+			unprocessed[w.table] = append(unprocessed[w.table], w.request)
+			continue
+		}
+		old, changed, err := w.mutation.write()
 		if err != nil {
 			return nil, err // none can: they have no conditions
 		}
-		consumed.add(m.table, writeUnits(old, changed))
+		done++
+		consumed.add(w.mutation.table, writeUnits(old, changed))
+	}
+	if done == 0 {
+		return nil, throughputExceeded()
+	}
+	rest, err := json.Marshal(unprocessed)
+	if err != nil {
+		return nil, err
 	}
 	var a answer
-	a.raw("UnprocessedItems", []byte("{}"))
+	a.raw("UnprocessedItems", rest)
 	consumed.tell(&a, true)
 	return a.end(), nil
 }
@@ -110,7 +131,7 @@ func parseWriteRequest(t *table, m *members) (*mutation, error) {
 	if err := t.schema.checkKey(key); err != nil {
 		return nil, err
 	}
-	return &mutation{table: t, action: "DeleteItem", key: key, place: t.schema.place(key),
+	return &mutation{table: t, key: key, place: t.schema.place(key),
 		change: func(item) (item, error) { return nil, nil }}, nil
 }
 
@@ -154,17 +175,18 @@ func (c *call) batchGetItem() ([]byte, error) {
 	}
 	var responses answer
 	unprocessed := make(map[string]any)
-	size := 0
+	size, done := 0, 0
 	for _, keys := range wanted {
-		read := 0
+		var left []any
 		responses.member(keys.name)
 		responses.text = append(responses.text, '[')
 		begin := len(responses.text)
-		for _, place := range keys.places {
-			if size >= maxBatchGetSize {
-				break
+		for i, place := range keys.places {
+			if size >= maxBatchGetSize || !c.bad.spares() {
+				left = append(left, requests.object(keys.name).list("Keys")[i])
+				continue
 			}
-			read++
+			done++
 			units := 0
 			if r := keys.table.get(place); r != nil {
 				if len(responses.text) > begin {
@@ -177,11 +199,14 @@ func (c *call) batchGetItem() ([]byte, error) {
 			consumed.add(keys.table, readUnits(units, keys.consistent))
 		}
 		responses.text = append(responses.text, ']')
-		if read < len(keys.places) {
+		if left != nil {
 			rest := maps.Clone(requests.object(keys.name).values)
-			rest["Keys"] = rest["Keys"].([]any)[read:]
+			rest["Keys"] = left
 			unprocessed[keys.name] = rest
 		}
+	}
+	if done == 0 {
+		return nil, throughputExceeded()
 	}
 	rest, err := json.Marshal(unprocessed)
 	if err != nil {

@@ -9,9 +9,10 @@ import (
 // Namespaces of error types on the wire. The SDKs cut them off; these are as public captures of AWS's answers and
 // DynamoDB Local show them.
 const (
-	namespaceDynamoDB   = "com.amazonaws.dynamodb.v20120810#"
-	namespaceValidation = "com.amazon.coral.validate#"
-	namespaceService    = "com.amazon.coral.service#"
+	namespaceDynamoDB     = "com.amazonaws.dynamodb.v20120810#"
+	namespaceValidation   = "com.amazon.coral.validate#"
+	namespaceService      = "com.amazon.coral.service#"
+	namespaceAvailability = "com.amazon.coral.availability#"
 )
 
 // failure is an error answer of the API.

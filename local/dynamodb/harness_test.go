@@ -112,7 +112,7 @@ func (e *endpoint) send(operation, body string) answer {
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	if sum := strconv.FormatUint(uint64(crc32.ChecksumIEEE(text)), 10); response.Header.Get("X-Amz-Crc32") != sum {
+	if sum := strconv.FormatUint(uint64(crc32.ChecksumIEEE(text)), 10); otherEndpoint() == "" && response.Header.Get("X-Amz-Crc32") != sum {
 		e.t.Errorf("%s: X-Amz-Crc32 is %q, the body's is %s", operation, response.Header.Get("X-Amz-Crc32"), sum)
 	}
 	if response.Header.Get("X-Amzn-Requestid") == "" {

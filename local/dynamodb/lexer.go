@@ -55,7 +55,7 @@ func tokenize(expression string) ([]token, *failure) {
 		case '0' <= c && c <= '9':
 			digits, _ := splitDigits(expression[at:])
 			t.kind, t.end = tokenNumber, at+len(digits)
-		case isWordByte(c):
+		case isWordByte(c) && c != '_':
 			t.kind, t.end = tokenWord, endOfWord(expression, at)
 		default:
 			t.kind, t.end = tokenPunctuation, at+1

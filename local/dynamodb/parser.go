@@ -27,12 +27,16 @@ func (m *members) placeholders() *placeholders {
 		m.checkPlaceholders("ExpressionAttributeNames", '#', slices.Sorted(maps.Keys(ph.names)))
 	}
 	if m.has("ExpressionAttributeValues") {
-		var err *failure
-		if ph.values, err = parseItem(m.object("ExpressionAttributeValues").values, 0); err != nil {
-			if strings.HasSuffix(err.kind, "#ValidationException") {
-				err = invalid("ExpressionAttributeValues contains invalid value: %s", err.message)
+		ph.values = make(item)
+		for name, raw := range m.object("ExpressionAttributeValues").values {
+			v, err := parseValue(raw, 0)
+			if err != nil {
+				if err.code() == "ValidationException" {
+					err = invalid("ExpressionAttributeValues contains invalid value: %s for key %s", err.message, name)
+				}
+				m.fail(err)
 			}
-			m.fail(err)
+			ph.values[name] = v
 		}
 		m.checkPlaceholders("ExpressionAttributeValues", ':', slices.Sorted(maps.Keys(ph.values)))
 	}

@@ -56,28 +56,28 @@ var errKeyCondition = invalid("Query key condition not supported")
 // newKeyCondition makes the range of a condition that is an equality on the partition key and, with AND, at most one
 // condition on the sort key.
 func newKeyCondition(c condition, s schema) (*keyCondition, error) {
-	onKey := make(map[string]condition)
+	conditions := make(map[string]condition)
 	for _, part := range conjuncts(c) {
-		name, err := keyOfCondition(part)
+		name, same, err := onKey(part)
 		if err != nil {
 			return nil, err
 		}
-		if onKey[name] != nil {
+		if conditions[name] != nil {
 			return nil, invalid("KeyConditionExpressions must only contain one condition per key")
 		}
-		onKey[name] = part
+		conditions[name] = same
 	}
-	onPartition, onSort := onKey[s.partition.name], condition(nil)
+	onPartition, onSort := conditions[s.partition.name], condition(nil)
 	if onPartition == nil {
 		return nil, invalid("Query condition missed key schema element: %s", s.partition.name)
 	}
 	if s.hasSort() {
-		onSort = onKey[s.sort.name]
+		onSort = conditions[s.sort.name]
 	}
 	switch {
-	case len(onKey) > 2 || len(onKey) == 2 && !s.hasSort():
+	case len(conditions) > 2 || len(conditions) == 2 && !s.hasSort():
 		return nil, errKeyCondition
-	case len(onKey) == 2 && onSort == nil:
+	case len(conditions) == 2 && onSort == nil:
 		return nil, invalid("Query condition missed key schema element: %s", s.sort.name)
 	}
 	equality, ok := onPartition.(comparison)
@@ -104,37 +104,47 @@ func conjuncts(c condition) []condition {
 	return []condition{c}
 }
 
-// keyOfCondition returns the attribute that one condition is on. Conditions that no key can have are refused.
-func keyOfCondition(c condition) (name string, err error) {
+// mirrored are the operators that say the same with the operands exchanged.
+var mirrored = map[string]string{"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+
+// onKey returns one condition, with the attribute on the left, and the attribute that it is on. Conditions that no key
+// can have are refused.
+func onKey(c condition) (name string, same condition, err error) {
 	var what operand
+	refused := ""
 	switch c := c.(type) {
 	case comparison:
-		if c.operator == "<>" {
-			return "", invalid("Invalid operator used in KeyConditionExpression: %s", c.operator)
+		what, same = c.left, c
+		if _, isConstant := c.left.(constant); isConstant {
+			what, same = c.right, comparison{mirrored[c.operator], c.right, c.left}
 		}
-		what = c.left
+		if c.operator == "<>" {
+			refused = c.operator
+		}
 	case between:
-		what = c.what
+		what, same = c.what, c
 	case beginsWith:
-		what = c.what
+		what, same = c.what, c
 	case or:
-		return "", invalid("Invalid operator used in KeyConditionExpression: OR")
+		refused = "OR"
 	case not:
-		return "", invalid("Invalid operator used in KeyConditionExpression: NOT")
+		refused = "NOT"
 	case in:
-		return "", invalid("Invalid operator used in KeyConditionExpression: IN")
+		refused = "IN"
 	default:
-		function, _ := functionName(c)
-		return "", invalid("Invalid operator used in KeyConditionExpression: %s", function)
+		refused, _ = functionName(c)
+	}
+	if refused != "" {
+		return "", nil, invalid("Invalid operator used in KeyConditionExpression: %s", refused)
 	}
 	where, ok := what.(path)
-	if !ok {
-		return "", invalid("Invalid condition in KeyConditionExpression: a key attribute has to come first")
+	switch {
+	case !ok:
+		return "", nil, invalid("KeyConditionExpressions cannot contain nested operations")
+	case len(where) > 1:
+		return "", nil, invalid("Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: Key: %s", where[0].name)
 	}
-	if len(where) > 1 {
-		return "", invalid("KeyConditionExpressions cannot have conditions on nested attributes")
-	}
-	return where[0].name, nil
+	return where[0].name, same, nil
 }
 
 // keyConstant returns the constant that a key attribute is compared with.
@@ -142,7 +152,7 @@ func keyConstant(o operand, attribute keyAttribute) (value, error) {
 	c, ok := o.(constant)
 	switch {
 	case !ok:
-		return value{}, invalid("Invalid condition in KeyConditionExpression: %s has to be compared with a value", attribute.name)
+		return value{}, invalid("Invalid condition in KeyConditionExpression: Multiple attribute names used in one condition")
 	case c.kind != attribute.kind:
 		return value{}, invalid("One or more parameter values were invalid: Condition parameter type does not match schema type")
 	case c.kind != kindNumber && c.text == "":

@@ -222,7 +222,7 @@ func (c *call) scan() ([]byte, error) {
 	}
 	if start != "" {
 		if !part.holds(start) {
-			return nil, invalid("The provided starting key is outside query boundaries based on provided conditions")
+			return nil, invalid("Exclusive start key must lie within the segment")
 		}
 		r.startAfter(start)
 	}

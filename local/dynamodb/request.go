@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"maps"
 	"slices"
@@ -195,7 +196,7 @@ func (m *members) err() error {
 func lowerFirst(name string) string { return strings.ToLower(name[:1]) + name[1:] }
 
 func parseItem(raw map[string]any, depth int) (item, *failure) {
-	if depth > maxNesting {
+	if depth >= maxNesting {
 		return nil, invalid("Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit")
 	}
 	it := make(item, len(raw))
@@ -215,7 +216,7 @@ func parseValue(raw any, depth int) (value, *failure) {
 	if !ok {
 		return value{}, unserializable("an attribute value is not an object")
 	}
-	if depth > maxNesting {
+	if depth >= maxNesting {
 		return value{}, invalid("Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit")
 	}
 	var found []kind
@@ -261,7 +262,7 @@ func parseContent(k kind, content any, depth int) (value, *failure) {
 		}
 		return parseElements(k, list, depth+1)
 	}
-	return value{}, invalid("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes (%s is none)", k)
+	return value{}, invalid("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")
 }
 
 func parseScalar(k kind, content any) (value, *failure) {
@@ -305,16 +306,28 @@ func parseElements(k kind, raw []any, depth int) (value, *failure) {
 	if k == kindList {
 		return v, nil
 	}
-	if len(v.list) == 0 {
-		return value{}, invalid("One or more parameter values were invalid: An %s set  may not be empty", map[kind]string{
-			kindStringSet: "string", kindNumberSet: "number", kindBinarySet: "binary"}[k])
+	return v, checkSet(v, raw)
+}
+
+// checkSet refuses a set that is empty or has an element twice.
+func checkSet(set value, raw []any) *failure {
+	if len(set.list) == 0 {
+		return invalid("One or more parameter values were invalid: %s", map[kind]string{
+			kindStringSet: "An string set  may not be empty",
+			kindNumberSet: "An number set  may not be empty",
+			kindBinarySet: "Binary sets should not be empty"}[set.kind])
 	}
-	seen := make(map[string]bool, len(v.list))
-	for _, element := range v.list {
-		if seen[element.text] {
-			return value{}, invalid("One or more parameter values were invalid: Input collection contains duplicates.")
+	seen := make(map[string]bool, len(set.list))
+	for _, element := range set.list {
+		if !seen[element.text] {
+			seen[element.text] = true
+			continue
 		}
-		seen[element.text] = true
+		elements := strings.ReplaceAll(strings.Trim(fmt.Sprint(raw), "[]"), " ", ", ")
+		return invalid("%s", map[kind]string{
+			kindStringSet: "One or more parameter values were invalid: Input collection [" + elements + "] contains duplicates.",
+			kindNumberSet: "Input collection contains duplicates",
+			kindBinarySet: "One or more parameter values were invalid: Input collection [" + elements + "]of type BS contains duplicates."}[set.kind])
 	}
-	return v, nil
+	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fanfare/local/clock"
@@ -53,6 +54,7 @@ type Server struct {
 	tables map[string]*table
 
 	recent recentTransactions
+	faults atomic.Pointer[dice] // nil: none
 }
 
 // New returns a server without tables. Close ends it.
@@ -90,6 +92,7 @@ type call struct {
 	server    *Server
 	operation string
 	accessKey string
+	bad       *misfortune
 }
 
 // ServeHTTP answers one request of the API: POST, AWS JSON 1.0, the operation in X-Amz-Target. A signature must be
@@ -103,14 +106,20 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	operation := strings.TrimPrefix(r.Header.Get("X-Amz-Target"), targetPrefix)
-	answer, err := s.serve(r, operation, body)
+	bad := s.faults.Load().throw(operation)
+	if bad != nil {
+		if err := s.options.Clock.Sleep(r.Context(), bad.delay); err != nil {
+			return // the client has gone
+		}
+	}
+	answer, err := s.serve(r, operation, body, bad)
 	s.answer(w, answer, err)
 	if f := (*failure)(nil); errors.As(err, &f) {
 		s.options.Log.Debug("dynamodb", "operation", operation, "error", f.code(), "message", f.message)
 	}
 }
 
-func (s *Server) serve(r *http.Request, name string, body []byte) ([]byte, error) {
+func (s *Server) serve(r *http.Request, name string, body []byte, bad *misfortune) ([]byte, error) {
 	operation, known := operations[name]
 	if !known || r.Method != http.MethodPost || name == r.Header.Get("X-Amz-Target") {
 		return nil, &failure{kind: namespaceService + "UnknownOperationException", status: http.StatusBadRequest,
@@ -121,6 +130,9 @@ func (s *Server) serve(r *http.Request, name string, body []byte) ([]byte, error
 		return nil, &failure{kind: namespaceService + "MissingAuthenticationTokenException", status: http.StatusBadRequest,
 			message: "Request is missing Authentication Token"}
 	}
+	if bad != nil && bad.failure != nil {
+		return nil, bad.failure
+	}
 	members, err := parseRequest(body)
 	if err != nil {
 		return nil, err
@@ -128,7 +140,11 @@ func (s *Server) serve(r *http.Request, name string, body []byte) ([]byte, error
 	if err := members.allow(name, operation.parameters, operation.refused); err != nil {
 		return nil, err
 	}
-	return operation.serve(&call{members: members, server: s, operation: name, accessKey: accessKey})
+	answer, err := operation.serve(&call{members: members, server: s, operation: name, accessKey: accessKey, bad: bad})
+	if err == nil && bad != nil && bad.lost != nil {
+		return nil, bad.lost
+	}
+	return answer, err
 }
 
 // accessKeyID returns the access key of a request signed with Signature Version 4.

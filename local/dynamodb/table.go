@@ -24,7 +24,6 @@ type table struct {
 // mutation is one write: a condition on the row as it is, and what becomes of it.
 type mutation struct {
 	table     *table
-	action    string // of IAM: "PutItem"
 	key       item
 	place     string
 	condition condition

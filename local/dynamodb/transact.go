@@ -134,6 +134,12 @@ func (c *call) parseAction(m *members) (*mutation, error) {
 	return parsed, nil
 }
 
+// reasonCodes are the codes of CancellationReasons by the failure that they stand for.
+var reasonCodes = map[string]string{
+	"ConditionalCheckFailedException": "ConditionalCheckFailed",
+	"ValidationException":             "ValidationError",
+}
+
 // canceled answers a transaction of which some actions failed.
 func canceled(errs []error) error {
 	codes := make([]string, len(errs))
@@ -151,7 +157,9 @@ func canceled(errs []error) error {
 			reasons = append(reasons, a.end()...)
 			continue
 		}
-		codes[i] = strings.Replace(strings.TrimSuffix(f.code(), "Exception"), "Validation", "ValidationError", 1)
+		if codes[i] = reasonCodes[f.code()]; codes[i] == "" {
+			return err // not the failure of an action
+		}
 		a.text = appendString(a.text, codes[i])
 		a.member("Message")
 		a.text = appendString(a.text, f.message)

@@ -32,7 +32,7 @@ func newPut(t *table, it item) (*mutation, error) {
 	if it.size() > maxItem {
 		return nil, invalid("Item size has exceeded the maximum allowed size")
 	}
-	return &mutation{table: t, action: "PutItem", key: t.schema.keyOf(it), place: t.schema.place(it),
+	return &mutation{table: t, key: t.schema.keyOf(it), place: t.schema.place(it),
 		change: func(item) (item, error) { return it, nil }}, nil
 }
 
@@ -52,7 +52,7 @@ func (c *call) keyed(m *members, action string) (*mutation, error) {
 	if err := t.schema.checkKey(key); err != nil {
 		return nil, err
 	}
-	return &mutation{table: t, action: action, key: key, place: t.schema.place(key)}, nil
+	return &mutation{table: t, key: key, place: t.schema.place(key)}, nil
 }
 
 func (c *call) parseDelete(m *members, ph *placeholders) (*mutation, error) {

@@ -1,0 +1,519 @@
+package dynamodb_test
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	client "github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
+
+	"fanfare/local/dynamodb"
+)
+
+// The tests of this file and of expression_test.go say what any DynamoDB does. They also run against another endpoint
+// (see otherEndpoint); where DynamoDB Local 1.25 differs from AWS, the case says so with ours.
+
+func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+func number(n int) types.AttributeValue {
+	return &types.AttributeValueMemberN{Value: strconv.Itoa(n)}
+}
+
+type row = map[string]types.AttributeValue
+
+// fill stores rows with the keys of pk, 25 at a time.
+func fill(t *testing.T, c *client.Client, table string, rows []row) {
+	t.Helper()
+	for chunk := range slices.Chunk(rows, 25) {
+		var writes []types.WriteRequest
+		for _, r := range chunk {
+			writes = append(writes, types.WriteRequest{PutRequest: &types.PutRequest{Item: r}})
+		}
+		out, err := c.BatchWriteItem(t.Context(), &client.BatchWriteItemInput{RequestItems: map[string][]types.WriteRequest{table: writes}})
+		if err != nil || len(out.UnprocessedItems) > 0 {
+			t.Fatalf("BatchWriteItem: %v, %d tables unprocessed", err, len(out.UnprocessedItems))
+		}
+	}
+}
+
+func keyed(n int, extra row) row {
+	r := row{"pk": text(fmt.Sprintf("key-%06d", n))}
+	maps.Copy(r, extra)
+	return r
+}
+
+// scanAll reads a segment to its end and returns the keys in their order, and the rows of each page.
+func scanAll(t *testing.T, c *client.Client, in client.ScanInput) (keys []string, pages []int) {
+	t.Helper()
+	for {
+		out, err := c.Scan(t.Context(), &in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, item := range out.Items {
+			keys = append(keys, item["pk"].(*types.AttributeValueMemberS).Value)
+		}
+		pages = append(pages, int(out.ScannedCount))
+		if in.ExclusiveStartKey = out.LastEvaluatedKey; in.ExclusiveStartKey == nil {
+			return keys, pages
+		}
+	}
+}
+
+func TestItemsLiveAndDie(t *testing.T) {
+	e := start(t, dynamodb.Options{})
+	c, table, ctx := e.sdk(), aws.String(e.table("")), t.Context()
+	key := row{"pk": text("a")}
+
+	if out, err := c.GetItem(ctx, &client.GetItemInput{TableName: table, Key: key}); err != nil || out.Item != nil {
+		t.Fatalf("an item that was never put: %v, %v", out.Item, err)
+	}
+	put := func(n int, condition *string) error {
+		_, err := c.PutItem(ctx, &client.PutItemInput{TableName: table, Item: row{"pk": text("a"), "n": number(n)}, ConditionExpression: condition,
+			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld})
+		return err
+	}
+	unlessThere := aws.String("attribute_not_exists(pk)")
+	if err := put(1, unlessThere); err != nil {
+		t.Fatal(err)
+	}
+	var failed *types.ConditionalCheckFailedException
+	if err := put(2, unlessThere); !errors.As(err, &failed) {
+		t.Fatalf("the second conditional put: %v", err)
+	}
+	if n := failed.Item["n"].(*types.AttributeValueMemberN).Value; n != "1" {
+		t.Errorf("the failure shows n = %s, want that of the item in the table, 1", n)
+	}
+	updated, err := c.UpdateItem(ctx, &client.UpdateItemInput{TableName: table, Key: key, UpdateExpression: aws.String("ADD n :one"),
+		ExpressionAttributeValues: row{":one": number(1)}, ReturnValues: types.ReturnValueAllNew})
+	if err != nil || updated.Attributes["n"].(*types.AttributeValueMemberN).Value != "2" || len(updated.Attributes) != 2 {
+		t.Fatalf("ALL_NEW: %v, %v", updated.Attributes, err)
+	}
+	got, err := c.GetItem(ctx, &client.GetItemInput{TableName: table, Key: key, ProjectionExpression: aws.String("#n"),
+		ExpressionAttributeNames: map[string]string{"#n": "n"}, ConsistentRead: aws.Bool(true)})
+	if err != nil || len(got.Item) != 1 || got.Item["n"] == nil {
+		t.Fatalf("projected item: %v, %v", got.Item, err)
+	}
+	_, err = c.DeleteItem(ctx, &client.DeleteItemInput{TableName: table, Key: key, ConditionExpression: aws.String("n > :n"), ExpressionAttributeValues: row{":n": number(2)}})
+	if !errors.As(err, &failed) {
+		t.Fatalf("the conditional delete: %v", err)
+	}
+	deleted, err := c.DeleteItem(ctx, &client.DeleteItemInput{TableName: table, Key: key, ReturnValues: types.ReturnValueAllOld})
+	if err != nil || len(deleted.Attributes) != 2 {
+		t.Fatalf("ALL_OLD: %v, %v", deleted.Attributes, err)
+	}
+	if out, err := c.DeleteItem(ctx, &client.DeleteItemInput{TableName: table, Key: key, ReturnValues: types.ReturnValueAllOld}); err != nil || out.Attributes != nil {
+		t.Fatalf("deleting what is not there: %v, %v", out.Attributes, err)
+	}
+}
+
+func TestSegmentsShareTheTable(t *testing.T) {
+	e := start(t, dynamodb.Options{})
+	c, table := e.sdk(), e.table("")
+	const total = 1000
+	var rows []row
+	for n := range total {
+		rows = append(rows, keyed(n, nil))
+	}
+	fill(t, c, table, rows)
+	for _, segments := range []int32{1, 2, 3, 7, 64} {
+		seen := make(map[string]int)
+		for segment := range segments {
+			keys, _ := scanAll(t, c, client.ScanInput{TableName: &table, Segment: aws.Int32(segment), TotalSegments: aws.Int32(segments), Limit: aws.Int32(50)})
+			if share := total / int(segments); len(keys) < share/3 || len(keys) > share*3+10 {
+				t.Errorf("segment %d of %d has %d rows", segment, segments, len(keys))
+			}
+			for _, key := range keys {
+				seen[key]++
+			}
+		}
+		if len(seen) != total {
+			t.Errorf("%d segments together have %d of %d rows", segments, len(seen), total)
+		}
+		for key, times := range seen {
+			if times != 1 {
+				t.Fatalf("%d segments show %s %d times", segments, key, times)
+			}
+		}
+	}
+}
+
+func TestScanGoesOnAfterADeletedKey(t *testing.T) {
+	e := start(t, dynamodb.Options{})
+	c, table := e.sdk(), e.table("")
+	var rows []row
+	for n := range 100 {
+		rows = append(rows, keyed(n, nil))
+	}
+	fill(t, c, table, rows)
+	order, _ := scanAll(t, c, client.ScanInput{TableName: &table})
+	in := &client.ScanInput{TableName: &table, Limit: aws.Int32(10)}
+	var read []string
+	for {
+		out, err := c.Scan(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, item := range out.Items {
+			read = append(read, item["pk"].(*types.AttributeValueMemberS).Value)
+			if _, err := c.DeleteItem(t.Context(), &client.DeleteItemInput{TableName: &table, Key: item}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if in.ExclusiveStartKey = out.LastEvaluatedKey; in.ExclusiveStartKey == nil {
+			break
+		}
+	}
+	if !slices.Equal(read, order) {
+		t.Errorf("a scan that deletes what it reads read %d rows, want the %d of the table in their order", len(read), len(order))
+	}
+}
+
+func TestPagesEndAtOneMegabyteBeforeTheFilter(t *testing.T) {
+	e := start(t, dynamodb.Options{})
+	c, table := e.sdk(), e.table("")
+	// 2 (pk) + 10 (its value) + 4 (data) + 9,984 = 10,000 bytes: the 105th row crosses 1,048,576.
+	var rows []row
+	for n := range 150 {
+		rows = append(rows, keyed(n, row{"data": text(strings.Repeat("x", 9984))}))
+	}
+	for chunk := range slices.Chunk(rows, 25) {
+		fill(t, c, table, chunk)
+	}
+	in := client.ScanInput{TableName: &table}
+	if _, pages := scanAll(t, c, in); !slices.Equal(pages, []int{105, 45}) {
+		t.Errorf("pages have %v rows, want 105 and 45", pages)
+	}
+	in.FilterExpression, in.ExpressionAttributeValues = aws.String("begins_with(#d, :y)"), row{":y": text("y")}
+	in.ExpressionAttributeNames = map[string]string{"#d": "data"}
+	out, err := c.Scan(t.Context(), &in)
+	if err != nil || out.Count != 0 || out.ScannedCount != 105 || out.LastEvaluatedKey == nil {
+		t.Errorf("a page that is all filtered out: count %d, scanned %d, last key %v, %v", out.Count, out.ScannedCount, out.LastEvaluatedKey, err)
+	}
+	for _, test := range []struct {
+		consistent bool
+		want       float64 // 105 rows of 10,000 bytes are 1,050,000 bytes, 257 units of 4 KB
+	}{{true, 257}, {false, 128.5}} {
+		out, err := c.Scan(t.Context(), &client.ScanInput{TableName: &table, ConsistentRead: aws.Bool(test.consistent), Select: types.SelectCount,
+			ReturnConsumedCapacity: types.ReturnConsumedCapacityTotal})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := *out.ConsumedCapacity.CapacityUnits; got != test.want || out.Count != 105 || out.Items != nil {
+			t.Errorf("consistent %v: %v units, %d counted, %d items; want %v units", test.consistent, got, out.Count, len(out.Items), test.want)
+		}
+	}
+}
+
+func TestLimitLeavesAKeyEvenAtTheEnd(t *testing.T) {
+	e := start(t, dynamodb.Options{})
+	c, table := e.sdk(), e.table("")
+	fill(t, c, table, []row{keyed(1, nil), keyed(2, nil)})
+	for _, test := range []struct {
+		limit int32
+		last  bool
+	}{{1, true}, {2, true}, {3, false}} {
+		out, err := c.Scan(t.Context(), &client.ScanInput{TableName: &table, Limit: &test.limit})
+		if err != nil || (out.LastEvaluatedKey != nil) != test.last {
+			t.Errorf("limit %d: last key %v, %v", test.limit, out.LastEvaluatedKey, err)
+		}
+	}
+}
+
+func TestQueriesComeInOrder(t *testing.T) {
+	e := start(t, dynamodb.Options{})
+	values := map[string][]string{ // in ascending order
+		"N": {"-1e30", "-100", "-99.5", "-1.25", "-1.2", "-1", "-0.001", "0", "1e-20", "0.5", "2", "9", "10", "10.5", "100", "1e30"},
+		"S": {"!", "A", "a", "aa", "ab", "b", "z", "ä", "𝄞"},
+		"B": {"AA==", "AAA=", "AQ==", "AQE=", "/w==", "//8="},
+	}
+	for kind, order := range values {
+		t.Run(kind, func(t *testing.T) {
+			e.t = t
+			table := e.table(kind)
+			for i := range order {
+				e.put(table, `{"pk":{"S":"a"},"sk":{"`+kind+`":"`+order[(i*7+3)%len(order)]+`"}}`)
+				e.put(table, `{"pk":{"S":"b"},"sk":{"`+kind+`":"`+order[(i*5+1)%len(order)]+`"}}`)
+			}
+			plain := func(v string) string { // as the table answers it
+				body := e.must("GetItem", `{"TableName":"`+table+`","Key":{"pk":{"S":"a"},"sk":{"`+kind+`":"`+v+`"}}}`)
+				return body["Item"].(map[string]any)["sk"].(map[string]any)[kind].(string)
+			}
+			ascending := make([]string, len(order))
+			for i, v := range order {
+				ascending[i] = plain(v)
+			}
+			query := func(condition string, values ...string) []string {
+				body := `{"TableName":"` + table + `","KeyConditionExpression":"pk = :p` + condition + `","ExpressionAttributeValues":{":p":{"S":"a"}`
+				for i, v := range values {
+					body += fmt.Sprintf(`,":%c":{"%s":"%s"}`, 'x'+i, kind, v)
+				}
+				body += `}`
+				var forward, backward []string
+				for _, direction := range []struct {
+					parameter string
+					into      *[]string
+				}{{`,"ScanIndexForward":true`, &forward}, {`,"ScanIndexForward":false`, &backward}} {
+					start := ""
+					for { // two rows a page
+						answer := e.must("Query", body+direction.parameter+`,"Limit":2`+start+`}`)
+						for _, item := range answer["Items"].([]any) {
+							*direction.into = append(*direction.into, item.(map[string]any)["sk"].(map[string]any)[kind].(string))
+						}
+						if answer["LastEvaluatedKey"] == nil {
+							break
+						}
+						start = `,"ExclusiveStartKey":` + encode(answer["LastEvaluatedKey"])
+					}
+				}
+				slices.Reverse(backward)
+				if !slices.Equal(forward, backward) {
+					t.Errorf("%s %v: forwards %v, backwards %v", condition, values, forward, backward)
+				}
+				return forward
+			}
+			low, high := 2, len(order)-2
+			for _, test := range []struct {
+				condition string
+				values    []string
+				want      []string
+			}{
+				{"", nil, ascending},
+				{" AND sk = :x", order[low : low+1], ascending[low : low+1]},
+				{" AND sk < :x", order[low : low+1], ascending[:low]},
+				{" AND sk <= :x", order[low : low+1], ascending[:low+1]},
+				{" AND sk > :x", order[low : low+1], ascending[low+1:]},
+				{" AND :x <= sk", order[low : low+1], ascending[low:]},
+				{" AND sk BETWEEN :x AND :y", []string{order[low], order[high]}, ascending[low : high+1]},
+			} {
+				if got := query(test.condition, test.values...); !slices.Equal(got, test.want) {
+					t.Errorf("%s %v: %v\nwant %v", test.condition, test.values, got, test.want)
+				}
+			}
+			if kind == "S" {
+				if got := query(" AND begins_with(sk, :x)", "a"); !slices.Equal(got, []string{"a", "aa", "ab"}) {
+					t.Errorf("begins_with a: %v", got)
+				}
+			}
+		})
+	}
+}
+
+func TestKeyConditionsThatAreRefused(t *testing.T) {
+	e := start(t, dynamodb.Options{})
+	table := e.table("N")
+	for _, test := range []struct{ condition, values, want string }{
+		{"sk = :s", `":s":{"N":"1"}`, "Query condition missed key schema element"},
+		{"pk < :p", `":p":{"S":"a"}`, "Query key condition not supported"},
+		{"pk = :p AND pk = :p", `":p":{"S":"a"}`, "KeyConditionExpressions must only contain one condition per key"},
+		{"pk = :p OR pk = :p", `":p":{"S":"a"}`, "Invalid operator used in KeyConditionExpression: OR"},
+		{"NOT pk = :p", `":p":{"S":"a"}`, "Invalid operator used in KeyConditionExpression: NOT"},
+		{"pk = :p AND sk <> :s", `":p":{"S":"a"},":s":{"N":"1"}`, "Invalid operator used in KeyConditionExpression: <>"},
+		{"pk = :p AND sk IN (:s)", `":p":{"S":"a"},":s":{"N":"1"}`, "Invalid operator used in KeyConditionExpression: IN"},
+		{"pk = :p AND attribute_exists(sk)", `":p":{"S":"a"}`, "Invalid operator used in KeyConditionExpression: attribute_exists"},
+		{"pk = :p AND begins_with(sk, :p)", `":p":{"S":"a"}`, "Condition parameter type does not match schema type"},
+		{"pk = :p AND size(sk) = :s", `":p":{"S":"a"},":s":{"N":"1"}`, "KeyConditionExpressions cannot contain nested operations"},
+		{"pk = sk", `":p":{"S":"a"}`, "Multiple attribute names used in one condition"},
+		{"pk.x = :p", `":p":{"S":"a"}`, "Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: Key: pk"},
+		{"pk = :p", `":p":{"S":""}`, "The AttributeValue for a key attribute cannot contain an empty string value. Key: pk"},
+		{"pk = :p", `":p":{"N":"1"}`, "Condition parameter type does not match schema type"},
+		{"pk = :p AND elsewhere = :p", `":p":{"S":"a"}`, "Query condition missed key schema element: sk"},
+	} {
+		t.Run(test.condition, func(t *testing.T) {
+			e.t = t
+			check(t, e.send("Query", `{"TableName":"`+table+`","KeyConditionExpression":"`+test.condition+`","ExpressionAttributeValues":{`+test.values+`}}`), test.want)
+		})
+	}
+}
+
+func TestTransactionsAreAllOrNothing(t *testing.T) {
+	e := start(t, dynamodb.Options{})
+	c, ctx := e.sdk(), t.Context()
+	first, second := aws.String(e.table("")), aws.String(e.table(""))
+	e.put(*first, `{"pk":{"S":"there"},"n":{"N":"1"}}`)
+	transact := func(condition string) error {
+		_, err := c.TransactWriteItems(ctx, &client.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
+			{Put: &types.Put{TableName: first, Item: row{"pk": text("new")}}},
+			{Update: &types.Update{TableName: first, Key: row{"pk": text("there")}, UpdateExpression: aws.String("SET n = n + :n"),
+				ConditionExpression: aws.String(condition), ExpressionAttributeValues: row{":n": number(1)},
+				ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}},
+			{ConditionCheck: &types.ConditionCheck{TableName: second, Key: row{"pk": text("gone")}, ConditionExpression: aws.String("attribute_not_exists(pk)")}},
+			{Delete: &types.Delete{TableName: second, Key: row{"pk": text("never was")}}},
+		}})
+		return err
+	}
+	var canceled *types.TransactionCanceledException
+	if err := transact("n > :n"); !errors.As(err, &canceled) {
+		t.Fatalf("a transaction with a failed condition: %v", err)
+	}
+	var codes []string
+	for _, reason := range canceled.CancellationReasons {
+		codes = append(codes, aws.ToString(reason.Code))
+	}
+	if want := []string{"None", "ConditionalCheckFailed", "None", "None"}; !slices.Equal(codes, want) {
+		t.Errorf("reasons %v, want %v", codes, want)
+	}
+	if canceled.CancellationReasons[1].Item["n"] == nil {
+		t.Error("the failed action does not show its item")
+	}
+	if want := "Transaction cancelled, please refer cancellation reasons for specific reasons [None, ConditionalCheckFailed, None, None]"; canceled.ErrorMessage() != want {
+		t.Errorf("message %q", canceled.ErrorMessage())
+	}
+	if got := e.get(*first, `{"pk":{"S":"new"}}`); got != "" {
+		t.Errorf("the cancelled transaction put %s", got)
+	}
+	if err := transact("n = :n"); err != nil {
+		t.Fatal(err)
+	}
+	if got := e.get(*first, `{"pk":{"S":"there"}}`); !sameJSON(t, got, `{"pk":{"S":"there"},"n":{"N":"2"}}`) {
+		t.Errorf("after the transaction: %s", got)
+	}
+}
+
+func TestATokenMakesARepeatedTransactionHarmless(t *testing.T) {
+	e := start(t, dynamodb.Options{})
+	table := e.table("")
+	transaction := func(step string) string {
+		return `{"ClientRequestToken":"` + table + `","TransactItems":[{"Update":{"TableName":"` + table + `","Key":{"pk":{"S":"a"}},"UpdateExpression":"ADD n :n","ExpressionAttributeValues":{":n":{"N":"` + step + `"}}}}]}`
+	}
+	e.must("TransactWriteItems", transaction("1"))
+	e.must("TransactWriteItems", transaction("1"))
+	if got := e.get(table, `{"pk":{"S":"a"}}`); !sameJSON(t, got, `{"pk":{"S":"a"},"n":{"N":"1"}}`) {
+		t.Errorf("done twice: %s", got)
+	}
+	if a := e.send("TransactWriteItems", transaction("2")); a.code() != "IdempotentParameterMismatchException" {
+		t.Errorf("another transaction with the token: %d %s", a.status, a.code())
+	}
+}
+
+func TestBatches(t *testing.T) {
+	e := start(t, dynamodb.Options{})
+	c, table, ctx := e.sdk(), e.table(""), t.Context()
+	fill(t, c, table, []row{keyed(1, row{"v": text("one")}), keyed(2, row{"v": text("two")})})
+	out, err := c.BatchGetItem(ctx, &client.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{
+		table: {Keys: []row{keyed(1, nil), keyed(2, nil), keyed(3, nil)}, ProjectionExpression: aws.String("v")}}})
+	if err != nil || len(out.Responses[table]) != 2 || len(out.UnprocessedKeys) != 0 {
+		t.Fatalf("BatchGetItem: %v, %v", out, err)
+	}
+	for _, item := range out.Responses[table] {
+		if len(item) != 1 || item["v"] == nil {
+			t.Errorf("projected item: %v", item)
+		}
+	}
+	put := func(n int) string { return fmt.Sprintf(`{"PutRequest":{"Item":{"pk":{"S":"%d"}}}}`, n) }
+	var many []string
+	for n := range 26 {
+		many = append(many, put(n))
+	}
+	for _, test := range []struct{ name, writes, want string }{
+		{"delete and put", put(1) + `,{"DeleteRequest":{"Key":{"pk":{"S":"key-000001"}}}}`, ""},
+		{"twice the same key", put(1) + `,{"DeleteRequest":{"Key":{"pk":{"S":"1"}}}}`, "Provided list of item keys contains duplicates"},
+		{"neither", `{}`, "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes"},
+		{"bad key", `{"DeleteRequest":{"Key":{"x":{"S":"1"}}}}`, "The provided key element does not match the schema"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			e.t = t
+			if test.name == "bad key" {
+				ours(t, "dynalite's suite, which ran against AWS, has this message")
+			}
+			check(t, e.send("BatchWriteItem", `{"RequestItems":{"`+table+`":[`+test.writes+`]}}`), test.want)
+		})
+	}
+	if a := e.send("BatchWriteItem", `{"RequestItems":{"`+table+`":[`+strings.Join(many, ",")+`]}}`); a.code() != "ValidationException" {
+		t.Errorf("26 writes: %d %s", a.status, a.code())
+	}
+	if got := e.get(table, `{"pk":{"S":"25"}}`); got != "" {
+		t.Errorf("a batch of 26 was refused, but wrote %s", got)
+	}
+}
+
+func TestCapacityUnits(t *testing.T) {
+	e := start(t, dynamodb.Options{})
+	table := e.table("")
+	data := func(size int) string { return strings.Repeat("x", size-len("pk")-len("a")-len("d")) } // for an item of size bytes
+	units := func(operation, body string) any {
+		t.Helper()
+		answer := e.must(operation, `{"TableName":"`+table+`","ReturnConsumedCapacity":"TOTAL",`+body+`}`)
+		consumed := answer["ConsumedCapacity"].(map[string]any)
+		if consumed["TableName"] != table {
+			t.Errorf("%s: consumed of table %v", operation, consumed["TableName"])
+		}
+		return consumed["CapacityUnits"]
+	}
+	put := func(size int) string { return `"Item":{"pk":{"S":"a"},"d":{"S":"` + data(size) + `"}}` }
+	const key = `"Key":{"pk":{"S":"a"}}`
+	for _, test := range []struct {
+		operation, body string
+		want            float64
+	}{
+		{"GetItem", key, 0.5}, // nothing there
+		{"GetItem", key + `,"ConsistentRead":true`, 1},
+		{"PutItem", put(1024), 1},
+		{"PutItem", put(1025), 2},
+		{"PutItem", put(10), 2}, // replaces the larger one
+		{"PutItem", put(4096), 4},
+		{"GetItem", key + `,"ConsistentRead":true`, 1},
+		{"GetItem", key + `,"ConsistentRead":true,"ProjectionExpression":"pk"`, 1},
+		{"PutItem", put(4097), 5},
+		{"GetItem", key + `,"ConsistentRead":true,"ProjectionExpression":"pk"`, 2},
+		{"GetItem", key, 1},
+		{"DeleteItem", key, 5},
+		{"DeleteItem", key, 1},
+	} {
+		if got := units(test.operation, test.body); got != test.want {
+			t.Errorf("%s %.60s: %v units, want %v", test.operation, test.body, got, test.want)
+		}
+	}
+}
+
+func TestTableLife(t *testing.T) {
+	e := start(t, dynamodb.Options{})
+	c, ctx, name := e.sdk(), t.Context(), e.table("N")
+	described, err := c.DescribeTable(ctx, &client.DescribeTableInput{TableName: &name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := described.Table
+	if table.TableStatus != types.TableStatusActive || *table.TableName != name || len(table.KeySchema) != 2 || table.KeySchema[1].KeyType != types.KeyTypeRange ||
+		table.BillingModeSummary == nil || table.BillingModeSummary.BillingMode != types.BillingModePayPerRequest || !strings.HasSuffix(*table.TableArn, ":table/"+name) {
+		t.Errorf("described as %+v", table)
+	}
+	listed, err := c.ListTables(ctx, &client.ListTablesInput{})
+	if err != nil || !slices.Contains(listed.TableNames, name) {
+		t.Errorf("listed: %v, %v", listed.TableNames, err)
+	}
+	var inUse *types.ResourceInUseException
+	if _, err := c.CreateTable(ctx, &client.CreateTableInput{TableName: &name, BillingMode: types.BillingModePayPerRequest,
+		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("pk"), KeyType: types.KeyTypeHash}},
+		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("pk"), AttributeType: types.ScalarAttributeTypeS}}}); !errors.As(err, &inUse) {
+		t.Errorf("a second table of the name: %v", err)
+	}
+	live, err := c.UpdateTimeToLive(ctx, &client.UpdateTimeToLiveInput{TableName: &name, TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String("e"), Enabled: aws.Bool(true)}})
+	if err != nil || *live.TimeToLiveSpecification.AttributeName != "e" {
+		t.Errorf("UpdateTimeToLive: %v", err)
+	}
+	ttl, err := c.DescribeTimeToLive(ctx, &client.DescribeTimeToLiveInput{TableName: &name})
+	if err != nil || ttl.TimeToLiveDescription.TimeToLiveStatus != types.TimeToLiveStatusEnabled || *ttl.TimeToLiveDescription.AttributeName != "e" {
+		t.Errorf("DescribeTimeToLive: %v", err)
+	}
+	if _, err := c.DeleteTable(ctx, &client.DeleteTableInput{TableName: &name}); err != nil {
+		t.Fatal(err)
+	}
+	var notFound *types.ResourceNotFoundException
+	if _, err := c.DescribeTable(ctx, &client.DescribeTableInput{TableName: &name}); !errors.As(err, &notFound) {
+		t.Errorf("describing a deleted table: %v", err)
+	}
+	if _, err := c.GetItem(ctx, &client.GetItemInput{TableName: &name, Key: row{"pk": text("a"), "sk": number(1)}}); !errors.As(err, &notFound) {
+		t.Errorf("reading a deleted table: %v", err)
+	}
+	var api smithy.APIError
+	if _, err := c.Scan(ctx, &client.ScanInput{TableName: aws.String("a")}); !errors.As(err, &api) || api.ErrorCode() != "ValidationException" {
+		t.Errorf("a table with a name of one letter: %v", err)
+	}
+}
