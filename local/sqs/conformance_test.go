@@ -28,17 +28,15 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type account struct {
 	*testing.T
 	client *sqs.Client
-	other  bool // not ours
 }
 
 func open(t *testing.T) account {
 	t.Helper()
 	endpoint := os.Getenv("SQS_ENDPOINT")
-	other := endpoint != ""
-	if !other {
+	if endpoint == "" {
 		_, endpoint = serve(t, Options{})
 	}
-	return account{t, sdk(endpoint), other}
+	return account{t, sdk(endpoint)}
 }
 
 // serve starts a server on a socket of its own.

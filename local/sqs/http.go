@@ -146,7 +146,26 @@ func (s *Server) answer(r *http.Request, name string, body []byte) (any, error) 
 		accessKeyID: accessKeyID(r.Header.Get("Authorization")),
 		traceHeader: traceHeader(r.Header.Get("X-Amzn-Trace-Id")),
 	}
-	return op.run(c)
+	before, after := s.faults.Load().request(c.ctx, s, name, c.queueName())
+	if before != nil {
+		return nil, before
+	}
+	result, failure := op.run(c)
+	if failure == nil {
+		failure = after
+	}
+	return result, failure
+}
+
+// queueName returns the name of the queue that the request names, if it does, without reading the member for good.
+func (c *call) queueName() string {
+	for i := range c.in.object.members {
+		if m := &c.in.object.members[i]; m.name == "QueueUrl" {
+			_, name, _ := splitQueueURL(m.value.text)
+			return name
+		}
+	}
+	return ""
 }
 
 // accessKeyID returns the access key of a SigV4 Authorization header, "" if there is none.
@@ -265,6 +284,6 @@ func refuseQuery(w http.ResponseWriter, requestID string) {
 	w.Header().Set("Content-Type", "text/xml")
 	w.WriteHeader(http.StatusBadRequest)
 	fmt.Fprintf(w, `<?xml version="1.0"?><ErrorResponse xmlns="http://queue.amazonaws.com/doc/2012-11-05/"><Error><Type>Sender</Type>`+
-		`<Code>AWS.SimpleQueueService.UnsupportedOperation</Code><Message>The query protocol is not emulated: use an SDK that speaks `+
-		`AWS JSON 1.0 to SQS (boto3 1.28.82, AWS CLI 1.29.82 or 2.14, or later).</Message></Error><RequestId>%s</RequestId></ErrorResponse>`, requestID)
+		`<Code>AWS.SimpleQueueService.UnsupportedOperation</Code><Message>The query protocol is not emulated: use an SDK or AWS CLI of May 2024 or later, `+
+		`which speak AWS JSON 1.0 to SQS.</Message></Error><RequestId>%s</RequestId></ErrorResponse>`, requestID)
 }

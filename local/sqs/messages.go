@@ -99,6 +99,7 @@ func (c *call) sendMessageBatch() (any, error) {
 	if total > MaxMessageBytes {
 		return nil, refuse("BatchRequestTooLong", "Batch requests cannot be longer than %d bytes. You have sent %d bytes.", MaxMessageBytes, total)
 	}
+	faults := c.s.faults.Load()
 	var result batchResult
 	var good []outgoing
 	var goodIDs []string
@@ -111,6 +112,10 @@ func (c *call) sendMessageBatch() (any, error) {
 			result.fail(ids[i], problems[i])
 			continue
 		}
+		if hit, _ := faults.strikes("EntryRefused", q.name, faults.EntryRefused); hit {
+			result.fail(ids[i], injectedError())
+			continue
+		}
 		good, goodIDs = append(good, outs[i]), append(goodIDs, ids[i])
 	}
 	messageIDs, refusal := q.add(c.s.options.Account, good)
@@ -118,6 +123,10 @@ func (c *call) sendMessageBatch() (any, error) {
 		return nil, refusal
 	}
 	for i := range good {
+		if hit, _ := faults.strikes("EntryMisjudged", q.name, faults.EntryMisjudged); hit {
+			result.fail(goodIDs[i], injectedError())
+			continue
+		}
 		result.Successful = append(result.Successful, good[i].result(goodIDs[i], messageIDs[i]))
 	}
 	return result, nil

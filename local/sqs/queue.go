@@ -46,6 +46,7 @@ type message struct {
 	receptions     uint32 // in all queues: ApproximateReceiveCount
 	receptionsHere int    // in this queue: what maxReceiveCount limits
 	deadLetterOf   string // ARN of the queue that gave it up
+	copied         bool   // a copy made by Faults
 }
 
 // queue is one standard queue. All of its messages lie behind one lock of its own.
@@ -57,6 +58,7 @@ type queue struct {
 	clock   *clock.Clock
 
 	settings atomic.Pointer[settings]
+	faults   *atomic.Pointer[faultPlan] // the server's
 
 	mu         sync.Mutex
 	tags       map[string]string
@@ -73,11 +75,11 @@ type queue struct {
 	waiting    waiters
 }
 
-func newQueue(name, arn string, c *clock.Clock, s *settings) *queue {
+func newQueue(name, arn string, c *clock.Clock, faults *atomic.Pointer[faultPlan], s *settings) *queue {
 	var nonce [8]byte
 	rand.Read(nonce[:])
 	q := &queue{
-		name: name, arn: arn, clock: c, created: c.Now(), modified: c.Now(),
+		name: name, arn: arn, clock: c, faults: faults, created: c.Now(), modified: c.Now(),
 		nonce:    binary.BigEndian.Uint64(nonce[:]),
 		messages: make(map[uint64]*message),
 		byDue:    timeHeap{when: func(m *message) time.Time { return m.due }, place: func(m *message) *int { return &m.placeByDue }},
@@ -170,6 +172,7 @@ func (q *queue) add(sender string, batch []outgoing) ([]string, *Error) {
 		return nil, nonExistentQueue()
 	}
 	now := q.clock.Now()
+	faults := q.faults.Load()
 	for i := range stored {
 		m := &stored[i]
 		delay := s.delay
@@ -177,7 +180,7 @@ func (q *queue) add(sender string, batch []outgoing) ([]string, *Error) {
 			delay = *m.delay
 		}
 		m.sent = now
-		if delay > 0 {
+		if delay += faults.sent(q); delay > 0 {
 			m.state, m.due = delayed, now.Add(delay)
 		}
 		q.enter(m)
@@ -199,8 +202,9 @@ type delivery struct {
 // messages that have been received maxReceiveCount times already leave this queue uncounted, as dead.
 func (q *queue) take(now time.Time, limit int, visibility time.Duration, maxReceiveCount int) (taken []delivery, dead []*message) {
 	var again []*message
+	faults := q.faults.Load()
 	for q.first != nil && len(taken) < limit && q.counts[inFlight] < MaxInFlight {
-		m := q.first
+		m := faults.choose(q)
 		if maxReceiveCount > 0 && m.receptionsHere >= maxReceiveCount {
 			q.remove(m)
 			dead = append(dead, m)
@@ -222,6 +226,9 @@ func (q *queue) take(now time.Time, limit int, visibility time.Duration, maxRece
 			message: m, receptions: m.receptions, firstReceived: m.firstReceived, deadLetterOf: m.deadLetterOf,
 			handle: receipt{q.nonce, m.number, m.receptions}.handle(),
 		})
+	}
+	for _, d := range taken {
+		faults.duplicate(q, d.message, "DuplicateInFlight", faults.DuplicateInFlight)
 	}
 	for _, m := range again {
 		q.displace(m)
@@ -246,6 +253,8 @@ func (q *queue) discard(handle string) *Error {
 	}
 	if m := q.messages[r.message]; m != nil && m.receptions == r.reception {
 		q.remove(m)
+		faults := q.faults.Load()
+		faults.duplicate(q, m, "DuplicateAfterDelete", faults.DuplicateAfterDelete)
 		q.wake(q.clock.Now())
 	}
 	return nil

@@ -42,7 +42,7 @@ func (s *Server) create(c QueueConfig) (*queue, *Error) {
 	if err != nil {
 		return nil, err
 	}
-	q := newQueue(c.Name, arn, s.options.Clock, set)
+	q := newQueue(c.Name, arn, s.options.Clock, &s.faults, set)
 	q.tags = maps.Clone(c.Tags)
 	s.queues.Store(c.Name, q)
 	return q, nil

@@ -1,6 +1,7 @@
 package sqs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fanfare/local/clock"
@@ -36,6 +38,9 @@ type Options struct {
 	// their single operation) to resource (the queue's ARN; "*" for ListQueues). Its error's text becomes the message of
 	// an AccessDenied. accessKeyID is "" for an unsigned request. It is called concurrently. nil allows everything.
 	Authorize func(accessKeyID, action, resource string) error
+
+	// Faults happen from the start; SetFaults changes them.
+	Faults Faults
 }
 
 // QueueConfig describes a queue to be created. Attributes are SQS's own, by their names (VisibilityTimeout,
@@ -55,6 +60,7 @@ type Server struct {
 	naming  sync.Mutex // creating and deleting
 	removed map[string]time.Time
 
+	faults    atomic.Pointer[faultPlan]
 	moves     moves
 	closed    chan struct{}
 	closeOnce sync.Once
@@ -74,7 +80,9 @@ func New(o Options) *Server {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.Endpoint = strings.TrimSuffix(o.Endpoint, "/")
-	return &Server{options: o, log: o.Log, removed: make(map[string]time.Time), closed: make(chan struct{})}
+	s := &Server{options: o, log: o.Log, removed: make(map[string]time.Time), closed: make(chan struct{})}
+	s.SetFaults(o.Faults)
+	return s
 }
 
 // Close ends long polls and move tasks and waits for the latter. Messages are gone with the server.
@@ -150,8 +158,12 @@ func (s *Server) Receive(ctx context.Context, queueARN string, max int, wait tim
 	if err := checkReceive(max, wait); err != nil {
 		return nil, err
 	}
+	before, after := s.faults.Load().request(ctx, s, "ReceiveMessage", q.name)
+	if before != nil {
+		return nil, before
+	}
 	taken, err := s.receive(ctx, q, max, nil, wait)
-	if err != nil {
+	if err := cmp.Or(err, after); err != nil {
 		return nil, err
 	}
 	messages := make([]Message, len(taken))
@@ -182,7 +194,11 @@ func (s *Server) Delete(queueARN string, receiptHandles ...string) error {
 	if q == nil {
 		return nonExistentQueue()
 	}
-	var problems []error
+	before, after := s.faults.Load().request(context.Background(), s, "DeleteMessageBatch", q.name)
+	if before != nil {
+		return before
+	}
+	problems := []error{after}
 	for _, handle := range receiptHandles {
 		if err := q.discard(handle); err != nil {
 			problems = append(problems, err)

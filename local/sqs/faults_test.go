@@ -1,0 +1,191 @@
+package sqs
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestDuplicates(t *testing.T) {
+	bubble(t, func(t *testing.T, s *Server, arn string) {
+		s.SetFaults(Faults{DuplicateAfterDelete: 1})
+		mustSend(t, s, "q", "x")
+		first := mustReceive(t, s, arn, 10, 0)
+		if err := s.Delete(arn, first[0].ReceiptHandle); err != nil {
+			t.Fatal(err)
+		}
+		second := mustReceive(t, s, arn, 10, 0)
+		if len(second) != 1 || second[0].ID != first[0].ID || second[0].Attributes["ApproximateReceiveCount"] != "2" {
+			t.Fatalf("after its deletion: %v", second)
+		}
+		if err := s.Delete(arn, second[0].ReceiptHandle); err != nil {
+			t.Fatal(err)
+		}
+		if n := s.queue("q").numbers(); n != [3]int{} {
+			t.Errorf("the copy was copied: %v", n)
+		}
+
+		s.SetFaults(Faults{DuplicateInFlight: 1})
+		mustSend(t, s, "q", "y")
+		one, two := mustReceive(t, s, arn, 10, 0), mustReceive(t, s, arn, 10, 0)
+		if len(one) != 1 || len(two) != 1 || one[0].ID != two[0].ID || one[0].ReceiptHandle == two[0].ReceiptHandle {
+			t.Fatalf("one message for two consumers: %v, %v", one, two)
+		}
+		if err := s.Delete(arn, one[0].ReceiptHandle, two[0].ReceiptHandle); err != nil {
+			t.Fatal(err)
+		}
+		if n := s.queue("q").numbers(); n != [3]int{} {
+			t.Errorf("left: %v", n)
+		}
+		if got := s.Injected(); !maps.Equal(got, map[string]uint64{"DuplicateInFlight": 1}) {
+			t.Errorf("injected %v", got)
+		}
+	})
+}
+
+func TestReorderAndDelay(t *testing.T) {
+	bubble(t, func(t *testing.T, s *Server, arn string) {
+		s.SetFaults(Faults{Seed: 1, Reorder: 1})
+		var sent, got []string
+		for i := range 50 {
+			sent = append(sent, fmt.Sprint(i))
+		}
+		mustSend(t, s, "q", sent...)
+		for len(got) < len(sent) {
+			for _, m := range mustReceive(t, s, arn, 10, 0) {
+				got = append(got, m.Body)
+			}
+		}
+		if slices.Equal(got, sent) {
+			t.Error("nothing was reordered")
+		}
+		slices.Sort(got)
+		slices.Sort(sent)
+		if !slices.Equal(got, sent) {
+			t.Errorf("reordering changed the set: %v", got)
+		}
+
+		s.SetFaults(Faults{Delay: 1, DelayBy: time.Minute})
+		mustSend(t, s, "q", "late")
+		due := s.queue("q").byDue.messages
+		if i := slices.IndexFunc(due, func(m *message) bool { return m.state == delayed }); i < 0 || time.Until(due[i].due) > time.Minute {
+			t.Error("no message was delayed by up to a minute")
+		}
+	})
+}
+
+func TestEntryFaults(t *testing.T) {
+	s := New(Options{})
+	defer s.Close()
+	mustCreate(t, s, "q")
+	const batch = `{"QueueUrl":"http://x/000000000000/q","Entries":[{"Id":"1","MessageBody":"1"},{"Id":"2","MessageBody":"2"}]}`
+	for _, c := range []struct {
+		faults Faults
+		stored int
+	}{{Faults{EntryRefused: 1}, 0}, {Faults{EntryMisjudged: 1}, 2}} {
+		s.SetFaults(c.faults)
+		result := do(t, s, "SendMessageBatch", batch)
+		failed := result["Failed"].([]any)
+		if len(failed) != 2 || result["Successful"] != nil {
+			t.Fatalf("%v", result)
+		}
+		if f := failed[0].(map[string]any); f["Code"] != "InternalError" || f["SenderFault"] != false {
+			t.Errorf("%v", f)
+		}
+		if n := s.queue("q").numbers()[visible]; n != c.stored {
+			t.Errorf("%+v: %d stored, want %d", c.faults, n, c.stored)
+		}
+	}
+}
+
+func TestRequestFaults(t *testing.T) {
+	bubble(t, func(t *testing.T, s *Server, arn string) {
+		const send = `{"QueueUrl":"http://x/000000000000/q","MessageBody":"x"}`
+		stored := func() int { return s.queue("q").numbers()[visible] }
+
+		s.SetFaults(Faults{Throttle: 1})
+		if e := refusal(t, s, "SendMessage", send); e.Code != "RequestThrottled" || e.Status != http.StatusBadRequest || stored() != 0 {
+			t.Errorf("throttled: %+v, %d stored", e, stored())
+		}
+		s.SetFaults(Faults{ServerError: 1})
+		if e := refusal(t, s, "SendMessage", send); e.Status != http.StatusInternalServerError || stored() != 0 {
+			t.Errorf("failed before: %+v, %d stored", e, stored())
+		}
+		if _, err := s.Receive(t.Context(), arn, 1, 0); err == nil {
+			t.Error("Receive does not fail as the wire does")
+		}
+		if err := s.Delete(arn); err == nil {
+			t.Error("Delete does not fail as the wire does")
+		}
+		s.SetFaults(Faults{ServerErrorDone: 1})
+		if e := refusal(t, s, "SendMessage", send); e.Status != http.StatusInternalServerError || stored() != 1 {
+			t.Errorf("failed after: %+v, %d stored", e, stored())
+		}
+		s.SetFaults(Faults{ServerError: 1, Operations: []string{"DeleteMessage"}})
+		do(t, s, "SendMessage", send)
+		s.SetFaults(Faults{ServerError: 1, Queues: []string{"other"}})
+		do(t, s, "SendMessage", send)
+
+		s.SetFaults(Faults{Latency: 1, LatencyBy: time.Second})
+		start := time.Now()
+		do(t, s, "SendMessage", send)
+		if late := time.Since(start); late <= 0 || late > time.Second {
+			t.Errorf("late by %v", late)
+		}
+		s.SetFaults(Faults{Latency: 1, LatencyBy: time.Hour})
+		failed := make(chan error)
+		go func() { failed <- s.Delete(arn) }()
+		synctest.Wait()
+		s.Close()
+		if err := <-failed; !errors.Is(err, errClosed) {
+			t.Errorf("a late request when the server closes: %v", err)
+		}
+	})
+}
+
+// The same seed and the same requests meet the same faults; another seed, others. Rates hold.
+func TestFaultsRepeat(t *testing.T) {
+	run := func(seed uint64) []string {
+		s := New(Options{Faults: Faults{Seed: seed, EntryRefused: 0.3, Throttle: 0.2}})
+		defer s.Close()
+		mustCreate(t, s, "q")
+		var story []string
+		for i := range 1000 {
+			w := answer(s, request("SendMessageBatch", fmt.Sprintf(`{"QueueUrl":"http://x/000000000000/q","Entries":[{"Id":"%d","MessageBody":"x"}]}`, i)))
+			switch {
+			case w.Code != http.StatusOK:
+				story = append(story, "throttled")
+			case strings.Contains(w.Body.String(), "Failed"):
+				story = append(story, "refused")
+			default:
+				story = append(story, "stored")
+			}
+		}
+		return story
+	}
+	one, again, other := run(1), run(1), run(2)
+	if !reflect.DeepEqual(one, again) {
+		t.Error("the same seed gave another story")
+	}
+	if reflect.DeepEqual(one, other) {
+		t.Error("another seed gave the same story")
+	}
+	counts := map[string]int{}
+	for _, event := range one {
+		counts[event]++
+	}
+	// 1,000 requests: 200 throttled and 240 refused on average; these bounds are over 5 standard deviations wide
+	if n := counts["throttled"]; n < 130 || n > 270 {
+		t.Errorf("%d of 1000 throttled at a rate of 0.2", n)
+	}
+	if n := counts["refused"]; n < 170 || n > 310 {
+		t.Errorf("%d of about 800 refused at a rate of 0.3", n)
+	}
+}
