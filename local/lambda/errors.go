@@ -10,7 +10,7 @@ import (
 // What Invoke answers when the function was not run, after the exceptions of AWS's Invoke.
 var (
 	// ErrThrottled: the concurrency of the function or of the account is used up. Try again later.
-	ErrThrottled = errors.New("TooManyRequestsException: Rate Exceeded")
+	ErrThrottled error = throttled{}
 	// ErrNotFound: no function of that name.
 	ErrNotFound = errors.New("ResourceNotFoundException: Function not found")
 	// ErrEventTooLarge: the event is over MaxEventBytes. It never will be taken.
@@ -24,6 +24,12 @@ var (
 	// ErrShutDown: the service is ending.
 	ErrShutDown = errors.New("the service has been shut down")
 )
+
+// throttled is told by its method by those who do not know this package.
+type throttled struct{}
+
+func (throttled) Error() string   { return "TooManyRequestsException: Rate Exceeded" }
+func (throttled) Throttled() bool { return true }
 
 // The error types that Lambda itself gives to a function's failure.
 const (
