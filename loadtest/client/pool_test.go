@@ -1,0 +1,419 @@
+package client_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"fanfare/loadtest/client"
+	"fanfare/loadtest/result"
+
+	"github.com/gobwas/ws"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// diary is a handler that takes down what happens.
+type diary struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (d *diary) write(format string, args ...any) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lines = append(d.lines, fmt.Sprintf(format, args...))
+}
+
+func (d *diary) Opened(c *client.Conn, took time.Duration, at int64) { d.write("opened %d", c.Slot) }
+
+func (d *diary) Message(c *client.Conn, text []byte, binary bool, at int64) {
+	if len(text) > 40 {
+		d.write("message %d of %d bytes", c.Slot, len(text))
+		return
+	}
+	d.write("message %d %s", c.Slot, text)
+}
+
+func (d *diary) Closed(c *client.Conn, cause uint8, code int, detail string, at int64) {
+	d.write("closed %d %s %d", c.Slot, result.CauseName(cause), code)
+}
+
+// await waits until a line with that beginning is there n times.
+func (d *diary) await(t *testing.T, beginning string, n int) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		d.mu.Lock()
+		found := 0
+		for _, line := range d.lines {
+			if strings.HasPrefix(line, beginning) {
+				found++
+			}
+		}
+		all := strings.Join(d.lines, "\n")
+		d.mu.Unlock()
+		if found == n {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%q %d times, want %d. All that happened:\n%s", beginning, found, n, all)
+		}
+	}
+}
+
+// script is a server that does with each connection what the test says.
+func script(t *testing.T, do func(conn net.Conn)) string {
+	t.Helper()
+	var running sync.WaitGroup
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	running.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			running.Go(func() {
+				defer conn.Close()
+				if _, err := ws.Upgrade(conn); err == nil {
+					do(conn)
+				}
+			})
+		}
+	})
+	t.Cleanup(func() { l.Close(); running.Wait() })
+	return "ws://" + l.Addr().String()
+}
+
+// both runs a test with each transport.
+func both(t *testing.T, test func(t *testing.T, streams bool)) {
+	for name, streams := range map[string]bool{"poller": false, "streams": true} {
+		t.Run(name, func(t *testing.T) { test(t, streams) })
+	}
+}
+
+func pool(t *testing.T, o client.Options) (*client.Pool, *diary) {
+	t.Helper()
+	d := &diary{}
+	o.Handler = func(int) client.Handler { return d }
+	p, err := client.NewPool(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	return p, d
+}
+
+func dial(t *testing.T, p *client.Pool, slot uint32, slow bool) *client.Conn {
+	t.Helper()
+	c, err := p.Dial(t.Context(), slot, slow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func untilClosed(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
+
+func TestMessagesOfAllSizesArrive(t *testing.T) {
+	both(t, func(t *testing.T, streams bool) {
+		url := script(t, func(conn net.Conn) {
+			// The first one rides right behind the handshake, so it may come with it.
+			ws.WriteFrame(conn, ws.NewTextFrame([]byte("hello")))
+			ws.WriteFrame(conn, ws.NewTextFrame(make([]byte, 131_072)))
+			ws.WriteFrame(conn, ws.NewFrame(ws.OpText, false, make([]byte, 100)))
+			ws.WriteFrame(conn, ws.NewFrame(ws.OpContinuation, true, make([]byte, 50)))
+			untilClosed(conn)
+		})
+		p, d := pool(t, client.Options{URL: url, Shards: 2, Streams: streams})
+		for slot := range uint32(4) {
+			dial(t, p, slot, false)
+		}
+		d.await(t, "opened", 4)
+		for slot := range 4 {
+			d.await(t, fmt.Sprintf("message %d hello", slot), 1)
+			d.await(t, fmt.Sprintf("message %d of 131072 bytes", slot), 1)
+			d.await(t, fmt.Sprintf("message %d of 150 bytes", slot), 1)
+		}
+		if p.Open() != 4 || p.Frames() != 12 {
+			t.Errorf("%d open, %d messages", p.Open(), p.Frames())
+		}
+	})
+}
+
+func TestWritingAndPings(t *testing.T) {
+	both(t, func(t *testing.T, streams bool) {
+		url := script(t, func(conn net.Conn) {
+			ws.WriteFrame(conn, ws.NewPingFrame([]byte("are you there")))
+			for {
+				f, err := ws.ReadFrame(conn)
+				if err != nil {
+					return
+				}
+				f = ws.UnmaskFrame(f)
+				ws.WriteFrame(conn, ws.NewTextFrame(fmt.Appendf(nil, "%x masked %v: %s", byte(f.Header.OpCode), true, f.Payload[:min(len(f.Payload), 20)])))
+			}
+		})
+		p, d := pool(t, client.Options{URL: url, Shards: 1, Streams: streams})
+		c := dial(t, p, 7, false)
+		d.await(t, "message 7 a masked true: are you there", 1)
+		if err := c.WriteText([]byte("good morning")); err != nil {
+			t.Fatal(err)
+		}
+		d.await(t, "message 7 1 masked true: good morning", 1)
+	})
+}
+
+func TestWhoClosed(t *testing.T) {
+	for name, c := range map[string]struct {
+		server func(net.Conn)
+		want   string
+	}{
+		"the system, with a code": {func(conn net.Conn) {
+			ws.WriteFrame(conn, ws.NewCloseFrame(ws.NewCloseFrameBody(1001, "Going away")))
+			untilClosed(conn)
+		}, "closed 0 by the system 1001"},
+		"the system, without a code":        {func(conn net.Conn) { ws.WriteFrame(conn, ws.NewCloseFrame(nil)); untilClosed(conn) }, "closed 0 by the system 1005"},
+		"the system, without a close frame": {func(conn net.Conn) {}, "closed 0 by the system 0"},
+		"the network": {func(conn net.Conn) {
+			conn.(*net.TCPConn).SetLinger(0) // closing sends a reset
+		}, "closed 0 broken 0"},
+		"a breach of the protocol": {func(conn net.Conn) { conn.Write([]byte{0xff, 0xff}); untilClosed(conn) }, "closed 0 broken 0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			both(t, func(t *testing.T, streams bool) {
+				p, d := pool(t, client.Options{URL: script(t, c.server), Shards: 1, Streams: streams})
+				conn := dial(t, p, 0, false)
+				d.await(t, c.want, 1)
+				if err := conn.WriteText([]byte("x")); !errors.Is(err, client.ErrClosed) {
+					t.Errorf("writing after it: %v", err)
+				}
+				p.Drop(conn, result.Moved, "")
+				d.await(t, "closed", 1) // once only
+			})
+		})
+	}
+}
+
+func TestDroppingSaysGoodbye(t *testing.T) {
+	both(t, func(t *testing.T, streams bool) {
+		heard := make(chan ws.Header, 1)
+		url := script(t, func(conn net.Conn) {
+			if h, err := ws.ReadHeader(conn); err == nil {
+				heard <- h
+			}
+		})
+		p, d := pool(t, client.Options{URL: url, Shards: 1, Streams: streams})
+		p.Drop(dial(t, p, 3, false), result.Moved, "")
+		d.await(t, "closed 3 churn 0", 1)
+		select {
+		case h := <-heard:
+			if h.OpCode != ws.OpClose || !h.Masked {
+				t.Errorf("the server heard %+v", h)
+			}
+		case <-time.After(10 * time.Second):
+			t.Error("the server heard nothing")
+		}
+	})
+}
+
+// A system that stops reading fills the backlog, never the harness's patience; when it reads again, all arrives.
+func TestBacklog(t *testing.T) {
+	both(t, func(t *testing.T, streams bool) {
+		read := make(chan bool)
+		total := make(chan int)
+		url := script(t, func(conn net.Conn) {
+			<-read
+			sum := 0
+			for {
+				f, err := ws.ReadFrame(conn)
+				if err != nil || f.Header.OpCode == ws.OpClose {
+					total <- sum
+					return
+				}
+				sum += len(f.Payload)
+			}
+		})
+		p, _ := pool(t, client.Options{URL: url, Shards: 1, Streams: streams})
+		c := dial(t, p, 0, false)
+		written := 0
+		for {
+			text := make([]byte, 60_000)
+			err := c.WriteText(text)
+			if errors.Is(err, client.ErrBacklog) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if written += len(text); written > 1<<28 {
+				t.Fatal("the backlog has no bound")
+			}
+		}
+		if c.Backlog() == 0 {
+			t.Error("no backlog")
+		}
+		close(read)
+		for deadline := time.Now().Add(10 * time.Second); c.Backlog() > 0; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("the backlog was never sent")
+			}
+		}
+		p.Drop(c, result.Ended, "")
+		if got := <-total; got != written {
+			t.Errorf("%d bytes arrived of %d", got, written)
+		}
+	})
+}
+
+func TestSlowClients(t *testing.T) {
+	both(t, func(t *testing.T, streams bool) {
+		for rate, want := range map[int]bool{0: false, 20_000: true} {
+			url := script(t, func(conn net.Conn) {
+				if _, err := ws.ReadFrame(conn); err == nil { // not with the handshake, which everybody reads
+					ws.WriteFrame(conn, ws.NewTextFrame([]byte("hello")))
+				}
+				untilClosed(conn)
+			})
+			p, d := pool(t, client.Options{URL: url, Shards: 1, Streams: streams, SlowRate: rate})
+			for slot, slow := range []bool{true, false} {
+				if err := dial(t, p, uint32(slot), slow).WriteText([]byte("begin")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			d.await(t, "message 1 hello", 1)
+			if want {
+				d.await(t, "message 0 hello", 1)
+			} else {
+				d.await(t, "message 0", 0)
+			}
+			p.Close()
+			d.await(t, "closed", 2)
+		}
+	})
+}
+
+func TestWhyConnectingFailed(t *testing.T) {
+	refuse := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer right" {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		conn, _, _, err := ws.UpgradeHTTP(r, w)
+		if err != nil {
+			return
+		}
+		conn.Close()
+	}))
+	defer refuse.Close()
+	mute, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mute.Close()
+	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone.Close()
+	for name, c := range map[string]struct {
+		options client.Options
+		want    client.DialError
+	}{
+		"refused by HTTP": {client.Options{URL: "ws" + refuse.URL[4:]}, client.DialError{Reason: "HTTP 403", Status: 403}},
+		"nobody there":    {client.Options{URL: "ws://" + gone.Addr().String()}, client.DialError{Reason: "connection refused"}},
+		"no answer":       {client.Options{URL: "ws://" + mute.Addr().String(), ConnectTimeout: 50 * time.Millisecond}, client.DialError{Reason: "no answer within 50ms"}},
+		"a source that this machine has not": {client.Options{URL: "ws://" + mute.Addr().String(), Sources: []netip.Addr{netip.MustParseAddr("192.0.2.1")}},
+			client.DialError{Reason: "cannot assign requested address", Harness: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, _ := pool(t, c.options)
+			_, err := p.Dial(t.Context(), 0, false)
+			var got *client.DialError
+			if !errors.As(err, &got) || got.Reason != c.want.Reason || got.Harness != c.want.Harness || got.Status != c.want.Status {
+				t.Errorf("%+v, want %+v", got, c.want)
+			}
+		})
+	}
+	p, _ := pool(t, client.Options{URL: "ws" + refuse.URL[4:], Header: http.Header{"Authorization": {"Bearer right"}}})
+	if _, err := p.Dial(t.Context(), 0, false); err != nil {
+		t.Errorf("with the right token: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := p.Dial(ctx, 0, false); err == nil || !strings.Contains(err.Error(), "interrupted") {
+		t.Errorf("interrupted: %v", err)
+	}
+	for _, url := range []string{"", "http://127.0.0.1", "ws://", "127.0.0.1:80"} {
+		if _, err := client.NewPool(client.Options{URL: url}); err == nil {
+			t.Errorf("url %q was accepted", url)
+		}
+	}
+}
+
+func TestTLS(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, _, _, err := ws.UpgradeHTTP(r, w)
+		if err != nil {
+			return
+		}
+		go func() {
+			defer conn.Close()
+			f, err := ws.ReadFrame(conn)
+			if err != nil {
+				return
+			}
+			ws.WriteFrame(conn, ws.NewTextFrame(ws.UnmaskFrame(f).Payload))
+			untilClosed(conn)
+		}()
+	}))
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	server.StartTLS()
+	defer server.Close()
+	p, d := pool(t, client.Options{URL: "wss" + server.URL[5:], TLS: server.Client().Transport.(*http.Transport).TLSClientConfig})
+	if err := dial(t, p, 0, false).WriteText([]byte("secret")); err != nil {
+		t.Fatal(err)
+	}
+	d.await(t, "message 0 secret", 1)
+	untrusting, _ := pool(t, client.Options{URL: "wss" + server.URL[5:], TLS: &tls.Config{}})
+	if _, err := untrusting.Dial(t.Context(), 0, false); err == nil {
+		t.Error("an unknown certificate was accepted")
+	}
+}
+
+// A reader that is held up must show it: the handler of the only shard blocks for 200 ms.
+func TestReadLagShowsAHeldUpReader(t *testing.T) {
+	both(t, func(t *testing.T, streams bool) {
+		url := script(t, untilClosed)
+		p, _ := pool(t, client.Options{URL: url, Shards: 1, Streams: streams})
+		dial(t, p, 0, false)
+		p.TakeLag()
+		p.Shards()[0].Do(func(client.Handler) { time.Sleep(200 * time.Millisecond) })
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+			worst := p.WorstLag()
+			if worst >= 100*time.Millisecond {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("worst lag %v", worst)
+			}
+		}
+		if lag := p.TakeLag(); lag.Count() < 5 || lag.Max() < 100*time.Millisecond {
+			t.Errorf("%d lags, the longest %v", lag.Count(), lag.Max())
+		}
+	})
+}

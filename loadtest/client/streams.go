@@ -1,0 +1,182 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"fanfare/loadtest/result"
+)
+
+// streams reads each connection of a shard in a goroutine of its own: for TLS, and where there is no epoll.
+type streams struct {
+	s          *Shard
+	probeRead  *os.File
+	probeWrite *os.File
+	readers    sync.WaitGroup
+	stop       context.CancelFunc // of slow readers
+	ctx        context.Context
+}
+
+func newStreams(s *Shard) (*streams, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("pipe: %w", err)
+	}
+	t := &streams{s: s, probeRead: r, probeWrite: w}
+	t.ctx, t.stop = context.WithCancel(context.Background())
+	return t, nil
+}
+
+// streamRead is the size of a connection's read buffer with this transport.
+const streamRead = 2 << 10
+
+func (t *streams) adopt(c *Conn, early []byte) error {
+	c.wake = make(chan struct{}, 1) // before the early bytes: they may call for an answer
+	if len(early) > 0 {
+		t.s.received(c, early)
+	}
+	if c.closed {
+		return nil
+	}
+	t.readers.Go(func() { t.read(c) })
+	t.readers.Go(func() { t.write(c) })
+	return nil
+}
+
+func (t *streams) read(c *Conn) {
+	buf := make([]byte, streamRead)
+	pace := time.Duration(0)
+	if c.Slow {
+		rate := t.s.pool.options.SlowRate
+		if rate == 0 {
+			return // closing is noticed by the writer, or at the end
+		}
+		buf = buf[:min(len(buf), max(rate/10, 1))]
+		pace = time.Duration(float64(len(buf)) / float64(rate) * float64(time.Second))
+	}
+	for {
+		n, err := c.stream.Read(buf)
+		t.s.mu.Lock()
+		if n > 0 && !c.closed {
+			t.s.received(c, buf[:n])
+		}
+		if err != nil {
+			cause, detail := result.Broken, networkError(err)
+			if errors.Is(err, io.EOF) {
+				cause, detail = result.Peer, "EOF without a close frame"
+			}
+			t.s.close(c, cause, 0, detail)
+		}
+		over := c.closed
+		t.s.mu.Unlock()
+		if over {
+			return
+		}
+		if pace > 0 {
+			select {
+			case <-time.After(pace):
+			case <-t.ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+// write sends what was put into the connection's backlog.
+func (t *streams) write(c *Conn) {
+	for range c.wake {
+		c.mu.Lock()
+		b := c.out
+		c.out, c.sending = nil, len(b)
+		c.mu.Unlock()
+		if len(b) == 0 {
+			continue
+		}
+		_, err := c.stream.Write(b)
+		c.mu.Lock()
+		c.sending = 0
+		c.mu.Unlock()
+		if err != nil {
+			t.s.mu.Lock()
+			t.s.close(c, result.Broken, 0, networkError(err))
+			t.s.mu.Unlock()
+			return
+		}
+	}
+}
+
+// signal wakes the writer; the caller holds the connection's lock.
+func (c *Conn) signal() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (t *streams) release(c *Conn) {
+	if len(c.out) > 0 && c.sending == 0 {
+		// The close frame still waits here; a peer that takes nothing must not hold up the end.
+		c.stream.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+		_, _ = c.stream.Write(c.out)
+	}
+	c.stream.Close()
+	if c.wake != nil {
+		close(c.wake)
+	}
+}
+
+func (t *streams) awaitWritable(*Conn) error { return nil }
+
+func (t *streams) probe() func([]byte) error {
+	return func(b []byte) error {
+		_, err := t.probeWrite.Write(b)
+		return err
+	}
+}
+
+func (t *streams) run(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() {
+		t.stop()
+		t.probeRead.Close()
+	})
+	defer stop()
+	buf := make([]byte, 1024)
+	for {
+		n, err := t.probeRead.Read(buf)
+		t.s.mu.Lock()
+		t.s.probed(buf[:n])
+		t.s.mu.Unlock()
+		if err != nil {
+			t.readers.Wait()
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("probe: %w", err)
+		}
+	}
+}
+
+func (t *streams) free() {
+	t.stop()
+	t.probeRead.Close()
+	t.probeWrite.Close()
+}
+
+// networkError says what went wrong without the addresses, so that equal reasons count as one.
+func networkError(err error) string {
+	var op *net.OpError
+	for errors.As(err, &op) {
+		err = op.Err
+	}
+	var call *os.SyscallError
+	if errors.As(err, &call) {
+		err = call.Err
+	}
+	return err.Error()
+}

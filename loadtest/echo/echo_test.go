@@ -1,0 +1,127 @@
+package echo_test
+
+import (
+	"net"
+	"testing"
+	"time"
+
+	"fanfare/loadtest/echo"
+
+	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func serve(t *testing.T, o echo.Options) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := echo.New(o)
+	done := make(chan error)
+	go func() { done <- s.Serve(l) }()
+	t.Cleanup(func() {
+		s.Close()
+		if err := <-done; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
+	return "ws://" + l.Addr().String()
+}
+
+func dial(t *testing.T, url string) net.Conn {
+	t.Helper()
+	conn, _, _, err := ws.Dial(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+func read(t *testing.T, conn net.Conn) string {
+	t.Helper()
+	text, err := wsutil.ReadServerText(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// ask makes sure that the server knows the connection: its answer comes after the registration.
+func ask(t *testing.T, conn net.Conn) {
+	t.Helper()
+	if err := wsutil.WriteClientText(conn, []byte(`{"action":"ping"}`)); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, conn); got != `{"type":"pong"}` {
+		t.Fatalf("ping was answered %q", got)
+	}
+}
+
+func TestEveryoneHearsAndThePublisherIsAnswered(t *testing.T) {
+	url := serve(t, echo.Options{})
+	var conns []net.Conn
+	for range 5 {
+		conn := dial(t, url)
+		ask(t, conn)
+		conns = append(conns, conn)
+	}
+	if err := wsutil.WriteClientText(conns[0], []byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	for i, conn := range conns {
+		want := map[string]bool{"hello": true}
+		if i == 0 {
+			want[`{"type":"ack","id":"echo-1"}`] = true
+		}
+		for range len(want) {
+			if got := read(t, conn); !want[got] {
+				t.Errorf("client %d heard %q", i, got)
+			}
+		}
+	}
+}
+
+func TestSilent(t *testing.T) {
+	conn := dial(t, serve(t, echo.Options{Silent: true}))
+	ask(t, conn)
+	for _, text := range []string{"one", "two"} {
+		if err := wsutil.WriteClientText(conn, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		if got := read(t, conn); got != text {
+			t.Errorf("heard %q, want %q", got, text)
+		}
+	}
+}
+
+func TestAClientThatDoesNotReadIsClosed(t *testing.T) {
+	url := serve(t, echo.Options{Silent: true})
+	deaf, talker := dial(t, url), dial(t, url)
+	ask(t, deaf)
+	ask(t, talker)
+	text := make([]byte, 100_000)
+	for i := range text {
+		text[i] = 'x'
+	}
+	// The talker keeps up, so it goes on hearing long after the deaf one's buffers are full.
+	for range 200 {
+		if err := wsutil.WriteClientText(talker, text); err != nil {
+			t.Fatal(err)
+		}
+		if got := read(t, talker); len(got) != len(text) {
+			t.Fatalf("heard %d bytes", len(got))
+		}
+	}
+	for range 200 {
+		if _, err := wsutil.ReadServerText(deaf); err != nil {
+			return
+		}
+	}
+	t.Error("the deaf client heard all 20 MB")
+}
