@@ -1,0 +1,365 @@
+package template
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// resource is one entry of the Resources section, or one that SAM's transform generates.
+type resource struct {
+	id, typ    string
+	position   *value
+	properties *value // an object, unresolved
+	dependsOn  []string
+	metadata   *value
+	exists     bool // its condition holds
+	attributes []field
+	state      progress        // of its name, see name
+	named      string          // its physical name, once state is finished
+	needs      map[string]bool // logical ids that must exist before it
+}
+
+// resourceType is what is known about a type of resource. Patterns may hold {name}, {id}, {uuid}, {api}, {region},
+// {account}, {stack}, {queues} (the endpoint of queue URLs) and {Property} (a property of the resource).
+type resourceType struct {
+	// schema names the properties; nil leaves them unchecked, for types that have no local part.
+	schema   schema
+	required []string
+	// nameProperty holds the explicit name, "" when a resource of the type has none; names must match namePattern, and
+	// generated ones are cut at nameLimit.
+	nameProperty string
+	namePattern  *regexp.Regexp
+	nameLimit    int
+	// ref is what Ref returns, attributes what Fn::GetAtt returns.
+	ref        string
+	attributes map[string]string
+	// refusedAttributes are attributes that exist on AWS and cannot be had here, with the reason.
+	refusedAttributes map[string]string
+	// read adds a resource to the stack; nil when the type has no local part.
+	read func(l *loader, r *resource, p properties)
+}
+
+// resourceTypes holds every supported type.
+var resourceTypes = map[string]*resourceType{}
+
+func init() { // not a literal: the readers look types up here
+	for _, types := range []map[string]*resourceType{lambdaTypes(), iamTypes(), sqsTypes(), dynamoDBTypes(), apiGatewayTypes(), inertTypes()} {
+		maps.Copy(resourceTypes, types)
+	}
+}
+
+// resourceAttributes are what may stand beside a resource's properties.
+// https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/resources-section-structure.html
+var resourceAttributes = schema{
+	"Type": known, "Properties": known, "DependsOn": known, "Condition": known, "Metadata": known,
+	"DeletionPolicy": known, "UpdateReplacePolicy": known, "UpdatePolicy": known, "CreationPolicy": refused("no signals are waited for"),
+	"IgnoreGlobals": known, "Connectors": refused("write the policies that a connector would generate"),
+}
+
+func (l *loader) readResources(section *value) {
+	l.resources = map[string]*resource{}
+	if section == nil {
+		l.problem(l.template, where{resource: "Resources"}, "a template must have Resources")
+		return
+	}
+	for _, f := range l.entries(section, "Resources") {
+		at := where{resource: f.key}
+		p := l.properties(f.value, at)
+		if p.object == nil {
+			continue
+		}
+		p.check(resourceAttributes)
+		r := &resource{id: f.key, typ: p.text("Type"), position: f.value.entry(), attributes: p.object.fields, needs: map[string]bool{}}
+		r.exists = l.checkCondition(p.value("Condition"), at)
+		r.metadata = p.value("Metadata")
+		r.dependsOn = l.readDependsOn(p)
+		if l.parameters[r.id] != nil {
+			l.problem(r.position, at, "a parameter has the same name")
+		}
+		r.properties = p.part("Properties").object
+		if r.properties == nil {
+			r.properties = r.position.newObject()
+		}
+		l.checkType(r, p)
+		l.resources[r.id] = r
+		l.order = append(l.order, r)
+	}
+}
+
+func (l *loader) readDependsOn(p properties) []string {
+	if v := p.value("DependsOn"); v != nil && v.kind == text {
+		return []string{v.text}
+	}
+	return p.texts("DependsOn")
+}
+
+// checkType reports a type that is not supported.
+func (l *loader) checkType(r *resource, p properties) {
+	switch {
+	case r.typ == "":
+		p.require("Type")
+	case resourceTypes[r.typ] != nil || serverlessTypes[r.typ] != nil:
+	case strings.HasPrefix(r.typ, "Custom::") || r.typ == "AWS::CloudFormation::CustomResource":
+		p.problem("Type", "custom resources are not emulated: %s", r.typ)
+	default:
+		p.problem("Type", "resources of type %s are not emulated", r.typ)
+	}
+}
+
+// target returns the resource of that logical id for a reference to it, which is noted as a dependency. It returns nil,
+// with the problem reported, when there is none to refer to.
+func (l *loader) target(v *value, id string, at where) *resource {
+	r := l.resources[id]
+	switch {
+	case r == nil:
+		if generated := l.stack.generated[id]; generated != "" {
+			return l.target(v, generated, at)
+		}
+		l.problem(v, at, "%s is neither a resource nor a parameter of the template", id)
+		return nil
+	case !r.exists:
+		l.problem(v, at, "%s does not exist, as its condition is false", id)
+		return nil
+	case resourceTypes[r.typ] == nil:
+		return nil // the type was reported
+	}
+	if from := l.resources[at.resource]; from != nil {
+		from.needs[id] = true
+	}
+	return r
+}
+
+// reference returns what Ref gives for a resource, or "" when its name is wrong, which is reported.
+func (l *loader) reference(r *resource) string {
+	return l.form(r, resourceTypes[r.typ].ref)
+}
+
+// attribute returns what Fn::GetAtt gives, or "" with the problem reported.
+func (l *loader) attribute(v *value, r *resource, attribute string, at where) string {
+	t := resourceTypes[r.typ]
+	if pattern, ok := t.attributes[attribute]; ok {
+		return l.form(r, pattern)
+	}
+	if why, ok := t.refusedAttributes[attribute]; ok {
+		l.problem(v, at, "the attribute %s of %s is not emulated: %s", attribute, r.id, why)
+		return ""
+	}
+	l.problem(v, at, "%s, of type %s, has no attribute %q", r.id, r.typ, attribute)
+	return ""
+}
+
+var placeholder = regexp.MustCompile(`\{[A-Za-z]+\}`)
+
+// form fills a pattern of the resource's type. It returns "" when a part is wrong, which is then reported.
+func (l *loader) form(r *resource, pattern string) string {
+	broken := false
+	formed := placeholder.ReplaceAllStringFunc(pattern, func(match string) string {
+		part := l.formPart(r, match[1:len(match)-1])
+		broken = broken || part == ""
+		return part
+	})
+	if broken {
+		return ""
+	}
+	return formed
+}
+
+func (l *loader) formPart(r *resource, part string) string {
+	switch part {
+	case "name":
+		return l.name(r)
+	case "id":
+		return l.hash(r.id, idLength)
+	case "uuid":
+		return l.uuid(r.id)
+	case "api":
+		if l.options.APIID != nil {
+			return l.options.APIID(r.id)
+		}
+		return l.hash(r.id, apiIDLength)
+	case "region":
+		return l.options.Region
+	case "account":
+		return l.options.Account
+	case "stack":
+		return l.options.StackName
+	case "queues":
+		return l.options.QueueEndpoint
+	case "path":
+		return l.rolePath(r)
+	default:
+		panic("template: unknown placeholder " + part) // the tables are checked by TestResourceTypes
+	}
+}
+
+const (
+	apiIDLength = 10 // as API Gateway's API ids
+	idLength    = 7  // as API Gateway's route and integration ids
+)
+
+// hash returns lower-case letters and digits that stay the same for a logical id of a stack.
+func (l *loader) hash(id string, length int) string {
+	sum := sha256.Sum256([]byte(l.options.StackName + "/" + id))
+	return strings.ToLower(base32.StdEncoding.EncodeToString(sum[:]))[:length]
+}
+
+// uuid returns a UUID that stays the same for a logical id of a stack.
+func (l *loader) uuid(id string) string {
+	sum := sha256.Sum256([]byte(l.options.StackName + "/" + id))
+	sum[6], sum[8] = sum[6]&0x0f|0x80, sum[8]&0x3f|0x80 // version 8, RFC 9562 section 5.8
+	return fmt.Sprintf("%x-%x-%x-%x-%x", sum[:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16])
+}
+
+// name returns the physical name: the explicit one, or else stack and logical id. AWS adds a random suffix to the
+// latter; here names stay the same from run to run.
+func (l *loader) name(r *resource) string {
+	if r.state == finished {
+		return r.named
+	}
+	t, at := resourceTypes[r.typ], where{r.id, "Properties." + resourceTypes[r.typ].nameProperty}
+	explicit := r.properties.get(t.nameProperty)
+	if r.state == running {
+		l.problem(explicit, at, "the name of %s depends on itself", r.id)
+		return ""
+	}
+	r.state = running
+	defer func() { r.state = finished }()
+	if explicit != nil {
+		resolved := l.resolve(explicit, at)
+		switch {
+		case resolved == nil: // AWS::NoValue: generated
+		case resolved.kind == text:
+			if t.namePattern != nil && !t.namePattern.MatchString(resolved.text) {
+				l.problem(explicit, at, "%.100q is not a valid name: it must match %s", resolved.text, t.namePattern)
+				return ""
+			}
+			r.named = resolved.text
+			return r.named
+		default:
+			if resolved.kind != invalid {
+				l.problem(explicit, at, "must be a string")
+			}
+			return ""
+		}
+	}
+	r.named = l.options.StackName + "-" + r.id
+	limit, suffix := t.nameLimit, ""
+	if l.isFIFO(r) {
+		suffix = ".fifo"
+	}
+	if limit > 0 && len(r.named)+len(suffix) > limit {
+		r.named = r.named[:limit-len(suffix)-idLength-1] + "-" + l.hash(r.id, idLength)
+	}
+	r.named += suffix
+	return r.named
+}
+
+// resolveResources resolves every resource that exists, checks it against its type and reads it into the stack.
+func (l *loader) resolveResources() {
+	for _, r := range l.order {
+		t := resourceTypes[r.typ]
+		if t == nil || !r.exists {
+			continue
+		}
+		at := where{r.id, "Properties"}
+		resolved := l.resolve(r.properties, at)
+		if resolved.kind == invalid {
+			continue
+		}
+		p := properties{l: l, at: at, object: resolved, position: r.position}
+		if t.schema != nil {
+			p.check(t.schema)
+			p.require(t.required...)
+		}
+		if t.ref != "" {
+			l.reference(r)
+		}
+		if t.read == nil {
+			l.addInert(r)
+			continue
+		}
+		t.read(l, r, p)
+	}
+	l.checkCircles()
+}
+
+// checkCircles reports resources that wait for each other, which CloudFormation refuses.
+func (l *loader) checkCircles() {
+	state := map[string]progress{}
+	var path []string
+	var visit func(id string)
+	visit = func(id string) {
+		r := l.resources[id]
+		if r == nil || !r.exists || state[id] == finished {
+			return
+		}
+		if state[id] == running {
+			circle := append(slices.Clone(path[slices.Index(path, id):]), id)
+			l.problem(r.position, where{resource: id}, "circular dependency between resources: %s", strings.Join(circle, " -> "))
+			return
+		}
+		state[id] = running
+		path = append(path, id)
+		for _, need := range slices.Sorted(maps.Keys(r.needs)) {
+			visit(need)
+		}
+		path = path[:len(path)-1]
+		state[id] = finished
+	}
+	for _, r := range l.order {
+		visit(r.id)
+	}
+}
+
+// checkReferences reports every name that nothing in the template has, also where a condition keeps it from being
+// evaluated, and notes what resources depend on explicitly.
+func (l *loader) checkReferences(outputs *value) {
+	for _, r := range l.order {
+		for _, id := range r.dependsOn {
+			switch target := l.resources[id]; {
+			case target == nil:
+				l.problem(r.position, where{r.id, "DependsOn"}, "%s is not a resource of the template", id)
+			case target.exists: // CloudFormation drops the dependency otherwise
+				r.needs[id] = true
+			}
+		}
+		l.checkNames(r.properties, where{r.id, "Properties"})
+	}
+	for _, f := range l.entries(outputs, "Outputs") {
+		l.checkNames(f.value, where{resource: "Outputs." + f.key})
+	}
+}
+
+func (l *loader) checkNames(v *value, at where) {
+	name, argument := v.function()
+	switch {
+	case name == "Ref" && argument.kind == text:
+		l.checkName(argument, argument.text, at)
+	case name == "Fn::GetAtt" && argument.kind == list && len(argument.items) == 2 && argument.items[0].kind == text:
+		l.checkName(argument, argument.items[0].text, at)
+	case name == "Fn::If" && argument.kind == list && len(argument.items) == 3 && argument.items[0].kind == text:
+		l.condition(argument.items[0], argument.items[0].text, at)
+	}
+	for i, item := range v.items {
+		l.checkNames(item, at.item(i))
+	}
+	for _, f := range v.fields {
+		inner := at
+		if name == "" {
+			inner = at.field(f.key)
+		}
+		l.checkNames(f.value, inner)
+	}
+}
+
+func (l *loader) checkName(v *value, name string, at where) {
+	if strings.HasPrefix(name, "AWS::") || l.parameters[name] != nil || l.resources[name] != nil || l.stack.generated[name] != "" {
+		return
+	}
+	l.problem(v, at, "%s is neither a resource nor a parameter of the template", name)
+}
