@@ -116,11 +116,11 @@ func (p *poller) run(ctx context.Context) error {
 			case wakeIndex:
 				return nil
 			case probeIndex:
+				p.s.mu.Lock() // which guards buf, too
 				if n, err := syscall.Read(p.probes[0], p.buf); err == nil {
-					p.s.mu.Lock()
 					p.s.probed(p.buf[:n])
-					p.s.mu.Unlock()
 				}
+				p.s.mu.Unlock()
 			default:
 				p.serve(e)
 			}

@@ -57,6 +57,7 @@ type Pool struct {
 	source  atomic.Uint32
 	stop    context.CancelFunc
 	running sync.WaitGroup
+	closing sync.Once
 }
 
 // Shard is a share of the connections, served together.
@@ -125,8 +126,11 @@ func (p *Pool) newLoop(s *Shard) (loop, error) {
 	return newPoller(s)
 }
 
-// Close closes what is still open, as ended, and returns when nothing of the pool runs any more.
-func (p *Pool) Close() {
+// Close closes what is still open, as ended, and returns when nothing of the pool runs any more. Nothing may be dialled
+// meanwhile or after.
+func (p *Pool) Close() { p.closing.Do(p.close) }
+
+func (p *Pool) close() {
 	for _, s := range p.shards {
 		for _, c := range s.Conns() {
 			p.Drop(c, result.Ended, "")
