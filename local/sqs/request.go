@@ -252,8 +252,12 @@ func (p *parser) escaped(text []byte) (string, *Error) {
 		case c < ' ':
 			return "", p.unexpected()
 		case c != '\\':
-			text = append(text, c)
-			p.at++
+			end := p.at + 1
+			for end < len(p.data) && p.data[end] != '"' && p.data[end] != '\\' && p.data[end] >= ' ' {
+				end++
+			}
+			text = append(text, p.data[p.at:end]...)
+			p.at = end
 		case p.at+1 < len(p.data) && plainEscapes[p.data[p.at+1]] != 0:
 			text = append(text, plainEscapes[p.data[p.at+1]])
 			p.at += 2
