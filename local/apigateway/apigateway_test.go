@@ -216,6 +216,10 @@ func (g *gateway) dialRaw(t testing.TB) *client {
 	}
 	t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(patience))
+	return newClient(t, conn)
+}
+
+func newClient(t testing.TB, conn net.Conn) *client {
 	return &client{t: t, conn: conn, r: bufio.NewReader(conn)}
 }
 
@@ -277,7 +281,7 @@ func (c *client) want(text string) {
 	}
 }
 
-// wantClose reads the closing frame and then the end, answering the frame as clients do.
+// wantClose reads the closing frame and then the end, answering both as clients do.
 func (c *client) wantClose(code ws.StatusCode, reason string) {
 	c.t.Helper()
 	f := c.next()
@@ -287,6 +291,7 @@ func (c *client) wantClose(code ws.StatusCode, reason string) {
 	}
 	ws.WriteFrame(c.conn, ws.MaskFrameWith(ws.NewCloseFrame(f.Payload[:2]), [4]byte{1, 2, 3, 4}))
 	c.wantEnd()
+	c.conn.Close()
 }
 
 func (c *client) wantEnd() {
