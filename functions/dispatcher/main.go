@@ -60,7 +60,7 @@ func report(ctx context.Context, results []fanout.Result) (events.SQSEventRespon
 	var failed []string
 	var errs []error
 	for _, r := range results {
-		log := slog.With("broadcast", r.Request.Message.ID, "message", r.Request.Record.ID)
+		log := slog.With("broadcast", r.Request.Message.ID, "record", r.Request.Record.ID)
 		switch {
 		case r.Err != nil:
 			failed, errs = append(failed, r.Request.Record.ID), append(errs, r.Err)

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"fanfare/local/apigateway"
+	"fanfare/local/lambda"
+)
+
+// console prints one line per event. Lines of several goroutines do not mix.
+type console struct {
+	mu     sync.Mutex
+	out    io.Writer
+	prefix string // of function names, left out
+	quiet  bool
+}
+
+func newConsole(out io.Writer, prefix string, quiet bool) *console {
+	return &console{out: out, prefix: prefix, quiet: quiet}
+}
+
+// banner prints text that is for people, whatever the mode.
+func (c *console) banner(text string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fmt.Fprintln(c.out, text)
+}
+
+// line prints who did what.
+func (c *console) line(at time.Time, who, what string) {
+	if c.quiet {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fmt.Fprintf(c.out, "%s  %-12s %s\n", at.Format("15:04:05.000"), who, what)
+}
+
+// gateway prints what happens at the WebSocket API. Single posts are left out: the functions tell of them in sums.
+func (c *console) gateway(e apigateway.Event) {
+	ms := func(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000) }
+	switch e.Kind {
+	case apigateway.Connected:
+		c.line(e.Time, "client", fmt.Sprintf("connected %s (%s)", e.Connection, ms(e.Duration)))
+	case apigateway.Refused:
+		c.line(e.Time, "client", fmt.Sprintf("refused with %d: %s", e.Status, e.Reason))
+	case apigateway.Disconnected:
+		what := fmt.Sprintf("disconnected %s after %.1f s: %d %s", e.Connection, e.Duration.Seconds(), e.Code, e.Reason)
+		if e.Err != nil {
+			what += fmt.Sprintf(" ($disconnect: %v)", e.Err)
+		}
+		c.line(e.Time, "client", what)
+	case apigateway.Received:
+		if e.Err != nil {
+			c.line(e.Time, "client", fmt.Sprintf("%s: route %s failed: %v", e.Connection, e.Route, e.Err))
+		}
+	case apigateway.Posted:
+	}
+}
+
+// invocation prints failed invocations; the function's own lines tell of the others.
+func (c *console) invocation(r lambda.Report) {
+	if r.Status != lambda.StatusSuccess {
+		c.line(time.Now(), strings.TrimPrefix(r.Function, c.prefix), strings.ReplaceAll(r.String(), "\t", "  "))
+	}
+}
+
+// function prints a line that a function wrote: JSON logs as text, metrics not at all, anything else as it is.
+func (c *console) function(function, _ string, line []byte) {
+	if c.quiet || len(bytes.TrimSpace(line)) == 0 {
+		return
+	}
+	who := strings.TrimPrefix(function, c.prefix)
+	fields, ok := decode(line)
+	switch {
+	case !ok:
+		c.line(time.Now(), who, string(line))
+	case !fields.has("_aws"): // CloudWatch's embedded metric format
+		c.line(time.Now(), who, fields.String())
+	}
+}
+
+// field is a member of a JSON object; their order is kept.
+type field struct {
+	name  string
+	value json.RawMessage
+}
+
+type fields []field
+
+// decode reads a JSON object.
+func decode(line []byte) (fields, bool) {
+	d := json.NewDecoder(bytes.NewReader(line))
+	if token, err := d.Token(); err != nil || token != json.Delim('{') {
+		return nil, false
+	}
+	var all fields
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return nil, false
+		}
+		f := field{name: fmt.Sprint(name)}
+		if err := d.Decode(&f.value); err != nil {
+			return nil, false
+		}
+		all = append(all, f)
+	}
+	return all, true
+}
+
+func (all fields) has(name string) bool {
+	for _, f := range all {
+		if f.name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// String writes a log record for people: the message, then the attributes.
+func (all fields) String() string {
+	var level, message, rest string
+	for _, f := range all {
+		value := string(f.value)
+		var text string
+		if json.Unmarshal(f.value, &text) == nil {
+			value = text
+		}
+		switch strings.ToLower(f.name) {
+		case "time", "timestamp", "requestid", "record":
+		case "level":
+			if value != "INFO" {
+				level = value + " "
+			}
+		case "msg", "message":
+			message = value
+		default:
+			if strings.ContainsAny(value, " \n") {
+				value = fmt.Sprintf("%q", value)
+			}
+			rest += " " + f.name + "=" + value
+		}
+	}
+	return level + message + rest
+}
