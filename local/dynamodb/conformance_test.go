@@ -319,15 +319,19 @@ func TestKeyConditionsThatAreRefused(t *testing.T) {
 		{"pk = :p AND attribute_exists(sk)", `":p":{"S":"a"}`, "Invalid operator used in KeyConditionExpression: attribute_exists"},
 		{"pk = :p AND begins_with(sk, :p)", `":p":{"S":"a"}`, "Condition parameter type does not match schema type"},
 		{"pk = :p AND size(sk) = :s", `":p":{"S":"a"},":s":{"N":"1"}`, "KeyConditionExpressions cannot contain nested operations"},
-		{"pk = sk", `":p":{"S":"a"}`, "Multiple attribute names used in one condition"},
+		{"pk = sk", ``, "Multiple attribute names used in one condition"},
 		{"pk.x = :p", `":p":{"S":"a"}`, "Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: Key: pk"},
 		{"pk = :p", `":p":{"S":""}`, "The AttributeValue for a key attribute cannot contain an empty string value. Key: pk"},
 		{"pk = :p", `":p":{"N":"1"}`, "Condition parameter type does not match schema type"},
-		{"pk = :p AND elsewhere = :p", `":p":{"S":"a"}`, "Query condition missed key schema element: sk"},
+		{"pk = :p AND elsewhere = :p", `":p":{"S":"a"}`, "Query condition missed key schema element"},
 	} {
 		t.Run(test.condition, func(t *testing.T) {
 			e.t = t
-			check(t, e.send("Query", `{"TableName":"`+table+`","KeyConditionExpression":"`+test.condition+`","ExpressionAttributeValues":{`+test.values+`}}`), test.want)
+			body := `{"TableName":"` + table + `","KeyConditionExpression":"` + test.condition + `"`
+			if test.values != "" {
+				body += `,"ExpressionAttributeValues":{` + test.values + `}`
+			}
+			check(t, e.send("Query", body+"}"), test.want)
 		})
 	}
 }

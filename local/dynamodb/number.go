@@ -24,7 +24,6 @@ type decimal struct {
 
 // parseDecimal reads a number as the API takes it: digits with an optional sign, point and exponent.
 func parseDecimal(text string) (decimal, error) {
-	notANumber := invalid("The parameter cannot be converted to a numeric value: %s", text)
 	if text == "" {
 		return decimal{}, invalid("The parameter cannot be converted to a numeric value")
 	}
@@ -38,13 +37,13 @@ func parseDecimal(text string) (decimal, error) {
 		fraction, rest = splitDigits(rest[1:])
 	}
 	if whole == "" && fraction == "" {
-		return decimal{}, notANumber
+		return decimal{}, notANumber(text)
 	}
 	exponent := 0
 	if rest != "" {
 		var ok bool
 		if exponent, ok = parseExponent(rest); !ok {
-			return decimal{}, notANumber
+			return decimal{}, notANumber(text)
 		}
 	}
 	exponent += len(whole)
@@ -64,6 +63,10 @@ func parseDecimal(text string) (decimal, error) {
 		return decimal{}, invalid("Attempting to store more than 38 significant digits in a Number")
 	}
 	return decimal{negative, digits, exponent}, nil
+}
+
+func notANumber(text string) *failure {
+	return invalid("The parameter cannot be converted to a numeric value: %s", text)
 }
 
 func splitDigits(text string) (digits, rest string) {

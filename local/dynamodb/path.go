@@ -1,6 +1,8 @@
 package dynamodb
 
 import (
+	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -12,6 +14,10 @@ type step struct {
 }
 
 func (s step) isIndex() bool { return s.name == "" }
+
+func (s step) compare(other step) int {
+	return cmp.Or(cmp.Compare(s.name, other.name), cmp.Compare(s.index, other.index))
+}
 
 // path leads from the item to an attribute, at the top or nested. It has at least one step; the first is a name.
 type path []step
@@ -78,35 +84,71 @@ func (p path) overlap(other path) error {
 	return invalid("Two document paths overlap with each other; must remove or rewrite one of these paths; path one: %s, path two: %s", p, other)
 }
 
-// projection is a tree of the paths that are wanted: what hangs on a leaf is wanted whole.
-type projection map[step]projection
+// projection is a tree of the paths that are wanted, its branches in the order of their names and indexes. What hangs
+// on a branch without further ones is wanted whole.
+type projection []branch
+
+type branch struct {
+	step  step
+	below projection
+}
 
 // newProjection merges paths that do not overlap.
 func newProjection(paths []path) projection {
-	root := projection{}
+	var root projection
 	for _, p := range paths {
-		node := root
-		for _, s := range p {
-			if node[s] == nil {
-				node[s] = projection{}
-			}
-			node = node[s]
-		}
+		root = root.with(p)
 	}
 	return root
+}
+
+// with returns the projection with one path more.
+func (p projection) with(wanted path) projection {
+	if len(wanted) == 0 {
+		return p
+	}
+	at, found := slices.BinarySearchFunc(p, wanted[0], func(b branch, s step) int { return b.step.compare(s) })
+	if !found {
+		p = slices.Insert(p, at, branch{step: wanted[0]})
+	}
+	p[at].below = p[at].below.with(wanted[1:])
+	return p
 }
 
 // apply returns those attributes of the item that are wanted. Elements of lists close ranks.
 func (p projection) apply(it item) item {
 	picked := item{}
-	for s, below := range p {
-		if v, found := it[s.name]; found {
-			if v, found = below.pick(v); found {
-				picked[s.name] = v
-			}
+	for _, b := range p {
+		if v, found := b.pickFrom(it); found {
+			picked[b.step.name] = v
 		}
 	}
 	return picked
+}
+
+// appendJSON appends the wanted attributes of the item, without making an item of them: scans do it for every row.
+func (p projection) appendJSON(text []byte, it item) []byte {
+	text = append(text, '{')
+	begin := len(text)
+	for _, b := range p {
+		if v, found := b.pickFrom(it); found {
+			if len(text) > begin {
+				text = append(text, ',')
+			}
+			text = appendString(text, b.step.name)
+			text = append(text, ':')
+			text = v.appendJSON(text)
+		}
+	}
+	return append(text, '}')
+}
+
+func (b branch) pickFrom(it item) (value, bool) {
+	v, found := it[b.step.name]
+	if !found {
+		return value{}, false
+	}
+	return b.below.pick(v)
 }
 
 // pick returns the wanted part of a value; found is false when there is none.
@@ -120,12 +162,12 @@ func (p projection) pick(v value) (picked value, found bool) {
 		return value{kind: kindMap, fields: fields}, len(fields) > 0
 	case kindList:
 		var list []value
-		for i, element := range v.list {
-			below, wanted := p[step{index: i}]
-			if !wanted {
+		for _, b := range p {
+			element, found := v.child(b.step)
+			if !found {
 				continue
 			}
-			if part, found := below.pick(element); found {
+			if part, found := b.below.pick(element); found {
 				list = append(list, part)
 			}
 		}

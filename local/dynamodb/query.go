@@ -42,7 +42,7 @@ func (c *call) query() ([]byte, error) {
 		}
 		r.startAfter(start)
 	}
-	return r.page(), nil
+	return r.page(c.page), nil
 }
 
 // keyCondition is the range of places that a KeyConditionExpression describes.

@@ -41,7 +41,7 @@ func (r *row) appendTo(text []byte, wanted projection) []byte {
 	if wanted == nil {
 		return append(text, r.json...)
 	}
-	return wanted.apply(r.item).appendJSON(text)
+	return wanted.appendJSON(text, r.item)
 }
 
 // reading is what Query and Scan have in common: a range of places, read upwards or downwards, a page at a time.
@@ -162,14 +162,14 @@ func (r *reading) collect() (page []*row, size int, full bool) {
 	return page, size, full
 }
 
-// page reads a page and answers with it.
-func (r *reading) page() []byte {
+// page reads a page and answers with it, in the buffer.
+func (r *reading) page(buffer *[]byte) []byte {
 	rows, size, full := r.collect()
-	var a answer
-	var items []byte
+	a := answer{(*buffer)[:0]}
 	if !r.count {
-		items = make([]byte, 0, 2*size+len(rows)*64)
-		items = append(items, '[')
+		a.text = slices.Grow(a.text, 2*size+64*len(rows))
+		a.member("Items")
+		a.text = append(a.text, '[')
 	}
 	matched := 0
 	for _, found := range rows {
@@ -181,13 +181,12 @@ func (r *reading) page() []byte {
 			continue
 		}
 		if matched > 1 {
-			items = append(items, ',')
+			a.text = append(a.text, ',')
 		}
-		items = found.appendTo(items, r.projection)
+		a.text = found.appendTo(a.text, r.projection)
 	}
-	a.text = slices.Grow(a.text, len(items)+512)
 	if !r.count {
-		a.raw("Items", append(items, ']'))
+		a.text = append(a.text, ']')
 	}
 	a.integer("Count", matched)
 	a.integer("ScannedCount", len(rows))
@@ -196,7 +195,8 @@ func (r *reading) page() []byte {
 	}
 	r.consumed.add(r.table, readUnits(size, r.consistent))
 	r.consumed.tell(&a, false)
-	return a.end()
+	*buffer = a.end()
+	return *buffer
 }
 
 // scan serves Scan.
@@ -226,7 +226,7 @@ func (c *call) scan() ([]byte, error) {
 		}
 		r.startAfter(start)
 	}
-	return r.page(), nil
+	return r.page(c.page), nil
 }
 
 // maxSegments is the most that a parallel scan can have (API reference, Scan, TotalSegments).

@@ -93,7 +93,11 @@ type call struct {
 	operation string
 	accessKey string
 	bad       *misfortune
+	page      *[]byte // a buffer for a page of items; its content is not needed after the answer was written
 }
+
+// pages keeps the buffers of pages, which would else be megabytes of garbage each.
+var pages = sync.Pool{New: func() any { return new([]byte) }}
 
 // ServeHTTP answers one request of the API: POST, AWS JSON 1.0, the operation in X-Amz-Target. A signature must be
 // there, for its access key; it is not verified.
@@ -112,37 +116,39 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return // the client has gone
 		}
 	}
-	answer, err := s.serve(r, operation, body, bad)
+	page := pages.Get().(*[]byte)
+	defer pages.Put(page)
+	answer, err := s.serve(r, operation, body, &call{server: s, operation: operation, bad: bad, page: page})
 	s.answer(w, answer, err)
 	if f := (*failure)(nil); errors.As(err, &f) {
 		s.options.Log.Debug("dynamodb", "operation", operation, "error", f.code(), "message", f.message)
 	}
 }
 
-func (s *Server) serve(r *http.Request, name string, body []byte, bad *misfortune) ([]byte, error) {
+func (s *Server) serve(r *http.Request, name string, body []byte, c *call) ([]byte, error) {
 	operation, known := operations[name]
 	if !known || r.Method != http.MethodPost || name == r.Header.Get("X-Amz-Target") {
 		return nil, &failure{kind: namespaceService + "UnknownOperationException", status: http.StatusBadRequest,
 			message: fmt.Sprintf("the local DynamoDB has no operation %s %q", r.Method, r.Header.Get("X-Amz-Target"))}
 	}
-	accessKey, signed := accessKeyID(r)
-	if !signed {
+	var signed bool
+	if c.accessKey, signed = accessKeyID(r); !signed {
 		return nil, &failure{kind: namespaceService + "MissingAuthenticationTokenException", status: http.StatusBadRequest,
 			message: "Request is missing Authentication Token"}
 	}
-	if bad != nil && bad.failure != nil {
-		return nil, bad.failure
+	if c.bad != nil && c.bad.failure != nil {
+		return nil, c.bad.failure
 	}
-	members, err := parseRequest(body)
-	if err != nil {
+	var err error
+	if c.members, err = parseRequest(body); err != nil {
 		return nil, err
 	}
-	if err := members.allow(name, operation.parameters, operation.refused); err != nil {
+	if err := c.allow(name, operation.parameters, operation.refused); err != nil {
 		return nil, err
 	}
-	answer, err := operation.serve(&call{members: members, server: s, operation: name, accessKey: accessKey, bad: bad})
-	if err == nil && bad != nil && bad.lost != nil {
-		return nil, bad.lost
+	answer, err := operation.serve(c)
+	if err == nil && c.bad != nil && c.bad.lost != nil {
+		return nil, c.bad.lost
 	}
 	return answer, err
 }

@@ -1,7 +1,6 @@
 package dynamodb
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 )
@@ -154,9 +153,7 @@ func (u *update) apply(old item) (item, error) {
 
 // compareIndexes orders paths by the indexes in them.
 func (p path) compareIndexes(other path) int {
-	return slices.CompareFunc(p, other, func(a, b step) int {
-		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.index, b.index))
-	})
+	return slices.CompareFunc(p, other, step.compare)
 }
 
 // addTo is ADD: a number is added, elements are put into a set.

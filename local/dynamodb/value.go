@@ -190,7 +190,9 @@ func appendList(text []byte, list []value, element func(value, []byte) []byte) [
 // appendJSON appends the attributes in the order of their names.
 func (it item) appendJSON(text []byte) []byte {
 	text = append(text, '{')
-	for i, name := range slices.Sorted(maps.Keys(it)) {
+	names := slices.AppendSeq(make([]string, 0, 16), maps.Keys(it)) // most items have few attributes: on the stack
+	slices.Sort(names)
+	for i, name := range names {
 		if i > 0 {
 			text = append(text, ',')
 		}
