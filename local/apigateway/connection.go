@@ -98,13 +98,18 @@ func (c *connection) start(conn net.Conn, early, answer []byte) {
 // kernelBuffer is the size asked for a socket's send buffer, in bytes.
 const kernelBuffer = 64 << 10
 
-// serve reads until the connection is over, and then runs $disconnect, once.
+// serve reads until the connection is over, and then runs $disconnect, once. Nearly all its time it waits for the
+// client, in awaitData, on a stack that must not outgrow the 2 KiB it begins with: hence the small functions down there.
 func (c *connection) serve(early []byte) {
+	c.farewell(c.readMessages(early))
+	c.finish()
+}
+
+// finish ends a connection that is not read any more.
+func (c *connection) finish() {
 	s := c.server
 	defer s.open.leave()
-	c.read(early)
 	c.settle(statusBroken, "", nil)
-	s.table.remove(c.id)
 	c.conn.Close()
 	if c.inbox != nil {
 		c.inbox.taken()

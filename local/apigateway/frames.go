@@ -6,7 +6,9 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
+	"syscall"
 	"unicode/utf8"
 
 	"github.com/gobwas/ws"
@@ -19,8 +21,11 @@ const (
 	maxMessage = 128 << 10
 )
 
-// readBuffer is what a connection that waits for its client costs; greater frames are read past it.
-const readBuffer = 256
+// readBuffer is the size of the buffer that a connection has while there is something to read, in bytes. While it
+// waits it has none.
+const readBuffer = 4 << 10
+
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, readBuffer) }}
 
 // violation is what a client did to be disconnected for. Binary frames: developerguide/websocket-api-develop-binary-media-types.html
 type violation struct {
@@ -37,20 +42,35 @@ var (
 	protocolError = &violation{ws.StatusProtocolError, "Protocol error"}
 )
 
-// read takes messages from the client until the connection is over. It returns when the client has said goodbye, is
-// lost, or has been disconnected.
-func (c *connection) read(early []byte) {
-	source := io.Reader(c)
+// errGoodbye ends the reading of a connection after the closing handshake.
+var errGoodbye = errors.New("the closing handshake is over")
+
+// readMessages takes messages from the client until it returns errGoodbye, a *violation, or the error that reading
+// failed with. early is what the client sent before it was let in.
+func (c *connection) readMessages(early []byte) error {
+	var partial assembly
 	if len(early) > 0 {
-		source = io.MultiReader(bytes.NewReader(early), c)
+		if err := c.readAvailable(early, &partial); err != nil {
+			return err
+		}
 	}
-	buffered := bufio.NewReaderSize(source, readBuffer)
-	err := c.readFrames(buffered)
+	for {
+		if err := c.awaitData(); err != nil {
+			return err
+		}
+		if err := c.readAvailable(nil, &partial); err != nil {
+			return err
+		}
+	}
+}
+
+// farewell says the last words of a connection whose reading ended with err.
+func (c *connection) farewell(err error) {
 	var violated *violation
 	switch {
 	case errors.As(err, &violated):
 		c.close(uint16(violated.code), violated.reason)
-	case err != nil:
+	case err != errGoodbye:
 		return // lost
 	}
 	// All is said; let it arrive. Closing while the client still sends would reset the connection and might cost it
@@ -64,49 +84,85 @@ func (c *connection) read(early []byte) {
 	}
 }
 
-// readFrames returns nil after the closing handshake, a *violation, or the error that reading failed with.
-func (c *connection) readFrames(r *bufio.Reader) error {
-	state := ws.StateServerSide
-	head := make([]byte, 0, ws.MaxHeaderSize)
-	var message []byte
-	for {
-		header, err := ws.ReadHeaderBuffer(r, head)
-		if errors.Is(err, ws.ErrHeaderLengthMSB) || errors.Is(err, ws.ErrHeaderLengthUnexpected) {
-			return protocolError
-		}
-		if err != nil {
-			return err
-		}
-		if ws.CheckHeader(header, state) != nil {
-			return protocolError
-		}
-		if header.OpCode.IsControl() {
-			over, err := c.readControl(r, header)
-			if over || err != nil {
-				return err
-			}
-			continue
-		}
-		switch {
-		case header.OpCode == ws.OpBinary:
-			return binaryFrame
-		case header.Length > maxFrame || int64(len(message))+header.Length > maxMessage:
-			return tooBig
-		}
-		if message, err = appendPayload(message, r, header); err != nil {
-			return err
-		}
-		if !header.Fin {
-			state = state.Set(ws.StateFragmented)
-			continue
-		}
-		state = state.Clear(ws.StateFragmented)
-		if !utf8.Valid(message) {
-			return notUTF8
-		}
-		c.receive(message)
-		message = nil
+// awaitData waits until there is something to read.
+func (c *connection) awaitData() error {
+	if c.raw == nil {
+		return nil // then reading waits
 	}
+	for {
+		if err := c.raw.Read(readable); !errors.Is(err, os.ErrDeadlineExceeded) || !c.extend() {
+			return err
+		}
+	}
+}
+
+// readable tells whether a socket has data, or an end or an error to report.
+func readable(fd uintptr) bool {
+	var b [1]byte
+	_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK)
+	return err != syscall.EAGAIN
+}
+
+// assembly is a message of which some frames have been read.
+type assembly struct {
+	state   ws.State // ws.StateFragmented or nothing
+	message []byte
+}
+
+// readAvailable reads a frame, and more while they have arrived already. What is in early comes first.
+func (c *connection) readAvailable(early []byte, partial *assembly) error {
+	r := readers.Get().(*bufio.Reader)
+	defer func() {
+		r.Reset(nil)
+		readers.Put(r)
+	}()
+	rest := bytes.NewReader(early)
+	r.Reset(io.MultiReader(rest, c))
+	var head [ws.MaxHeaderSize]byte
+	for {
+		if err := c.readFrame(r, head[:0], partial); err != nil {
+			return err
+		}
+		if r.Buffered() == 0 && rest.Len() == 0 {
+			return nil
+		}
+	}
+}
+
+func (c *connection) readFrame(r *bufio.Reader, head []byte, partial *assembly) error {
+	header, err := ws.ReadHeaderBuffer(r, head)
+	if errors.Is(err, ws.ErrHeaderLengthMSB) || errors.Is(err, ws.ErrHeaderLengthUnexpected) {
+		return protocolError
+	}
+	if err != nil {
+		return err
+	}
+	if ws.CheckHeader(header, partial.state.Set(ws.StateServerSide)) != nil {
+		return protocolError
+	}
+	if header.OpCode.IsControl() {
+		return c.readControl(r, header)
+	}
+	switch {
+	case header.OpCode == ws.OpBinary:
+		return binaryFrame
+	case header.Length > maxFrame || int64(len(partial.message))+header.Length > maxMessage:
+		return tooBig
+	}
+	if partial.message, err = appendPayload(partial.message, r, header); err != nil {
+		return err
+	}
+	if !header.Fin {
+		partial.state = ws.StateFragmented
+		return nil
+	}
+	message := partial.message
+	*partial = assembly{}
+	if !utf8.Valid(message) {
+		return notUTF8
+	}
+	c.receive(message)
+	return nil
 }
 
 // appendPayload reads a frame's payload.
@@ -124,30 +180,30 @@ func appendPayload(message []byte, r io.Reader, header ws.Header) ([]byte, error
 	return message, nil
 }
 
-// readControl answers a ping, and a closing frame with its echo, after which the connection is over.
-func (c *connection) readControl(r io.Reader, header ws.Header) (over bool, err error) {
+// readControl answers a ping, and a closing frame with its echo, after which it returns errGoodbye.
+func (c *connection) readControl(r io.Reader, header ws.Header) error {
 	payload, err := appendPayload(nil, r, header)
 	if err != nil {
-		return false, err
+		return err
 	}
 	switch header.OpCode {
 	case ws.OpPing:
 		c.control(ws.MustCompileFrame(ws.NewPongFrame(payload)))
-		return false, nil
+		return nil
 	case ws.OpPong:
-		return false, nil
+		return nil
 	}
 	if len(payload) == 0 {
 		c.settle(statusNone, noStatus, ws.CompiledClose)
-		return true, nil
+		return errGoodbye
 	}
 	code, reason := ws.ParseCloseFrameData(payload)
 	if len(payload) == 1 || ws.CheckCloseFrameData(code, reason) != nil {
-		return false, protocolError
+		return protocolError
 	}
 	echo := ws.NewCloseFrame(ws.NewCloseFrameBody(code, ""))
 	c.settle(uint16(code), reason, ws.MustCompileFrame(echo))
-	return true, nil
+	return errGoodbye
 }
 
 // frames are a message made ready for the wire.
