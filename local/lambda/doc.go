@@ -24,7 +24,7 @@
 //   - Scaling: at most Options.StartConcurrency processes of a function start at the same time, and an invocation that
 //     waits for a start takes a process that becomes free meanwhile. Lambda's own rate (1,000 environments per ten
 //     seconds and function) is not modelled.
-//   - The response reaches the caller when the function asks for its next event, or 10 ms after it was posted
+//   - The response reaches the caller when the function asks for its next event, or 50 ms after it was posted
 //     if the function works on. Lambda returns it as soon as it is posted, but a caller there needs longer than a
 //     function needs to be free again.
 //   - Between invocations a process is not frozen. SIGTERM precedes SIGKILL only for a process that registered an

@@ -8,8 +8,8 @@ import (
 )
 
 // responseGrace is how long a caller waits, after the response was posted, for the function to be free again.
-// A caller of AWS is that far away; without it a caller that invokes again at once would find the function busy.
-const responseGrace = 10 * time.Millisecond
+// A caller of AWS is that far away; without it one that invokes again at once would find the function busy.
+var responseGrace = 50 * time.Millisecond // a variable for tests alone
 
 // invocation is one event on its way through a function.
 type invocation struct {

@@ -15,7 +15,7 @@ import (
 
 // initLimit is how long the init phase may take before it is broken off and repeated within the invocation.
 // Source: docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html, Init phase.
-const initLimit = 10 * time.Second
+var initLimit = 10 * time.Second // a variable for tests alone
 
 // function is a function with its processes.
 type function struct {

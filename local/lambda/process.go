@@ -81,6 +81,11 @@ func (f *function) launch(limit time.Duration, repeated bool) (*process, error) 
 	case <-p.asked:
 		return p, nil
 	case failure := <-p.initError:
+		select { // it ends by itself, as a rule, and may have more to say before
+		case <-p.exited:
+		case <-timer.C:
+		case <-f.s.living.Done():
+		}
 		return nil, p.abandon(failure.Type, "it reported an init error: "+failure.Message, "", failure)
 	case <-p.exited:
 		return nil, p.abandon(TypeExit, exitText(p.cmd.ProcessState.String())+" before it asked for its first event",
@@ -200,7 +205,7 @@ func (p *process) kill() {
 
 // signal reaches the process and its children. p.mu is held.
 func (p *process) signal(sig syscall.Signal) {
-	if p.state == stateEnded {
+	if p.state == stateEnded || p.pid <= 1 { // never one's own group, nor everybody's
 		return
 	}
 	if err := syscall.Kill(-p.pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {

@@ -106,7 +106,7 @@ func main() {
 		os.Exit(3)
 	case "hang":
 		fmt.Fprintln(os.Stderr, "about to hang")
-		select {}
+		time.Sleep(time.Hour)
 	case "sleep":
 		d, err := time.ParseDuration(text)
 		if err != nil {

@@ -1,0 +1,216 @@
+package lambda_test
+
+import (
+	"bytes"
+	"context"
+	"debug/elf"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"fanfare/local/clock"
+	"fanfare/local/lambda"
+)
+
+// elfFor returns the head of an executable for a machine that is not this one.
+func elfFor(machine elf.Machine) string {
+	head := make([]byte, 64)
+	copy(head, "\x7fELF\x02\x01\x01")
+	head[16], head[18], head[20] = byte(elf.ET_EXEC), byte(machine), 1
+	head[52] = 64 // size of this header
+	return string(head)
+}
+
+func foreignMachine() (elf.Machine, string) {
+	if runtime.GOARCH == "arm64" {
+		return elf.EM_X86_64, "linux/amd64"
+	}
+	return elf.EM_AARCH64, "linux/arm64"
+}
+
+// A function that does not start is known at once, with what, where and what to do; an invocation of it fails with
+// AWS's error.
+func TestDoesNotStart(t *testing.T) {
+	machine, name := foreignMachine()
+	for _, test := range []struct {
+		name      string
+		bootstrap string // its content; "" = none
+		mode      os.FileMode
+		goInit    string // or the Go function with this INIT
+		reason    string
+		advice    string
+		output    string
+		kind      string
+		message   string // ends the invocation's
+	}{
+		{name: "missing", reason: "Couldn't find valid bootstrap(s)", advice: "go build -o",
+			kind: "Runtime.InvalidEntrypoint", message: "/bootstrap]"},
+		{name: "not executable", bootstrap: "#!/bin/sh\n", mode: 0o644, reason: "permission denied", advice: "chmod +x",
+			kind: "Runtime.InvalidEntrypoint", message: "permission denied"},
+		{name: "for another machine", bootstrap: elfFor(machine), mode: 0o755, reason: "exec format error",
+			advice: "built for " + name + "; build it for this machine: GOOS=" + runtime.GOOS + " GOARCH=" + runtime.GOARCH,
+			kind:   "Runtime.InvalidEntrypoint", message: "exec format error"},
+		{name: "not a program", bootstrap: "echo hello\n", mode: 0o755, reason: "exec format error", advice: "begins with #!",
+			kind: "Runtime.InvalidEntrypoint", message: "exec format error"},
+		{name: "interpreter missing", bootstrap: "#!/no/such/interpreter\n", mode: 0o755, reason: "no such file or directory",
+			advice: "interpreter", kind: "Runtime.InvalidEntrypoint", message: "no such file or directory"},
+		{name: "exits at once", goInit: "exit:the table is not configured", reason: "exit status 3",
+			output: "the table is not configured\n", kind: "Runtime.ExitError", message: "Runtime exited with error: exit status 3 before it asked for its first event"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dir := t.TempDir()
+			if test.bootstrap != "" {
+				writeBootstrap(t, dir, test.bootstrap)
+				if err := os.Chmod(filepath.Join(dir, "bootstrap"), test.mode); err != nil {
+					t.Fatal(err)
+				}
+			}
+			fn := lambda.Function{Name: "f", Dir: dir}
+			if test.goInit != "" {
+				fn = lambda.Function{Name: "f", Dir: goDir(t), Env: map[string]string{"INIT": test.goInit}}
+			}
+			s, seen := start(t, lambda.Options{}, fn, lambda.Function{Name: "healthy", Dir: goDir(t)})
+
+			err := s.WarmUp(t.Context())
+			failed, ok := errors.AsType[*lambda.StartError](err)
+			if !ok {
+				t.Fatalf("error %v, want a start error", err)
+			}
+			if failed.Function != "f" || failed.Path != filepath.Join(fn.Dir, "bootstrap") || failed.Type != test.kind {
+				t.Errorf("start error %+v", failed)
+			}
+			if !strings.Contains(failed.Reason, test.reason) || !strings.Contains(failed.Advice, test.advice) {
+				t.Errorf("reason %q and advice %q, want %q and %q", failed.Reason, failed.Advice, test.reason, test.advice)
+			}
+			if !strings.HasSuffix(string(failed.Output), test.output) || !strings.Contains(err.Error(), strings.TrimSpace(test.output)) {
+				t.Errorf("output %q in %q, want %q", failed.Output, err, test.output)
+			}
+
+			failure := invokeError(t, s, "f", order{})
+			if failure.Type != test.kind || !strings.HasPrefix(failure.Message, "RequestId: ") || !strings.HasSuffix(failure.Message, test.message) {
+				t.Errorf("invocation failed with %s: %q, want %s: ...%q", failure.Type, failure.Message, test.kind, test.message)
+			}
+			if _, ok := errors.AsType[*lambda.StartError](error(failure)); !ok {
+				t.Error("the invocation's error does not say why the function did not start")
+			}
+			if r := seen.last(t); r.Status != lambda.StatusError || r.ErrorType != test.kind || r.PID != 0 {
+				t.Errorf("report %+v", r)
+			}
+			invoke[answer](t, s, "healthy", order{})
+		})
+	}
+}
+
+// An init phase that hangs is repeated within the invocation, and ends with its time.
+func TestInitHangs(t *testing.T) {
+	defer lambda.SetInitLimit(100 * time.Millisecond)()
+	s, seen := start(t, lambda.Options{}, lambda.Function{
+		Name: "f", Dir: goDir(t), Timeout: 150 * time.Millisecond, Env: map[string]string{"INIT": "hang"},
+	})
+	failed, ok := errors.AsType[*lambda.StartError](s.WarmUp(t.Context()))
+	if !ok || !strings.Contains(failed.Reason, "timed out after 0.10 seconds") || string(failed.Output) != "about to hang\n" {
+		t.Errorf("start error %+v", failed)
+	}
+	failure := invokeError(t, s, "f", order{})
+	if failure.Type != "Sandbox.Timedout" || !strings.HasSuffix(failure.Message, "Error: Task timed out after 0.15 seconds") {
+		t.Errorf("failure %+v", failure)
+	}
+	if r := seen.last(t); r.Status != lambda.StatusTimeout {
+		t.Errorf("report %+v", r)
+	}
+}
+
+// An init phase that is too slow for the init phase has the invocation's time as well, and the deadline tells how much
+// of it is left.
+func TestSlowInitIsRepeatedInTheInvocation(t *testing.T) {
+	defer lambda.SetInitLimit(50 * time.Millisecond)()
+	const slow = 300 * time.Millisecond
+	s, _ := start(t, lambda.Options{}, lambda.Function{
+		Name: "f", Dir: goDir(t), Timeout: patience, Env: map[string]string{"INIT": "sleep:" + slow.String()},
+	})
+	a := invoke[answer](t, s, "f", order{})
+	if left := time.Until(time.UnixMilli(a.Deadline)); left > patience-slow {
+		t.Errorf("%v left of %v after an init of %v within it", left, patience, slow)
+	}
+}
+
+// WarmUp starts one process, which the first invocation finds.
+func TestWarmUp(t *testing.T) {
+	s, seen := start(t, lambda.Options{}, lambda.Function{Name: "f", Dir: goDir(t)})
+	for range 2 {
+		if err := s.WarmUp(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(children()); runtime.GOOS == "linux" && n != 1 {
+		t.Errorf("%d processes after WarmUp, want 1", n)
+	}
+	invoke[answer](t, s, "f", order{})
+	if r := seen.last(t); r.Init == 0 || r.MaxMemoryUsedMB == 0 && runtime.GOOS == "linux" {
+		t.Errorf("report %+v: want the init's time and memory", r)
+	}
+}
+
+func TestWarmUpEndsWithItsContext(t *testing.T) {
+	s, _ := start(t, lambda.Options{}, lambda.Function{Name: "f", Dir: goDir(t), Env: map[string]string{"INIT": "hang"}})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := s.WarmUp(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error %v, want the context's", err)
+	}
+}
+
+// A rebuilt executable is used by the next invocation, while one at work in the old one is finished.
+func TestRebuilt(t *testing.T) {
+	dir := t.TempDir()
+	binary, err := os.ReadFile(filepath.Join(goDir(t), "bootstrap"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeBootstrap(t, dir, string(binary))
+	s, seen := start(t, lambda.Options{}, lambda.Function{Name: "f", Dir: dir})
+	idle := invoke[answer](t, s, "f", order{}).PID
+	release := hold(t, s, seen, "f", 1)
+	busy := seen.last(t).PID
+	if busy != idle {
+		t.Fatal("the idle process was not used")
+	}
+	writeBootstrap(t, dir, string(binary))
+	if next := invoke[answer](t, s, "f", order{}).PID; next == busy {
+		t.Error("the old executable was used again")
+	}
+	release()
+	eventually(t, "the end of the old process", func() bool { return !alive(busy) })
+
+	writeBootstrap(t, dir, "#!/bin/sh\necho it does not compile >&2\nexit 1\n")
+	failure := invokeError(t, s, "f", order{})
+	if failed, ok := errors.AsType[*lambda.StartError](error(failure)); !ok || !bytes.Contains(failed.Output, []byte("it does not compile")) {
+		t.Errorf("failure %+v, want the output of the new executable", failure)
+	}
+	writeBootstrap(t, dir, string(binary))
+	invoke[answer](t, s, "f", order{})
+	if err := os.Remove(filepath.Join(dir, "bootstrap")); err != nil {
+		t.Fatal(err)
+	}
+	invoke[answer](t, s, "f", order{}) // what runs may run on while a build is under way
+}
+
+// Idle processes end after their time by the clock; the others stay.
+func TestIdleProcessesEnd(t *testing.T) {
+	s, seen := start(t, lambda.Options{Clock: clock.New(6000), IdleLifetime: 10 * time.Minute}, // 100 ms
+		lambda.Function{Name: "f", Dir: goDir(t)})
+	first := invoke[answer](t, s, "f", order{}).PID
+	eventually(t, "the end of an idle process", func() bool { return !alive(first) })
+	release := hold(t, s, seen, "f", 1)
+	busy := slices.Max(childPIDs(t))
+	time.Sleep(300 * time.Millisecond) // three lives of an idle process
+	if !alive(busy) {
+		t.Error("a process ended at work")
+	}
+	release()
+}
