@@ -66,9 +66,21 @@ func (e *endpoint) sdk() *client.Client {
 		Region:           "us-east-1",
 		BaseEndpoint:     aws.String(e.url),
 		Credentials:      credentials.NewStaticCredentialsProvider("AKIDTEST", "secret", ""),
-		HTTPClient:       e.http,
+		HTTPClient:       patient{e.http},
 		RetryMaxAttempts: 1,
 	})
+}
+
+// patient is an HTTP client that lets a request be written to its end. Without it smithy-go 1.28 closes the body when
+// the answer comes, and if net/http then still looks for the body's end, it takes the closing for an error and drops
+// the connection under the answer: on a busy machine it happens even though the server has read the whole request.
+type patient struct{ client *http.Client }
+
+func (p patient) Do(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		r.Body = struct{ io.ReadCloser }{r.Body} // hides its WriteTo, which is what fails after Close
+	}
+	return p.client.Do(r)
 }
 
 // answer is what the wire brought.

@@ -134,23 +134,29 @@ func (d decimal) String() string {
 	return text.String()
 }
 
-// sign returns -1, 0 or 1.
-func (d decimal) sign() int {
+// compareNumbers orders two numbers in their normal form, as String writes it, without reading them.
+func compareNumbers(a, b string) int {
+	negativeA, negativeB := a[0] == '-', b[0] == '-'
 	switch {
-	case d.digits == "":
-		return 0
-	case d.negative:
+	case negativeA && negativeB:
+		return compareMagnitudes(b[1:], a[1:])
+	case negativeA:
 		return -1
+	case negativeB:
+		return 1
 	}
-	return 1
+	return compareMagnitudes(a, b)
 }
 
-func (d decimal) compare(other decimal) int {
-	if d.sign() != other.sign() || d.sign() == 0 {
-		return cmp.Compare(d.sign(), other.sign())
-	}
-	magnitude := cmp.Or(cmp.Compare(d.exponent, other.exponent), strings.Compare(d.digits, other.digits))
-	return d.sign() * magnitude
+func compareMagnitudes(a, b string) int {
+	// The normal form has no superfluous zeros: more digits before the point are a larger number, and with as many
+	// of them the texts compare digit by digit.
+	return cmp.Or(cmp.Compare(wholeDigits(a), wholeDigits(b)), strings.Compare(a, b))
+}
+
+func wholeDigits(text string) int {
+	digits, _ := splitDigits(text)
+	return len(digits)
 }
 
 // add returns d + other, or d - other when subtract is set. The sum has to fit a DynamoDB number.

@@ -14,7 +14,7 @@ const maxExpression = 4096
 // expressions used.
 type placeholders struct {
 	names      map[string]string
-	values     item
+	values     map[string]value
 	used       map[string]bool
 	attributes map[string][]string // the top attributes that each expression names, by the expression's member
 }
@@ -27,7 +27,7 @@ func (m *members) placeholders() *placeholders {
 		m.checkPlaceholders("ExpressionAttributeNames", '#', slices.Sorted(maps.Keys(ph.names)))
 	}
 	if m.has("ExpressionAttributeValues") {
-		ph.values = make(item)
+		ph.values = make(map[string]value)
 		for name, raw := range m.object("ExpressionAttributeValues").values {
 			v, err := parseValue(raw, 0)
 			if err != nil {

@@ -38,7 +38,7 @@ func (p path) equal(other path) bool { return p.String() == other.String() }
 
 // find returns what is at the path.
 func (p path) find(it item) (value, bool) {
-	v, found := it[p[0].name]
+	v, found := it.get(p[0].name)
 	for _, s := range p[1:] {
 		if !found {
 			return value{}, false
@@ -51,8 +51,7 @@ func (p path) find(it item) (value, bool) {
 // child returns the field or element of a map or list.
 func (v value) child(s step) (value, bool) {
 	if !s.isIndex() {
-		field, found := v.fields[s.name]
-		return field, found
+		return v.fields.get(s.name)
 	}
 	if v.kind != kindList || s.index >= len(v.list) {
 		return value{}, false
@@ -117,10 +116,10 @@ func (p projection) with(wanted path) projection {
 
 // apply returns those attributes of the item that are wanted. Elements of lists close ranks.
 func (p projection) apply(it item) item {
-	picked := item{}
-	for _, b := range p {
+	var picked item
+	for _, b := range p { // in the order of the names, as an item has to be
 		if v, found := b.pickFrom(it); found {
-			picked[b.step.name] = v
+			picked = append(picked, attribute{b.step.name, v})
 		}
 	}
 	return picked
@@ -144,7 +143,7 @@ func (p projection) appendJSON(text []byte, it item) []byte {
 }
 
 func (b branch) pickFrom(it item) (value, bool) {
-	v, found := it[b.step.name]
+	v, found := it.get(b.step.name)
 	if !found {
 		return value{}, false
 	}

@@ -35,7 +35,7 @@ func (c *call) query() ([]byte, error) {
 	}
 	if start != "" {
 		switch {
-		case !keys.partition.equal(c.item("ExclusiveStartKey")[t.schema.partition.name]):
+		case !keys.partition.equal(c.item("ExclusiveStartKey").value(t.schema.partition.name)):
 			return nil, invalid("The provided starting key is outside query boundaries based on provided conditions")
 		case start < r.low || start >= r.high:
 			return nil, invalid("The provided starting key does not match the range key predicate")

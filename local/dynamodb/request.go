@@ -199,14 +199,15 @@ func parseItem(raw map[string]any, depth int) (item, *failure) {
 	if depth >= maxNesting {
 		return nil, invalid("Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit")
 	}
-	it := make(item, len(raw))
+	it := make(item, 0, len(raw))
 	for name, rawValue := range raw {
 		v, err := parseValue(rawValue, depth)
 		if err != nil {
 			return nil, err
 		}
-		it[name] = v
+		it = append(it, attribute{name, v})
 	}
+	slices.SortFunc(it, func(a, b attribute) int { return strings.Compare(a.name, b.name) })
 	return it, nil
 }
 

@@ -41,9 +41,9 @@ func (s schema) isKey(name string) bool {
 // place returns where an item with these key values lies: rows sort by the hash of the partition key, then by that
 // key, then by the sort key. A row therefore keeps its place for life, and a scan can go on after a row that is gone.
 func (s schema) place(key item) string {
-	place := s.partitionPlace(key[s.partition.name])
+	place := s.partitionPlace(key.value(s.partition.name))
 	if s.hasSort() {
-		place += sortable(key[s.sort.name])
+		place += sortable(key.value(s.sort.name))
 	}
 	return place
 }
@@ -98,9 +98,9 @@ func (s segment) holds(place string) bool {
 
 // keyOf returns the key attributes of an item.
 func (s schema) keyOf(it item) item {
-	key := make(item, 2)
+	var key item
 	for _, attribute := range s.attributes() {
-		key[attribute.name] = it[attribute.name]
+		key = key.with(attribute.name, it.value(attribute.name))
 	}
 	return key
 }
@@ -108,7 +108,7 @@ func (s schema) keyOf(it item) item {
 // checkKey refuses what is not a whole primary key, or has other attributes beside.
 func (s schema) checkKey(key item) error {
 	for _, attribute := range s.attributes() {
-		if key[attribute.name].kind != attribute.kind {
+		if key.value(attribute.name).kind != attribute.kind {
 			return invalid("The provided key element does not match the schema")
 		}
 	}
@@ -121,7 +121,7 @@ func (s schema) checkKey(key item) error {
 // checkItem refuses an item whose key attributes are missing or of another type, and one that is too large.
 func (s schema) checkItem(it item) error {
 	for _, attribute := range s.attributes() {
-		v, found := it[attribute.name]
+		v, found := it.get(attribute.name)
 		if !found {
 			return invalid("One or more parameter values were invalid: Missing the key %s in the item", attribute.name)
 		}
@@ -136,7 +136,7 @@ func (s schema) checkItem(it item) error {
 func (s schema) checkKeyValues(key item) error {
 	empty := map[kind]string{kindString: "string", kindBinary: "binary"}
 	for _, attribute := range s.attributes() {
-		v := key[attribute.name]
+		v := key.value(attribute.name)
 		switch {
 		case v.kind == kindNumber:
 		case v.text == "":

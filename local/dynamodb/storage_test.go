@@ -116,7 +116,7 @@ func TestDecimalsAreExact(t *testing.T) {
 		if again := mustDecimal(a.String()); again != a {
 			t.Fatalf("%s reads as %+v, then as %+v", textA, a, again)
 		}
-		if got, want := a.compare(b), exactA.Cmp(exactB); got != want {
+		if got, want := compareNumbers(a.String(), b.String()), exactA.Cmp(exactB); got != want {
 			t.Fatalf("%s compares with %s as %d, want %d", a, b, got, want)
 		}
 		if got, want := strings.Compare(a.sortable(), b.sortable()), exactA.Cmp(exactB); got != want {

@@ -130,7 +130,10 @@ func (c *call) parseAction(m *members) (*mutation, error) {
 	if err := action.first(err); err != nil {
 		return nil, err
 	}
-	parsed.size = action.item("Item").size() + ph.values.size() + action.item("Key").size()
+	parsed.size = action.item("Item").size() + action.item("Key").size()
+	for _, v := range ph.values {
+		parsed.size += v.size()
+	}
 	return parsed, nil
 }
 

@@ -62,7 +62,7 @@ func (t *table) sweep(ctx context.Context, now time.Time, delay time.Duration) {
 
 // expired tells whether the row's time to live, a number of seconds since 1970, ended more than delay ago.
 func (r *row) expired(attribute string, now time.Time, delay time.Duration) bool {
-	v, found := r.item[attribute]
+	v, found := r.item.get(attribute)
 	if !found || v.kind != kindNumber {
 		return false
 	}

@@ -1,7 +1,6 @@
 package dynamodb
 
 import (
-	"maps"
 	"slices"
 )
 
@@ -222,10 +221,7 @@ func (v value) with(s step, child value) (value, error) {
 		}
 		return value{kind: kindList, list: list}, nil
 	case !s.isIndex() && v.kind == kindMap:
-		fields := make(item, len(v.fields)+1)
-		maps.Copy(fields, v.fields)
-		fields[s.name] = child
-		return value{kind: kindMap, fields: fields}, nil
+		return value{kind: kindMap, fields: v.fields.with(s.name, child)}, nil
 	}
 	return value{}, errDocumentPath
 }
@@ -250,9 +246,7 @@ func (v value) remove(p path) (value, error) {
 		}
 		return value{kind: kindList, list: slices.Delete(slices.Clone(v.list), s.index, s.index+1)}, nil
 	case !s.isIndex() && v.kind == kindMap:
-		fields := maps.Clone(v.fields)
-		delete(fields, s.name)
-		return value{kind: kindMap, fields: fields}, nil
+		return value{kind: kindMap, fields: v.fields.without(s.name)}, nil
 	}
 	return value{}, errDocumentPath
 }

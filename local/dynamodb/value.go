@@ -2,7 +2,6 @@ package dynamodb
 
 import (
 	"encoding/base64"
-	"maps"
 	"slices"
 	"strings"
 	"unicode/utf16"
@@ -37,9 +36,6 @@ type value struct {
 	fields item // M
 }
 
-// item is the attributes of a row, or the fields of a map. It is never changed once it is in a table.
-type item map[string]value
-
 func stringValue(text string) value    { return value{kind: kindString, text: text} }
 func numberValue(number decimal) value { return value{kind: kindNumber, text: number.String()} }
 
@@ -58,7 +54,7 @@ func (v value) equal(other value) bool {
 	case v.kind == kindList:
 		return slices.EqualFunc(v.list, other.list, value.equal)
 	case v.kind == kindMap:
-		return maps.EqualFunc(v.fields, other.fields, value.equal)
+		return v.fields.equal(other.fields)
 	}
 	return v.text == other.text && v.truth == other.truth
 }
@@ -74,7 +70,7 @@ func (v value) compare(other value) (order int, ok bool) {
 	case kindString, kindBinary:
 		return strings.Compare(v.text, other.text), true
 	case kindNumber:
-		return v.number().compare(other.number()), true
+		return compareNumbers(v.text, other.text), true
 	}
 	return 0, false
 }
@@ -104,15 +100,6 @@ func (v value) size() int {
 		size += documentOverhead + elementOverhead*len(v.list)
 	case kindMap:
 		size += documentOverhead + elementOverhead*len(v.fields) + v.fields.size()
-	}
-	return size
-}
-
-// size returns the bytes of the attributes with their names.
-func (it item) size() int {
-	size := 0
-	for name, v := range it {
-		size += len(name) + v.size()
 	}
 	return size
 }
@@ -185,22 +172,6 @@ func appendList(text []byte, list []value, element func(value, []byte) []byte) [
 		text = element(v, text)
 	}
 	return append(text, ']')
-}
-
-// appendJSON appends the attributes in the order of their names.
-func (it item) appendJSON(text []byte) []byte {
-	text = append(text, '{')
-	names := slices.AppendSeq(make([]string, 0, 16), maps.Keys(it)) // most items have few attributes: on the stack
-	slices.Sort(names)
-	for i, name := range names {
-		if i > 0 {
-			text = append(text, ',')
-		}
-		text = appendString(text, name)
-		text = append(text, ':')
-		text = it[name].appendJSON(text)
-	}
-	return append(text, '}')
 }
 
 // appendString appends a JSON string.

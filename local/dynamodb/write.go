@@ -1,7 +1,5 @@
 package dynamodb
 
-import "maps"
-
 // parsePut, parseDelete, parseUpdate and parseCheck read the mutation of a single request or of one in a transaction;
 // the parameters are the same. The placeholders are checked by the caller.
 
@@ -89,7 +87,7 @@ func (c *call) parseUpdate(m *members, ph *placeholders) (*mutation, *update, er
 	}
 	mutation.change = func(old item) (item, error) {
 		if old == nil {
-			old = maps.Clone(mutation.key)
+			old = mutation.key
 		}
 		updated, err := u.apply(old)
 		if err == nil && updated.size() > maxItem {
