@@ -23,10 +23,13 @@ type Conn struct {
 	ID   uint32 // counts the pool's connections from 0
 	Slot uint32 // of the client that has it
 	Slow bool   // reads slowly or not at all
+	At   int64  // when it was opened
+	Took int64  // microseconds that opening took
 
 	// For the handler's use, under the shard's lock.
 	Count  uint32
 	Digest uint64
+	Whole  bool
 
 	shard *Shard
 	index int // in the shard

@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"strings"
 	"syscall"
-	"time"
 
 	"fanfare/loadtest/clock"
 	"fanfare/loadtest/result"
@@ -58,8 +57,9 @@ func (p *Pool) Dial(ctx context.Context, slot uint32, slow bool) (*Conn, error) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.place(c)
-	now := clock.Now()
-	s.handler.Opened(c, time.Duration(now-began)*time.Microsecond, now)
+	c.At = clock.Now()
+	c.Took = c.At - began
+	s.handler.Opened(c)
 	if err := s.loop.adopt(c, first); err != nil {
 		s.close(c, result.Harness, 0, err.Error())
 		return nil, p.explain(err)

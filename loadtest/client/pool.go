@@ -5,9 +5,11 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,7 +26,7 @@ import (
 // the slices. It may write to the connection and must not close it.
 type Handler interface {
 	// Opened comes before anything else of its connection.
-	Opened(c *Conn, took time.Duration, at int64)
+	Opened(c *Conn)
 	// Message is a text or binary message.
 	Message(c *Conn, text []byte, binary bool, at int64)
 	// Closed comes after everything else of its connection. cause is one of package result's; code is that of a close
@@ -132,7 +134,7 @@ func (p *Pool) Close() { p.closing.Do(p.close) }
 
 func (p *Pool) close() {
 	for _, s := range p.shards {
-		for _, c := range s.Conns() {
+		for _, c := range s.list() {
 			p.Drop(c, result.Ended, "")
 		}
 	}
@@ -146,33 +148,36 @@ func (p *Pool) close() {
 // Drop closes a connection from this side with a close frame and tells the handler the cause. It does nothing if the
 // connection is closed already.
 func (p *Pool) Drop(c *Conn, cause uint8, detail string) {
-	_ = c.writeControl(ws.OpClose, ws.NewCloseFrameBody(ws.StatusNormalClosure, ""))
+	// The lock comes first: otherwise the peer's answer may be read before the end is noted, and be taken for its doing.
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
+	_ = c.writeControl(ws.OpClose, ws.NewCloseFrameBody(ws.StatusNormalClosure, ""))
 	c.shard.close(c, cause, 0, detail)
 }
 
 // Shards returns the pool's shards.
 func (p *Pool) Shards() []*Shard { return p.shards }
 
-// Do calls f with the shard's handler, under the shard's lock.
-func (s *Shard) Do(f func(Handler)) {
+// Do calls f with the shard's handler and open connections, under the shard's lock. f must not keep conns.
+func (s *Shard) Do(f func(h Handler, conns iter.Seq[*Conn])) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f(s.handler)
+	f(s.handler, s.each)
 }
 
-// Conns returns the open connections.
-func (s *Shard) Conns() []*Conn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	conns := make([]*Conn, 0, s.open)
+func (s *Shard) each(yield func(*Conn) bool) {
 	for _, c := range s.conns {
-		if c != nil {
-			conns = append(conns, c)
+		if c != nil && !yield(c) {
+			return
 		}
 	}
-	return conns
+}
+
+// list returns the open connections.
+func (s *Shard) list() []*Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(s.each)
 }
 
 // Open returns how many connections are open.
@@ -276,7 +281,7 @@ func (s *Shard) close(c *Conn, cause uint8, code int, detail string) {
 
 // fail closes everything after a transport broke: a fault of the harness.
 func (s *Shard) fail(err error) {
-	for _, c := range s.Conns() {
+	for _, c := range s.list() {
 		s.mu.Lock()
 		s.close(c, result.Harness, 0, err.Error())
 		s.mu.Unlock()

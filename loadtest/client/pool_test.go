@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"net"
 	"net/http"
@@ -37,7 +38,7 @@ func (d *diary) write(format string, args ...any) {
 	d.lines = append(d.lines, fmt.Sprintf(format, args...))
 }
 
-func (d *diary) Opened(c *client.Conn, took time.Duration, at int64) { d.write("opened %d", c.Slot) }
+func (d *diary) Opened(c *client.Conn) { d.write("opened %d", c.Slot) }
 
 func (d *diary) Message(c *client.Conn, text []byte, binary bool, at int64) {
 	if len(text) > 40 {
@@ -402,7 +403,7 @@ func TestReadLagShowsAHeldUpReader(t *testing.T) {
 		p, _ := pool(t, client.Options{URL: url, Shards: 1, Streams: streams})
 		dial(t, p, 0, false)
 		p.TakeLag()
-		p.Shards()[0].Do(func(client.Handler) { time.Sleep(200 * time.Millisecond) })
+		p.Shards()[0].Do(func(client.Handler, iter.Seq[*client.Conn]) { time.Sleep(200 * time.Millisecond) })
 		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 			worst := p.WorstLag()
 			if worst >= 100*time.Millisecond {

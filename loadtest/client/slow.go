@@ -24,7 +24,7 @@ func (p *Pool) readSlowly(ctx context.Context) {
 			if !ok {
 				return
 			}
-			for _, c := range s.Conns() {
+			for _, c := range s.list() {
 				if c.Slow {
 					t.trickle(c, max(p.options.SlowRate/10, 1))
 				}

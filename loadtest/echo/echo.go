@@ -15,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/gobwas/ws"
 )
@@ -151,11 +152,33 @@ func (h *shard) run(done <-chan struct{}) {
 	}
 }
 
+// admission takes a client in at the moment its handshake is answered: a message that is sent after the client has the
+// answer must find it, and one that is sent before must not.
+type admission struct {
+	s *Server
+	h *shard
+	p *peer
+}
+
+func (a admission) Read(b []byte) (int, error) { return a.p.conn.Read(b) }
+
+func (a admission) Write(b []byte) (int, error) {
+	a.h.mu.Lock()
+	defer a.h.mu.Unlock()
+	select {
+	case <-a.s.done:
+		return 0, net.ErrClosed
+	default:
+	}
+	n, err := a.p.conn.Write(b)
+	if err == nil {
+		a.h.peers[a.p] = true
+	}
+	return n, err
+}
+
 func (s *Server) serve(h *shard, conn net.Conn) {
 	defer conn.Close()
-	if _, err := ws.Upgrade(conn); err != nil {
-		return
-	}
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {
 		return
@@ -166,20 +189,17 @@ func (s *Server) serve(h *shard, conn net.Conn) {
 	}
 	p := &peer{conn: conn, raw: raw}
 	p.try = p.write
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		return
-	}
-	h.mu.Lock()
-	h.peers[p] = true
-	h.mu.Unlock()
-	s.mu.Unlock()
 	defer func() {
 		h.mu.Lock()
 		delete(h.peers, p)
 		h.mu.Unlock()
 	}()
+	// A peer that never asks must not hold up Close.
+	conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if _, err := ws.Upgrade(admission{s, h, p}); err != nil {
+		return
+	}
+	conn.SetReadDeadline(time.Time{})
 	for {
 		text, err := p.receive()
 		if err != nil {

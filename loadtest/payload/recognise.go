@@ -87,3 +87,11 @@ func sumMatches(text []byte, sum int) bool {
 	putHex(digits[:], checksum(text, sum))
 	return string(digits[:]) == string(text[sum:sum+sumLength])
 }
+
+// Run returns the run that a text names where a payload does, "" if it does not.
+func Run(text []byte) string {
+	if len(text) < len(prefix)+RunLength || string(text[:len(prefix)]) != prefix {
+		return ""
+	}
+	return string(text[len(prefix) : len(prefix)+RunLength])
+}

@@ -1,0 +1,348 @@
+package engine_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"fanfare/loadtest/account"
+	"fanfare/loadtest/clock"
+	"fanfare/loadtest/echo"
+	"fanfare/loadtest/engine"
+	"fanfare/loadtest/result"
+
+	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func serve(t *testing.T, o echo.Options) (*echo.Server, string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := echo.New(o)
+	done := make(chan error)
+	go func() { done <- s.Serve(l) }()
+	t.Cleanup(func() {
+		s.Close()
+		if err := <-done; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
+	return s, "ws://" + l.Addr().String()
+}
+
+func plan(url string) engine.Plan {
+	return engine.Plan{
+		URL: url, Processes: 1, Connections: 20, Ramp: 10_000, Publishers: 4, Via: engine.Clients, Shards: 2,
+		ConnectTimeout: 5 * time.Second, Attempts: 1, Start: clock.Now(),
+	}
+}
+
+func conditions(p engine.Plan, rate float64, count int) result.Conditions {
+	return result.Conditions{
+		Run: "12345678", Connections: p.Connections, Publishers: p.Publishers, Via: p.Via, Rate: rate, Count: count,
+		Size: 256, Deadline: 3 * time.Second, Slow: p.Slow, Seed: 1,
+	}
+}
+
+func opened(t *testing.T, p engine.Plan) *engine.Engine {
+	t.Helper()
+	e, err := engine.New(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	if err := e.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func measure(t *testing.T, e *engine.Engine, c result.Conditions) *account.Account {
+	t.Helper()
+	c.Start = clock.Now() + 20_000
+	m := engine.Measurement{Conditions: c, Settle: 50 * time.Millisecond, File: filepath.Join(t.TempDir(), "results")}
+	if err := e.Measure(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	return accountOf(t, m.File)
+}
+
+func accountOf(t *testing.T, names ...string) *account.Account {
+	t.Helper()
+	var segments []*result.Segment
+	for _, name := range names {
+		f, err := result.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+		segments = append(segments, f.Segments...)
+	}
+	a, err := account.Of(segments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range a.Processes {
+		if p.End == nil || p.End.Records != p.End.Frames-p.End.Answers {
+			t.Errorf("process %d: end %+v: frames less answers must be the records", p.Conditions.Process, p.End)
+		}
+	}
+	return a
+}
+
+func TestAQuietRunLosesNothing(t *testing.T) {
+	for name, o := range map[string]echo.Options{"answering": {}, "silent": {Silent: true}} {
+		for transport, streams := range map[string]bool{"poller": false, "streams": true} {
+			t.Run(name+" "+transport, func(t *testing.T) {
+				_, url := serve(t, o)
+				p := plan(url)
+				p.Streams = streams
+				a := measure(t, opened(t, p), conditions(p, 200, 60))
+				if want := (account.Deliveries{Owed: 1200, Delivered: 1200}); without(a.Deliveries) != want {
+					t.Errorf("%+v", a.Deliveries)
+				}
+				if a.Publishing.Sent != 60 || a.Publishing.Silent != o.Silent || !o.Silent && a.Publishing.Acknowledged != 60 {
+					t.Errorf("%+v", a.Publishing)
+				}
+				if a.Connections.Opened != 20 || a.Connections.Lost != 0 || len(a.Processes[0].Samples) == 0 {
+					t.Errorf("%+v", a.Connections)
+				}
+			})
+		}
+	}
+}
+
+// without leaves out the order: with several publishers at once a bare server promises none.
+func without(d account.Deliveries) account.Deliveries {
+	d.Reordered, d.OutOfTurn = 0, 0
+	return d
+}
+
+func TestSeveralProcessesShareARun(t *testing.T) {
+	_, url := serve(t, echo.Options{})
+	var names []string
+	var running sync.WaitGroup
+	start := clock.Now() + 200_000
+	for process := range 3 {
+		p := plan(url)
+		p.Process, p.Processes = process, 3
+		e := opened(t, p)
+		c := conditions(p, 200, 60)
+		c.Start = start
+		name := filepath.Join(t.TempDir(), fmt.Sprint("results", process))
+		names = append(names, name)
+		running.Go(func() {
+			if err := e.Measure(t.Context(), engine.Measurement{Conditions: c, Settle: 50 * time.Millisecond, File: name}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	running.Wait()
+	a := accountOf(t, names...)
+	if want := (account.Deliveries{Owed: 1200, Delivered: 1200}); without(a.Deliveries) != want || a.Publishing.Sent != 60 || a.Connections.Opened != 20 {
+		t.Errorf("%+v\n%+v\n%+v", a.Deliveries, a.Publishing, a.Connections)
+	}
+}
+
+func TestMeasuringAgainOnTheSameConnections(t *testing.T) {
+	_, url := serve(t, echo.Options{})
+	p := plan(url)
+	e := opened(t, p)
+	for i, run := range []string{"run00001", "run00002"} {
+		c := conditions(p, 200, 20)
+		c.Run = run
+		if a := measure(t, e, c); a.Deliveries.Owed != 400 || a.Deliveries.Delivered != 400 || a.Publishing.Acknowledged != 20 {
+			t.Errorf("measurement %d: %+v", i, a.Deliveries)
+		}
+	}
+	if s, err := e.Status(); err != nil || s.Connected != 20 || s.Published != 20 || s.Frames != 420 || s.Accepted != 20 || len(s.Latency) == 0 {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+func TestChurnExcusesWhatFellInBetween(t *testing.T) {
+	_, url := serve(t, echo.Options{})
+	p := plan(url)
+	c := conditions(p, 300, 300)
+	c.Churn = 60 // every client once a second
+	c.Deadline = time.Second
+	a := measure(t, opened(t, p), c)
+	d := a.Deliveries
+	if a.Connections.Moved < 10 || a.Connections.Opened != 20+a.Connections.Moved || d.Missing != 0 || d.Cut != 0 || d.Delivered+d.Excused != d.Owed {
+		t.Errorf("%+v\n%+v", a.Connections, d)
+	}
+	if d.Owed >= 6000 || d.Owed < 5000 {
+		t.Errorf("owed %d: those who were away are owed less than all 6000", d.Owed)
+	}
+}
+
+func TestSlowClientsHarmOnlyThemselves(t *testing.T) {
+	_, url := serve(t, echo.Options{})
+	p := plan(url)
+	p.Slow = 3
+	c := conditions(p, 100, 40)
+	c.Size, c.Deadline = 100_000, time.Second
+	a := measure(t, opened(t, p), c)
+	if a.Deliveries.Owed != 17*40 || a.Deliveries.Delivered != 17*40 || a.Connections.Slow < 3 || a.Slow.Owed == 0 || a.Slow.Delivered >= a.Slow.Owed {
+		t.Errorf("all %+v\nslow %+v", a.Deliveries, a.Slow)
+	}
+}
+
+// A server that hangs up in mid-run: the losses are called cut, and the clients come back.
+func TestClosedSocketsAreNotMissingDeliveries(t *testing.T) {
+	_, url := serve(t, echo.Options{})
+	hangUp := make(chan struct{})
+	var running sync.WaitGroup
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { l.Close(); running.Wait() }()
+	running.Go(func() { // passes bytes on until told to hang up
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			running.Go(func() {
+				defer conn.Close()
+				up, err := net.Dial("tcp", strings.TrimPrefix(url, "ws://"))
+				if err != nil {
+					return
+				}
+				defer up.Close()
+				running.Go(func() { _, _ = io.Copy(up, conn); up.Close() })
+				running.Go(func() { <-hangUp; conn.Close() })
+				_, _ = io.Copy(conn, up)
+			})
+		}
+	})
+	p := plan("ws://" + l.Addr().String())
+	e := opened(t, p)
+	time.AfterFunc(300*time.Millisecond, func() { close(hangUp) })
+	a := measure(t, e, conditions(p, 100, 60))
+	if a.Connections.Lost+a.Connections.Broken < 20 || a.Deliveries.Missing != 0 || a.Deliveries.Owed == 0 {
+		t.Errorf("%+v\n%+v", a.Connections, a.Deliveries)
+	}
+}
+
+// queueOf is SQS as far as SendMessage goes: it passes each body to publish.
+func queueOf(t *testing.T, publish func(body string)) string {
+	t.Helper()
+	n := 0
+	var mu sync.Mutex
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var request struct{ MessageBody string }
+		if err := json.NewDecoder(r.Body).Decode(&request); err != nil {
+			t.Error(err)
+		}
+		publish(request.MessageBody)
+		mu.Lock()
+		defer mu.Unlock()
+		n++
+		fmt.Fprintf(w, `{"MessageId":"sqs-%d"}`, n)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL + "/000000000000/websocket-broadcast"
+}
+
+func TestPublishingThroughTheQueue(t *testing.T) {
+	for via, byQueue := range map[string]int{engine.Queue: 60, engine.Both: 30} {
+		t.Run(via, func(t *testing.T) {
+			s, url := serve(t, echo.Options{})
+			p := plan(url)
+			p.Via, p.QueueURL = via, queueOf(t, func(body string) { s.Broadcast([]byte(body)) })
+			a := measure(t, opened(t, p), conditions(p, 200, 60))
+			if want := (account.Deliveries{Owed: 1200, Delivered: 1200}); without(a.Deliveries) != want || a.Publishing.ByQueue != byQueue || a.Publishing.Acknowledged != 60 {
+				t.Errorf("%+v\n%+v", a.Deliveries, a.Publishing)
+			}
+			for _, b := range a.Broadcasts {
+				if b.ByQueue != strings.HasPrefix(b.ID, "sqs-") {
+					t.Fatalf("broadcast %d by queue %v has the id %q", b.Number, b.ByQueue, b.ID)
+				}
+			}
+		})
+	}
+}
+
+func TestAnInterruptedRunSaysSo(t *testing.T) {
+	_, url := serve(t, echo.Options{})
+	p := plan(url)
+	e := opened(t, p)
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(200*time.Millisecond, cancel)
+	c := conditions(p, 100, 100_000)
+	c.Start = clock.Now()
+	m := engine.Measurement{Conditions: c, Settle: 50 * time.Millisecond, File: filepath.Join(t.TempDir(), "results")}
+	if err := e.Measure(ctx, m); err != nil {
+		t.Fatal(err)
+	}
+	a := accountOf(t, m.File)
+	if !a.Processes[0].End.Interrupted || a.Publishing.Sent == 0 || a.Publishing.Sent > 50_000 {
+		t.Errorf("%+v %+v", a.Processes[0].End, a.Publishing)
+	}
+}
+
+// A server that answers in its own ways; each must be put down as what it is.
+func TestAnswers(t *testing.T) {
+	var mu sync.Mutex
+	script := map[int][]string{ // by message
+		0: {`{"type":"ack","id":"first"}`},
+		1: {`{"type":"error","code":"too_large","message":"no"}`},
+		2: {`{"message": "Internal server error", "connectionId":"c=", "requestId":"r="}`},
+		3: {},
+		4: {`{"type":"ack","id":"fifth"}`, `{"type":"ack","id":"again"}`, `{"type":"pong"}`, `hello`},
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, _, _, err := ws.UpgradeHTTP(r, w)
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		for {
+			if _, err := wsutil.ReadClientText(conn); err != nil {
+				return
+			}
+			mu.Lock()
+			for _, text := range script[n] {
+				wsutil.WriteServerText(conn, []byte(text))
+			}
+			n++
+			mu.Unlock()
+		}
+	})}
+	done := make(chan error)
+	go func() { done <- server.Serve(l) }()
+	t.Cleanup(func() { server.Close(); <-done })
+	p := plan("ws://" + l.Addr().String())
+	p.Connections, p.Publishers = 5, 5
+	c := conditions(p, 20, 5)
+	c.Deadline = 200 * time.Millisecond
+	a := measure(t, opened(t, p), c)
+	if a.Publishing.Acknowledged != 2 || a.Publishing.Unanswered != 1 || a.Publishing.Refused["too_large"] != 1 || a.Publishing.Refused["API Gateway: Internal server error"] != 1 {
+		t.Errorf("%+v", a.Publishing)
+	}
+	if a.Deliveries.StrayAnswers != 1 || a.Deliveries.ForeignTexts != 1 || a.Deliveries.Owed != 10 || a.Deliveries.Missing != 10 {
+		t.Errorf("%+v", a.Deliveries)
+	}
+}

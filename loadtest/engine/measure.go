@@ -1,0 +1,209 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"sync"
+	"time"
+
+	"fanfare/loadtest/client"
+	"fanfare/loadtest/clock"
+	"fanfare/loadtest/result"
+	"fanfare/loadtest/schedule"
+	"fanfare/loadtest/vitals"
+)
+
+// sampleEvery is the distance of the samples of the harness's vitals.
+const sampleEvery = time.Second
+
+// Measure publishes on schedule, records to m.File, waits for the deliveries, and ends the file. An ended ctx stops the
+// publishing early, and the wait for deliveries with it; the file then says that the run was interrupted.
+func (e *Engine) Measure(ctx context.Context, m Measurement) (err error) {
+	file, err := os.OpenFile(m.File, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("result file: %w", err)
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	c := &m.Conditions
+	c.Process, c.Processes, c.Host = e.plan.Process, e.plan.Processes, vitals.Here()
+	writer, err := result.NewWriter(file, *c)
+	if err != nil {
+		return err
+	}
+	records := writer.Shard()
+	publication, err := newPublication(e, &m, records)
+	if err != nil {
+		return errors.Join(err, writer.Close(result.End{}))
+	}
+	e.begin(&m, writer)
+	stepped := clock.Stepped()
+	watch := vitals.NewWatch()
+	e.pool.TakeLag()
+	e.pool.WorstLag()
+
+	side, stop := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { e.sample(side, watch, writer, publication) })
+	running.Go(func() { e.churn(side, c) })
+	running.Go(func() { e.pings(side) })
+	var publishing sync.WaitGroup
+	publishing.Go(func() { publication.run(ctx, false) })
+	publishing.Go(func() { publication.run(ctx, true) })
+	publishing.Wait()
+	e.drain(ctx, &m, writer)
+	stop()
+	running.Wait()
+
+	end := e.end(writer)
+	records.Flush()
+	end.At, end.Interrupted = clock.Now(), ctx.Err() != nil
+	end.Clock = clock.Stepped() - stepped
+	end.Usage = watch.Usage()
+	var lagErr, readErr error
+	end.Usage.ScheduleLag, lagErr = publication.lag.Encode()
+	end.Usage.ReadLag, readErr = e.pool.TakeLag().Encode()
+	return errors.Join(lagErr, readErr, writer.Close(end))
+}
+
+// begin turns the listeners to a new measurement: the file starts with who is there and who could not come.
+func (e *Engine) begin(m *Measurement, w *result.Writer) {
+	e.published.Store(0)
+	e.accepted.Store(0)
+	e.recordFailures(w)
+	for _, s := range e.pool.Shards() {
+		s.Do(func(h client.Handler, conns iter.Seq[*client.Conn]) {
+			l := h.(*listener)
+			l.begin(m, w.Shard())
+			for c := range conns {
+				l.opened(c)
+			}
+		})
+	}
+}
+
+// end turns the listeners off and writes what the connections came to.
+func (e *Engine) end(w *result.Writer) (end result.End) {
+	for _, s := range e.pool.Shards() {
+		s.Do(func(h client.Handler, conns iter.Seq[*client.Conn]) {
+			l := h.(*listener)
+			for c := range conns {
+				end.Unsent += int64(c.Backlog())
+				l.records.Add(result.Record{Kind: result.Closed, Connection: c.ID, At: clock.Now(), Flag: result.Ended})
+			}
+			end.Frames += l.frames.Load()
+			end.Answers += l.answers.Load()
+			l.end()
+		})
+	}
+	e.recordFailures(w)
+	return end
+}
+
+// recordFailures writes the connects that failed since the call before.
+func (e *Engine) recordFailures(w *result.Writer) {
+	e.mu.Lock()
+	failures := e.failures
+	e.failures = nil
+	e.mu.Unlock()
+	records := w.Shard()
+	for _, r := range failures {
+		records.Add(r)
+	}
+	records.Flush()
+}
+
+// drain waits until every reading connection has everything, or the deadline of the last message is over, and then for
+// what may still come twice.
+func (e *Engine) drain(ctx context.Context, m *Measurement, w *result.Writer) {
+	c := &m.Conditions
+	length := schedule.Steady{Rate: c.Rate, Count: c.Count}.Offset(max(c.Count-1, 0))
+	until := max(c.Start+length.Microseconds(), clock.Now()) + c.Deadline.Microseconds()
+	for clock.Now() < until && !e.complete() && !w.Failed() {
+		if schedule.Wait(ctx, clock.Now()+20_000) != nil {
+			return
+		}
+	}
+	_ = schedule.Wait(ctx, clock.Now()+m.Settle.Microseconds()) // interrupted or not, the measurement ends here
+}
+
+// complete tells whether every connection that reads has every message exactly once.
+func (e *Engine) complete() bool {
+	var open, complete int64
+	e.mu.Lock()
+	for _, c := range e.current {
+		if !c.Slow {
+			open++
+		}
+	}
+	e.mu.Unlock()
+	e.listeners(func(l *listener) { complete += l.complete.Load() })
+	return open > 0 && complete >= open
+}
+
+func (e *Engine) sample(ctx context.Context, watch *vitals.Watch, w *result.Writer, p *publication) {
+	ticker := time.NewTicker(sampleEvery)
+	defer ticker.Stop()
+	for over := false; !over; {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			over = true // after a last sample: a short run has only that
+		}
+		s := watch.Sample()
+		s.Open, s.ScheduleLag, s.ReadLag = e.Connected(), p.takeWorst(), e.pool.WorstLag()
+		if w.Sample(s) != nil {
+			return
+		}
+	}
+}
+
+// churn makes clients reconnect on schedule.
+func (e *Engine) churn(ctx context.Context, c *result.Conditions) {
+	length := schedule.Steady{Rate: c.Rate, Count: c.Count}.Length()
+	var running sync.WaitGroup
+	defer running.Wait()
+	tickets := make(chan struct{}, dialling)
+	for _, move := range schedule.Churn(c.Seed+uint64(e.plan.Process), e.plan.Movers(), c.Churn, length) {
+		if schedule.Wait(ctx, c.Start+move.Offset.Microseconds()) != nil {
+			return
+		}
+		conn := e.connection(move.Slot)
+		if conn == nil {
+			continue // it is away already
+		}
+		select {
+		case tickets <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		e.pool.Drop(conn, result.Moved, "")
+		running.Go(func() {
+			defer func() { <-tickets }()
+			e.connect(ctx, move.Slot, 1<<30)
+		})
+	}
+}
+
+// ping is the keep-alive that a Fanfare system answers without running anything.
+const ping = `{"action":"ping"}`
+
+// pings lets every client say that it is alive, evenly spread over the interval.
+func (e *Engine) pings(ctx context.Context) {
+	slots := e.plan.Slots()
+	if e.plan.Ping <= 0 || len(slots) == 0 {
+		return
+	}
+	steady := schedule.Steady{Rate: float64(len(slots)) / e.plan.Ping.Seconds()}
+	start := clock.Now()
+	for n := 0; ; n++ {
+		if schedule.Wait(ctx, start+steady.Offset(n).Microseconds()) != nil {
+			return
+		}
+		if c := e.connection(slots[n%len(slots)]); c != nil && !c.Slow {
+			_ = c.WriteText([]byte(ping)) // a connection that fails is reported by its reader
+		}
+	}
+}

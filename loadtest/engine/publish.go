@@ -1,0 +1,158 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"fanfare/loadtest/client"
+	"fanfare/loadtest/clock"
+	"fanfare/loadtest/latency"
+	"fanfare/loadtest/payload"
+	"fanfare/loadtest/result"
+	"fanfare/loadtest/schedule"
+)
+
+// sending bounds the messages that are under way to the queue at once; when it is reached the schedule lags, which the
+// report says.
+const sending = 64
+
+// publication is the publishing part of a measurement.
+type publication struct {
+	engine *Engine
+	c      *result.Conditions
+	maker  *payload.Maker
+	steady schedule.Steady
+	turns  schedule.Turns
+
+	mu      sync.Mutex // guards what follows: clients and queue publish side by side
+	records *result.Shard
+	lag     latency.Histogram
+	worst   int64
+}
+
+func newPublication(e *Engine, m *Measurement, records *result.Shard) (*publication, error) {
+	c := &m.Conditions
+	p := &publication{engine: e, c: c, records: records,
+		steady: schedule.Steady{Rate: c.Rate, Count: c.Count}, turns: schedule.Turns{Publishers: max(c.Publishers, 1)}}
+	var err error
+	if m.Body != nil {
+		p.maker, err = payload.NewBodyMaker(c.Run, m.Body)
+	} else {
+		p.maker, err = payload.NewMaker(c.Run, c.Size)
+	}
+	return p, err
+}
+
+// run publishes this process's events of one way, each at its time, and returns when the last is under way.
+func (p *publication) run(ctx context.Context, byQueue bool) {
+	var running sync.WaitGroup
+	defer running.Wait()
+	tickets := make(chan struct{}, sending)
+	var text []byte
+	for n := range p.c.Count {
+		number, sequence := p.turns.Of(n)
+		who := p.engine.publishers[number]
+		if who.byQueue != byQueue || !p.engine.plan.mine(int(number), who) {
+			continue
+		}
+		intended := p.c.Start + p.steady.Offset(n).Microseconds()
+		if schedule.Wait(ctx, intended) != nil {
+			return
+		}
+		text = p.maker.Append(text[:0], number, sequence, intended)
+		if !byQueue {
+			p.byClient(uint32(n), who.slot, intended, text)
+			continue
+		}
+		body := string(text)
+		select {
+		case tickets <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		running.Go(func() {
+			defer func() { <-tickets }()
+			p.byQueue(ctx, uint32(n), intended, body)
+		})
+	}
+}
+
+func (p *publication) byClient(n uint32, slot int, intended int64, text []byte) {
+	c := p.engine.connection(slot)
+	if c == nil {
+		c = p.engine.anyone()
+	}
+	size, now := len(text), clock.Now()
+	if c == nil {
+		p.failed(n, now, intended, "no client is connected")
+		return
+	}
+	// The question is noted before it is asked: the answer may be here before the write returns.
+	with(c.Shard(), func(l *listener) { l.ask(c, n) })
+	if err := c.WriteText(text); err != nil {
+		with(c.Shard(), func(l *listener) { l.forget(c, n) })
+		p.failed(n, now, intended, err.Error())
+		return
+	}
+	p.add(result.Record{Kind: result.Published, Broadcast: n, Connection: c.ID, At: now, A: intended, B: int64(size), Flag: result.ByClient})
+}
+
+func (p *publication) byQueue(ctx context.Context, n uint32, intended int64, text string) {
+	now := clock.Now()
+	id, err := p.engine.queue.Publish(ctx, text)
+	p.add(result.Record{Kind: result.Published, Broadcast: n, At: now, A: intended, B: int64(len(text)), Flag: result.ByQueue})
+	answer := result.Record{Kind: result.Answered, Broadcast: n, At: clock.Now(), Flag: result.Acknowledged, Text: id}
+	var refusal interface{ ErrorCode() string }
+	switch {
+	case errors.As(err, &refusal):
+		answer.Flag, answer.Text = result.Refused, refusal.ErrorCode()
+	case err != nil:
+		// The queue may or may not have it: owed if anybody sees it.
+		answer.Flag, answer.Text = result.Refused|result.Guessed, "no answer from the queue"
+	default:
+		p.engine.accepted.Add(1)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.records.Add(answer)
+}
+
+// add records a published message and how late it was.
+func (p *publication) add(r result.Record) {
+	p.engine.published.Add(1)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.records.Add(r)
+	late := r.At - r.A
+	p.lag.Add(late)
+	p.worst = max(p.worst, late)
+}
+
+func (p *publication) failed(n uint32, at, intended int64, reason string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.records.Add(result.Record{Kind: result.Unpublished, Broadcast: n, At: at, A: intended, Text: reason})
+}
+
+// takeWorst returns the longest schedule lag since the call before.
+func (p *publication) takeWorst() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	worst := p.worst
+	p.worst = 0
+	return time.Duration(worst) * time.Microsecond
+}
+
+// anyone returns some connection that reads, for a publisher whose own is lost.
+func (e *Engine) anyone() *client.Conn {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, c := range e.current {
+		if !c.Slow {
+			return c
+		}
+	}
+	return nil
+}

@@ -1,0 +1,61 @@
+package vitals
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+)
+
+// RSS returns the resident bytes of this process.
+func RSS() int64 {
+	b, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	fields := bytes.Fields(b)
+	if len(fields) < 2 {
+		return 0
+	}
+	pages, err := strconv.ParseInt(string(fields[1]), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return pages * int64(os.Getpagesize())
+}
+
+// Descriptors returns how many descriptors the process holds.
+func Descriptors() int {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return 0
+	}
+	return len(entries) - 1 // less the one that reads
+}
+
+// ticks reads the machine's processor time so far, in ticks of the kernel (proc_stat(5)).
+func ticks() (busy, all float64) {
+	b, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, 0
+	}
+	var user, nice, system, idle, iowait, irq, softirq, steal float64
+	if _, err := fmt.Sscanf(string(b), "cpu %f %f %f %f %f %f %f %f", &user, &nice, &system, &idle, &iowait, &irq, &softirq, &steal); err != nil {
+		return 0, 0
+	}
+	busy = user + nice + system + irq + softirq + steal
+	return busy, busy + idle + iowait
+}
+
+// Ports returns how many local ports the kernel gives to outgoing connections, per local and remote address.
+func Ports() int {
+	b, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
+	if err != nil {
+		return 0
+	}
+	var low, high int
+	if _, err := fmt.Sscan(string(b), &low, &high); err != nil {
+		return 0
+	}
+	return high - low + 1
+}

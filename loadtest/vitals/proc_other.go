@@ -1,0 +1,13 @@
+//go:build !linux
+
+package vitals
+
+// RSS, Descriptors, ticks and Ports have no portable source: 0 means unknown.
+
+func RSS() int64 { return 0 }
+
+func Descriptors() int { return 0 }
+
+func ticks() (busy, all float64) { return 0, 0 }
+
+func Ports() int { return 0 }

@@ -1,0 +1,52 @@
+package vitals
+
+import (
+	"runtime"
+	"time"
+
+	"fanfare/loadtest/clock"
+)
+
+// Watch takes samples of this process and remembers what they need. It is not safe for concurrent use.
+type Watch struct {
+	at        int64
+	cpu       time.Duration
+	busy, all float64
+
+	began      int64
+	beganCPU   time.Duration
+	beganPause time.Duration
+	rss        int64
+}
+
+// NewWatch begins to watch.
+func NewWatch() *Watch {
+	w := &Watch{at: clock.Now(), cpu: CPU(), beganPause: Pause(), rss: RSS()}
+	w.busy, w.all = ticks()
+	w.began, w.beganCPU = w.at, w.cpu
+	return w
+}
+
+// Sample returns the figures since the sample before; connections and lags are the caller's to add.
+func (w *Watch) Sample() Sample {
+	now, cpu := clock.Now(), CPU()
+	s := Sample{At: now, RSS: RSS(), Goroutines: runtime.NumGoroutine()}
+	if elapsed := now - w.at; elapsed > 0 {
+		s.CPU = float64((cpu - w.cpu).Microseconds()) / float64(elapsed)
+	}
+	busy, all := ticks()
+	if all > w.all {
+		s.Machine = (busy - w.busy) / (all - w.all)
+	}
+	w.at, w.cpu, w.busy, w.all = now, cpu, busy, all
+	w.rss = max(w.rss, s.RSS)
+	return s
+}
+
+// Usage returns the account since the watch began; lags are the caller's to add.
+func (w *Watch) Usage() Usage {
+	return Usage{
+		CPU: CPU() - w.beganCPU, Wall: time.Duration(clock.Now()-w.began) * time.Microsecond,
+		RSS: max(w.rss, RSS()), Pause: Pause() - w.beganPause, Descriptors: Descriptors(), Limit: Limit(),
+	}
+}
