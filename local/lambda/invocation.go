@@ -25,6 +25,7 @@ type invocation struct {
 	deadline time.Time
 	timer    *time.Timer // ends it at the deadline
 	grace    *time.Timer // delivers the response if the function works on
+	kill     *time.Timer // a fault's
 	answered bool
 	status   Status
 	kind     string // error type, for the report
@@ -73,9 +74,10 @@ func (inv *invocation) deliver() { inv.deliverOnce.Do(func() { close(inv.done) }
 
 // stopTimers is called once the process has let go of the invocation.
 func (inv *invocation) stopTimers() {
-	inv.timer.Stop()
-	if inv.grace != nil {
-		inv.grace.Stop()
+	for _, timer := range []*time.Timer{inv.timer, inv.grace, inv.kill} {
+		if timer != nil {
+			timer.Stop()
+		}
 	}
 }
 

@@ -62,7 +62,7 @@ type process struct {
 // counts to the first invocation's time. The error is a *StartError, or ErrShutDown.
 func (f *function) launch(limit time.Duration, repeated bool) (*process, error) {
 	if f.s.drawInitError(f) {
-		return nil, f.startError(TypeExit, "its init failed, as a fault", "", nil)
+		return nil, f.startError(TypeExit, exitText("exit status 1"), "this is a fault, see Faults.InitError", nil)
 	}
 	p := &process{
 		f: f, secret: rand.Text(), version: f.current(), began: time.Now(), state: stateStarted,
@@ -88,8 +88,8 @@ func (f *function) launch(limit time.Duration, repeated bool) (*process, error) 
 		}
 		return nil, p.abandon(failure.Type, "it reported an init error: "+failure.Message, "", failure)
 	case <-p.exited:
-		return nil, p.abandon(TypeExit, exitText(p.cmd.ProcessState.String())+" before it asked for its first event",
-			"a Go function calls lambda.Start in main; its own words are below", nil)
+		return nil, p.abandon(TypeExit, exitText(p.cmd.ProcessState.String()),
+			"it ended before it asked for its first event (a Go function calls lambda.Start in main)", nil)
 	case <-timer.C:
 		return nil, p.abandon(TypeTimeout, fmt.Sprintf("Task timed out after %.2f seconds", limit.Seconds()),
 			"it was started, but did not ask for its first event in that time", nil)
@@ -179,7 +179,7 @@ func (p *process) begin(inv *invocation) bool {
 		p.condemn(inv, timeoutError(inv.id, p.f.Timeout), StatusTimeout)
 	})
 	if inv.fault.kind == faultKill {
-		time.AfterFunc(inv.fault.delay, func() { p.condemn(inv, nil, StatusError) })
+		inv.kill = time.AfterFunc(inv.fault.delay, func() { p.condemn(inv, nil, StatusError) })
 	}
 	close(p.given)
 	return true

@@ -296,13 +296,15 @@ func drain(r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body) // a broken request is answered like any other
 }
 
+var accepted = []byte(`{"status":"OK"}`)
+
 // accept answers a report: 202, or why not.
 func accept(w http.ResponseWriter, refused *refusal) {
 	if refused != nil {
 		refused.write(w)
 		return
 	}
-	writeJSON(w, http.StatusAccepted, map[string]string{"status": "OK"})
+	write(w, http.StatusAccepted, accepted)
 }
 
 func (r *refusal) write(w http.ResponseWriter) { writeJSON(w, r.status, r.errorDocument) }
@@ -312,6 +314,10 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	if err != nil {
 		panic(err) // strings always marshal
 	}
+	write(w, status, body)
+}
+
+func write(w http.ResponseWriter, status int, body []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)

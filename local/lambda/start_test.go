@@ -60,7 +60,7 @@ func TestDoesNotStart(t *testing.T) {
 		{name: "interpreter missing", bootstrap: "#!/no/such/interpreter\n", mode: 0o755, reason: "no such file or directory",
 			advice: "interpreter", kind: "Runtime.InvalidEntrypoint", message: "no such file or directory"},
 		{name: "exits at once", goInit: "exit:the table is not configured", reason: "exit status 3",
-			output: "the table is not configured\n", kind: "Runtime.ExitError", message: "Runtime exited with error: exit status 3 before it asked for its first event"},
+			output: "the table is not configured\n", kind: "Runtime.ExitError", message: "Error: Runtime exited with error: exit status 3"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dir := t.TempDir()
