@@ -94,13 +94,15 @@ func (s Statement) applies(request Request, ofResource bool) bool {
 	if ofResource && !slices.ContainsFunc(s.Principals, func(p Principal) bool { return p.includes(request, s.Deny) }) {
 		return false
 	}
-	action := strings.ToLower(request.Action)
-	names := func(pattern string) bool { return Match(strings.ToLower(pattern), action) }
-	if s.Actions != nil && !slices.ContainsFunc(s.Actions, names) || slices.ContainsFunc(s.NotActions, names) {
+	names := func(pattern string) bool {
+		return strings.EqualFold(pattern, request.Action) || strings.ContainsAny(pattern, "*?") &&
+			Match(strings.ToLower(pattern), strings.ToLower(request.Action))
+	}
+	if len(s.Actions) > 0 && !slices.ContainsFunc(s.Actions, names) || slices.ContainsFunc(s.NotActions, names) {
 		return false
 	}
 	covers := func(pattern string) bool { return MatchARN(pattern, request.Resource) }
-	if s.Resources != nil && !slices.ContainsFunc(s.Resources, covers) || slices.ContainsFunc(s.NotResources, covers) {
+	if len(s.Resources) > 0 && !slices.ContainsFunc(s.Resources, covers) || slices.ContainsFunc(s.NotResources, covers) {
 		return false
 	}
 	for _, condition := range s.Conditions {

@@ -79,13 +79,17 @@ func numeric(compare func(policy, request float64) bool) func(policy, request st
 	}
 }
 
-func parseConditions(raw map[string]map[string]oneOrMany[scalar]) ([]Condition, error) {
+// parseConditions reads a Condition element. What cannot be evaluated is an error if the statement matters here.
+func parseConditions(raw map[string]map[string]oneOrMany[scalar], matters bool) ([]Condition, error) {
 	var conditions []Condition
 	for _, operator := range slices.Sorted(maps.Keys(raw)) {
 		for _, key := range slices.Sorted(maps.Keys(raw[operator])) {
 			condition, err := newCondition(operator, key, raw[operator][key])
-			if err != nil {
+			if err != nil && matters {
 				return nil, fmt.Errorf("Condition %s of %s: %w", operator, key, err)
+			}
+			if err != nil {
+				condition = Condition{Operator: operator, Key: key, Values: condition.Values}
 			}
 			conditions = append(conditions, condition)
 		}
@@ -129,6 +133,9 @@ func newCondition(operator, key string, values []scalar) (Condition, error) {
 // the key at all.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-logic-multiple-context-keys-or-values.html
 func (c Condition) holds(values []string, present bool) bool {
+	if c.compare == nil && !c.null {
+		return false // of a statement about services that do not exist here
+	}
 	if c.null {
 		// {"Null": {"key": "true"}} asks for the key's absence.
 		return slices.ContainsFunc(c.Values, func(v string) bool { return strings.EqualFold(v, strconv.FormatBool(!present)) })

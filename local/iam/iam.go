@@ -5,9 +5,10 @@
 // AWS's own sentence, so that a function that lacks a permission fails here with the words it would see in the cloud.
 //
 // Evaluated are identity policies and resource policies of one account, with Action, NotAction, Resource, NotResource,
-// Principal and Condition. Policy variables, permissions boundaries, session policies, service control
-// policies and NotPrincipal are missing. Condition operators and context keys that cannot be evaluated on one machine (dates,
-// addresses, binary values, keys that only a service of AWS's knows) make Parse fail by name rather than decide wrongly.
+// Principal and Condition. Policy variables, permissions boundaries, session policies, service control policies and
+// NotPrincipal are missing. Condition operators and context keys that cannot be evaluated on one machine (dates,
+// addresses, binary values, keys that only a service of AWS's knows) make Parse fail by name rather than decide wrongly,
+// unless the statement speaks only of services that do not exist here.
 //
 // Everything here is immutable once parsed and safe for concurrent use.
 //
@@ -160,7 +161,7 @@ func (r rawStatement) parse(kind Kind) (Statement, error) {
 		if !strings.HasPrefix(resource, "arn:") && resource != "*" {
 			return s, fmt.Errorf("resource %q is neither an ARN nor *", resource)
 		}
-		if strings.Contains(resource, "${") {
+		if strings.Contains(resource, "${") && s.decidesHere() {
 			return s, fmt.Errorf("resource %q: policy variables are not evaluated here", resource)
 		}
 	}
@@ -179,8 +180,20 @@ func (r rawStatement) parse(kind Kind) (Statement, error) {
 		}
 	}
 	var err error
-	s.Conditions, err = parseConditions(r.Condition)
+	s.Conditions, err = parseConditions(r.Condition, s.decidesHere())
 	return s, err
+}
+
+// localServices are the prefixes of the actions that services on one machine ask about.
+var localServices = []string{"dynamodb", "execute-api", "lambda", "sqs", "sts"}
+
+// decidesHere tells whether the statement can decide about anything on one machine. What cannot be evaluated in others,
+// about S3 or CloudWatch for example, does no harm.
+func (s Statement) decidesHere() bool {
+	return len(s.NotActions) > 0 || slices.ContainsFunc(s.Actions, func(action string) bool {
+		prefix, _, _ := strings.Cut(strings.ToLower(action), ":")
+		return slices.ContainsFunc(localServices, func(service string) bool { return Match(prefix, service) })
+	})
 }
 
 // principalTypes are the keys of a Principal element.

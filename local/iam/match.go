@@ -46,37 +46,46 @@ const arnSegments = 6
 // match follows every position of the pattern that the text read so far can have reached, so its time is bounded by
 // the product of both lengths. colon says whether the wildcard at an index may stand for a colon.
 func match(pattern, text string, colon func(int) bool) bool {
-	if !strings.ContainsAny(pattern, "*?") {
+	first := strings.IndexAny(pattern, "*?")
+	if first < 0 {
 		return pattern == text
+	}
+	if len(text) < first || pattern[:first] != text[:first] {
+		return false
+	}
+	if pattern[first:] == "*" && colon(first) {
+		return true
 	}
 	var buffer [2][256]bool
 	reached, next := buffer[0][:], buffer[1][:]
 	if len(pattern) >= len(reached) {
 		reached, next = make([]bool, len(pattern)+1), make([]bool, len(pattern)+1)
 	}
-	// A position is reached together with those behind the stars that stand there, for they may stand for nothing.
-	reach := func(positions []bool, p int) {
-		positions[p] = true
-		for ; p < len(pattern) && pattern[p] == '*'; p++ {
-			positions[p+1] = true
-		}
-	}
-	reach(reached, 0)
-	for t := range len(text) {
-		clear(next)
-		for p := range len(pattern) {
+	reach(reached, pattern, first)
+	for t := first; t < len(text); t++ {
+		clear(next[:len(pattern)+1])
+		for p := first; p < len(pattern); p++ {
 			if !reached[p] {
 				continue
 			}
 			switch wildcard := pattern[p] == '*' || pattern[p] == '?'; {
 			case wildcard && text[t] == ':' && !colon(p):
 			case pattern[p] == '*':
-				reach(next, p)
+				reach(next, pattern, p)
 			case wildcard || pattern[p] == text[t]:
-				reach(next, p+1)
+				reach(next, pattern, p+1)
 			}
 		}
 		reached, next = next, reached
 	}
 	return reached[len(pattern)]
+}
+
+// reach marks a position of the pattern, together with those behind the stars that stand there, for a star may stand
+// for nothing.
+func reach(positions []bool, pattern string, p int) {
+	positions[p] = true
+	for ; p < len(pattern) && pattern[p] == '*'; p++ {
+		positions[p+1] = true
+	}
 }

@@ -41,7 +41,7 @@ var tableName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{3,255}$`)
 
 func (l *loader) readTable(r *resource, p properties) {
 	t := Table{
-		Source: l.source(r.id, r.position), Name: l.name(r), ARN: l.form(r, resourceTypes[r.typ].attributes["Arn"]),
+		Source: l.source(r.id, r.position), Name: l.name(r), ARN: l.form(r, l.typeOf(r).attributes["Arn"]),
 		Attributes: map[string]string{}, BillingMode: p.oneOf("BillingMode", "PROVISIONED", "PAY_PER_REQUEST"),
 		DeletionProtection: p.boolean("DeletionProtectionEnabled", false), Tags: p.tags("Tags"),
 	}

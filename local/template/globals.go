@@ -48,12 +48,15 @@ func (l *loader) readGlobals(section *value) map[string]*value {
 		if p.object == nil {
 			continue
 		}
+		var taken []field
 		for _, property := range p.object.fields {
-			if !slices.Contains(allowed, property.key) {
+			if slices.Contains(allowed, property.key) {
+				taken = append(taken, property)
+			} else {
 				p.problem(property.key, "SAM does not take this property of %s from Globals", f.key)
 			}
 		}
-		globals[f.key] = p.object
+		globals[f.key] = p.object.newObject(taken...)
 	}
 	return globals
 }
@@ -71,6 +74,11 @@ func (l *loader) withGlobals(r *resource, globals *value) *value {
 			return r.properties
 		}
 		ignored := l.properties(f.value.newObject(f), where{resource: r.id}).texts(f.key)
+		for _, key := range ignored {
+			if globals.get(key) == nil {
+				l.problem(f.value, where{r.id, f.key}, "%s is not in Globals", key)
+			}
+		}
 		globals = globals.newObject(slices.DeleteFunc(slices.Clone(globals.fields), func(f field) bool {
 			return slices.Contains(ignored, f.key)
 		})...)

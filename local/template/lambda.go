@@ -76,7 +76,7 @@ var variableName = regexp.MustCompile(`^[a-zA-Z]([a-zA-Z0-9_])+$`)
 
 func (l *loader) readFunction(r *resource, p properties) {
 	f := Function{
-		Source: l.source(r.id, r.position), Name: l.name(r), ARN: l.form(r, resourceTypes[r.typ].attributes["Arn"]),
+		Source: l.source(r.id, r.position), Name: l.name(r), ARN: l.form(r, l.typeOf(r).attributes["Arn"]),
 		Handler: p.text("Handler"), Runtime: p.text("Runtime"),
 		MemoryMB: p.between("MemorySize", 128, 128, 10_240), Timeout: p.seconds("Timeout", 3, 1, 900),
 		Tracing:       p.part("TracingConfig").oneOf("Mode", "PassThrough", "Active"),

@@ -53,10 +53,21 @@ func init() { // not a literal: the readers look types up here
 	}
 }
 
+// typeOf returns what is known about a resource's type, or nil.
+func (l *loader) typeOf(r *resource) *resourceType {
+	if t := resourceTypes[r.typ]; t != nil {
+		return t
+	}
+	if slices.Contains(l.options.Inert, r.typ) {
+		return &resourceType{ref: "{name}"}
+	}
+	return nil
+}
+
 // resourceAttributes are what may stand beside a resource's properties.
 // https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/resources-section-structure.html
 var resourceAttributes = schema{
-	"Type": known, "Properties": known, "DependsOn": known, "Condition": known, "Metadata": known,
+	"Type": known, "Properties": known, "DependsOn": known, "Condition": known, "Metadata": known, "Description": known,
 	"DeletionPolicy": known, "UpdateReplacePolicy": known, "UpdatePolicy": known, "CreationPolicy": refused("no signals are waited for"),
 	"IgnoreGlobals": known, "Connectors": refused("write the policies that a connector would generate"),
 }
@@ -103,7 +114,7 @@ func (l *loader) checkType(r *resource, p properties) {
 	switch {
 	case r.typ == "":
 		p.require("Type")
-	case resourceTypes[r.typ] != nil || serverlessTypes[r.typ] != nil:
+	case l.typeOf(r) != nil || serverlessTypes[r.typ] != nil:
 	case strings.HasPrefix(r.typ, "Custom::") || r.typ == "AWS::CloudFormation::CustomResource":
 		p.problem("Type", "custom resources are not emulated: %s", r.typ)
 	default:
@@ -125,7 +136,7 @@ func (l *loader) target(v *value, id string, at where) *resource {
 	case !r.exists:
 		l.problem(v, at, "%s does not exist, as its condition is false", id)
 		return nil
-	case resourceTypes[r.typ] == nil:
+	case l.typeOf(r) == nil:
 		return nil // the type was reported
 	}
 	if from := l.resources[at.resource]; from != nil {
@@ -136,12 +147,12 @@ func (l *loader) target(v *value, id string, at where) *resource {
 
 // reference returns what Ref gives for a resource, or "" when its name is wrong, which is reported.
 func (l *loader) reference(r *resource) string {
-	return l.form(r, resourceTypes[r.typ].ref)
+	return l.form(r, l.typeOf(r).ref)
 }
 
 // attribute returns what Fn::GetAtt gives, or "" with the problem reported.
 func (l *loader) attribute(v *value, r *resource, attribute string, at where) string {
-	t := resourceTypes[r.typ]
+	t := l.typeOf(r)
 	if pattern, ok := t.attributes[attribute]; ok {
 		return l.form(r, pattern)
 	}
@@ -149,7 +160,7 @@ func (l *loader) attribute(v *value, r *resource, attribute string, at where) st
 		l.problem(v, at, "the attribute %s of %s is not emulated: %s", attribute, r.id, why)
 		return ""
 	}
-	l.problem(v, at, "%s, of type %s, has no attribute %q", r.id, r.typ, attribute)
+	l.problem(v, at, "%s, of type %s, has no attribute %q that is known here", r.id, r.typ, attribute)
 	return ""
 }
 
@@ -221,7 +232,7 @@ func (l *loader) name(r *resource) string {
 	if r.state == finished {
 		return r.named
 	}
-	t, at := resourceTypes[r.typ], where{r.id, "Properties." + resourceTypes[r.typ].nameProperty}
+	t, at := l.typeOf(r), where{r.id, "Properties." + l.typeOf(r).nameProperty}
 	explicit := r.properties.get(t.nameProperty)
 	if r.state == running {
 		l.problem(explicit, at, "the name of %s depends on itself", r.id)
@@ -262,7 +273,7 @@ func (l *loader) name(r *resource) string {
 // resolveResources resolves every resource that exists, checks it against its type and reads it into the stack.
 func (l *loader) resolveResources() {
 	for _, r := range l.order {
-		t := resourceTypes[r.typ]
+		t := l.typeOf(r)
 		if t == nil || !r.exists {
 			continue
 		}
@@ -337,25 +348,53 @@ func (l *loader) checkReferences(outputs *value) {
 
 func (l *loader) checkNames(v *value, at where) {
 	name, argument := v.function()
-	switch {
-	case name == "Ref" && argument.kind == text:
-		l.checkName(argument, argument.text, at)
-	case name == "Fn::GetAtt" && argument.kind == list && len(argument.items) == 2 && argument.items[0].kind == text:
-		l.checkName(argument, argument.items[0].text, at)
-	case name == "Fn::If" && argument.kind == list && len(argument.items) == 3 && argument.items[0].kind == text:
-		l.condition(argument.items[0], argument.items[0].text, at)
+	if name != "" {
+		l.checkArgument(name, argument, at)
+		return
 	}
 	for i, item := range v.items {
 		l.checkNames(item, at.item(i))
 	}
 	for _, f := range v.fields {
-		inner := at
-		if name == "" {
-			inner = at.field(f.key)
-		}
-		l.checkNames(f.value, inner)
+		l.checkNames(f.value, at.field(f.key))
 	}
 }
+
+// checkArgument checks the names that a function uses. What has the wrong shape is reported when it is evaluated.
+func (l *loader) checkArgument(function string, argument *value, at where) {
+	first, variables := argument, (*value)(nil)
+	if argument.kind == list && len(argument.items) > 0 {
+		first = argument.items[0]
+		for _, item := range argument.items {
+			l.checkNames(item, at)
+			variables = item // those of Fn::Sub come last
+		}
+	} else {
+		l.checkNames(argument, at)
+	}
+	if first.kind != text {
+		return
+	}
+	switch function {
+	case "Ref":
+		l.checkName(first, first.text, at)
+	case "Fn::GetAtt":
+		id, _, _ := strings.Cut(first.text, ".")
+		l.checkName(first, id, at)
+	case "Fn::If":
+		l.condition(first, first.text, at)
+	case "Fn::Sub":
+		for _, match := range substitution.FindAllStringSubmatch(first.text, -1) {
+			id, _, _ := strings.Cut(match[1], ".")
+			if variables.get(match[1]) == nil && l.stack.generated[match[1]] == "" {
+				l.checkName(first, id, at)
+			}
+		}
+	}
+}
+
+// substitution finds the names in Fn::Sub.
+var substitution = regexp.MustCompile(`\$\{([A-Za-z0-9_.:]+)\}`)
 
 func (l *loader) checkName(v *value, name string, at where) {
 	if strings.HasPrefix(name, "AWS::") || l.parameters[name] != nil || l.resources[name] != nil || l.stack.generated[name] != "" {

@@ -37,7 +37,8 @@ func iamTypes() map[string]*resourceType {
 			schema: schema{
 				"Description": known, "ManagedPolicyName": known, "Path": known, "PolicyDocument": known, "Roles": known,
 				"Groups": refused("there are no users and groups here"), "Users": refused("there are no users and groups here"),
-				"PolicyArn": returned,
+				"AttachmentCount": returned, "CreateDate": returned, "DefaultVersionId": returned, "IsAttachable": returned,
+				"PermissionsBoundaryUsageCount": returned, "PolicyArn": returned, "PolicyId": returned, "UpdateDate": returned,
 			},
 			required: []string{"PolicyDocument"}, nameProperty: "ManagedPolicyName", namePattern: roleName, nameLimit: 128,
 			ref: "arn:aws:iam::{account}:policy{path}{name}", attributes: map[string]string{"PolicyArn": "arn:aws:iam::{account}:policy{path}{name}"},
@@ -86,7 +87,7 @@ func (p properties) document(key string, kind iam.Kind) iam.Document {
 
 func (l *loader) readRole(r *resource, p properties) {
 	role := &Role{
-		Source: l.source(r.id, r.position), Name: l.name(r), ARN: l.form(r, resourceTypes[r.typ].attributes["Arn"]),
+		Source: l.source(r.id, r.position), Name: l.name(r), ARN: l.form(r, l.typeOf(r).attributes["Arn"]),
 		Trust: p.document("AssumeRolePolicyDocument", iam.Trust),
 	}
 	for _, inline := range p.parts("Policies") {

@@ -72,7 +72,9 @@ func (e *expansion) webSocketAPI() {
 		for _, f := range routes.object.fields {
 			route := routes.part(f.key)
 			route.position = f.value.entry()
-			routeIDs = append(routeIDs, e.route(f.key, route, stage))
+			if made := e.route(f.key, route, stage); made != "" {
+				routeIDs = append(routeIDs, made)
+			}
 		}
 	}
 	e.stage(stage, routeIDs, tags)
@@ -94,6 +96,7 @@ func (e *expansion) stageName() *value {
 	}
 	if stage.kind == text && stage.text == "$default" {
 		e.problem("StageName", "stages of WebSocket APIs cannot be named $default")
+		return stage.newText(defaultStage)
 	}
 	return stage
 }
@@ -120,13 +123,17 @@ func (e *expansion) stage(name *value, routeIDs []string, tags []field) {
 	e.l.stack.generated[e.r.id+generatedStageOf] = id
 }
 
-// route generates what one route consists of and returns the route's logical id.
+// route generates what one route consists of and returns the route's logical id, or "" when it is wrong.
 func (e *expansion) route(key string, p properties, stage *value) string {
 	p.check(serverlessRoute)
 	p.require("FunctionArn")
 	name := strings.TrimPrefix(key, "$")
 	if special := map[string]bool{"$connect": true, "$disconnect": true, "$default": true}[key]; !special && !alphanumeric.MatchString(key) {
 		e.l.problem(p.position, p.at, "SAM accepts only letters and digits in route keys, besides $connect, $disconnect and $default")
+		return ""
+	}
+	function := p.value("FunctionArn")
+	if function == nil {
 		return ""
 	}
 	if p.has("RequestParameters") && key != "$connect" {
@@ -155,10 +162,6 @@ func (e *expansion) route(key string, p properties, stage *value) string {
 		}
 	}
 	e.addAt(at, base+"Route", "AWS::ApiGatewayV2::Route", route...)
-	function := p.value("FunctionArn")
-	if function == nil {
-		return base + "Route"
-	}
 	e.addAt(at, base+"Integration", "AWS::ApiGatewayV2::Integration",
 		field{"ApiId", api}, field{"IntegrationType", at.newText("AWS_PROXY")},
 		field{"IntegrationUri", at.newSub(functionURI, field{"FunctionArn", function})},

@@ -62,7 +62,7 @@ func (l *loader) isFIFO(r *resource) bool {
 
 func (l *loader) readQueue(r *resource, p properties) {
 	q := Queue{
-		Source: l.source(r.id, r.position), Name: l.name(r), ARN: l.form(r, resourceTypes[r.typ].attributes["Arn"]), URL: l.reference(r),
+		Source: l.source(r.id, r.position), Name: l.name(r), ARN: l.form(r, l.typeOf(r).attributes["Arn"]), URL: l.reference(r),
 		Attributes: map[string]string{}, Tags: p.tags("Tags"),
 	}
 	for name, isMap := range queueAttributes {

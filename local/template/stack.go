@@ -1,7 +1,6 @@
 package template
 
 import (
-	"fmt"
 	"strings"
 
 	"fanfare/local/iam"
@@ -149,23 +148,10 @@ func (l *loader) assembleMappings() {
 			continue
 		}
 		for _, action := range pollActions {
-			denied := iam.Authorize(function.Role.Documents(), queue.Policy, l.requestOf(function, action, queue.ARN))
-			if denied != nil {
+			if denied := authorize(function, queue.Policy, action, queue.ARN, l.options); denied != nil {
 				_, name, _ := strings.Cut(action, ":")
 				at.problem("EventSourceArn", "The provided execution role does not have permissions to call %s on SQS: %v", name, denied)
 			}
 		}
-	}
-}
-
-// requestOf returns the request that a function makes when it does something.
-func (l *loader) requestOf(f *Function, action, resource string) iam.Request {
-	return iam.Request{
-		Caller: fmt.Sprintf("arn:aws:sts::%s:assumed-role/%s/%s", l.options.Account, f.Role.Name, f.Name), Role: f.Role.ARN,
-		Account: l.options.Account, Action: action, Resource: resource,
-		Context: map[string][]string{
-			"aws:principalarn": {f.Role.ARN}, "aws:principalaccount": {l.options.Account}, "aws:requestedregion": {l.options.Region},
-			"aws:resourceaccount": {l.options.Account}, "aws:securetransport": {"true"},
-		},
 	}
 }

@@ -28,6 +28,9 @@ type Options struct {
 	// APIID returns the id of the WebSocket API with a logical id: lower-case letters and digits, the same at every
 	// call and different for every API. Nil derives ten characters from the names of stack and API.
 	APIID func(logicalID string) string
+	// Inert are resource types, like "AWS::S3::Bucket", that the caller accepts without a local part, besides those
+	// that the package accepts anyway. Ref gives such a resource's generated name, and it has no attributes.
+	Inert []string
 }
 
 var (

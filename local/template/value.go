@@ -212,6 +212,9 @@ func (p *parser) value(n *yaml.Node, depth int) *value {
 	}
 	inner := *n
 	inner.Tag = ""
+	if n.Kind == yaml.ScalarNode { // what a tag stands before is text, whatever it looks like
+		inner.Tag, inner.Style = "!!str", inner.Style|yaml.TaggedStyle
+	}
 	argument := p.untagged(&inner, &value{kind: invalid, line: v.line, column: v.column}, depth+1)
 	if long == "Fn::GetAtt" && argument.kind == text {
 		id, attribute, _ := strings.Cut(argument.text, ".")

@@ -1,24 +1,20 @@
 """Writes <name>.expanded.json beside every <name>.yaml here: what aws-sam-translator makes of it.
 
-    python3 -m venv /tmp/sam && /tmp/sam/bin/pip install aws-sam-translator==1.115.0 pyyaml
-    /tmp/sam/bin/python testdata/expand.py [template.yaml ...]
+    python3 -m venv venv && venv/bin/pip install aws-sam-translator==1.115.0 pyyaml
+    venv/bin/python expand.py
 
-The tests compare these files with what package template makes of the same templates, so they need no Python. Local code
-is replaced by a place in S3, as "sam package" does, because the translator accepts nothing else; the tests put it back.
+It first refreshes fanfare.yaml, the copy of this repository's own template. The tests compare what is written here with
+what package template makes of the same templates, so they need no Python. Local code is replaced by a place in S3, as
+"sam package" does, because the translator accepts nothing else; the tests put it back.
 """
 
 import json
-import os
 import pathlib
-import sys
-from unittest import mock
-
-os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
+import shutil
 
 import boto3
 import yaml
 from samtranslator.parser.parser import Parser
-from samtranslator.translator.transform import transform  # noqa: F401  (fails early when the package is incomplete)
 from samtranslator.translator.translator import Translator
 
 
@@ -39,7 +35,7 @@ def long_form(loader, suffix, node):
 
 
 Loader.add_multi_constructor("!", long_form)
-# Dates stay as written; CloudFormation has no such type.
+# CloudFormation takes dates as they are written.
 Loader.add_constructor("tag:yaml.org,2002:timestamp", lambda loader, node: node.value)
 
 
@@ -48,14 +44,14 @@ def expand(path):
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             resource["Properties"]["CodeUri"] = "s3://bucket/code"
-    translator = Translator({}, Parser(), boto_session=boto3.Session(region_name="us-east-1"))
-    with mock.patch("botocore.client.ClientEndpointBridge", autospec=True):
-        expanded = translator.translate(template, parameter_values={})
+    session = boto3.Session(region_name="us-east-1")
+    expanded = Translator({}, Parser(), boto_session=session).translate(template, parameter_values={})
     target = path.with_suffix(".expanded.json")
     target.write_text(json.dumps(expanded, indent=1, sort_keys=True) + "\n")
-    print(target)
+    print(target.name)
 
 
-here = pathlib.Path(__file__).parent
-for path in map(pathlib.Path, sys.argv[1:] or sorted(here.glob("*.yaml"))):
+here = pathlib.Path(__file__).resolve().parent
+shutil.copyfile(here.parents[2] / "template.yaml", here / "fanfare.yaml")
+for path in sorted(here.glob("*.yaml")):
     expand(path)

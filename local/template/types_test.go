@@ -1,0 +1,74 @@
+package template
+
+import (
+	"encoding/json"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestEveryPropertyIsKnown holds the tables of properties against CloudFormation's own schemas (testdata/properties.py):
+// whoever sets a property that exists learns that it is used or why it is refused, never that it is unknown.
+func TestEveryPropertyIsKnown(t *testing.T) {
+	data, err := os.ReadFile("testdata/properties.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var properties map[string][]string
+	if err := json.Unmarshal(data, &properties); err != nil {
+		t.Fatal(err)
+	}
+	for typ, known := range resourceTypes {
+		if known.schema != nil && properties[typ] == nil {
+			t.Errorf("%s is not in properties.json", typ)
+		}
+	}
+	for typ, names := range properties {
+		ours := resourceTypes[typ]
+		if ours == nil {
+			t.Errorf("%s is not a known type", typ)
+			continue
+		}
+		for _, name := range names {
+			if _, ok := ours.schema[name]; !ok {
+				t.Errorf("%s: the property %s is not known", typ, name)
+			}
+		}
+		for name := range ours.schema {
+			if !slices.Contains(names, name) {
+				t.Errorf("%s has no property %s", typ, name)
+			}
+		}
+		for _, name := range ours.required {
+			if !slices.Contains(names, name) {
+				t.Errorf("%s requires %s, which it does not have", typ, name)
+			}
+		}
+	}
+}
+
+// TestEveryReferenceCanBeFormed holds that the patterns of the tables have only placeholders that exist (others panic)
+// and that every type can be referred to.
+func TestEveryReferenceCanBeFormed(t *testing.T) {
+	for typ, known := range resourceTypes {
+		l, err := newLoader("t.yaml", []byte("Resources: {}"), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		position := &value{line: 1, column: 1}
+		r := &resource{id: "Thing", typ: typ, position: position, properties: position.newObject()}
+		if got := l.reference(r); got == "" || strings.ContainsAny(got, "{}") {
+			t.Errorf("Ref to %s is %q", typ, got)
+		}
+		for _, name := range slices.Sorted(maps.Keys(known.attributes)) {
+			if got := l.attribute(position, r, name, where{}); got == "" || strings.ContainsAny(got, "{}") {
+				t.Errorf("%s of %s is %q", name, typ, got)
+			}
+		}
+		if len(l.problems) > 0 {
+			t.Errorf("%s: %v", typ, l.problems)
+		}
+	}
+}
