@@ -1,14 +1,15 @@
 package sqs
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"fanfare/local/clock"
 )
 
 // These tests run in synctest's bubbles: hours pass as soon as everybody waits, and no moment is a matter of luck.
@@ -168,226 +169,6 @@ func TestRetention(t *testing.T) {
 	}, "MessageRetentionPeriod=60", "VisibilityTimeout=600")
 }
 
-// A dead letter expires by the time it was sent first.
-func TestRetentionOfDeadLetters(t *testing.T) {
-	bubble(t, func(t *testing.T, s *Server, dead string) {
-		arn := mustCreate(t, s, "source", "VisibilityTimeout=0", fmt.Sprintf(`RedrivePolicy={"deadLetterTargetArn":%q,"maxReceiveCount":1}`, dead))
-		mustSend(t, s, "source", "old")
-		time.Sleep(time.Minute)
-		mustSend(t, s, "source", "young")
-		mustReceive(t, s, arn, 10, 0)
-		mustReceive(t, s, arn, 10, 0)
-		if n := s.queue("q").numbers(); n[visible] != 2 {
-			t.Fatalf("dead letters: %v", n)
-		}
-		time.Sleep(time.Minute)
-		if got := bodies(mustReceive(t, s, dead, 10, 0)); got != "young" {
-			t.Errorf("two minutes after it was sent, the first is still there: %q", got)
-		}
-	}, "MessageRetentionPeriod=120")
-}
-
-func TestDeadLetterQueueGone(t *testing.T) {
-	bubble(t, func(t *testing.T, s *Server, dead string) {
-		arn := mustCreate(t, s, "source", "VisibilityTimeout=0", fmt.Sprintf(`RedrivePolicy={"deadLetterTargetArn":%q,"maxReceiveCount":1}`, dead))
-		mustSend(t, s, "source", "x")
-		do(t, s, "DeleteQueue", `{"QueueUrl":"http://x/000000000000/q"}`)
-		for range 3 {
-			if got := mustReceive(t, s, arn, 1, 0); len(got) != 1 {
-				t.Fatal("the message went to a dead-letter queue that does not exist")
-			}
-		}
-	})
-}
-
-// A queue that is its own dead-letter queue must not spin.
-func TestDeadLetterQueueIsItself(t *testing.T) {
-	bubble(t, func(t *testing.T, s *Server, arn string) {
-		do(t, s, "SetQueueAttributes", fmt.Sprintf(`{"QueueUrl":"http://x/000000000000/q","Attributes":{"RedrivePolicy":%q}}`,
-			fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":1}`, arn)))
-		mustSend(t, s, "q", "x")
-		for i := range 3 {
-			got := mustReceive(t, s, arn, 1, 20*time.Second)
-			if len(got) != 1 || got[0].Attributes["ApproximateReceiveCount"] != fmt.Sprint(i+1) {
-				t.Fatalf("reception %d: %v", i+1, got)
-			}
-		}
-	}, "VisibilityTimeout=1")
-}
-
-func TestRedriveAllowPolicy(t *testing.T) {
-	for permission, allowed := range map[string]bool{
-		`{"redrivePermission":"allowAll"}`: true,
-		`{"redrivePermission":"denyAll"}`:  false,
-		`{"redrivePermission":"byQueue","sourceQueueArns":["arn:aws:sqs:us-east-1:000000000000:source"]}`: true,
-		`{"redrivePermission":"byQueue","sourceQueueArns":["arn:aws:sqs:us-east-1:000000000000:other"]}`:  false,
-	} {
-		s := New(Options{})
-		dead := mustCreate(t, s, "dead", "RedriveAllowPolicy="+permission)
-		_, err := s.CreateQueue(QueueConfig{Name: "source", Attributes: map[string]string{
-			"RedrivePolicy": fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":1}`, dead)}})
-		if (err == nil) != allowed {
-			t.Errorf("%s: %v", permission, err)
-		}
-		s.Close()
-	}
-	for _, bad := range []string{`{"redrivePermission":"some"}`, `{"redrivePermission":"byQueue"}`, `[]`, `{"redrivePermission":"denyAll","sourceQueueArns":["x"]}`} {
-		if _, err := parseRedriveAllowPolicy(bad); err == nil {
-			t.Errorf("%s is accepted", bad)
-		}
-	}
-}
-
-func TestLongPollEndsEmpty(t *testing.T) {
-	bubble(t, func(t *testing.T, s *Server, arn string) {
-		start := time.Now()
-		if got := mustReceive(t, s, arn, 1, 20*time.Second); len(got) != 0 || time.Since(start) != 20*time.Second {
-			t.Errorf("received %v after %v", got, time.Since(start))
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if _, err := s.Receive(ctx, arn, 1, 20*time.Second); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("with a context that ended: %v", err)
-		}
-		if s.queue("q").waiting.queue.Len() != 0 {
-			t.Error("somebody still waits")
-		}
-	})
-}
-
-// Every message wakes exactly one of those who wait, the one who waits longest.
-func TestLongPollWakesOne(t *testing.T) {
-	bubble(t, func(t *testing.T, s *Server, arn string) {
-		const pollers = 50
-		type answer struct {
-			poller int
-			body   string
-		}
-		answers := make(chan answer, pollers)
-		for i := range pollers {
-			go func() {
-				messages, err := s.Receive(t.Context(), arn, 10, 20*time.Second)
-				if err != nil {
-					t.Error(err)
-				}
-				answers <- answer{i, bodies(messages)}
-			}()
-			synctest.Wait() // they queue up in order
-		}
-		for i := range pollers {
-			mustSend(t, s, "q", fmt.Sprint(i))
-			synctest.Wait()
-			if len(answers) != 1 {
-				t.Fatalf("message %d woke %d pollers", i, len(answers))
-			}
-			if got := <-answers; got != (answer{i, fmt.Sprint(i)}) {
-				t.Fatalf("message %d went to poller %d as %q", i, got.poller, got.body)
-			}
-		}
-	})
-}
-
-// A waiter that is woken and gives up at the same moment hands on what woke it.
-func TestLongPollHandsOn(t *testing.T) {
-	bubble(t, func(t *testing.T, s *Server, arn string) {
-		q := s.queue("q")
-		ctx, cancel := context.WithCancel(t.Context())
-		gone := make(chan error)
-		go func() {
-			_, err := s.Receive(ctx, arn, 1, 20*time.Second)
-			gone <- err
-		}()
-		synctest.Wait()
-		got := make(chan string)
-		go func() { got <- bodies(mustReceive(t, s, arn, 1, 20*time.Second)) }()
-		synctest.Wait()
-		q.mu.Lock() // the first is told to go and is woken before it can see either
-		cancel()
-		q.enter(&message{id: "x", outgoing: outgoing{body: "x"}, sent: time.Now()})
-		q.wake(time.Now())
-		q.mu.Unlock()
-		err := <-gone
-		if err == nil { // it took the message: give it back
-			q.mu.Lock()
-			q.displace(q.messages[1])
-			q.place(q.messages[1], visible)
-			q.wake(time.Now())
-			q.mu.Unlock()
-		}
-		start := time.Now()
-		if body := <-got; body != "x" || time.Since(start) != 0 {
-			t.Errorf("the other waiter got %q after %v", body, time.Since(start))
-		}
-	})
-}
-
-func TestLongPollOfDeletedQueue(t *testing.T) {
-	bubble(t, func(t *testing.T, s *Server, arn string) {
-		failed := make(chan error)
-		go func() {
-			_, err := s.Receive(t.Context(), arn, 1, 20*time.Second)
-			failed <- err
-		}()
-		synctest.Wait()
-		do(t, s, "DeleteQueue", `{"QueueUrl":"http://x/000000000000/q"}`)
-		if err, ok := errors.AsType[*Error](<-failed); !ok || err.Type != "QueueDoesNotExist" {
-			t.Errorf("waiting for a deleted queue: %v", err)
-		}
-	})
-}
-
-func TestCloseEndsLongPolls(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := New(Options{})
-		arn := mustCreate(t, s, "q")
-		failed := make(chan error)
-		go func() {
-			_, err := s.Receive(t.Context(), arn, 1, 20*time.Second)
-			failed <- err
-		}()
-		synctest.Wait()
-		start := time.Now()
-		s.Close()
-		if err := <-failed; !errors.Is(err, errClosed) || time.Since(start) != 0 {
-			t.Errorf("%v after %v", err, time.Since(start))
-		}
-	})
-}
-
-func TestInFlightLimit(t *testing.T) {
-	bubble(t, func(t *testing.T, s *Server, arn string) {
-		q := s.queue("q")
-		batch := make([]outgoing, MaxInFlight+1)
-		for i := range batch {
-			batch[i].body = "x"
-		}
-		if _, err := q.add("", batch); err != nil {
-			t.Fatal(err)
-		}
-		var handle string
-		for range MaxInFlight / 10 {
-			handle = mustReceive(t, s, arn, 10, 0)[9].ReceiptHandle
-		}
-		_, err := s.Receive(t.Context(), arn, 1, 0)
-		if e, ok := errors.AsType[*Error](err); !ok || e.Code != "OverLimit" {
-			t.Errorf("short poll at the limit: %v", err)
-		}
-		if got := mustReceive(t, s, arn, 10, time.Second); len(got) != 0 {
-			t.Errorf("long poll at the limit got %d messages", len(got))
-		}
-		freed := make(chan int)
-		go func() { freed <- len(mustReceive(t, s, arn, 10, 20*time.Second)) }()
-		synctest.Wait()
-		start := time.Now()
-		if err := s.Delete(arn, handle); err != nil {
-			t.Fatal(err)
-		}
-		if n := <-freed; n != 1 || time.Since(start) != 0 {
-			t.Errorf("after a deletion the long poll got %d messages after %v", n, time.Since(start))
-		}
-	}, "VisibilityTimeout=600")
-}
-
 func TestPurgeCooldown(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, arn string) {
 		q := s.queue("q")
@@ -430,63 +211,29 @@ func TestRecreateCooldown(t *testing.T) {
 	})
 }
 
-func TestMoveTaskRateAndCancel(t *testing.T) {
-	bubble(t, func(t *testing.T, s *Server, dead string) {
-		arn := mustCreate(t, s, "source", fmt.Sprintf(`RedrivePolicy={"deadLetterTargetArn":%q,"maxReceiveCount":1}`, dead))
-		mustSend(t, s, "q", "1", "2", "3", "4", "5", "6")
-		start := fmt.Sprintf(`{"SourceArn":%q,"DestinationArn":%q,"MaxNumberOfMessagesPerSecond":1}`, dead, arn)
-		handle := do(t, s, "StartMessageMoveTask", start)["TaskHandle"].(string)
-		if e := refusal(t, s, "StartMessageMoveTask", start); e.Code != "InvalidParameterValue" || !strings.Contains(e.Message, "already a task running") {
-			t.Errorf("a second task: %v", e)
+// With a fast clock the timers of the queue run fast, and its timestamps tell the clock's time.
+func TestScaledClock(t *testing.T) {
+	c := clock.New(10_000)
+	s := New(Options{Clock: c})
+	defer s.Close()
+	arn := mustCreate(t, s, "q", "DelaySeconds=900")
+	start := c.Now()
+	mustSend(t, s, "q", "x")
+	for range 1000 {
+		got := mustReceive(t, s, arn, 1, 20*time.Second)
+		if len(got) == 0 {
+			continue
 		}
-		time.Sleep(2500 * time.Millisecond)
-		synctest.Wait()
-		task := moveTasks(t, s, dead)[0]
-		if task["Status"] != "RUNNING" || task["ApproximateNumberOfMessagesMoved"] != 3.0 || task["ApproximateNumberOfMessagesToMove"] != 6.0 || task["TaskHandle"] != handle {
-			t.Errorf("after 2.5 s at one a second: %v", task)
+		if late := c.Since(start); late < 900*time.Second {
+			t.Errorf("visible after %v of the clock's time", late)
 		}
-		do(t, s, "CancelMessageMoveTask", fmt.Sprintf(`{"TaskHandle":%q}`, handle))
-		synctest.Wait()
-		task = moveTasks(t, s, dead)[0]
-		if task["Status"] != "CANCELLED" || task["TaskHandle"] != nil {
-			t.Errorf("after the cancellation: %v", task)
+		sent, err := strconv.ParseInt(got[0].Attributes["SentTimestamp"], 10, 64)
+		if err != nil || sent < start.UnixMilli() || sent > c.Now().UnixMilli() {
+			t.Errorf("sent at %s, %v", got[0].Attributes["SentTimestamp"], err)
 		}
-		if got := bodies(mustReceive(t, s, arn, 10, 0)); got != "1 2 3" {
-			t.Errorf("moved %q", got)
-		}
-	})
-}
-
-func TestMoveTaskFails(t *testing.T) {
-	bubble(t, func(t *testing.T, s *Server, dead string) {
-		arn := mustCreate(t, s, "source", fmt.Sprintf(`RedrivePolicy={"deadLetterTargetArn":%q,"maxReceiveCount":1}`, dead))
-		mustSend(t, s, "q", "sent to the dead-letter queue by hand", "second")
-		do(t, s, "StartMessageMoveTask", fmt.Sprintf(`{"SourceArn":%q}`, dead))
-		synctest.Wait()
-		if task := moveTasks(t, s, dead)[0]; task["Status"] != "FAILED" || task["FailureReason"] != "CouldNotDetermineMessageSource" {
-			t.Errorf("without a source: %v", task)
-		}
-		do(t, s, "StartMessageMoveTask", fmt.Sprintf(`{"SourceArn":%q,"DestinationArn":%q,"MaxNumberOfMessagesPerSecond":1}`, dead, arn))
-		synctest.Wait()
-		do(t, s, "DeleteQueue", `{"QueueUrl":"http://x/000000000000/source"}`)
-		time.Sleep(time.Second)
-		synctest.Wait()
-		if task := moveTasks(t, s, dead)[0]; task["Status"] != "FAILED" || task["FailureReason"] != "AWS.SimpleQueueService.NonExistentQueue" {
-			t.Errorf("destination deleted: %v", task)
-		}
-		if n := s.queue("q").numbers(); n[visible] != 1 {
-			t.Errorf("a message was lost: %v", n)
-		}
-	})
-}
-
-func moveTasks(t *testing.T, s *Server, arn string) []map[string]any {
-	t.Helper()
-	var tasks []map[string]any
-	for _, r := range do(t, s, "ListMessageMoveTasks", fmt.Sprintf(`{"SourceArn":%q,"MaxResults":10}`, arn))["Results"].([]any) {
-		tasks = append(tasks, r.(map[string]any))
+		return
 	}
-	return tasks
+	t.Error("a delay of 15 minutes outlasted 1000 polls of 20 s")
 }
 
 func TestOrderIsNearlyFirstInFirstOut(t *testing.T) {

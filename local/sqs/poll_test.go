@@ -1,0 +1,160 @@
+package sqs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestLongPollEndsEmpty(t *testing.T) {
+	bubble(t, func(t *testing.T, s *Server, arn string) {
+		start := time.Now()
+		if got := mustReceive(t, s, arn, 1, 20*time.Second); len(got) != 0 || time.Since(start) != 20*time.Second {
+			t.Errorf("received %v after %v", got, time.Since(start))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := s.Receive(ctx, arn, 1, 20*time.Second); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("with a context that ended: %v", err)
+		}
+		if s.queue("q").waiting.queue.Len() != 0 {
+			t.Error("somebody still waits")
+		}
+	})
+}
+
+// Every message wakes exactly one of those who wait, the one who waits longest.
+func TestLongPollWakesOne(t *testing.T) {
+	bubble(t, func(t *testing.T, s *Server, arn string) {
+		const pollers = 50
+		type answer struct {
+			poller int
+			body   string
+		}
+		answers := make(chan answer, pollers)
+		for i := range pollers {
+			go func() {
+				messages, err := s.Receive(t.Context(), arn, 10, 20*time.Second)
+				if err != nil && t.Context().Err() == nil {
+					t.Error(err)
+				}
+				answers <- answer{i, bodies(messages)}
+			}()
+			synctest.Wait() // they queue up in order
+		}
+		for i := range pollers {
+			mustSend(t, s, "q", fmt.Sprint(i))
+			synctest.Wait()
+			if len(answers) != 1 {
+				t.Fatalf("message %d woke %d pollers", i, len(answers))
+			}
+			if got := <-answers; got != (answer{i, fmt.Sprint(i)}) {
+				t.Fatalf("message %d went to poller %d as %q", i, got.poller, got.body)
+			}
+		}
+	})
+}
+
+// A waiter that is woken and gives up at the same moment hands on what woke it.
+func TestLongPollHandsOn(t *testing.T) {
+	bubble(t, func(t *testing.T, s *Server, arn string) {
+		q := s.queue("q")
+		ctx, cancel := context.WithCancel(t.Context())
+		gone := make(chan error)
+		go func() {
+			_, err := s.Receive(ctx, arn, 1, 20*time.Second)
+			gone <- err
+		}()
+		synctest.Wait()
+		got := make(chan string)
+		go func() { got <- bodies(mustReceive(t, s, arn, 1, 20*time.Second)) }()
+		synctest.Wait()
+		q.mu.Lock() // the first is told to go and is woken before it can see either
+		cancel()
+		q.enter(&message{id: "x", outgoing: outgoing{body: "x"}, sent: time.Now()})
+		q.wake(time.Now())
+		q.mu.Unlock()
+		err := <-gone
+		if err == nil { // it took the message: give it back
+			q.mu.Lock()
+			q.displace(q.messages[1])
+			q.place(q.messages[1], visible)
+			q.wake(time.Now())
+			q.mu.Unlock()
+		}
+		start := time.Now()
+		if body := <-got; body != "x" || time.Since(start) != 0 {
+			t.Errorf("the other waiter got %q after %v", body, time.Since(start))
+		}
+	})
+}
+
+func TestLongPollOfDeletedQueue(t *testing.T) {
+	bubble(t, func(t *testing.T, s *Server, arn string) {
+		failed := make(chan error)
+		go func() {
+			_, err := s.Receive(t.Context(), arn, 1, 20*time.Second)
+			failed <- err
+		}()
+		synctest.Wait()
+		do(t, s, "DeleteQueue", `{"QueueUrl":"http://x/000000000000/q"}`)
+		if err, ok := errors.AsType[*Error](<-failed); !ok || err.Type != "QueueDoesNotExist" {
+			t.Errorf("waiting for a deleted queue: %v", err)
+		}
+	})
+}
+
+func TestCloseEndsLongPolls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(Options{})
+		arn := mustCreate(t, s, "q")
+		failed := make(chan error)
+		go func() {
+			_, err := s.Receive(t.Context(), arn, 1, 20*time.Second)
+			failed <- err
+		}()
+		synctest.Wait()
+		start := time.Now()
+		s.Close()
+		if err := <-failed; !errors.Is(err, errClosed) || time.Since(start) != 0 {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+	})
+}
+
+func TestInFlightLimit(t *testing.T) {
+	bubble(t, func(t *testing.T, s *Server, arn string) {
+		q := s.queue("q")
+		batch := make([]outgoing, MaxInFlight+1)
+		for i := range batch {
+			batch[i].body = "x"
+		}
+		if _, err := q.add("", batch); err != nil {
+			t.Fatal(err)
+		}
+		var handle string
+		for range MaxInFlight / 10 {
+			handle = mustReceive(t, s, arn, 10, 0)[9].ReceiptHandle
+		}
+		_, err := s.Receive(t.Context(), arn, 1, 0)
+		if e, ok := errors.AsType[*Error](err); !ok || e.Code != "OverLimit" {
+			t.Errorf("short poll at the limit: %v", err)
+		}
+		if got := mustReceive(t, s, arn, 10, time.Second); len(got) != 0 {
+			t.Errorf("long poll at the limit got %d messages", len(got))
+		}
+		freed := make(chan int)
+		go func() { freed <- len(mustReceive(t, s, arn, 10, 20*time.Second)) }()
+		synctest.Wait()
+		start := time.Now()
+		if err := s.Delete(arn, handle); err != nil {
+			t.Fatal(err)
+		}
+		if n := <-freed; n != 1 || time.Since(start) != 0 {
+			t.Errorf("after a deletion the long poll got %d messages after %v", n, time.Since(start))
+		}
+	}, "VisibilityTimeout=600")
+}
