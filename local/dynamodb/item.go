@@ -17,17 +17,29 @@ func (a attribute) compareName(name string) int { return strings.Compare(a.name,
 // changed once made. A slice takes a third of a map's memory, and a scan reads it faster.
 type item []attribute
 
-// find returns where the attribute is or would be.
+// find returns where the attribute is or would be. Few attributes are looked through sooner than searched.
 func (it item) find(name string) (at int, found bool) {
-	return slices.BinarySearchFunc(it, name, attribute.compareName)
+	if len(it) > 8 {
+		return slices.BinarySearchFunc(it, name, attribute.compareName)
+	}
+	for at := range it {
+		if it[at].name == name {
+			return at, true
+		}
+	}
+	for at < len(it) && it[at].name < name {
+		at++
+	}
+	return at, false
 }
 
 // get returns the value of an attribute.
 func (it item) get(name string) (v value, found bool) {
-	if at, found := it.find(name); found {
-		return it[at].value, true
+	at, found := it.find(name)
+	if !found {
+		return value{}, false
 	}
-	return value{}, false
+	return it[at].value, true
 }
 
 // value returns the value of an attribute, or one without a kind.

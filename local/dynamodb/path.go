@@ -51,12 +51,12 @@ func (p path) find(it item) (value, bool) {
 // child returns the field or element of a map or list.
 func (v value) child(s step) (value, bool) {
 	if !s.isIndex() {
-		return v.fields.get(s.name)
+		return v.fields().get(s.name)
 	}
-	if v.kind != kindList || s.index >= len(v.list) {
+	if v.kind != kindList || s.index >= len(v.list()) {
 		return value{}, false
 	}
-	return v.list[s.index], true
+	return v.list()[s.index], true
 }
 
 // checkOverlap refuses paths of which one lies in another, or that need one attribute to be both a map and a list.
@@ -157,8 +157,8 @@ func (p projection) pick(v value) (picked value, found bool) {
 	}
 	switch v.kind {
 	case kindMap:
-		fields := p.apply(v.fields)
-		return value{kind: kindMap, fields: fields}, len(fields) > 0
+		fields := p.apply(v.fields())
+		return mapValue(fields), len(fields) > 0
 	case kindList:
 		var list []value
 		for _, b := range p {
@@ -170,7 +170,7 @@ func (p projection) pick(v value) (picked value, found bool) {
 				list = append(list, part)
 			}
 		}
-		return value{kind: kindList, list: list}, len(list) > 0
+		return listValue(kindList, list), len(list) > 0
 	}
 	return value{}, false
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unique"
 )
 
 // maxNesting is how deep lists and maps may lie in each other (Service quotas, "Nested attribute depth").
@@ -205,7 +206,7 @@ func parseItem(raw map[string]any, depth int) (item, *failure) {
 		if err != nil {
 			return nil, err
 		}
-		it = append(it, attribute{name, v})
+		it = append(it, attribute{unique.Make(name).Value(), v}) // one copy of each name: the rows share them
 	}
 	slices.SortFunc(it, func(a, b attribute) int { return strings.Compare(a.name, b.name) })
 	return it, nil
@@ -255,7 +256,7 @@ func parseContent(k kind, content any, depth int) (value, *failure) {
 			return value{}, unserializable("the content of an M is not an object")
 		}
 		fields, err := parseItem(object, depth+1)
-		return value{kind: kindMap, fields: fields}, err
+		return mapValue(fields), err
 	case kindList, kindStringSet, kindNumberSet, kindBinarySet:
 		list, ok := content.([]any)
 		if !ok {
@@ -290,7 +291,7 @@ func parseScalar(k kind, content any) (value, *failure) {
 
 // parseElements reads the elements of a list or a set.
 func parseElements(k kind, raw []any, depth int) (value, *failure) {
-	v := value{kind: k, list: make([]value, 0, len(raw))}
+	list := make([]value, 0, len(raw))
 	for _, rawElement := range raw {
 		var element value
 		var err *failure
@@ -302,8 +303,9 @@ func parseElements(k kind, raw []any, depth int) (value, *failure) {
 		if err != nil {
 			return value{}, err
 		}
-		v.list = append(v.list, element)
+		list = append(list, element)
 	}
+	v := listValue(k, list)
 	if k == kindList {
 		return v, nil
 	}
@@ -312,14 +314,14 @@ func parseElements(k kind, raw []any, depth int) (value, *failure) {
 
 // checkSet refuses a set that is empty or has an element twice.
 func checkSet(set value, raw []any) *failure {
-	if len(set.list) == 0 {
+	if len(set.list()) == 0 {
 		return invalid("One or more parameter values were invalid: %s", map[kind]string{
 			kindStringSet: "An string set  may not be empty",
 			kindNumberSet: "An number set  may not be empty",
 			kindBinarySet: "Binary sets should not be empty"}[set.kind])
 	}
-	seen := make(map[string]bool, len(set.list))
-	for _, element := range set.list {
+	seen := make(map[string]bool, len(set.list()))
+	for _, element := range set.list() {
 		if !seen[element.text] {
 			seen[element.text] = true
 			continue

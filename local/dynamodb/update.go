@@ -70,7 +70,7 @@ func (f ifNotExists) evaluate(it item) (value, error) {
 
 func (f listAppend) evaluate(it item) (value, error) {
 	left, right, err := evaluateBoth(it, f.left, f.right, kindList)
-	return value{kind: kindList, list: slices.Concat(left.list, right.list)}, err
+	return listValue(kindList, slices.Concat(left.list(), right.list())), err
 }
 
 // evaluateBoth evaluates two operands that must be of one type.
@@ -102,7 +102,7 @@ func (u *update) paths() []path {
 
 // apply returns the item after the update; old is left as it was.
 func (u *update) apply(old item) (item, error) {
-	updated := value{kind: kindMap, fields: old}
+	updated := mapValue(old)
 	assignments := make([]change, 0, len(u.set))
 	for _, a := range u.set {
 		v, err := a.value.evaluate(old)
@@ -147,7 +147,7 @@ func (u *update) apply(old item) (item, error) {
 			return nil, err
 		}
 	}
-	return updated.fields, nil
+	return updated.fields(), nil
 }
 
 // compareIndexes orders paths by the indexes in them.
@@ -166,13 +166,13 @@ func addTo(current value, exists bool, operand value) (value, error) {
 		total, err := current.number().add(operand.number(), false)
 		return numberValue(total), err
 	}
-	union := slices.Clone(current.list)
-	for _, element := range operand.list {
+	union := slices.Clone(current.list())
+	for _, element := range operand.list() {
 		if !current.hasElement(element) {
 			union = append(union, element)
 		}
 	}
-	return value{kind: current.kind, list: union}, nil
+	return listValue(current.kind, union), nil
 }
 
 // deleteFrom is DELETE: elements are taken out of a set. A set that would be empty is removed: the value without a
@@ -184,11 +184,11 @@ func deleteFrom(current value, exists bool, operand value) (value, error) {
 	case current.kind != operand.kind:
 		return value{}, errOperandType
 	}
-	rest := slices.DeleteFunc(slices.Clone(current.list), operand.hasElement)
+	rest := slices.DeleteFunc(slices.Clone(current.list()), operand.hasElement)
 	if len(rest) == 0 {
 		return value{}, nil
 	}
-	return value{kind: current.kind, list: rest}, nil
+	return listValue(current.kind, rest), nil
 }
 
 var errDocumentPath = invalid("The document path provided in the update expression is invalid for update")
@@ -213,15 +213,15 @@ func (v value) assign(p path, other value) (value, error) {
 func (v value) with(s step, child value) (value, error) {
 	switch {
 	case s.isIndex() && v.kind == kindList:
-		list := slices.Clone(v.list)
+		list := slices.Clone(v.list())
 		if s.index < len(list) {
 			list[s.index] = child
 		} else {
 			list = append(list, child)
 		}
-		return value{kind: kindList, list: list}, nil
+		return listValue(kindList, list), nil
 	case !s.isIndex() && v.kind == kindMap:
-		return value{kind: kindMap, fields: v.fields.with(s.name, child)}, nil
+		return mapValue(v.fields().with(s.name, child)), nil
 	}
 	return value{}, errDocumentPath
 }
@@ -241,12 +241,12 @@ func (v value) remove(p path) (value, error) {
 	}
 	switch s := p[0]; {
 	case s.isIndex() && v.kind == kindList:
-		if s.index >= len(v.list) {
+		if s.index >= len(v.list()) {
 			return v, nil
 		}
-		return value{kind: kindList, list: slices.Delete(slices.Clone(v.list), s.index, s.index+1)}, nil
+		return listValue(kindList, slices.Delete(slices.Clone(v.list()), s.index, s.index+1)), nil
 	case !s.isIndex() && v.kind == kindMap:
-		return value{kind: kindMap, fields: v.fields.without(s.name)}, nil
+		return mapValue(v.fields().without(s.name)), nil
 	}
 	return value{}, errDocumentPath
 }

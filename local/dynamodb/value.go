@@ -29,12 +29,35 @@ var elementKind = map[kind]kind{kindStringSet: kindString, kindNumberSet: kindNu
 
 // value is an attribute value. It is never changed once made, so that rows can share parts.
 type value struct {
-	kind   kind
-	text   string // S: the text; N: the number in its normal form; B: the bytes
-	truth  bool   // BOOL
-	list   []value
-	fields item // M
+	kind  kind
+	text  string // S: the text; N: the number in its normal form; B: the bytes
+	truth bool   // BOOL
+	parts *parts // L, M and sets; apart, so that the many scalars stay small
 }
+
+type parts struct {
+	list   []value
+	fields item
+}
+
+// list returns the elements of a list or set, none of other types.
+func (v value) list() []value {
+	if v.parts == nil {
+		return nil
+	}
+	return v.parts.list
+}
+
+// fields returns the fields of a map, none of other types.
+func (v value) fields() item {
+	if v.parts == nil {
+		return nil
+	}
+	return v.parts.fields
+}
+
+func listValue(k kind, list []value) value { return value{kind: k, parts: &parts{list: list}} }
+func mapValue(fields item) value           { return value{kind: kindMap, parts: &parts{fields: fields}} }
 
 func stringValue(text string) value    { return value{kind: kindString, text: text} }
 func numberValue(number decimal) value { return value{kind: kindNumber, text: number.String()} }
@@ -50,16 +73,16 @@ func (v value) equal(other value) bool {
 	case v.kind != other.kind:
 		return false
 	case v.isSet():
-		return len(v.list) == len(other.list) && !slices.ContainsFunc(v.list, func(e value) bool { return !other.hasElement(e) })
+		return len(v.list()) == len(other.list()) && !slices.ContainsFunc(v.list(), func(e value) bool { return !other.hasElement(e) })
 	case v.kind == kindList:
-		return slices.EqualFunc(v.list, other.list, value.equal)
+		return slices.EqualFunc(v.list(), other.list(), value.equal)
 	case v.kind == kindMap:
-		return v.fields.equal(other.fields)
+		return v.fields().equal(other.fields())
 	}
 	return v.text == other.text && v.truth == other.truth
 }
 
-func (v value) hasElement(element value) bool { return slices.ContainsFunc(v.list, element.equal) }
+func (v value) hasElement(element value) bool { return slices.ContainsFunc(v.list(), element.equal) }
 
 // compare orders two values; ok is false when their types differ or have no order (only S, N and B do).
 func (v value) compare(other value) (order int, ok bool) {
@@ -92,14 +115,14 @@ func (v value) size() int {
 		return len(v.text)
 	}
 	size := 0
-	for _, element := range v.list {
+	for _, element := range v.list() {
 		size += element.size()
 	}
 	switch v.kind {
 	case kindList:
-		size += documentOverhead + elementOverhead*len(v.list)
+		size += documentOverhead + elementOverhead*len(v.list())
 	case kindMap:
-		size += documentOverhead + elementOverhead*len(v.fields) + v.fields.size()
+		size += documentOverhead + elementOverhead*len(v.fields()) + v.fields().size()
 	}
 	return size
 }
@@ -112,9 +135,9 @@ func (v value) length() (length int, ok bool) {
 	case kindBinary:
 		return len(v.text), true
 	case kindMap:
-		return len(v.fields), true
+		return len(v.fields()), true
 	case kindList, kindStringSet, kindNumberSet, kindBinarySet:
-		return len(v.list), true
+		return len(v.list()), true
 	}
 	return 0, false
 }
@@ -142,11 +165,11 @@ func (v value) appendJSON(text []byte) []byte {
 	case kindNull:
 		text = append(text, `true`...)
 	case kindMap:
-		text = v.fields.appendJSON(text)
+		text = v.fields().appendJSON(text)
 	case kindList:
-		text = appendList(text, v.list, value.appendJSON)
+		text = appendList(text, v.list(), value.appendJSON)
 	case kindStringSet, kindNumberSet, kindBinarySet:
-		text = appendList(text, v.list, value.appendScalar)
+		text = appendList(text, v.list(), value.appendScalar)
 	default:
 		text = v.appendScalar(text)
 	}
