@@ -1,0 +1,262 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"sync"
+	"time"
+
+	"fanfare/loadtest/engine"
+)
+
+// The words that pass between a fleet and a worker, one JSON object after another each way.
+type order struct {
+	Do          string              `json:"do"` // plan, open, measure, interrupt or close
+	Plan        *engine.Plan        `json:"plan,omitempty"`
+	Measurement *engine.Measurement `json:"measurement,omitempty"`
+}
+
+type message struct {
+	Done   string         `json:"done,omitempty"` // the order that was carried out
+	Error  string         `json:"error,omitempty"`
+	Status *engine.Status `json:"status,omitempty"`
+}
+
+// patience is how long a worker may take to end once it was told to.
+const patience = 10 * time.Second
+
+// worker is a member in a process of its own.
+type worker struct {
+	process *exec.Cmd
+	stdin   io.WriteCloser
+	done    chan message // answers to orders
+	gone    chan struct{}
+
+	mu     sync.Mutex // guards what follows
+	orders *json.Encoder
+	status engine.Status
+}
+
+func hire(plan engine.Plan, command []string) (*worker, error) {
+	c := exec.Command(command[0], command[1:]...)
+	c.Stderr = os.Stderr
+	isolate(c)
+	stdin, err := c.StdinPipe()
+	if err != nil {
+		return nil, fmt.Errorf("worker: %w", err)
+	}
+	stdout, err := c.StdoutPipe()
+	if err != nil {
+		return nil, fmt.Errorf("worker: %w", err)
+	}
+	if err := c.Start(); err != nil {
+		return nil, fmt.Errorf("worker: %w", err)
+	}
+	w := &worker{process: c, stdin: stdin, orders: json.NewEncoder(stdin), done: make(chan message, 1), gone: make(chan struct{})}
+	go w.listen(stdout)
+	if err := w.order(context.Background(), order{Do: "plan", Plan: &plan}); err != nil {
+		w.Close()
+		return nil, err
+	}
+	return w, nil
+}
+
+// listen ends when the worker's output does.
+func (w *worker) listen(r io.Reader) {
+	defer close(w.gone)
+	for in := json.NewDecoder(r); ; {
+		var m message
+		if in.Decode(&m) != nil {
+			return
+		}
+		if m.Status != nil {
+			w.mu.Lock()
+			w.status = *m.Status
+			w.mu.Unlock()
+			continue
+		}
+		w.done <- m
+	}
+}
+
+// order gives an order and waits until it is carried out. An ended ctx interrupts it; what has been done until then is
+// still waited for.
+func (w *worker) order(ctx context.Context, o order) error {
+	if err := w.say(o); err != nil {
+		return err
+	}
+	interrupted := ctx.Done()
+	for {
+		select {
+		case m := <-w.done:
+			if m.Error != "" {
+				return errors.New(m.Error)
+			}
+			return nil
+		case <-interrupted:
+			interrupted = nil
+			if err := w.say(order{Do: "interrupt"}); err != nil {
+				return err
+			}
+		case <-w.gone:
+			return errors.New("worker: its process has ended; see above for why")
+		}
+	}
+}
+
+func (w *worker) say(o order) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.orders.Encode(o); err != nil {
+		return fmt.Errorf("worker: %w", err)
+	}
+	return nil
+}
+
+func (w *worker) Open(ctx context.Context) error { return w.order(ctx, order{Do: "open"}) }
+
+func (w *worker) Measure(ctx context.Context, m engine.Measurement) error {
+	return w.order(ctx, order{Do: "measure", Measurement: &m})
+}
+
+func (w *worker) Status() (engine.Status, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.status, nil
+}
+
+// Close ends the worker: it closes its connections when its input ends.
+func (w *worker) Close() {
+	w.stdin.Close()
+	kill := time.AfterFunc(patience, func() { w.process.Process.Kill() })
+	defer kill.Stop()
+	<-w.gone
+	_ = w.process.Wait() // how it ended no longer matters
+}
+
+// Serve is a worker's life: it carries out the orders that it reads from r and answers on w, until r ends.
+func Serve(ctx context.Context, r io.Reader, w io.Writer) error {
+	s := &service{out: json.NewEncoder(w)}
+	orders := make(chan order)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() {
+		defer stop()
+		defer close(orders)
+		for in := json.NewDecoder(r); ; {
+			var o order
+			if in.Decode(&o) != nil {
+				return
+			}
+			if o.Do == "interrupt" {
+				s.interrupt()
+				continue
+			}
+			select {
+			case orders <- o:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	var telling sync.WaitGroup
+	defer telling.Wait()
+	telling.Go(func() { s.tell(ctx) })
+	defer func() {
+		stop()
+		if e := s.current(); e != nil {
+			e.Close()
+		}
+	}()
+	for o := range orders {
+		m := message{Done: o.Do}
+		if err := s.carryOut(ctx, o); err != nil {
+			m.Error = err.Error()
+		}
+		if err := s.say(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type service struct {
+	mu     sync.Mutex
+	out    *json.Encoder
+	engine *engine.Engine
+	cancel context.CancelFunc // of the order at hand
+}
+
+func (s *service) say(m message) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.out.Encode(m); err != nil {
+		return fmt.Errorf("worker: %w", err)
+	}
+	return nil
+}
+
+func (s *service) current() *engine.Engine {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.engine
+}
+
+func (s *service) interrupt() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cancel != nil {
+		s.cancel()
+	}
+}
+
+func (s *service) carryOut(ctx context.Context, o order) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.mu.Lock()
+	s.cancel = cancel
+	s.mu.Unlock()
+	e := s.current()
+	switch {
+	case o.Do == "plan" && o.Plan != nil && e == nil:
+		e, err := engine.New(ctx, *o.Plan)
+		s.mu.Lock()
+		s.engine = e
+		s.mu.Unlock()
+		return err
+	case o.Do == "open" && e != nil:
+		return e.Open(ctx)
+	case o.Do == "measure" && e != nil && o.Measurement != nil:
+		return e.Measure(ctx, *o.Measurement)
+	}
+	return fmt.Errorf("worker: cannot %q now", o.Do)
+}
+
+// tell says how the engine is doing, again and again.
+func (s *service) tell(ctx context.Context) {
+	ticker := time.NewTicker(statusEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		e := s.current()
+		if e == nil {
+			continue
+		}
+		status, err := e.Status()
+		if err == nil {
+			err = s.say(message{Status: &status})
+		}
+		if err != nil {
+			return // nobody listens any more
+		}
+	}
+}

@@ -1,0 +1,176 @@
+package report
+
+import (
+	"time"
+
+	"fanfare/loadtest/account"
+	"fanfare/loadtest/expect"
+	"fanfare/loadtest/latency"
+)
+
+// figure is one thing a report can say in a number, and an expectation can be held against.
+type figure struct {
+	name string
+	unit expect.Unit
+	what string
+	of   func(s *summary) float64
+}
+
+// summary is an account with what several figures need of it.
+type summary struct {
+	*account.Account
+	span        time.Duration // from the first intended time to the last arrival
+	scheduleLag *latency.Histogram
+	readLag     *latency.Histogram
+}
+
+func count[T int | int64](v T) float64 { return float64(v) }
+
+func seconds(d time.Duration) float64 { return d.Seconds() }
+
+func quantile(of func(s *summary) *latency.Histogram, q float64) func(s *summary) float64 {
+	return func(s *summary) float64 { return of(s).Quantile(q).Seconds() }
+}
+
+func share(part, whole float64) float64 {
+	if whole == 0 {
+		return 0
+	}
+	return part / whole
+}
+
+func total(counts map[string]int) (n int) {
+	for _, v := range counts {
+		n += v
+	}
+	return n
+}
+
+// The distributions by name.
+var distributions = []struct {
+	prefix, what string
+	of           func(s *summary) *latency.Histogram
+}{
+	{"", "per delivery", func(s *summary) *latency.Histogram { return &s.Latency.Delivery }},
+	{"ack_", "until acknowledged", func(s *summary) *latency.Histogram { return &s.Latency.Acknowledged }},
+	{"first_", "until the first client has it", func(s *summary) *latency.Histogram { return &s.Latency.First }},
+	{"median_", "until half the clients have it", func(s *summary) *latency.Histogram { return &s.Latency.Median }},
+	{"tail_", "until 99 % of the clients have it", func(s *summary) *latency.Histogram { return &s.Latency.P99 }},
+	{"time_to_last_", "until the last client has it", func(s *summary) *latency.Histogram { return &s.Latency.Last }},
+	{"connect_", "until connected", func(s *summary) *latency.Histogram { return &s.Connections.Took }},
+	{"schedule_lag_", "harness: publishing behind schedule", func(s *summary) *latency.Histogram { return s.scheduleLag }},
+	{"read_lag_", "harness: reading behind arrival", func(s *summary) *latency.Histogram { return s.readLag }},
+}
+
+var quantiles = []struct {
+	name string
+	q    float64
+}{{"p50", 0.5}, {"p90", 0.9}, {"p95", 0.95}, {"p99", 0.99}, {"p99.9", 0.999}, {"max", 1}}
+
+// figures are all of them, in the order of the documentation.
+var figures = func() []figure {
+	d := func(name, what string, of func(*account.Deliveries) int64) figure {
+		return figure{name, expect.Count, what, func(s *summary) float64 { return count(of(&s.Deliveries)) }}
+	}
+	all := []figure{
+		d("owed", "deliveries that the system owed", func(d *account.Deliveries) int64 { return d.Owed }),
+		d("delivered", "of these, delivered", func(d *account.Deliveries) int64 { return d.Delivered }),
+		{"delivery_ratio", expect.Ratio, "delivered of owed", func(s *summary) float64 { return share(count(s.Deliveries.Delivered), count(s.Deliveries.Owed)) }},
+		d("missing", "owed and never delivered", func(d *account.Deliveries) int64 { return d.Missing }),
+		d("corrupt", "owed and delivered only in damaged form", func(d *account.Deliveries) int64 { return d.Corrupt }),
+		d("cut", "owed, but the system closed the connection first", func(d *account.Deliveries) int64 { return d.Cut }),
+		d("excused", "owed, but the client left first (churn)", func(d *account.Deliveries) int64 { return d.Excused }),
+		d("harness_lost", "owed, but lost by the harness", func(d *account.Deliveries) int64 { return d.Harness }),
+		d("unowed", "delivered to clients that joined in mid-broadcast", func(d *account.Deliveries) int64 { return d.Unowed }),
+		d("duplicates", "copies beyond the first", func(d *account.Deliveries) int64 { return d.Duplicates }),
+		d("reordered", "delivered after a message that was published later", func(d *account.Deliveries) int64 { return d.Reordered }),
+		d("out_of_turn", "of these, after one of the same publisher", func(d *account.Deliveries) int64 { return d.OutOfTurn }),
+		d("late", "delivered after the deadline", func(d *account.Deliveries) int64 { return d.Late }),
+		d("misdelivered", "a copy too many at one client and missing at another", func(d *account.Deliveries) int64 { return d.Misdelivered }),
+		d("corrupt_texts", "frames that were damaged payloads", func(d *account.Deliveries) int64 { return d.CorruptTexts }),
+		d("foreign", "frames that were none of this run's", func(d *account.Deliveries) int64 { return d.ForeignTexts }),
+		d("stray_answers", "answers to clients that had asked nothing", func(d *account.Deliveries) int64 { return d.StrayAnswers }),
+		d("unknown", "payloads of this run that nobody published", func(d *account.Deliveries) int64 { return d.Unknown }),
+
+		{"connections", expect.Count, "connections opened", func(s *summary) float64 { return count(s.Connections.Opened) }},
+		{"failed_connects", expect.Count, "attempts to connect that failed", func(s *summary) float64 { return count(total(s.Connections.Unopened)) }},
+		{"lost_connections", expect.Count, "connections that the system or the network closed", func(s *summary) float64 { return count(s.Connections.Lost + s.Connections.Broken) }},
+
+		{"sent", expect.Count, "messages handed over", func(s *summary) float64 { return count(s.Publishing.Sent) }},
+		{"unpublished", expect.Count, "messages that could not be handed over", func(s *summary) float64 { return count(total(s.Publishing.Unpublished)) }},
+		{"acknowledged", expect.Count, "messages acknowledged", func(s *summary) float64 { return count(s.Publishing.Acknowledged) }},
+		{"refused", expect.Count, "messages answered with an error", func(s *summary) float64 { return count(total(s.Publishing.Refused)) }},
+		{"unanswered", expect.Count, "messages without an answer, if any had one", func(s *summary) float64 {
+			if s.Publishing.Silent {
+				return 0
+			}
+			return count(s.Publishing.Unanswered)
+		}},
+
+		{"published_per_second", expect.Rate, "messages handed over per second", func(s *summary) float64 { return share(count(s.Publishing.Sent), s.span.Seconds()) }},
+		{"delivered_per_second", expect.Rate, "deliveries per second, from the first message's time to the last arrival", func(s *summary) float64 { return share(count(s.Deliveries.Delivered), s.span.Seconds()) }},
+		{"delivered_peak", expect.Rate, "the same in the best stretch of the series", func(s *summary) float64 {
+			var peak int64
+			for _, b := range s.Series.Bins {
+				peak = max(peak, b.Delivered)
+			}
+			return share(count(peak), s.Series.Width.Seconds())
+		}},
+		{"time_to_last", expect.Time, "the longest that any message took to its last client", func(s *summary) float64 { return seconds(s.Latency.Last.Max()) }},
+		{"quota_floor", expect.Time, "the least that one broadcast can take: (clients - burst) / posts per second", floor},
+		{"quota_share", expect.Ratio, "the floor divided by time_to_last_p50; 0 within the burst", func(s *summary) float64 { return share(floor(s), s.Latency.Last.Quantile(0.5).Seconds()) }},
+		{"quota_rate", expect.Ratio, "delivered_per_second divided by the posts per second allowed", func(s *summary) float64 {
+			return share(share(count(s.Deliveries.Delivered), s.span.Seconds()), s.Conditions.PostRate)
+		}},
+
+		{"cpu_per_frame", expect.Time, "harness: processor time per message received", func(s *summary) float64 {
+			var cpu time.Duration
+			var frames int64
+			for _, p := range s.Processes {
+				if p.End != nil {
+					cpu, frames = cpu+p.End.Usage.CPU, frames+p.End.Frames
+				}
+			}
+			return share(cpu.Seconds(), count(frames))
+		}},
+		{"resident", expect.Bytes, "harness: resident memory of all processes", func(s *summary) float64 {
+			var rss int64
+			for _, p := range s.Processes {
+				if p.End != nil {
+					rss += p.End.Usage.RSS
+				}
+			}
+			return count(rss)
+		}},
+	}
+	for _, d := range distributions {
+		for _, q := range quantiles {
+			all = append(all, figure{d.prefix + q.name, expect.Time, q.name + " of the time " + d.what, quantile(d.of, q.q)})
+		}
+	}
+	return all
+}()
+
+// floor is the time that the quota alone costs: the burst is free, the rest is paid at the rate allowed.
+func floor(s *summary) float64 {
+	if s.Conditions.PostRate <= 0 {
+		return 0
+	}
+	return max(0, float64(s.Conditions.Connections-s.Conditions.Slow)-s.Conditions.PostBurst) / s.Conditions.PostRate
+}
+
+// Known tells the unit of every figure by its name.
+func Known() map[string]expect.Unit {
+	known := map[string]expect.Unit{}
+	for _, f := range figures {
+		known[f.name] = f.unit
+	}
+	return known
+}
+
+// Describe calls f for every figure there is.
+func Describe(f func(name string, unit expect.Unit, what string)) {
+	for _, g := range figures {
+		f(g.name, g.unit, g.what)
+	}
+}

@@ -1,0 +1,274 @@
+// Package report turns the account of a run into a verdict and into texts: for people, programs, spreadsheets and CI.
+package report
+
+import (
+	"fmt"
+	"maps"
+	"time"
+
+	"fanfare/loadtest/account"
+	"fanfare/loadtest/expect"
+	"fanfare/loadtest/latency"
+	"fanfare/loadtest/result"
+)
+
+// Verdict is what a run came to.
+type Verdict string
+
+// The verdicts. An invalid run proves nothing, whatever its checks say.
+const (
+	Pass    Verdict = "pass"
+	Fail    Verdict = "fail"
+	Invalid Verdict = "invalid"
+)
+
+// Exit codes of the commands.
+const (
+	ExitPass        = 0
+	ExitFail        = 1 // a threshold was missed
+	ExitUsage       = 2 // the command cannot be carried out as it was given
+	ExitInvalid     = 3 // the harness may have made the figures
+	ExitUnconnected = 4 // clients could not connect
+)
+
+// ExitCode returns the verdict's.
+func (v Verdict) ExitCode() int {
+	return map[Verdict]int{Pass: ExitPass, Fail: ExitFail, Invalid: ExitInvalid}[v]
+}
+
+// Defaults are the expectations of a run that names none on the same figure: what no system may do unnoticed.
+// Duplicates and another order are for the system to promise, so they are reported and not judged.
+var Defaults = []string{"missing == 0", "corrupt == 0", "cut == 0", "unknown == 0", "refused == 0", "unanswered == 0"}
+
+// Report is a run, judged. It is what the JSON output holds.
+type Report struct {
+	Verdict     Verdict                  `json:"verdict"`
+	Checks      []Check                  `json:"checks"`
+	Doubts      []Doubt                  `json:"doubts"`
+	Conditions  result.Conditions        `json:"conditions"`
+	Figures     map[string]expect.Figure `json:"figures"`
+	Reasons     Reasons                  `json:"reasons"`
+	SlowClients *account.Deliveries      `json:"slowClients,omitempty"`
+	Percentiles []Percentile             `json:"percentiles"`
+	Width       time.Duration            `json:"seriesWidth"`
+	Series      []Point                  `json:"series"`
+	Broadcasts  []account.Broadcast      `json:"broadcasts"`
+	Findings    []account.Finding        `json:"findings"`
+
+	// Account is what the report was made of.
+	Account *account.Account `json:"-"`
+}
+
+// Check is one expectation and what became of it.
+type Check struct {
+	Expectation string `json:"expectation"`
+	Value       string `json:"value"`
+	Holds       bool   `json:"holds"`
+}
+
+// Reasons counts what went wrong by its reason.
+type Reasons struct {
+	Unopened    map[string]int `json:"unopened,omitempty"`
+	Lost        map[string]int `json:"lost,omitempty"`
+	Unpublished map[string]int `json:"unpublished,omitempty"`
+	Refused     map[string]int `json:"refused,omitempty"`
+}
+
+// Percentile is one point of the curves, in microseconds; 0 where there is none.
+type Percentile struct {
+	Quantile float64          `json:"quantile"`
+	Micros   map[string]int64 `json:"micros"` // by distribution
+}
+
+// Point is one stretch of the series. Rates are per second, latencies in microseconds.
+type Point struct {
+	Offset       float64 `json:"offset"` // seconds from the run's start
+	Published    float64 `json:"published"`
+	Acknowledged float64 `json:"acknowledged"`
+	Delivered    float64 `json:"delivered"`
+	P50          int64   `json:"p50"`
+	P99          int64   `json:"p99"`
+	Max          int64   `json:"max"`
+	CPU          float64 `json:"cpu"`
+	Machine      float64 `json:"machine"`
+	ScheduleLag  int64   `json:"scheduleLag"`
+	ReadLag      int64   `json:"readLag"`
+	Open         int     `json:"open"`
+}
+
+// Curves are the distributions whose percentile curves a report holds.
+var Curves = []string{"delivery", "acknowledged", "last"}
+
+// Of judges an account by the expectations given and by those defaults that name other figures. Lags of the harness
+// that cannot be read are an error.
+func Of(a *account.Account, expectations []string) (*Report, error) {
+	s := &summary{Account: a, scheduleLag: &latency.Histogram{}, readLag: &latency.Histogram{}}
+	for _, p := range a.Processes {
+		if p.End == nil {
+			continue
+		}
+		for _, lag := range []struct {
+			into *latency.Histogram
+			from []byte
+		}{{s.scheduleLag, p.End.Usage.ScheduleLag}, {s.readLag, p.End.Usage.ReadLag}} {
+			h, err := latency.Decode(lag.from)
+			if err != nil {
+				return nil, fmt.Errorf("process %d: %w", p.Conditions.Process, err)
+			}
+			lag.into.Merge(h)
+		}
+	}
+	s.span = span(a)
+	r := &Report{
+		Conditions: a.Conditions, Figures: map[string]expect.Figure{}, Findings: a.Findings, Broadcasts: a.Broadcasts, Account: a,
+		Reasons: Reasons{a.Connections.Unopened, a.Connections.Causes, a.Publishing.Unpublished, a.Publishing.Refused},
+	}
+	if a.Slow.Owed > 0 {
+		r.SlowClients = &a.Slow
+	}
+	for _, f := range figures {
+		r.Figures[f.name] = expect.Figure{Value: f.of(s), Unit: f.unit}
+	}
+	r.Doubts = doubts(s)
+	if err := r.judge(expectations); err != nil {
+		return nil, err
+	}
+	r.curves(a)
+	r.series(a)
+	return r, nil
+}
+
+// Expectations reads expectations and adds the defaults on figures that they do not name.
+func Expectations(texts []string) ([]expect.Threshold, error) {
+	known := Known()
+	var all []expect.Threshold
+	named := map[string]bool{}
+	for _, text := range texts {
+		t, err := expect.Parse(text, known)
+		if err != nil {
+			return nil, err
+		}
+		all, named[t.Metric] = append(all, t), true
+	}
+	var defaults []expect.Threshold
+	for _, text := range Defaults {
+		t, err := expect.Parse(text, known)
+		if err != nil {
+			return nil, err
+		}
+		if !named[t.Metric] {
+			defaults = append(defaults, t)
+		}
+	}
+	return append(defaults, all...), nil
+}
+
+func (r *Report) judge(texts []string) error {
+	thresholds, err := Expectations(texts)
+	if err != nil {
+		return err
+	}
+	r.Verdict = Pass
+	for _, t := range thresholds {
+		figure := r.Figures[t.Metric]
+		c := Check{Expectation: t.Text, Value: figure.String(), Holds: t.Holds(figure)}
+		r.Checks = append(r.Checks, c)
+		if !c.Holds {
+			r.Verdict = Fail
+		}
+	}
+	if r.Figures["owed"].Value == 0 {
+		r.Doubts = append(r.Doubts, Doubt{true, "nothing was owed to anybody, so nothing was tested"})
+	}
+	for _, d := range r.Doubts {
+		if d.Invalid {
+			r.Verdict = Invalid
+		}
+	}
+	return nil
+}
+
+// span is the time from the first message's intended time to the last arrival, but not less than the schedule took.
+func span(a *account.Account) time.Duration {
+	var last int64
+	first := a.Conditions.Start
+	for i := range a.Broadcasts {
+		b := &a.Broadcasts[i]
+		last = max(last, b.Intended+b.Last.Microseconds(), b.Sent)
+	}
+	if last <= first {
+		return 0
+	}
+	measured := time.Duration(last-first) * time.Microsecond
+	if a.Conditions.Rate > 0 {
+		measured = max(measured, time.Duration(float64(len(a.Broadcasts))/a.Conditions.Rate*float64(time.Second)))
+	}
+	return measured
+}
+
+// curves takes the percentiles at ever finer steps toward 1, as far as there are values to tell apart.
+func (r *Report) curves(a *account.Account) {
+	all := map[string]*latency.Histogram{"delivery": &a.Latency.Delivery, "acknowledged": &a.Latency.Acknowledged, "last": &a.Latency.Last}
+	add := func(q float64) {
+		p := Percentile{Quantile: q, Micros: map[string]int64{}}
+		for name, h := range all {
+			if h.Count() > 0 {
+				p.Micros[name] = h.Quantile(q).Microseconds()
+			}
+		}
+		r.Percentiles = append(r.Percentiles, p)
+	}
+	n := float64(a.Latency.Delivery.Count())
+	for rest := 1.0; rest*n >= 1; rest /= 10 {
+		for _, step := range []float64{0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85} {
+			add(1 - rest*(1-step))
+		}
+	}
+	add(1)
+}
+
+func (r *Report) series(a *account.Account) {
+	r.Width = a.Series.Width
+	width := a.Series.Width.Seconds()
+	for i, b := range a.Series.Bins {
+		p := Point{
+			Offset: float64(i) * width, Published: float64(b.Published) / width, Acknowledged: float64(b.Acknowledged) / width,
+			Delivered: float64(b.Delivered) / width, CPU: b.CPU, Machine: b.Machine,
+			ScheduleLag: b.ScheduleLag.Microseconds(), ReadLag: b.ReadLag.Microseconds(), Open: b.Open,
+		}
+		if b.Latency != nil {
+			p.P50, p.P99, p.Max = b.Latency.Quantile(0.5).Microseconds(), b.Latency.Quantile(0.99).Microseconds(), b.Latency.Max().Microseconds()
+		}
+		r.Series = append(r.Series, p)
+	}
+}
+
+// Load makes the report of result files: all of one run, whose own expectations count too.
+func Load(names []string, expectations []string) (r *Report, err error) {
+	var segments []*result.Segment
+	cut := map[string]bool{}
+	for _, name := range names {
+		f, err := result.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		segments = append(segments, f.Segments...)
+		if f.Cut {
+			cut[name] = true
+		}
+	}
+	a, err := account.Of(segments)
+	if err != nil {
+		return nil, err
+	}
+	merged := append(append([]string{}, a.Conditions.Expect...), expectations...)
+	if r, err = Of(a, merged); err != nil {
+		return nil, err
+	}
+	for name := range maps.Keys(cut) {
+		r.Doubts = append(r.Doubts, Doubt{true, fmt.Sprintf("%s ends in mid-sentence: the harness was killed", name)})
+		r.Verdict = Invalid
+	}
+	return r, nil
+}

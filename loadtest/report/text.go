@@ -1,0 +1,233 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"fanfare/loadtest/expect"
+)
+
+// Text writes the report for people. With colour, the verdict and the marks are coloured for terminals.
+func (r *Report) Text(w io.Writer, colour bool) error {
+	t := &text{colour: colour}
+	t.headline(r)
+	t.counts(r)
+	t.times(r)
+	t.harness(r)
+	t.judgement(r)
+	_, err := io.WriteString(w, t.String())
+	return err
+}
+
+type text struct {
+	strings.Builder
+	colour bool
+}
+
+func (t *text) line(format string, args ...any) { fmt.Fprintf(t, format+"\n", args...) }
+
+// paint colours s with an SGR code.
+func (t *text) paint(code, s string) string {
+	if !t.colour {
+		return s
+	}
+	return "\x1b[" + code + "m" + s + "\x1b[0m"
+}
+
+const (
+	green, red, yellow, bold = "32", "31", "33", "1"
+)
+
+// Grouped writes a number with commas.
+func Grouped(v float64) string {
+	s := strconv.FormatFloat(v, 'f', 0, 64)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+func (r *Report) value(name string) float64 { return r.Figures[name].Value }
+
+func (r *Report) grouped(name string) string { return Grouped(r.value(name)) }
+
+func (r *Report) time(name string) string { return r.Figures[name].String() }
+
+// Describe says in one line what was done.
+func (r *Report) Describe() string {
+	c := &r.Conditions
+	size := "of the user's own"
+	if c.Size > 0 {
+		size = fmt.Sprintf("of %s B", Grouped(float64(c.Size)))
+	}
+	by := map[string]string{"clients": "by %d clients", "queue": "through the queue, %d turns", "both": "by clients and queue, %d turns"}[c.Via]
+	if c.Publishers == 1 && c.Via == "clients" {
+		by = "by %d client"
+	}
+	length := time.Duration(float64(c.Count) / max(c.Rate, 1e-9) * float64(time.Second))
+	s := fmt.Sprintf("%s clients · %s messages %s at %s/s "+by+" · %s", Grouped(float64(c.Connections)), Grouped(float64(c.Count)), size,
+		strconv.FormatFloat(c.Rate, 'g', 6, 64), c.Publishers, expect.Duration(length))
+	if c.Churn > 0 {
+		s += fmt.Sprintf(" · churn %g %%/min", c.Churn*100)
+	}
+	if c.Slow > 0 {
+		s += fmt.Sprintf(" · %d slow clients (%d B/s)", c.Slow, c.SlowRate)
+	}
+	if c.Warmup > 0 {
+		s += " · warm-up " + expect.Duration(c.Warmup)
+	}
+	return s
+}
+
+func (t *text) headline(r *Report) {
+	verdict := map[Verdict]string{Pass: t.paint(green, "PASS"), Fail: t.paint(red, "FAIL"), Invalid: t.paint(yellow, "INVALID")}[r.Verdict]
+	t.line("\n%s  run %s  %s  %s", t.paint(bold, verdict), r.Conditions.Run, r.Conditions.Target, time.UnixMicro(r.Conditions.Start).Format("2006-01-02 15:04:05"))
+	t.line("      %s\n", r.Describe())
+}
+
+func (t *text) counts(r *Report) {
+	t.line("deliveries   owed %s · delivered %s (%s) · missing %s · corrupt %s", r.grouped("owed"), r.grouped("delivered"),
+		percent(r.value("delivered"), r.value("owed")), r.grouped("missing"), r.grouped("corrupt"))
+	t.line("             duplicates %s · reordered %s (same publisher %s) · late %s · misdelivered %s", r.grouped("duplicates"),
+		r.grouped("reordered"), r.grouped("out_of_turn"), r.grouped("late"), r.grouped("misdelivered"))
+	for _, rare := range [][2]string{{"cut", "cut off: the system closed the connection first"}, {"excused", "excused: the client left first"},
+		{"harness_lost", "lost by the harness"}, {"unowed", "delivered beyond what was owed (joined in mid-broadcast)"}, {"corrupt_texts", "damaged payloads received"},
+		{"foreign", "foreign frames"}, {"stray_answers", "answers to nobody's question"}, {"unknown", "payloads that nobody published"}} {
+		if r.value(rare[0]) > 0 {
+			t.line("             %s %s", r.grouped(rare[0]), rare[1])
+		}
+	}
+	if s := r.SlowClients; s != nil {
+		t.line("slow clients owed %s · delivered %s · missing %s · cut %s (not part of the above)", Grouped(float64(s.Owed)), Grouped(float64(s.Delivered)), Grouped(float64(s.Missing)), Grouped(float64(s.Cut)))
+	}
+	answers := fmt.Sprintf("acknowledged %s · refused %s · unanswered %s", r.grouped("acknowledged"), r.grouped("refused"), r.grouped("unanswered"))
+	if r.Account.Publishing.Silent {
+		answers = "the system answers nothing"
+	}
+	t.line("publishing   scheduled %s · handed over %s · %s", Grouped(float64(r.Conditions.Count)), r.grouped("sent"), answers)
+	t.line("connections  opened %s of %s clients · failed attempts %s · lost %s · moved %d", r.grouped("connections"), Grouped(float64(r.Conditions.Connections)),
+		r.grouped("failed_connects"), r.grouped("lost_connections"), r.Account.Connections.Moved)
+	for _, reasons := range []struct {
+		what   string
+		counts map[string]int
+	}{{"not connected", r.Reasons.Unopened}, {"lost", r.Reasons.Lost}, {"not published", r.Reasons.Unpublished}, {"refused", r.Reasons.Refused}} {
+		for _, reason := range slices.Sorted(maps.Keys(reasons.counts)) {
+			t.line("             %s: %s × %s", reasons.what, reason, Grouped(float64(reasons.counts[reason])))
+		}
+	}
+}
+
+// percent never rounds a loss away.
+func percent(part, whole float64) string {
+	if whole == 0 {
+		return "–"
+	}
+	if part == whole {
+		return "100 %"
+	}
+	for digits := 1; ; digits++ {
+		if s := strconv.FormatFloat(part/whole*100, 'f', digits, 64); !strings.HasPrefix(s, "100") || digits == 9 {
+			return s + " %"
+		}
+	}
+}
+
+func (t *text) times(r *Report) {
+	t.line("\nfrom the intended time%*s", 7, "")
+	header := fmt.Sprintf("  %-30s", "")
+	for _, q := range quantiles {
+		header += fmt.Sprintf("%10s", q.name)
+	}
+	t.line("%s", t.paint(bold, header))
+	for _, d := range distributions[:6] {
+		if r.value(d.prefix+"max") == 0 {
+			continue
+		}
+		row := fmt.Sprintf("  %-30s", d.what)
+		for _, q := range quantiles {
+			row += fmt.Sprintf("%10s", r.time(d.prefix+q.name))
+		}
+		t.line("%s", row)
+	}
+	t.line("\nrate         published %s · delivered %s, at best %s", r.Figures["published_per_second"], r.Figures["delivered_per_second"], r.Figures["delivered_peak"])
+	if c := &r.Conditions; c.PostRate > 0 {
+		if r.value("quota_floor") > 0 {
+			t.line("quota        %s posts/s, burst %s: one broadcast takes at least %s; %.0f %% of that floor reached", Grouped(c.PostRate), Grouped(c.PostBurst), r.time("quota_floor"), r.value("quota_share")*100)
+		} else {
+			t.line("quota        %s posts/s, burst %s: one broadcast is within the burst; %.1f %% of the rate used", Grouped(c.PostRate), Grouped(c.PostBurst), r.value("quota_rate")*100)
+		}
+	}
+}
+
+func (t *text) harness(r *Report) {
+	cores := r.Conditions.Host.Cores
+	var cpu float64
+	for _, p := range r.Account.Processes {
+		if p.End != nil && p.End.Usage.Wall > 0 {
+			cpu += p.End.Usage.CPU.Seconds() / p.End.Usage.Wall.Seconds()
+		}
+	}
+	t.line("harness      schedule lag p99 %s · read lag p99 %s, max %s · %.2f of %d cores · %s per frame · %.0f MiB in %d process(es)",
+		r.time("schedule_lag_p99"), r.time("read_lag_p99"), r.time("read_lag_max"), cpu, cores, r.time("cpu_per_frame"), r.value("resident")/(1<<20), len(r.Account.Processes))
+}
+
+func (t *text) judgement(r *Report) {
+	if len(r.Findings) > 0 {
+		t.line("\nfound")
+		for i := range r.Findings {
+			if i == 12 {
+				t.line("  … and more; all that were kept are in the JSON report")
+				break
+			}
+			t.line("  %s", r.Finding(i))
+		}
+	}
+	t.line("\nchecks")
+	for _, c := range r.Checks {
+		mark := t.paint(green, "ok    ")
+		if !c.Holds {
+			mark = t.paint(red, "MISSED")
+		}
+		t.line("  %s %-28s %s", mark, c.Expectation, c.Value)
+	}
+	for _, d := range r.Doubts {
+		word := t.paint(yellow, "warning")
+		if d.Invalid {
+			word = t.paint(red, "invalid")
+		}
+		t.line("%s: %s", word, d.Text)
+	}
+}
+
+// Finding says finding i in words.
+func (r *Report) Finding(i int) string {
+	f := r.Findings[i]
+	s := fmt.Sprintf("%s: client %d", f.Kind, f.Slot)
+	if f.Broadcast >= 0 {
+		s += fmt.Sprintf(", message %d", f.Broadcast)
+		if id := r.id(f.Broadcast); id != "" {
+			s += " (" + id + ")"
+		}
+	}
+	if f.At != 0 {
+		s += fmt.Sprintf(", at %.3f s", float64(f.At-r.Conditions.Start)/1e6)
+	}
+	if f.Text != "" {
+		s += ", " + f.Text
+	}
+	return s
+}
+
+func (r *Report) id(number int) string {
+	for i := range r.Broadcasts {
+		if r.Broadcasts[i].Number == number {
+			return r.Broadcasts[i].ID
+		}
+	}
+	return ""
+}
