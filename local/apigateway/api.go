@@ -36,7 +36,8 @@ type API struct {
 	Routes []Route
 	// StageVariables are the stage's variables, in every event of a stage that has some.
 	StageVariables map[string]string
-	// DefaultRouteSettings throttles each route that RouteSettings does not name.
+	// DefaultRouteSettings throttles each route that RouteSettings does not name, each by itself. $disconnect is never
+	// throttled.
 	DefaultRouteSettings Throttle
 	// RouteSettings throttles routes, by route key.
 	RouteSettings map[string]Throttle
@@ -115,6 +116,7 @@ type route struct {
 	target     integration // nil does nothing
 	authorizer *authorizer // nil lets everybody in
 	replies    bool
+	throttle   *bucket
 }
 
 var stageName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$|^\$default$`)
@@ -147,6 +149,13 @@ func (api API) compile(s *Server) (map[string]*route, selection, error) {
 			refuse("route %q: %w", r.Key, err)
 		}
 		routes[r.Key] = compiled
+		if compiled != nil && r.Key != disconnectRoute {
+			throttle, ok := api.RouteSettings[r.Key]
+			if !ok {
+				throttle = api.DefaultRouteSettings
+			}
+			compiled.throttle = newBucket(throttle)
+		}
 	}
 	for key, throttle := range api.RouteSettings {
 		if _, ok := routes[key]; !ok {
@@ -160,13 +169,6 @@ func (api API) compile(s *Server) (map[string]*route, selection, error) {
 		refuse("DefaultRouteSettings: %w", err)
 	}
 	return routes, expression, errors.Join(errs...)
-}
-
-func (t Throttle) check() error {
-	if t.Rate < 0 || t.Burst < 0 || t.Rate > 0 && t.Burst < 1 {
-		return fmt.Errorf("rate %v with burst %d is not a throttle", t.Rate, t.Burst)
-	}
-	return nil
 }
 
 func (r Route) compile(s *Server) (*route, error) {

@@ -43,6 +43,8 @@ var (
 	errFull = errors.New("the client's buffer is full")
 )
 
+var errLostDisconnect = errors.New("fault: $disconnect is lost")
+
 // connection is a client that $connect has let in, or that is about to be. One goroutine, serve, reads from it; whoever
 // has something for the client writes it, without waiting, and what the socket does not take waits in pending for a
 // goroutine that lives only as long as the client is behind.
@@ -135,6 +137,9 @@ func (c *connection) disconnected(code uint16, reason string) error {
 	r := s.routes[disconnectRoute]
 	if r == nil || r.target == nil {
 		return nil
+	}
+	if s.luck.Load().losesDisconnect() {
+		return errLostDisconnect
 	}
 	rc := s.newRequestContext(c, disconnectRoute, "DISCONNECT")
 	_, err := r.target.respond(s.base, request{

@@ -198,7 +198,7 @@ func (c *connection) readControl(r io.Reader, header ws.Header) error {
 		return errGoodbye
 	}
 	code, reason := ws.ParseCloseFrameData(payload)
-	if len(payload) == 1 || ws.CheckCloseFrameData(code, reason) != nil {
+	if len(payload) == 1 || code > ws.StatusRangePrivate.Max || ws.CheckCloseFrameData(code, reason) != nil {
 		return protocolError
 	}
 	echo := ws.NewCloseFrame(ws.NewCloseFrameBody(code, ""))

@@ -103,6 +103,7 @@ func TestViolationsCloseTheConnection(t *testing.T) {
 		{"a close with half a code", frame(ws.OpClose, true, []byte{3}), 1002, "Protocol error"},
 		{"a close with a code for no wire", frame(ws.OpClose, true, ws.NewCloseFrameBody(1006, "")), 1002, "Protocol error"},
 		{"a close with a code of nothing", frame(ws.OpClose, true, ws.NewCloseFrameBody(999, "")), 1002, "Protocol error"},
+		{"a close with a code beyond all ranges", frame(ws.OpClose, true, ws.NewCloseFrameBody(5000, "")), 1002, "Protocol error"},
 		{"a close with a reason that is not UTF-8", frame(ws.OpClose, true, ws.NewCloseFrameBody(1000, "\xff")), 1002, "Protocol error"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

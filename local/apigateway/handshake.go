@@ -42,6 +42,10 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, rest string) {
 		s.refuse(w, "", bad)
 		return
 	}
+	if !s.mayConnect() {
+		s.refuse(w, "", &refusal{status: http.StatusTooManyRequests, name: "TooManyRequestsException", text: "Too Many Requests", by: "throttle"})
+		return
+	}
 	if !s.open.enter() {
 		s.refuse(w, "", &refusal{status: http.StatusServiceUnavailable, text: "Service Unavailable", by: "shutdown"})
 		return
@@ -68,6 +72,14 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, rest string) {
 	}
 	s.observe(Event{Kind: Connected, Connection: c.id, Duration: time.Since(began)})
 	c.start(conn, append([]byte(nil), early...), switching(h.key, protocol))
+}
+
+// mayConnect takes what a handshake costs.
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-protect.html
+func (s *Server) mayConnect() bool {
+	now := s.clock.Now()
+	r := s.routes[connectRoute]
+	return s.connects.take(now) && s.requests.take(now) && (r == nil || r.throttle.take(now))
 }
 
 // checkUpgrade looks at what RFC 6455, section 4.2.1, demands of a handshake.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // maxPost is how much can be posted, in bytes: the service model of apigatewaymanagementapi says so of Data.
@@ -30,8 +31,8 @@ func (s *Server) manage(w http.ResponseWriter, r *http.Request, id string) {
 		refuse(w, http.StatusBadRequest, "BadRequestException", "Bad Request")
 		return
 	}
-	status := s.serveManagement(w, r, id, body.Bytes(), size)
-	s.observe(Event{Kind: Posted, Connection: id, Method: r.Method, Status: status, Bytes: size})
+	status, reason := s.serveManagement(w, r, id, body.Bytes(), size)
+	s.observe(Event{Kind: Posted, Connection: id, Method: r.Method, Status: status, Reason: reason, Bytes: size})
 }
 
 // readBody keeps the body, up to maxPost, and returns its size.
@@ -49,45 +50,114 @@ type managementError struct {
 	status int
 	name   string // X-Amzn-ErrorType, by which SDKs choose the error's type
 	text   string // empty for an empty body
+	reason string // for the observer, if the name does not tell
 }
 
+// Answers of the management API. That of errGoneException is captured: it has no body.
 var (
-	errNoSuchResource = &managementError{http.StatusForbidden, "MissingAuthenticationTokenException", "Missing Authentication Token"}
-	errGoneException  = &managementError{http.StatusGone, "GoneException", ""} // as captured: no body
-	errTooLarge       = &managementError{http.StatusRequestEntityTooLarge, "PayloadTooLargeException", "Message too long"}
-	errBufferFull     = &managementError{http.StatusTooManyRequests, "LimitExceededException", ""}
+	errNoSuchResource = &managementError{status: http.StatusForbidden, name: "MissingAuthenticationTokenException", text: "Missing Authentication Token"}
+	errGoneException  = &managementError{status: http.StatusGone, name: "GoneException"}
+	errTooLarge       = &managementError{status: http.StatusRequestEntityTooLarge, name: "PayloadTooLargeException", text: "Message too long"}
+	errBufferFull     = &managementError{status: http.StatusTooManyRequests, name: "LimitExceededException", reason: "buffer full"}
+	errRateExceeded   = &managementError{status: http.StatusTooManyRequests, name: "LimitExceededException", reason: "rate exceeded"}
 )
 
-func (s *Server) serveManagement(w http.ResponseWriter, r *http.Request, id string, body []byte, size int) int {
-	status, bad := http.StatusOK, s.authorizeManagement(r, id)
-	if bad == nil {
-		switch r.Method {
-		case http.MethodPost:
-			bad = s.post(id, body, size)
-		case http.MethodGet:
-			var c *connection
-			if c, bad = s.find(id); bad == nil {
-				writeConnection(w, c)
-				return http.StatusOK
-			}
-		case http.MethodDelete:
-			status, bad = http.StatusNoContent, s.disconnect(id)
-		}
+// undone are the faults that keep a request from doing anything and answer it.
+var undone = map[fault]*managementError{faultGone: errGoneException, faultRate: errRateExceeded, faultBuffer: errBufferFull}
+
+// serveManagement answers a request whose body has been read, and returns the status of the answer and why it is not a
+// success.
+func (s *Server) serveManagement(w http.ResponseWriter, r *http.Request, id string, body []byte, size int) (status int, reason string) {
+	if bad := s.authorizeManagement(r, id); bad != nil {
+		return bad.write(w)
 	}
+	luck := s.luck.Load().request()
+	luck.wait(r)
+	var done outcome
+	if bad, ok := undone[luck.fault]; ok {
+		done.bad = bad
+	} else if luck.fault == faultReset {
+		reset(w)
+		return 0, "fault: reset"
+	} else if luck.fault != faultError {
+		done = s.command(r.Method, id, body, size)
+	}
+	luck.wait(r)
+	switch luck.fault {
+	case faultLostAnswer:
+		reset(w)
+		return 0, "fault: the answer is lost"
+	case faultError, faultDelivered:
+		done = outcome{bad: &managementError{
+			status: luck.status, name: "InternalServerErrorException", text: "Internal server error", reason: "fault: server error",
+		}}
+	}
+	if done.bad != nil {
+		return done.bad.write(w)
+	}
+	done.write(w, s.clock.Now())
+	return done.status, ""
+}
+
+// outcome is what a command did.
+type outcome struct {
+	status int
+	body   string
+	bad    *managementError // if it failed
+}
+
+// command does what a request asks for.
+func (s *Server) command(method, id string, body []byte, size int) outcome {
+	if !s.requests.take(s.clock.Now()) {
+		return outcome{bad: errRateExceeded}
+	}
+	if method == http.MethodPost && size > maxPost {
+		return outcome{bad: errTooLarge}
+	}
+	c, bad := s.find(id)
 	if bad != nil {
-		refuse(w, bad.status, bad.name, bad.text)
-		return bad.status
+		return outcome{bad: bad}
 	}
+	switch method {
+	case http.MethodPost:
+		switch err := c.send(body); {
+		case errors.Is(err, errFull):
+			return outcome{bad: errBufferFull}
+		case err != nil:
+			return outcome{bad: errGoneException}
+		}
+		return outcome{status: http.StatusOK}
+	case http.MethodDelete:
+		if !c.close(statusNormal, closedNormally) {
+			return outcome{bad: errGoneException}
+		}
+		return outcome{status: http.StatusNoContent}
+	}
+	return outcome{status: http.StatusOK, body: c.describe()}
+}
+
+// write answers with the headers of captured successes.
+func (o outcome) write(w http.ResponseWriter, now time.Time) {
 	header := w.Header()
+	// Set directly: the names are canonical, and there are many posts.
 	header["X-Amzn-Requestid"] = []string{newUUID()}
 	header["X-Amz-Apigw-Id"] = []string{newID()}
-	header["X-Amzn-Trace-Id"] = []string{newTrace(s.clock.Now())}
-	if status == http.StatusOK {
+	header["X-Amzn-Trace-Id"] = []string{newTrace(now)}
+	if o.status == http.StatusOK {
 		header["Content-Type"] = []string{"application/json"}
-		header["Content-Length"] = []string{"0"}
+		header["Content-Length"] = []string{strconv.Itoa(len(o.body))}
 	}
-	w.WriteHeader(status)
-	return status
+	w.WriteHeader(o.status)
+	io.WriteString(w, o.body)
+}
+
+// write answers with the error, and returns its status and the reason for it.
+func (e *managementError) write(w http.ResponseWriter) (status int, reason string) {
+	refuse(w, e.status, e.name, e.text)
+	if e.reason == "" {
+		return e.status, e.name
+	}
+	return e.status, e.reason
 }
 
 // authorizeManagement checks that a request is one of the API's three, that it is signed, and that the signer may make
@@ -106,7 +176,7 @@ func (s *Server) authorizeManagement(r *http.Request, id string) *managementErro
 	err := s.options.Authorize(accessKey, "execute-api:ManageConnections", s.arn(r.Method+"/@connections/{connectionId}"))
 	if err != nil {
 		// Not the ForbiddenException of the service model: captured.
-		return &managementError{http.StatusForbidden, "AccessDeniedException", err.Error()}
+		return &managementError{status: http.StatusForbidden, name: "AccessDeniedException", text: err.Error()}
 	}
 	return nil
 }
@@ -124,8 +194,8 @@ func (s *Server) signer(r *http.Request) (accessKey string, bad *managementError
 	if !ok || len(scope) != 5 || parameter(parameters, "SignedHeaders") == "" || parameter(parameters, "Signature") == "" ||
 		r.Header.Get("X-Amz-Date") == "" && r.Header.Get("Date") == "" {
 		return "", &managementError{
-			http.StatusForbidden, "IncompleteSignatureException",
-			"Authorization header requires 'Credential', 'Signature' and 'SignedHeaders' parameters, and the request a date.",
+			status: http.StatusForbidden, name: "IncompleteSignatureException",
+			text: "Authorization header requires 'Credential', 'Signature' and 'SignedHeaders' parameters, and the request a date.",
 		}
 	}
 	for _, part := range []struct{ got, want, what string }{
@@ -135,8 +205,8 @@ func (s *Server) signer(r *http.Request) (accessKey string, bad *managementError
 	} {
 		if part.got != part.want {
 			return "", &managementError{
-				http.StatusForbidden, "InvalidSignatureException",
-				"Credential should be scoped to " + part.what + ": '" + part.want + "'.",
+				status: http.StatusForbidden, name: "InvalidSignatureException",
+				text: "Credential should be scoped to " + part.what + ": '" + part.want + "'.",
 			}
 		}
 	}
@@ -156,7 +226,7 @@ func parameter(parameters, name string) string {
 // find returns a connection. One whose $connect has not returned yet is gone like one that is over.
 func (s *Server) find(id string) (*connection, *managementError) {
 	if !validID(id) {
-		return nil, &managementError{http.StatusBadRequest, "BadRequestException", "Invalid connectionId: " + id}
+		return nil, &managementError{status: http.StatusBadRequest, name: "BadRequestException", text: "Invalid connectionId: " + id}
 	}
 	if c := s.table.get(id); c != nil {
 		return c, nil
@@ -164,47 +234,12 @@ func (s *Server) find(id string) (*connection, *managementError) {
 	return nil, errGoneException
 }
 
-func (s *Server) post(id string, body []byte, size int) *managementError {
-	if size > maxPost {
-		return errTooLarge
-	}
-	c, bad := s.find(id)
-	if bad != nil {
-		return bad
-	}
-	switch err := c.send(body); {
-	case errors.Is(err, errFull):
-		return errBufferFull
-	case err != nil:
-		return errGoneException
-	}
-	return nil
-}
-
-func (s *Server) disconnect(id string) *managementError {
-	c, bad := s.find(id)
-	if bad != nil {
-		return bad
-	}
-	if !c.close(statusNormal, closedNormally) {
-		return errGoneException
-	}
-	return nil
-}
-
-// writeConnection answers a GET. A client that named no user agent has a null, as reported.
-func writeConnection(w http.ResponseWriter, c *connection) {
+// describe is the answer to a GET. A client that named no user agent has a null, as reported.
+func (c *connection) describe() string {
 	agent := "null"
 	if name := c.userAgent.Value(); name != "" {
 		agent = quote(name)
 	}
-	body := `{"identity":{"sourceIp":` + quote(c.sourceIP.Value()) + `,"userAgent":` + agent + `},` +
+	return `{"identity":{"sourceIp":` + quote(c.sourceIP.Value()) + `,"userAgent":` + agent + `},` +
 		`"connectedAt":"` + milliseconds(c.connectedAt) + `","lastActiveAt":"` + milliseconds(c.lastActive.Load()) + `"}`
-	header := w.Header()
-	header.Set("Content-Type", "application/json")
-	header.Set("Content-Length", strconv.Itoa(len(body)))
-	header.Set("X-Amzn-Requestid", newUUID())
-	header.Set("X-Amz-Apigw-Id", newID())
-	header.Set("X-Amzn-Trace-Id", newTrace(c.server.clock.Now()))
-	io.WriteString(w, body)
 }

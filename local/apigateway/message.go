@@ -89,10 +89,15 @@ func (c *connection) handle(message []byte) {
 	began := time.Now()
 	r := s.pick(message)
 	happened := Event{Kind: Received, Connection: c.id, Bytes: len(message)}
-	if r == nil {
+	switch now := s.clock.Now(); {
+	case !s.requests.take(now) || r != nil && !r.throttle.take(now):
+		// What AWS sends is not documented; this is its text for REST APIs, in the form of its other frames.
+		happened.Err = errThrottled
+		c.complain("Too Many Requests", newID())
+	case r == nil:
 		happened.Err = errNoRoute
 		c.complain("Forbidden", newID())
-	} else {
+	default:
 		happened.Route = r.key
 		happened.Err = c.answer(r, message)
 	}
@@ -105,6 +110,7 @@ type routeError string
 func (e routeError) Error() string { return string(e) }
 
 const (
+	errThrottled = routeError("the message is throttled")
 	errNoRoute   = routeError("no route for the message")
 	errNotOK     = routeError("the integration's status is not 2xx")
 	errReplyLost = routeError("the reply cannot be sent")

@@ -13,7 +13,7 @@ const (
 	Refused Kind = "refused"
 	// Received: a client's message has been answered by its route; Route, Bytes, Duration; Err when that failed.
 	Received Kind = "received"
-	// Posted: a management request; Method, Status, Bytes.
+	// Posted: a management request; Method, Status, Bytes; Reason when it was not a success. Status 0 was not answered.
 	Posted Kind = "posted"
 	// Disconnected: a connection is over and its $disconnect has run; Code, Reason, Duration of the connection; Err
 	// when $disconnect failed.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"fanfare/local/clock"
@@ -41,6 +42,10 @@ type Options struct {
 	// MessagesInFlight is how many messages of one connection are worked on at once; 0 means
 	// DefaultMessagesInFlight, 1 means one after the other.
 	MessagesInFlight int
+	// Quotas limit what an account may do; the zero value does not.
+	Quotas Quotas
+	// Faults are what goes wrong from the start; SetFaults changes them.
+	Faults Faults
 }
 
 const (
@@ -71,6 +76,9 @@ type Server struct {
 	selection selection
 	table     *table
 	open      tally // connections and handshakes that are not over
+	connects  *bucket
+	requests  *bucket
+	luck      atomic.Pointer[luck]
 	http      *http.Server
 
 	base   context.Context // of every invocation
@@ -101,6 +109,13 @@ func New(api API, invoker Invoker, options Options) (*Server, error) {
 	var err error
 	if s.routes, s.selection, err = api.compile(s); err != nil {
 		return nil, fmt.Errorf("api gateway: %w", err)
+	}
+	if err := options.Quotas.check(); err != nil {
+		return nil, fmt.Errorf("api gateway: quotas: %w", err)
+	}
+	s.connects, s.requests = newBucket(options.Quotas.Connections), newBucket(options.Quotas.Requests)
+	if err := s.SetFaults(options.Faults); err != nil {
+		return nil, err
 	}
 	s.base, s.cancel = context.WithCancel(context.Background())
 	s.http = &http.Server{
