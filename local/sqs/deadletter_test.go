@@ -27,6 +27,22 @@ func TestRetentionOfDeadLetters(t *testing.T) {
 	}, "MessageRetentionPeriod=120")
 }
 
+func TestDeadLetterWakesLongPoll(t *testing.T) {
+	bubble(t, func(t *testing.T, s *Server, dead string) {
+		arn := mustCreate(t, s, "source", "VisibilityTimeout=0", fmt.Sprintf(`RedrivePolicy={"deadLetterTargetArn":%q,"maxReceiveCount":1}`, dead))
+		mustSend(t, s, "source", "x")
+		mustReceive(t, s, arn, 1, 0)
+		got := make(chan string)
+		go func() { got <- bodies(mustReceive(t, s, dead, 1, 20*time.Second)) }()
+		synctest.Wait()
+		start := time.Now()
+		mustReceive(t, s, arn, 1, 0)
+		if body := <-got; body != "x" || time.Since(start) != 0 {
+			t.Errorf("received %q after %v", body, time.Since(start))
+		}
+	})
+}
+
 func TestDeadLetterQueueGone(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, dead string) {
 		arn := mustCreate(t, s, "source", "VisibilityTimeout=0", fmt.Sprintf(`RedrivePolicy={"deadLetterTargetArn":%q,"maxReceiveCount":1}`, dead))

@@ -86,10 +86,16 @@ func TestEntryFaults(t *testing.T) {
 	defer s.Close()
 	mustCreate(t, s, "q")
 	const batch = `{"QueueUrl":"http://x/000000000000/q","Entries":[{"Id":"1","MessageBody":"1"},{"Id":"2","MessageBody":"2"}]}`
-	for _, c := range []struct {
+	for kind, c := range map[string]struct {
 		faults Faults
 		stored int
-	}{{Faults{EntryRefused: 1}, 0}, {Faults{EntryMisjudged: 1}, 2}} {
+	}{"EntryRefused": {Faults{EntryRefused: 1}, 0}, "EntryMisjudged": {Faults{EntryMisjudged: 1}, 2}} {
+		for _, q := range s.all() {
+			q.purged = time.Time{}
+			if err := q.purge(); err != nil {
+				t.Fatal(err)
+			}
+		}
 		s.SetFaults(c.faults)
 		result := do(t, s, "SendMessageBatch", batch)
 		failed := result["Failed"].([]any)
@@ -101,6 +107,9 @@ func TestEntryFaults(t *testing.T) {
 		}
 		if n := s.queue("q").numbers()[visible]; n != c.stored {
 			t.Errorf("%+v: %d stored, want %d", c.faults, n, c.stored)
+		}
+		if got := s.Injected(); !maps.Equal(got, map[string]uint64{kind: 2}) {
+			t.Errorf("%s: injected %v", kind, got)
 		}
 	}
 }
@@ -127,6 +136,9 @@ func TestRequestFaults(t *testing.T) {
 		s.SetFaults(Faults{ServerErrorDone: 1})
 		if e := refusal(t, s, "SendMessage", send); e.Status != http.StatusInternalServerError || stored() != 1 {
 			t.Errorf("failed after: %+v, %d stored", e, stored())
+		}
+		if _, err := s.Receive(t.Context(), arn, 1, 0); err == nil || s.queue("q").numbers()[inFlight] != 1 {
+			t.Errorf("Receive failed after it was done: %v, %v", err, s.queue("q").numbers())
 		}
 		s.SetFaults(Faults{ServerError: 1, Operations: []string{"DeleteMessage"}})
 		do(t, s, "SendMessage", send)

@@ -100,9 +100,10 @@ func TestLongPollOfDeletedQueue(t *testing.T) {
 			failed <- err
 		}()
 		synctest.Wait()
+		start := time.Now()
 		do(t, s, "DeleteQueue", `{"QueueUrl":"http://x/000000000000/q"}`)
-		if err, ok := errors.AsType[*Error](<-failed); !ok || err.Type != "QueueDoesNotExist" {
-			t.Errorf("waiting for a deleted queue: %v", err)
+		if err, ok := errors.AsType[*Error](<-failed); !ok || err.Type != "QueueDoesNotExist" || time.Since(start) != 0 {
+			t.Errorf("waiting for a deleted queue: %v after %v", err, time.Since(start))
 		}
 	})
 }

@@ -82,6 +82,7 @@ func TestWireErrors(t *testing.T) {
 		{"SendMessage", `{` + q + `,"MessageBody":"x","MessageBody":"y"}`, "SerializationException", "twice"},
 		{"SendMessage", `{` + q + `,"MessageBody":"x"`, "SerializationException", "ends too early"},
 		{"SendMessage", `{` + q + `,"MessageBody":"x"} x`, "SerializationException", "unexpected"},
+		{"SendMessage", strings.Repeat("[", 18) + strings.Repeat("]", 18), "SerializationException", "nested more than 16 levels deep"},
 		{"SendMessage", `[]`, "SerializationException", "an object"},
 		{"SendMessage", "{" + q + `,"MessageBody":"` + "\xff" + `"}`, "SerializationException", "UTF-8"},
 		{"SendMessage", `{"MessageBody":"x"}`, "MissingRequiredParameterException", "QueueUrl"},
@@ -230,6 +231,11 @@ func TestAuthorize(t *testing.T) {
 	}
 	if s.queue("q").numbers() != before {
 		t.Error("a denied message was stored")
+	}
+	for name, op := range operations {
+		if want := "sqs:" + strings.TrimSuffix(name, "Batch"); op.run != nil && op.action != want {
+			t.Errorf("%s is allowed by %s, want %s", name, op.action, want)
+		}
 	}
 	asked = nil
 	answer(s, request("ListQueues", `{}`))
