@@ -8,9 +8,6 @@ import (
 
 func apiGatewayTypes() map[string]*resourceType {
 	onlyHTTP := refused("it is for HTTP APIs, and only WebSocket APIs are")
-	routeSettings := schema{
-		"DataTraceEnabled": known, "DetailedMetricsEnabled": known, "LoggingLevel": known, "ThrottlingBurstLimit": known, "ThrottlingRateLimit": known,
-	}
 	responseParameters := refused("headers of answers have no meaning on a WebSocket")
 	return map[string]*resourceType{
 		"AWS::ApiGatewayV2::Api": {
@@ -102,6 +99,11 @@ func apiGatewayTypes() map[string]*resourceType {
 	}
 }
 
+// routeSettings are the settings of a stage's routes.
+var routeSettings = schema{
+	"DataTraceEnabled": known, "DetailedMetricsEnabled": known, "LoggingLevel": known, "ThrottlingBurstLimit": known, "ThrottlingRateLimit": known,
+}
+
 // https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis-apiid-stages.html
 var stageName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,128}$`)
 
@@ -168,7 +170,7 @@ func (l *loader) readStage(r *resource, p properties) {
 	if settings := p.part("RouteSettings"); settings.object != nil {
 		for _, f := range settings.object.fields {
 			of := settings.part(f.key)
-			of.check(apiGatewayTypes()["AWS::ApiGatewayV2::Stage"].schema["DefaultRouteSettings"].fields)
+			of.check(routeSettings)
 			s.RouteSettings[f.key] = readRouteSettings(of)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -84,6 +85,6 @@ func (w where) field(key string) where {
 
 // item returns the place of a list's entry.
 func (w where) item(i int) where {
-	w.property = fmt.Sprintf("%s[%d]", w.property, i)
+	w.property += "[" + strconv.Itoa(i) + "]"
 	return w
 }

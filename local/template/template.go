@@ -77,6 +77,10 @@ func Load(name string, data []byte, options Options) (*Resolved, error) {
 	if err != nil {
 		return nil, err
 	}
+	return l.load()
+}
+
+func (l *loader) load() (*Resolved, error) {
 	l.read()
 	if len(l.problems) > 0 {
 		return nil, l.problems.sorted()
@@ -93,9 +97,10 @@ func newLoader(name string, data []byte, options Options) (*loader, error) {
 	if root == nil {
 		return nil, problems
 	}
-	l := &loader{file: name, options: options, template: root, problems: problems}
-	l.stack.generated, l.stack.managed = map[string]string{}, map[string]iam.Document{}
-	return l, nil
+	return &loader{
+		file: name, options: options, template: root, problems: problems,
+		stack: stack{generated: map[string]string{}, managed: map[string]iam.Document{}},
+	}, nil
 }
 
 // loader is the state of one Load.

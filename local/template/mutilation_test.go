@@ -1,0 +1,100 @@
+package template
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"fanfare/local/iam"
+)
+
+// TestMutilatedTemplates takes values of the templates of testdata away, one at a time, or puts something of another kind
+// in their place: loading must then still give either a result or problems with positions.
+func TestMutilatedTemplates(t *testing.T) {
+	for _, path := range templates(t) {
+		if filepath.Base(path) == "fanfare.yaml" {
+			continue // the others have all that it has
+		}
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			t.Parallel()
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			root, problems := parse(path, data)
+			if len(problems) > 0 {
+				t.Fatal(problems)
+			}
+			options, err := Options{}.withDefaults()
+			if err != nil {
+				t.Fatal(err)
+			}
+			tried, refused, turn := 0, 0, 0
+			mutilate(root, &turn, func() {
+				tried++
+				l := &loader{
+					file: path, options: options, template: root, stack: stack{generated: map[string]string{}, managed: map[string]iam.Document{}},
+				}
+				if _, err := l.load(); err != nil {
+					refused++
+					expectPositions(t, err)
+				}
+			})
+			if tried < 100 || refused < tried/2 {
+				t.Errorf("%d mutilated templates were tried and %d refused: the test has lost its grip", tried, refused)
+			}
+		})
+	}
+}
+
+// mutilate changes one part of a value after the other, calls try, and changes the part back. The ways of changing take
+// turns, and every other part is left out: all of them for every part found nothing more and took ten times as long.
+func mutilate(v *value, turn *int, try func()) {
+	change := func(original *value, put func(*value)) {
+		*turn++
+		switch *turn % 4 {
+		case 0:
+			put(original.newText("x"))
+		case 1:
+			put(original.newList())
+		case 2:
+			put(original.newObject())
+		case 3:
+			put(original.newInvalid())
+		}
+		if *turn/4%2 == 0 {
+			try()
+		}
+		put(original)
+		mutilate(original, turn, try)
+	}
+	for i := range v.items {
+		change(v.items[i], func(other *value) { v.items[i] = other })
+	}
+	for i, f := range v.fields {
+		if *turn++; *turn%5 == 0 {
+			fields := v.fields
+			v.fields = slices.Delete(slices.Clone(fields), i, i+1)
+			try()
+			v.fields = fields
+			mutilate(f.value, turn, try)
+			continue
+		}
+		change(f.value, func(other *value) { v.fields[i].value = other })
+	}
+}
+
+func expectPositions(t *testing.T, err error) {
+	t.Helper()
+	var problems Problems
+	if !errors.As(err, &problems) || len(problems) == 0 {
+		t.Fatalf("loading returned %T: %v", err, err)
+	}
+	for _, p := range problems {
+		if p.Line < 1 || p.Column < 1 || p.Message == "" {
+			t.Fatalf("a problem without position: %#v", p)
+		}
+	}
+}
