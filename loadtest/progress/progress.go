@@ -1,0 +1,116 @@
+// Package progress shows a running load test: a bar and the few figures one looks at, redrawn in place on a terminal,
+// or a plain line now and then where there is none.
+package progress
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"fanfare/loadtest/expect"
+	"fanfare/loadtest/report"
+	"fanfare/loadtest/trial"
+)
+
+const (
+	// redraw is the distance of redraws on a terminal: five a second read well, ten are the limit.
+	redraw = 200 * time.Millisecond
+	// plain is the distance of lines without a terminal.
+	plain = 5 * time.Second
+)
+
+// Terminal tells whether f is a terminal that can redraw a line.
+func Terminal(f *os.File) bool {
+	return os.Getenv("TERM") != "dumb" && width(f) > 0
+}
+
+// Colour tells whether f is a terminal that wants colours (no-color.org).
+func Colour(f *os.File) bool { return Terminal(f) && os.Getenv("NO_COLOR") == "" }
+
+// Show shows how a trial is doing until ctx ends, and clears what it has drawn.
+func Show(ctx context.Context, f *os.File, of func() (trial.Progress, error)) {
+	if Terminal(f) {
+		show(ctx, f, of, redraw, func(p trial.Progress) string {
+			return "\r\x1b[2K" + fit(Line(p, 24), width(f)-1)
+		})
+		fmt.Fprint(f, "\r\x1b[2K")
+		return
+	}
+	show(ctx, f, of, plain, func(p trial.Progress) string { return Line(p, 0) + "\n" })
+}
+
+func show(ctx context.Context, w io.Writer, of func() (trial.Progress, error), every time.Duration, line func(trial.Progress) string) {
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		p, err := of()
+		if err != nil {
+			return // the trial itself says what is wrong
+		}
+		io.WriteString(w, line(p))
+	}
+}
+
+// Line says in one line how a trial is doing, behind a bar of that many cells.
+func Line(p trial.Progress, cells int) string {
+	done, figures := 0.0, ""
+	left := max(p.Duration-time.Since(p.Began), 0)
+	switch p.Phase {
+	case trial.Connecting:
+		done = share(p.Connected, p.Wanted)
+		figures = fmt.Sprintf("%s of %s clients", report.Grouped(float64(p.Connected)), report.Grouped(float64(p.Wanted)))
+		if p.Failed > 0 {
+			figures += fmt.Sprintf(" · %d attempts failed", p.Failed)
+		}
+	default:
+		done = share(int(p.Published), p.Messages)
+		expected := float64(p.Published) * float64(p.Wanted)
+		figures = fmt.Sprintf("%s clients · %s/%s messages · %s acked · %s received (%s)", report.Grouped(float64(p.Connected)),
+			report.Grouped(float64(p.Published)), report.Grouped(float64(p.Messages)), report.Grouped(float64(p.Accepted)),
+			report.Grouped(float64(p.Live.Count())), percent(float64(p.Live.Count()), expected))
+		if p.Live.Count() > 0 {
+			figures += fmt.Sprintf(" · p50 %s p99 %s", expect.Duration(p.Live.Quantile(0.5)), expect.Duration(p.Live.Quantile(0.99)))
+		}
+	}
+	bar := ""
+	if cells > 0 {
+		full := int(done * float64(cells))
+		bar = strings.Repeat("█", full) + strings.Repeat("░", cells-full) + " "
+	}
+	line := fmt.Sprintf("%s %s%3.0f %% %s", p.Phase, bar, done*100, figures)
+	if left > 0 {
+		line += " · " + left.Round(time.Second).String() + " left"
+	}
+	return line
+}
+
+func share(part, whole int) float64 {
+	if whole <= 0 {
+		return 0
+	}
+	return min(float64(part)/float64(whole), 1)
+}
+
+func percent(part, whole float64) string {
+	if whole <= 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.1f %%", part/whole*100)
+}
+
+// fit cuts a line to so many columns; everything in it is one column wide.
+func fit(line string, columns int) string {
+	runes := []rune(line)
+	if columns > 0 && len(runes) > columns {
+		return string(runes[:columns-1]) + "…"
+	}
+	return line
+}

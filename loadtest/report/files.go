@@ -1,0 +1,118 @@
+package report
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+)
+
+// JSON writes the whole report. Times of broadcasts are in nanoseconds, as Go writes durations; figures are in seconds.
+func (r *Report) JSON(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", " ")
+	if err := e.Encode(r); err != nil {
+		return fmt.Errorf("write JSON: %w", err)
+	}
+	return nil
+}
+
+func micros(d time.Duration) string { return strconv.FormatInt(d.Microseconds(), 10) }
+
+// CSV writes one line per message, in the order in which they were handed over. Times are in microseconds.
+func (r *Report) CSV(w io.Writer) error {
+	rows := [][]string{{"message", "publisher", "sequence", "id", "way", "warmup", "intended_us", "sent_us", "acknowledged_us",
+		"owed", "delivered", "missing", "duplicates", "first_us", "median_us", "p99_us", "last_us"}}
+	for _, b := range r.Broadcasts {
+		way, ack := "client", ""
+		if b.ByQueue {
+			way = "queue"
+		}
+		if b.Acknowledged != 0 {
+			ack = strconv.FormatInt(b.Acknowledged-b.Intended, 10)
+		}
+		rows = append(rows, []string{strconv.Itoa(b.Number), strconv.Itoa(int(b.Publisher)), strconv.Itoa(int(b.Sequence)), b.ID, way,
+			strconv.FormatBool(b.Warm), strconv.FormatInt(b.Intended, 10), strconv.FormatInt(b.Sent-b.Intended, 10), ack,
+			strconv.FormatInt(b.Owed, 10), strconv.FormatInt(b.Delivered, 10), strconv.FormatInt(b.Missing, 10), strconv.FormatInt(b.Duplicates, 10),
+			micros(b.First), micros(b.Median), micros(b.P99), micros(b.Last)})
+	}
+	return writeCSV(w, rows)
+}
+
+// SeriesCSV writes one line per stretch of time. Rates are per second, times in microseconds.
+func (r *Report) SeriesCSV(w io.Writer) error {
+	rows := [][]string{{"offset_s", "published", "acknowledged", "delivered", "p50_us", "p99_us", "max_us", "harness_cores", "machine", "schedule_lag_us", "read_lag_us", "open"}}
+	for _, p := range r.Series {
+		number := func(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
+		whole := func(v int64) string { return strconv.FormatInt(v, 10) }
+		rows = append(rows, []string{number(p.Offset), number(p.Published), number(p.Acknowledged), number(p.Delivered), whole(p.P50), whole(p.P99), whole(p.Max),
+			strconv.FormatFloat(p.CPU, 'f', 3, 64), strconv.FormatFloat(p.Machine, 'f', 3, 64), whole(p.ScheduleLag), whole(p.ReadLag), strconv.Itoa(p.Open)})
+	}
+	return writeCSV(w, rows)
+}
+
+func writeCSV(w io.Writer, rows [][]string) error {
+	if err := csv.NewWriter(w).WriteAll(rows); err != nil {
+		return fmt.Errorf("write CSV: %w", err)
+	}
+	return nil
+}
+
+// The JUnit format as CI systems read it.
+type (
+	suite struct {
+		XMLName  xml.Name `xml:"testsuite"`
+		Name     string   `xml:"name,attr"`
+		Tests    int      `xml:"tests,attr"`
+		Failures int      `xml:"failures,attr"`
+		Errors   int      `xml:"errors,attr"`
+		Time     string   `xml:"time,attr"`
+		Stamp    string   `xml:"timestamp,attr"`
+		Cases    []testCase
+		Output   string `xml:"system-out"`
+	}
+	testCase struct {
+		XMLName xml.Name `xml:"testcase"`
+		Class   string   `xml:"classname,attr"`
+		Name    string   `xml:"name,attr"`
+		Failure *problem `xml:"failure,omitempty"`
+		Error   *problem `xml:"error,omitempty"`
+	}
+	problem struct {
+		Message string `xml:"message,attr"`
+	}
+)
+
+// JUnit writes a test case for each check, and one, in error, for each reason why the run is invalid.
+func (r *Report) JUnit(w io.Writer) error {
+	s := suite{Name: "loadtest", Stamp: time.UnixMicro(r.Conditions.Start).UTC().Format("2006-01-02T15:04:05"), Output: r.Describe()}
+	s.Time = strconv.FormatFloat(r.Account.Series.Width.Seconds()*float64(len(r.Series)), 'f', 3, 64)
+	for _, c := range r.Checks {
+		t := testCase{Class: "loadtest.expectations", Name: c.Expectation}
+		if !c.Holds {
+			t.Failure = &problem{"it was " + c.Value}
+			s.Failures++
+		}
+		s.Cases = append(s.Cases, t)
+	}
+	for _, d := range r.Doubts {
+		if d.Invalid {
+			s.Cases = append(s.Cases, testCase{Class: "loadtest.harness", Name: "the run is valid", Error: &problem{d.Text}})
+			s.Errors++
+		}
+	}
+	s.Tests = len(s.Cases)
+	if _, err := io.WriteString(w, xml.Header); err != nil {
+		return fmt.Errorf("write JUnit: %w", err)
+	}
+	e := xml.NewEncoder(w)
+	e.Indent("", " ")
+	if err := e.Encode(s); err != nil {
+		return fmt.Errorf("write JUnit: %w", err)
+	}
+	_, err := io.WriteString(w, "\n")
+	return err
+}

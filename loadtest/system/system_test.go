@@ -1,0 +1,73 @@
+package system_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"fanfare/loadtest/system"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func shell(script string) []string { return []string{"/bin/sh", "-c", script} }
+
+func TestAddressesAreTakenFromWhatItPrints(t *testing.T) {
+	left := filepath.Join(t.TempDir(), "left")
+	s, err := system.Start(t.Context(), t.TempDir(), shell(`
+		trap 'echo bye > `+left+`; exit 0' INT
+		echo "building"; echo "WebSocket API     ws://127.0.0.1:3001/prod" ; echo "AWS endpoint      http://127.0.0.1:4566" >&2
+		echo "Broadcast queue   http://127.0.0.1:4566/000000000000/websocket-broadcast"
+		while :; do sleep 0.05; done`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.URL != "ws://127.0.0.1:3001/prod" || s.QueueURL != "http://127.0.0.1:4566/000000000000/websocket-broadcast" {
+		t.Errorf("%q, %q", s.URL, s.QueueURL)
+	}
+	if err := s.Stop(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(left); err != nil {
+		t.Errorf("it was not given the time to clean up: %v", err)
+	}
+}
+
+func TestFailuresShowItsLastWords(t *testing.T) {
+	if _, err := system.Start(t.Context(), t.TempDir(), shell(`echo "template.yaml:12: no such function"; exit 3`)); err == nil || !strings.Contains(err.Error(), "no such function") {
+		t.Errorf("%v", err)
+	}
+	if _, err := system.Start(t.Context(), t.TempDir(), []string{"/nonexistent/local"}); err == nil {
+		t.Error("a command that is not there was started")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(100*time.Millisecond, cancel)
+	if _, err := system.Start(ctx, t.TempDir(), shell(`echo "still building"; exec sleep 60`)); err == nil || !strings.Contains(err.Error(), "still building") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestRoot(t *testing.T) {
+	dir := t.TempDir()
+	deep := filepath.Join(dir, "a", "b")
+	for _, d := range []string{deep, filepath.Join(dir, "local")} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Chdir(deep)
+	if _, err := system.Root(); err == nil || !strings.Contains(err.Error(), "--url") {
+		t.Errorf("without go.mod: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "go.mod"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := system.Root(); err != nil || filepath.Base(got) != filepath.Base(dir) {
+		t.Errorf("%q, %v", got, err)
+	}
+}

@@ -1,0 +1,227 @@
+package trial
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"fanfare/loadtest/clock"
+	"fanfare/loadtest/engine"
+	"fanfare/loadtest/fleet"
+	"fanfare/loadtest/report"
+	"fanfare/loadtest/result"
+	"fanfare/loadtest/schedule"
+	"fanfare/loadtest/vitals"
+)
+
+// Unconnected is the error of a trial whose clients could not all connect.
+type Unconnected struct {
+	Wanted, Connected int
+	Reasons           string
+}
+
+func (e *Unconnected) Error() string {
+	s := fmt.Sprintf("%d of %d clients could connect", e.Connected, e.Wanted)
+	if e.Reasons != "" {
+		s += ": " + e.Reasons
+	}
+	return s
+}
+
+// Phase is what a trial is at.
+type Phase string
+
+// The phases of a trial.
+const (
+	Connecting Phase = "connecting"
+	Measuring  Phase = "measuring"
+	Draining   Phase = "waiting"
+	Reporting  Phase = "reporting"
+)
+
+// Progress is how a trial is doing.
+type Progress struct {
+	fleet.Status
+	Phase    Phase
+	Began    time.Time // of the phase
+	Duration time.Duration
+	Messages int // scheduled
+	Rate     float64
+}
+
+// Trial is a load test under way. Close it.
+type Trial struct {
+	settings Settings
+	fleet    *fleet.Fleet
+	folder   string // of results that nobody asked to keep
+
+	mu    sync.Mutex
+	phase Progress
+}
+
+// Open starts the processes; Connect comes next. command starts a worker process, see fleet.New.
+func Open(ctx context.Context, s Settings, command []string) (*Trial, error) {
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
+	plan, err := s.plan()
+	if err != nil {
+		return nil, err
+	}
+	folder, err := os.MkdirTemp("", "fanfare-loadtest-")
+	if err != nil {
+		return nil, fmt.Errorf("folder for results: %w", err)
+	}
+	f, err := fleet.New(ctx, plan, command)
+	if err != nil {
+		os.RemoveAll(folder)
+		return nil, err
+	}
+	s.Processes = plan.Processes
+	t := &Trial{settings: s, fleet: f, folder: folder}
+	t.enter(Connecting, time.Duration(float64(s.Connections)/s.Ramp*float64(time.Second)), 0, 0)
+	return t, nil
+}
+
+// Connect connects the clients. The error is an *Unconnected if too few of them could.
+func (t *Trial) Connect(ctx context.Context) error {
+	if err := t.fleet.Open(ctx); err != nil {
+		return err
+	}
+	fewest := t.settings.Fewest
+	if fewest == 0 {
+		fewest = t.settings.Connections
+	}
+	var status fleet.Status
+	// Workers tell how they are doing with a little delay.
+	for deadline := time.Now().Add(2 * time.Second); ; {
+		var err error
+		if status, err = t.fleet.Status(); err != nil {
+			return err
+		}
+		if status.Connected >= fewest {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			break
+		}
+		if err := schedule.Wait(ctx, clock.Now()+50_000); err != nil {
+			return err
+		}
+	}
+	return &Unconnected{Wanted: t.settings.Connections, Connected: status.Connected, Reasons: t.reasons(ctx)}
+}
+
+// reasons finds out why clients could not connect: it is in the results of a measurement of nothing.
+func (t *Trial) reasons(ctx context.Context) string {
+	name := filepath.Join(t.folder, "unconnected")
+	m := engine.Measurement{Conditions: result.Conditions{Run: "00000000", Size: 256, Rate: 1, Publishers: 1}, File: name}
+	if err := t.fleet.Measure(ctx, m); err != nil {
+		return err.Error()
+	}
+	f, err := result.Open(name)
+	if err != nil {
+		return err.Error()
+	}
+	defer f.Close()
+	counts := map[string]int{}
+	for _, s := range f.Segments {
+		err := s.Each(func(r *result.Record) error {
+			if r.Kind == result.Unopened {
+				counts[r.Text]++
+			}
+			return nil
+		})
+		if err != nil {
+			return err.Error()
+		}
+	}
+	var parts []string
+	for _, reason := range slices.Sorted(maps.Keys(counts)) {
+		parts = append(parts, fmt.Sprintf("%s × %d", reason, counts[reason]))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// startDelay is how far ahead the first message is set, so that every process is ready for it.
+const startDelay = 200 * time.Millisecond
+
+// Measure publishes rate messages a second for d and judges what came of it. The results go to file, or, if that is
+// empty, to where Close removes them.
+func (t *Trial) Measure(ctx context.Context, rate float64, d time.Duration, file string) (*report.Report, error) {
+	c, err := t.conditions(rate, d)
+	if err != nil {
+		return nil, err
+	}
+	if file == "" {
+		file = filepath.Join(t.folder, c.Run)
+	}
+	t.enter(Measuring, d, c.Count, rate)
+	stop := time.AfterFunc(startDelay+d, func() { t.enter(Draining, t.settings.Deadline, c.Count, rate) })
+	err = t.fleet.Measure(ctx, engine.Measurement{Conditions: c, Body: t.settings.Body, Settle: t.settings.Settle, File: file})
+	stop.Stop()
+	if err != nil {
+		return nil, err
+	}
+	t.enter(Reporting, 0, c.Count, rate)
+	return report.Load([]string{file}, nil)
+}
+
+func (t *Trial) conditions(rate float64, d time.Duration) (result.Conditions, error) {
+	var name [4]byte
+	if _, err := rand.Read(name[:]); err != nil {
+		return result.Conditions{}, fmt.Errorf("name of the run: %w", err)
+	}
+	s := &t.settings
+	c := result.Conditions{
+		Run: hex.EncodeToString(name[:]), Target: target(s.URL), Local: s.Local, Headers: slices.Sorted(maps.Keys(s.Header)),
+		Connections: s.Connections, Ramp: s.Ramp, Slow: s.Slow, SlowRate: s.SlowRate, Churn: s.Churn,
+		Publishers: s.Publishers, Via: s.Via, Rate: rate, Count: schedule.Over(rate, d).Count, Size: s.Size,
+		Start: clock.Now() + startDelay.Microseconds(), Warmup: s.Warmup, Deadline: s.Deadline, Ping: s.Ping, Seed: s.Seed,
+		PostRate: s.PostRate, PostBurst: s.PostBurst, Expect: s.Expect, Note: s.Note, Host: vitals.Here(),
+	}
+	if s.Via != engine.Clients {
+		c.Queue = target(s.QueueURL)
+	}
+	if s.Body != nil {
+		c.Size = 0
+	}
+	if c.Count < 1 {
+		return c, errors.New("the rate is too low for one message in the time given")
+	}
+	return c, nil
+}
+
+func (t *Trial) enter(phase Phase, d time.Duration, messages int, rate float64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.phase.Phase, t.phase.Began, t.phase.Duration, t.phase.Messages, t.phase.Rate = phase, time.Now(), d, messages, rate
+}
+
+// Progress tells how the trial is doing. It may be called at any time.
+func (t *Trial) Progress() (Progress, error) {
+	t.mu.Lock()
+	p := t.phase
+	t.mu.Unlock()
+	status, err := t.fleet.Status()
+	p.Status = status
+	return p, err
+}
+
+// Close disconnects the clients, ends the processes and removes results that nobody asked to keep.
+func (t *Trial) Close() error {
+	t.fleet.Close()
+	if err := os.RemoveAll(t.folder); err != nil {
+		return fmt.Errorf("remove results: %w", err)
+	}
+	return nil
+}
