@@ -340,7 +340,7 @@ func TestWhatIsNoFault(t *testing.T) {
 					r.Failed["throttled"]++
 				}
 			},
-			check: func(v *audit.Verdict) bool { return v.Failed == 1 && v.Missing == 0 },
+			check: func(v *audit.Verdict) bool { return v.Failed == 1 && v.Missing == 0 && v.Unserved[name(1)] == 1 },
 		},
 		{
 			name: "a delivery that the books say is under way", deliver: drop,

@@ -51,7 +51,7 @@ type judgement struct {
 // Judge says what the trail comes to. Nothing may be recorded meanwhile.
 func (t *Trail) Judge(o Options) *Verdict {
 	j := &judgement{
-		Verdict: &Verdict{Clients: len(t.clients), Faults: make(map[Kind]int64)},
+		Verdict: &Verdict{Clients: len(t.clients), Faults: make(map[Kind]int64), Unserved: make(map[string]int64)},
 		Options: o, trail: t, pool: t.pool,
 		byOffer: slices.Clone(t.broadcasts),
 		tallies: make([]tally, len(t.broadcasts)),
@@ -203,6 +203,7 @@ func (j *judgement) debts(c *Client) {
 		default:
 			t.owed++
 			t.missing = append(t.missing, c.index)
+			j.Unserved[c.name]++
 		}
 	}
 	if c.closed == never {

@@ -65,9 +65,9 @@ type Broadcast struct {
 	accepted  int64
 	publisher string
 	exclude   []string // sorted
-	pass      int      // 0: none, or several that differ
-	place     int      // within the pass
-	passed    []string // the ids of the pass
+	passed    bool
+	pass      int // 0: none, or several
+	place     int // within the pass
 	report    *Report
 }
 
@@ -105,7 +105,7 @@ func (b *Broadcast) Identify(id string) {
 }
 
 // Pass records that broadcasts were handed on together, in this order, which then has to reach each client. A broadcast
-// that is in two passes that differ (it was handed on again, with others) is in no order at all.
+// that is in two passes (it was handed on again) is in no order at all.
 func (t *Trail) Pass(ids ...string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -115,10 +115,10 @@ func (t *Trail) Pass(ids ...string) {
 		switch {
 		case b == nil:
 			continue
-		case b.passed == nil:
-			b.pass, b.place, b.passed = t.passes, place, ids
-		case !slices.Equal(b.passed, ids):
+		case b.passed:
 			b.pass = 0
+		default:
+			b.pass, b.place, b.passed = t.passes, place, true
 		}
 	}
 }

@@ -67,6 +67,9 @@ type Verdict struct {
 	Licensed  int64 // of Repeats
 	Newcomers int64 // received by connections that opened after it was offered, within Options.Join
 
+	// Unserved counts, by client, the owed deliveries that a client which stayed did not receive, whatever the books say.
+	Unserved map[string]int64
+
 	Faults   map[Kind]int64
 	Findings []Finding // at most FindingsKept of each kind, the worst kind first
 }
