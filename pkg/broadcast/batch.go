@@ -19,7 +19,7 @@ type Batch struct {
 	Connections []string `json:"connections"`
 	// Settling are those that were younger than [SettlingAge] at DispatchedAt: until they are older, a 410 means "not yet".
 	Settling []string `json:"settling,omitempty"`
-	// DispatchedAt is when the dispatcher read the connections.
+	// DispatchedAt is when the dispatcher had read the connections: it is not before any of them connected.
 	DispatchedAt time.Time `json:"-"`
 	// Reason is why the deliveries are still open after an attempt; empty on the first.
 	Reason string `json:"reason,omitempty"`

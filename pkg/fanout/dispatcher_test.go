@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"fanfare/pkg/broadcast"
@@ -304,6 +305,25 @@ func TestExcludedAndSettlingConnections(t *testing.T) {
 			t.Errorf("settling: %v", b.Settling)
 		}
 	}
+}
+
+// A sender takes a 410 for "gone" once ten seconds have passed since DispatchedAt: a client that connected while the table
+// was read must not be younger then.
+func TestAConnectionSettlesFromWhenItWasRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(connections(5, time.Hour), 100)
+		w.table.read = func(int) {
+			time.Sleep(30 * time.Second)
+			w.table.rows = append(w.table.rows, broadcast.Connection{ID: "c000007", ConnectedAt: time.Now()})
+		}
+		noErrors(t, w.Dispatch(t.Context(), []broadcast.Request{request("m")}))
+		for _, b := range w.queues.batches {
+			if !slices.Equal(b.Settling, []string{"c000007"}) || b.DispatchedAt.Before(w.table.rows[5].ConnectedAt) {
+				t.Errorf("settling %v since %v; it connected at %v", b.Settling, b.DispatchedAt, w.table.rows[5].ConnectedAt)
+			}
+		}
+		w.everyoneOnce(t, "m")
+	})
 }
 
 func TestTwoCopiesInOneEventAreOneBroadcast(t *testing.T) {

@@ -73,7 +73,7 @@ func (p *pass) table(ctx context.Context, members []int) {
 		return
 	}
 	if next == "" || p.Segments == 1 {
-		p.walk(ctx, whole, members, page{connections, next})
+		p.walk(ctx, whole, members, page{connections: connections, next: next})
 		return
 	}
 	var group errgroup.Group
@@ -86,10 +86,11 @@ func (p *pass) table(ctx context.Context, members []int) {
 	group.Wait() // failures are in the results
 }
 
-// page is what one read of the table brought.
+// page is what one read of the table brought, or several in a row.
 type page struct {
 	connections []broadcast.Connection
 	next        string
+	at          time.Time // when it had been read: none of the connections is younger
 }
 
 // walk goes through a portion stretch by stretch: read, plan, emit. The first page may have been read already.
@@ -144,6 +145,7 @@ func (p *pass) read(ctx context.Context, portion broadcast.Portion, pages ...pag
 		s.connections, s.next = append(s.connections, pages[0].connections...), pages[0].next
 		pages = pages[1:]
 		if s.next == "" || len(s.connections) >= enough || p.short(ctx) {
+			s.at = p.now()
 			return s, nil
 		}
 	}
@@ -216,22 +218,21 @@ func (p *pass) send(ctx context.Context, portion broadcast.Portion, s page, g pl
 	if len(open.members) == 0 {
 		return nil
 	}
-	connections := s.connections
 	if s.next != g.end {
 		var err error
-		if connections, err = p.readUntil(ctx, portion, g.end); err != nil {
+		if s, err = p.readUntil(ctx, portion, g.end); err != nil {
 			return err
 		}
 	}
 	for _, chunk := range p.chunks(open.members) {
-		batches := p.batches(open.plans[0], chunk, connections)
+		batches := p.batches(open.plans[0], chunk, s)
 		if err := p.Queue.Send(ctx, batches); err != nil {
 			return err
 		}
 		p.mu.Lock()
 		for _, m := range chunk {
 			p.results[m].Batches += len(batches)
-			for _, size := range sizes(p.results[m].Request.Message, connections, g.buckets) {
+			for _, size := range sizes(p.results[m].Request.Message, s.connections, g.buckets) {
 				p.results[m].Connections += size
 			}
 		}
@@ -242,31 +243,32 @@ func (p *pass) send(ctx context.Context, portion broadcast.Portion, s page, g pl
 
 // readUntil reads the stretch that ends at a connection, whose row may be gone by now: the row after which the segment
 // goes on is the first that a page read from there shows.
-func (p *pass) readUntil(ctx context.Context, portion broadcast.Portion, end string) ([]broadcast.Connection, error) {
+func (p *pass) readUntil(ctx context.Context, portion broadcast.Portion, end string) (page, error) {
 	beyond := make(map[string]bool)
 	if end != "" {
 		rest, _, err := p.Registry.Page(ctx, portion.Segment, portion.Segments, end)
 		if err != nil {
-			return nil, err
+			return page{}, err
 		}
 		for _, c := range rest {
 			beyond[c.ID] = true
 		}
 	}
-	var connections []broadcast.Connection
+	s := page{next: end}
 	for after := portion.After; ; {
 		read, next, err := p.Registry.Page(ctx, portion.Segment, portion.Segments, after)
+		s.at = p.now()
 		if err != nil {
-			return nil, err
+			return page{}, err
 		}
 		for _, c := range read {
 			if beyond[c.ID] {
-				return connections, nil
+				return s, nil
 			}
-			connections = append(connections, c)
+			s.connections = append(s.connections, c)
 		}
 		if next == "" || next == end {
-			return connections, nil
+			return s, nil
 		}
 		after = next
 	}
@@ -289,19 +291,19 @@ func (p *pass) chunks(members []int) [][]int {
 	return chunks
 }
 
-// batches divides the connections among the plan's buckets.
-func (p *pass) batches(plan broadcast.Plan, members []int, connections []broadcast.Connection) []broadcast.Batch {
+// batches divides the stretch's connections among the plan's buckets.
+func (p *pass) batches(plan broadcast.Plan, members []int, s page) []broadcast.Batch {
 	messages := make([]broadcast.Message, len(members))
 	for i, m := range members {
 		messages[i] = p.results[m].Request.Message
 	}
 	all := make([]broadcast.Batch, len(plan.Buckets))
-	for _, c := range connections {
+	for _, c := range s.connections {
 		if len(all) == 0 {
 			break // the plan was made of an empty stretch: these came later, and are in no promise
 		}
 		b := &all[bucket(c.ID, len(all))]
-		if c.Settling(p.at) {
+		if c.Settling(s.at) {
 			b.Settling = append(b.Settling, c.ID)
 		} else {
 			b.Connections = append(b.Connections, c.ID)
@@ -310,7 +312,7 @@ func (p *pass) batches(plan broadcast.Plan, members []int, connections []broadca
 	batches := all[:0]
 	for i, b := range all {
 		if len(b.Connections)+len(b.Settling) > 0 {
-			b.ID, b.Messages, b.DispatchedAt = plan.BatchID(i), messages, p.at
+			b.ID, b.Messages, b.DispatchedAt = plan.BatchID(i), messages, s.at
 			batches = append(batches, b)
 		}
 	}
