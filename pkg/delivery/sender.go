@@ -184,6 +184,9 @@ func (s *Sender) finish(ctx context.Context, result *Result, rests []rest) error
 	var errs []error
 	for i, r := range rests {
 		b := r.batch(result.Batch, i)
+		if len(b.Messages) == 0 {
+			continue // a rest of messages that this copy of the batch does not have: the copy that was settled has them
+		}
 		var err error
 		switch r.Fate {
 		case fateRequeue:

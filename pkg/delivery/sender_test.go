@@ -385,6 +385,28 @@ func TestWhatIsSettledIsNotPostedAgain(t *testing.T) {
 	}
 }
 
+// A broadcast that is dispatched twice may be in two batches of the same id, with other broadcasts in each.
+func TestACopyHandsOnOnlyWhatItHas(t *testing.T) {
+	w := newWorld()
+	w.clients.answers["c001"] = func(post int) error {
+		if post == 2 {
+			return server
+		}
+		return nil
+	}
+	b := broadcast.Batch{ID: "b", Messages: messages("m", "n"), Connections: connections(3)}
+	if _, err := w.Send(t.Context(), record(t, b, "first")); err != nil {
+		t.Fatal(err)
+	}
+	b.Messages = messages("m") // of which nothing was left
+	if _, err := w.Send(t.Context(), record(t, b, "second")); err != nil {
+		t.Fatal(err)
+	}
+	if len(w.rest.retried) != 1 || len(w.rest.retried[0].Messages) != 1 || w.rest.retried[0].Messages[0].ID != "n" {
+		t.Errorf("retried %+v", w.rest.retried)
+	}
+}
+
 func TestABatchThatAnotherPostsStaysInTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
