@@ -36,7 +36,7 @@ type function struct {
 	most    int // that ran at a time
 }
 
-func (f *function) Invoke(_ context.Context, name string, payload []byte, trace string) ([]byte, error) {
+func (f *function) Invoke(ctx context.Context, name string, payload []byte, trace string) ([]byte, error) {
 	if name != "worker" {
 		return nil, fmt.Errorf("invoked %q", name)
 	}
@@ -61,6 +61,9 @@ func (f *function) Invoke(_ context.Context, name string, payload []byte, trace 
 		return []byte("null"), nil
 	}
 	response, err := f.call(n, event)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	return []byte(response), err
 }
 
@@ -102,6 +105,19 @@ func (f *function) atATime() int {
 	return f.running
 }
 
+// watchedQueue tells of a Receive after the end.
+type watchedQueue struct {
+	*sqs.Server
+	t *testing.T
+}
+
+func (q watchedQueue) Receive(ctx context.Context, queueARN string, max int, wait time.Duration) ([]sqs.Message, error) {
+	if ctx.Err() != nil {
+		q.t.Error("received after the end")
+	}
+	return q.Server.Receive(ctx, queueARN, max, wait)
+}
+
 // world is a queue with a mapping on it, in synctest's time.
 type world struct {
 	t     *testing.T
@@ -125,7 +141,7 @@ func inWorld(t *testing.T, m eventsource.Mapping, f *function, test func(*world)
 		f.start = time.Now()
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
-		go func() { ended <- eventsource.Run(ctx, m, server, f, eventsource.Options{}) }()
+		go func() { ended <- eventsource.Run(ctx, m, watchedQueue{server, t}, f, eventsource.Options{}) }()
 		w := &world{t: t, sqs: server, queue: arn}
 		w.stop = sync.OnceValue(func() error {
 			cancel()

@@ -28,7 +28,7 @@ func split(response []byte, messages []sqs.Message) (done []sqs.Message, err err
 			done = append(done, m)
 		}
 	}
-	if len(failed) > 0 { // a message that was not in the batch
+	if len(failed) > 0 { // by one that was not in the batch, or by an empty or null identifier
 		return nil, errors.New("an itemIdentifier is not a message of the batch")
 	}
 	return done, nil
@@ -55,9 +55,6 @@ func failures(response []byte) ([]string, error) {
 		var id string
 		if err := json.Unmarshal(item["itemIdentifier"], &id); err != nil {
 			return nil, fmt.Errorf("itemIdentifier is missing or no string: %w", err)
-		}
-		if id == "" { // or null
-			return nil, errors.New("itemIdentifier is empty or null")
 		}
 		ids = append(ids, id)
 	}

@@ -352,6 +352,22 @@ func TestStop(t *testing.T) {
 	})
 }
 
+// A batch that was waiting to be filled is processed as it is.
+func TestStopWhileGathering(t *testing.T) {
+	f := &function{}
+	inWorld(t, eventsource.Mapping{BatchSize: 100, Window: 100 * time.Second}, f, func(w *world) {
+		w.send("", numbers(3)...)
+		pass(time.Second)
+		if err := w.stop(); err != nil {
+			t.Error(err)
+		}
+		bodies, times := f.invocations()
+		if !slices.Equal(bodies, []string{"1,2,3"}) || times[0] != time.Second || w.remaining() != 0 {
+			t.Errorf("invoked with %q at %v, %d messages left", bodies, times, w.remaining())
+		}
+	})
+}
+
 func TestStopWhileIdle(t *testing.T) {
 	f := &function{}
 	inWorld(t, eventsource.Mapping{}, f, func(w *world) {

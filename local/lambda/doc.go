@@ -39,6 +39,6 @@
 // aliases other than $LATEST, layers, asynchronous invocation, provisioned concurrency, managed instances
 // (AWS_LAMBDA_MAX_CONCURRENCY), Windows as the host.
 //
-// No process outlives the service. On Linux this holds even if the parent is killed with SIGKILL; other systems offer
-// no means for that.
+// No process outlives the service. On Linux this holds even if the parent is killed with SIGKILL, though not for what the
+// functions themselves have started; other systems offer no means for that.
 package lambda
