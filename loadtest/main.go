@@ -20,6 +20,7 @@ import (
 type commands struct {
 	Run     runCommand     `cmd:"" help:"Run a load test and judge it."`
 	Report  reportCommand  `cmd:"" help:"Report on result files again, in any format."`
+	Doctor  doctorCommand  `cmd:"" help:"Prove that the harness finds faults, by committing them."`
 	Echo    echoCommand    `cmd:"" help:"Serve a bare broadcast server, to see what the harness itself can do."`
 	Figures figuresCommand `cmd:"" help:"List the figures that expectations can name."`
 	Worker  workerCommand  `cmd:"" hidden:"" help:"Be one of several processes of a run (started by run itself)."`

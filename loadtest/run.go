@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/pprof"
 	"sync"
 	"time"
 
@@ -23,6 +24,7 @@ type runCommand struct {
 	Expect   []string      `help:"Threshold, as 'p99 < 600ms'; see 'loadtest figures'. May be repeated." sep:"none" placeholder:"FIGURE < BOUND" group:"Output"`
 	Out      string        `help:"Keep the results in this file. Default: a new one in the system's temporary folder." placeholder:"FILE" group:"Output"`
 	Note     string        `help:"A remark that goes into the results." group:"Output"`
+	Profile  string        `help:"Write a CPU profile of the harness itself (of one process)." placeholder:"FILE" hidden:""`
 	outputs  `embed:""`
 }
 
@@ -108,6 +110,17 @@ func (r *runCommand) measure(ctx context.Context, s trial.Settings, out string) 
 	defer follow(ctx, t, r.Quiet)()
 	if err := t.Connect(ctx); err != nil {
 		return nil, err
+	}
+	if r.Profile != "" {
+		f, err := os.Create(r.Profile)
+		if err != nil {
+			return nil, fmt.Errorf("profile: %w", err)
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return nil, fmt.Errorf("profile: %w", err)
+		}
+		defer pprof.StopCPUProfile()
 	}
 	return t.Measure(ctx, s.Rate, s.Duration, out)
 }

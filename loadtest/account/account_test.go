@@ -268,6 +268,20 @@ func TestWhatIsOwed(t *testing.T) {
 	}
 }
 
+// Message 1 is lost on its way in. The answer to message 2 comes while 1 waits for its own, so it is taken for that one.
+func TestAGuessedAnswerIsGivenToTheMessageThatWasSeen(t *testing.T) {
+	guess := acked(1, 2.1)
+	guess.Flag |= result.Guessed
+	a := of(t, segment(t, conditions, ended([]result.Record{opened(0, -2), opened(1, -1), published(0, 0), published(1, 1), published(2, 2),
+		acked(0, 0.1), guess, delivered(0, 0, 0.2), delivered(1, 0, 0.2), delivered(0, 2, 2.2), delivered(1, 2, 2.2)})...))
+	if want := (account.Deliveries{Owed: 4, Delivered: 4}); a.Deliveries != want || a.Publishing.Unanswered != 1 {
+		t.Errorf("%+v, unanswered %d", a.Deliveries, a.Publishing.Unanswered)
+	}
+	if a.Broadcasts[1].ID != "" || a.Broadcasts[2].ID != "id" {
+		t.Errorf("ids %q and %q", a.Broadcasts[1].ID, a.Broadcasts[2].ID)
+	}
+}
+
 func TestSlowClientsAreApart(t *testing.T) {
 	records := append([]result.Record{opened(0, -2), slow(opened(1, -1)), published(0, 0), acked(0, 0.1), published(1, 1), acked(1, 1.1)},
 		delivered(0, 0, 0.5), delivered(0, 1, 1.5), delivered(1, 0, 4.5), closed(0, 20, result.Ended), closed(1, 20, result.Ended))

@@ -23,10 +23,17 @@ type book struct {
 
 type message struct {
 	Broadcast
+	asker   asker
 	answer  uint8
 	guessed bool
 	seen    bool     // by any connection
 	times   []uint32 // microseconds of each delivery
+}
+
+// asker is the connection of one process that published a message.
+type asker struct {
+	process    int
+	connection uint32
 }
 
 // ledger is the part of a book that concerns the connections of one segment.
@@ -70,7 +77,7 @@ func gather(a *Account, segments []*result.Segment) (*book, error) {
 					a.Connections.Unmade++
 				}
 			case result.Published:
-				b.publish(r)
+				b.publish(r, s.Conditions.Process)
 			case result.Unpublished:
 				a.Publishing.Unpublished[r.Text]++
 			case result.Answered:
@@ -87,8 +94,8 @@ func gather(a *Account, segments []*result.Segment) (*book, error) {
 	for i := range answers {
 		b.answer(&answers[i])
 	}
-	for _, m := range b.messages {
-		if m.answer == 0 {
+	for i := range b.messages {
+		if b.messages[i].answer == 0 {
 			a.Publishing.Unanswered++
 		}
 	}
@@ -138,14 +145,14 @@ func (l *ledger) absent() {
 	}
 }
 
-func (b *book) publish(r *result.Record) {
+func (b *book) publish(r *result.Record, process int) {
 	publisher, sequence := b.turns.Of(int(r.Broadcast))
 	byQueue := r.Flag == result.ByQueue
 	b.Publishing.Sent++
 	if byQueue {
 		b.Publishing.ByQueue++
 	}
-	b.messages = append(b.messages, message{Broadcast: Broadcast{
+	b.messages = append(b.messages, message{asker: asker{process, r.Connection}, Broadcast: Broadcast{
 		Number: int(r.Broadcast), Publisher: publisher, Sequence: sequence, ByQueue: byQueue,
 		Intended: r.A, Sent: r.At,
 		Warm: r.A < b.Conditions.Start+b.Conditions.Warmup.Microseconds(),

@@ -12,6 +12,7 @@ import (
 
 // settle decides what was owed, what became of it, and what the messages took.
 func (b *book) settle() {
+	b.reattribute()
 	owed := make([]uint64, (len(b.messages)+63)/64)
 	for rank := range b.messages {
 		if b.owed(&b.messages[rank]) {
@@ -31,6 +32,30 @@ func (b *book) settle() {
 	}
 	b.Series.close(b.Account)
 	slices.SortStableFunc(b.Findings, func(x, y Finding) int { return cmp.Compare(severity[x.Kind], severity[y.Kind]) })
+}
+
+// reattribute mends guesses. An answer does not say which message it is for; when one stays away, those that follow are
+// each taken for the answer to the message before, until the last of a publisher seems to have none. So where a message
+// was acknowledged by a guess and nobody ever saw it, while another of the same publisher was seen and has no answer,
+// the answer was the other's.
+func (b *book) reattribute() {
+	unseen := map[asker][]*message{}
+	for i := range b.messages {
+		if m := &b.messages[i]; m.guessed && m.answer == result.Acknowledged && !m.seen {
+			unseen[m.asker] = append(unseen[m.asker], m)
+		}
+	}
+	for i := range b.messages {
+		m := &b.messages[i]
+		wrong := unseen[m.asker]
+		if m.answer != 0 || !m.seen || len(wrong) == 0 {
+			continue
+		}
+		w := wrong[0]
+		unseen[m.asker] = wrong[1:]
+		m.answer, m.guessed, m.ID, m.Acknowledged = w.answer, true, w.ID, w.Acknowledged
+		w.answer, w.guessed, w.ID, w.Acknowledged = 0, false, "", 0
+	}
 }
 
 var severity = map[string]int{"missing": 1, "misdelivered": 2, "corrupt": 3, "unknown": 4, "duplicate": 5, "lost": 6, "late": 7, "reordered": 8, "stray answer": 9, "foreign": 10}

@@ -137,11 +137,14 @@ func TestSeveralProcessesShareARun(t *testing.T) {
 	_, url := serve(t, echo.Options{})
 	var names []string
 	var running sync.WaitGroup
-	start := clock.Now() + 200_000
+	var engines []*engine.Engine
+	p := plan(url)
 	for process := range 3 {
-		p := plan(url)
 		p.Process, p.Processes = process, 3
-		e := opened(t, p)
+		engines = append(engines, opened(t, p))
+	}
+	start := clock.Now() + 50_000
+	for process, e := range engines {
 		c := conditions(p, 200, 60)
 		c.Start = start
 		name := filepath.Join(t.TempDir(), fmt.Sprint("results", process))

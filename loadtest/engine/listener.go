@@ -15,14 +15,15 @@ import (
 type listener struct {
 	engine *Engine
 
-	records *result.Shard // nil between measurements
-	run     string
-	earlier map[string]bool // runs measured before on these connections
-	turns   schedule.Turns
-	asked   map[*client.Conn]*questions
-	live    *latency.Histogram
-	total   uint32 // events of the measurement
-	digest  uint64 // of all of them
+	records  *result.Shard // nil between measurements
+	run      string
+	earlier  map[string]bool // runs measured before on these connections
+	turns    schedule.Turns
+	asked    map[*client.Conn]*questions
+	live     *latency.Histogram
+	total    uint32 // events of the measurement
+	patience int64  // microseconds that an answer may take
+	digest   uint64 // of all of them
 
 	complete atomic.Int64 // connections that have everything
 	frames   atomic.Int64
@@ -33,8 +34,13 @@ type listener struct {
 // questions are a publisher's messages that wait for an answer. An answer does not say which message it is for, so they
 // are taken in order; while several wait, that is a guess.
 type questions struct {
-	events []uint32
-	mixed  bool // several waited at some time since none did
+	waiting []question
+	mixed   bool // several waited at some time since none did
+}
+
+type question struct {
+	event uint32
+	at    int64
 }
 
 // maxQuestions bounds what is remembered for a publisher; a system that answers nothing needs no more.
@@ -45,7 +51,7 @@ func (l *listener) begin(m *Measurement, records *result.Shard) {
 	c := &m.Conditions
 	l.records, l.run, l.turns = records, c.Run, schedule.Turns{Publishers: max(c.Publishers, 1)}
 	l.asked, l.live = map[*client.Conn]*questions{}, latency.NewCoarse()
-	l.total, l.digest = uint32(c.Count), 0
+	l.total, l.digest, l.patience = uint32(c.Count), 0, c.Deadline.Microseconds()
 	for n := range l.total {
 		l.digest ^= mix(n)
 	}
@@ -167,17 +173,17 @@ func (l *listener) answer(c *client.Conn, text []byte, at int64) bool {
 		return false
 	}
 	q := l.asked[c]
-	if q == nil || len(q.events) == 0 {
+	if q == nil || len(q.waiting) == 0 {
 		l.records.Add(result.Record{Kind: result.Odd, Connection: c.ID, At: at, Flag: result.StrayAnswer, A: int64(len(text)), Text: r.Type})
 		l.answers.Add(-1) // it is recorded as an odd arrival instead
 		return true
 	}
-	record.Broadcast = q.events[0]
+	record.Broadcast = q.waiting[0].event
 	if q.mixed {
 		record.Flag |= result.Guessed
 	}
-	if q.events = q.events[1:]; len(q.events) == 0 {
-		q.events, q.mixed = nil, false
+	if q.waiting = q.waiting[1:]; len(q.waiting) == 0 {
+		q.waiting, q.mixed = nil, false
 	}
 	if record.Flag&^result.Guessed == result.Acknowledged {
 		l.accepted.Add(1)
@@ -186,22 +192,29 @@ func (l *listener) answer(c *client.Conn, text []byte, at int64) bool {
 	return true
 }
 
-// ask remembers that a message waits for its answer.
-func (l *listener) ask(c *client.Conn, event uint32) {
+// ask remembers that a message waits for its answer, and gives up on those that have waited past the deadline: their
+// answers will not come, and must not be taken for those of others for ever.
+func (l *listener) ask(c *client.Conn, event uint32, at int64) {
 	q := l.asked[c]
 	if q == nil {
 		q = &questions{}
 		l.asked[c] = q
 	}
-	if len(q.events) < maxQuestions {
-		q.events = append(q.events, event)
+	for len(q.waiting) > 0 && at-q.waiting[0].at > l.patience {
+		q.waiting = q.waiting[1:]
 	}
-	q.mixed = q.mixed || len(q.events) > 1
+	if len(q.waiting) == 0 {
+		q.mixed = false
+	}
+	if len(q.waiting) < maxQuestions {
+		q.waiting = append(q.waiting, question{event, at})
+	}
+	q.mixed = q.mixed || len(q.waiting) > 1
 }
 
 // forget takes the last question back, after it could not be asked.
 func (l *listener) forget(c *client.Conn, event uint32) {
-	if q := l.asked[c]; q != nil && len(q.events) > 0 && q.events[len(q.events)-1] == event {
-		q.events = q.events[:len(q.events)-1]
+	if q := l.asked[c]; q != nil && len(q.waiting) > 0 && q.waiting[len(q.waiting)-1].event == event {
+		q.waiting = q.waiting[:len(q.waiting)-1]
 	}
 }

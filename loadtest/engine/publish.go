@@ -90,7 +90,7 @@ func (p *publication) byClient(n uint32, slot int, intended int64, text []byte) 
 		return
 	}
 	// The question is noted before it is asked: the answer may be here before the write returns.
-	with(c.Shard(), func(l *listener) { l.ask(c, n) })
+	with(c.Shard(), func(l *listener) { l.ask(c, n, now) })
 	if err := c.WriteText(text); err != nil {
 		with(c.Shard(), func(l *listener) { l.forget(c, n) })
 		p.failed(n, now, intended, err.Error())

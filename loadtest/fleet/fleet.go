@@ -139,6 +139,16 @@ func (f *Fleet) Status() (Status, error) {
 	return sum, nil
 }
 
+// Workers returns the process ids of the workers; there are none if all runs in this process.
+func (f *Fleet) Workers() (ids []int) {
+	for _, m := range f.members {
+		if w, ok := m.(*worker); ok {
+			ids = append(ids, w.process.Process.Pid)
+		}
+	}
+	return ids
+}
+
 // Close closes all connections and ends all processes.
 func (f *Fleet) Close() {
 	_ = f.all(func(_ int, m member) error { m.Close(); return nil })

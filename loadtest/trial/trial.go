@@ -225,3 +225,6 @@ func (t *Trial) Close() error {
 	}
 	return nil
 }
+
+// Workers returns the process ids of the workers; there are none if all runs in this process.
+func (t *Trial) Workers() []int { return t.fleet.Workers() }

@@ -1,0 +1,92 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"fanfare/loadtest/expect"
+	"fanfare/loadtest/report"
+	"fanfare/loadtest/trial"
+)
+
+// The stall: two seconds from the 200th of 600 messages on, a hundred a second.
+const (
+	stallRate   = 100
+	stallLength = 6 * time.Second
+	stallAt     = 200
+	stallFor    = 2 * time.Second
+)
+
+// predicted returns the quantile of the latencies that arithmetic predicts for the stall: whoever should have been
+// served x after it began waits for the rest of it, S - x; the others do not wait. A harness that forgot the messages it
+// did not send, or that counted from when it sent them, would show next to none of it.
+func predicted(q float64) time.Duration {
+	total := int(stallRate * stallLength.Seconds())
+	waits := make([]time.Duration, total)
+	for i := range waits {
+		x := time.Duration(float64(i-stallAt) / stallRate * float64(time.Second))
+		if x >= 0 && x < stallFor {
+			waits[i] = stallFor - x
+		}
+	}
+	slices.Sort(waits)
+	return waits[max(int(math.Ceil(q*float64(total)))-1, 0)]
+}
+
+// tolerance allows for what the machine adds, on either side of the prediction.
+const tolerance = 250 * time.Millisecond
+
+// stalled compares the measured curve with the predicted one.
+func stalled(r *report.Report) (string, error) {
+	if d := r.Account.Deliveries; d.Missing != 0 || d.Duplicates != 0 || d.Owed != d.Delivered {
+		return "", fmt.Errorf("a stall loses nothing, but the account reads %+v", d)
+	}
+	// What the machine added to everything shows where nothing was stalled.
+	slack := tolerance
+	if quiet := r.Account.Broadcasts[0].Last; quiet > 0 {
+		slack += quiet
+	}
+	found := "curve as predicted:"
+	for _, q := range []float64{0.5, 0.7, 0.75, 0.8, 0.9, 0.95, 0.99, 1} {
+		want, got := predicted(q), r.Account.Latency.Delivery.Quantile(q)
+		if got < want-tolerance || got > want+slack {
+			return "", fmt.Errorf("the latencies' quantile %v is %s, and the stall predicts %s", q, expect.Duration(got), expect.Duration(want))
+		}
+		if q == 0.75 || q == 0.9 || q == 0.99 {
+			found += fmt.Sprintf(" p%g %s (%s)", q*100, expect.Duration(got), expect.Duration(want))
+		}
+	}
+	return found, nil
+}
+
+// suspendFor is how long the last control stops one of the harness's own processes.
+const suspendFor = time.Second
+
+// suspended stops a process of the harness in mid-run: the report must say that the run is invalid, and not blame the
+// system.
+func suspended(ctx context.Context, o Options) (found string, err error) {
+	upstream, stop, err := server(o.URL)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	s := settings("ws://" + upstream + "/")
+	s.Processes, s.Rate, s.Duration = 2, 100, 3*time.Second
+	var stopErr error
+	r, err := measure(ctx, s, o.Command, func(t *trial.Trial) { stopErr = suspend(ctx, t, time.Second, suspendFor) })
+	if err := errors.Join(err, stopErr); err != nil {
+		return "", err
+	}
+	schedule, read := r.Figures["schedule_lag_p99"], r.Figures["read_lag_p99"]
+	if r.Verdict != report.Invalid {
+		return "", fmt.Errorf("the verdict is %s although the harness stood still (schedule lag p99 %s, read lag p99 %s)", r.Verdict, schedule, read)
+	}
+	if n := r.Account.Deliveries.Missing; n != 0 {
+		return "", fmt.Errorf("the system was blamed for %d missing deliveries", n)
+	}
+	return fmt.Sprintf("declared invalid: schedule lag p99 %s, read lag p99 %s", schedule, read), nil
+}

@@ -1,0 +1,34 @@
+//go:build unix
+
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"fanfare/loadtest/clock"
+	"fanfare/loadtest/schedule"
+	"fanfare/loadtest/trial"
+)
+
+// suspend stops the trial's first worker after a while, for a while.
+func suspend(ctx context.Context, t *trial.Trial, after, d time.Duration) error {
+	workers := t.Workers()
+	if len(workers) == 0 {
+		return errors.New("there is no worker process to stop")
+	}
+	if err := schedule.Wait(ctx, clock.Now()+after.Microseconds()); err != nil {
+		return err
+	}
+	if err := syscall.Kill(workers[0], syscall.SIGSTOP); err != nil {
+		return fmt.Errorf("stop a worker: %w", err)
+	}
+	_ = schedule.Wait(ctx, clock.Now()+d.Microseconds()) // interrupted or not, it goes on
+	if err := syscall.Kill(workers[0], syscall.SIGCONT); err != nil {
+		return fmt.Errorf("continue a worker: %w", err)
+	}
+	return nil
+}
