@@ -129,17 +129,13 @@ func TestCloseEndsLongPolls(t *testing.T) {
 func TestInFlightLimit(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, arn string) {
 		q := s.queue("q")
-		batch := make([]outgoing, MaxInFlight+1)
-		for i := range batch {
-			batch[i].body = "x"
+		mustSend(t, s, "q", "received", "left")
+		handle := mustReceive(t, s, arn, 1, 0)[0].ReceiptHandle
+		q.mu.Lock()
+		for q.counts[inFlight] < MaxInFlight {
+			q.enter(&message{sent: time.Now(), state: inFlight, due: time.Now().Add(time.Hour)})
 		}
-		if _, err := q.add("", batch); err != nil {
-			t.Fatal(err)
-		}
-		var handle string
-		for range MaxInFlight / 10 {
-			handle = mustReceive(t, s, arn, 10, 0)[9].ReceiptHandle
-		}
+		q.mu.Unlock()
 		_, err := s.Receive(t.Context(), arn, 1, 0)
 		if e, ok := errors.AsType[*Error](err); !ok || e.Code != "OverLimit" {
 			t.Errorf("short poll at the limit: %v", err)
