@@ -252,7 +252,10 @@ func TestMatchARN(t *testing.T) {
 		{"arn:aws:execute-api:us-east-1:000000000000:api/prod/POST/@connections", connections, false},
 		{"arn:aws:execute-api:*:*:api/*", connections, true},
 		{"arn:aws:execute-api:*:*:api/*/GET/*", connections, false},
-		{"arn:aws:sqs:*:a*:b*c", "arn:aws:sqs:x:a:bz:bc", true}, // an earlier * must give way
+		{"arn:aws:sqs:*:a*:b*c", "arn:aws:sqs:x:a:bz:bc", true},                 // an earlier * must give way
+		{"arn:aws:logs:r:a:log-group?x", "arn:aws:logs:r:a:log-group:x", false}, // ? never stands for a colon
+		{"arn:aws:logs:r:a:log*x", "arn:aws:logs:r:a:log-group:x", false},       // nor does a * inside a segment
+		{"arn:aws:logs:r:a:log*", "arn:aws:logs:r:a:log-group:x", true},
 		{"", queue, false},
 	} {
 		if got := MatchARN(test.pattern, test.arn); got != test.want {

@@ -51,6 +51,15 @@ Resources:
 ` + more
 }
 
+// defined defines the key attribute of a table.
+const defined = "AttributeDefinitions: [{AttributeName: id, AttributeType: S}]"
+
+// table returns a template of a table with the key id and further properties.
+func table(properties ...string) string {
+	return "Resources:\n  T: {Type: AWS::DynamoDB::Table, Properties: {\n    " +
+		strings.Join(append([]string{"KeySchema:\n      [{AttributeName: id, KeyType: HASH}]"}, properties...), ",\n    ") + "}}\n"
+}
+
 func TestProblems(t *testing.T) {
 	for _, test := range []struct {
 		name, template string
@@ -69,6 +78,8 @@ func TestProblems(t *testing.T) {
 		{"a YAML 1.1 boolean", "Metadata: {a: yes}\n" + queue, template.Options{}, []string{"1:yes means a boolean"}},
 		{"an octal number", "Metadata: {account: 000000000123}\n" + queue, template.Options{}, []string{"1:000000000123 means an octal number"}},
 		{"an unknown tag", "Metadata: !Reff a\n" + queue, template.Options{}, []string{"1:unknown tag !Reff"}},
+		{"nested too deeply", "Metadata: " + strings.Repeat("[", 200) + strings.Repeat("]", 200) + "\n" + queue, template.Options{}, []string{"1:nested deeper than 100 levels"}},
+		{"too large", "Description: " + strings.Repeat("x", 1_000_000) + "\n" + queue, template.Options{}, []string{"1:the template has 1000058 bytes: more than CloudFormation's 1000000"}},
 		{"binary", "Metadata: !!binary YQ==\n" + queue, template.Options{}, []string{"1:CloudFormation does not support !!binary"}},
 
 		// sections
@@ -148,6 +159,26 @@ func TestProblems(t *testing.T) {
 		{"a parameter of the same name", "Parameters: {Queue: {Type: String, Default: x}}\n" + queue, template.Options{}, []string{"3:Queue: a parameter has the same name"}},
 		{"a name with a hyphen", "Resources:\n  A-B: {Type: AWS::SQS::Queue}\n", template.Options{}, []string{"2:Resources.A-B: names must be letters and digits only"}},
 		{"a topic for a queue", "Resources:\n  S: {Type: AWS::SNS::Subscription, Properties: {Protocol: sqs}}\n", template.Options{}, []string{"2:S: Properties.Protocol: topics are not emulated"}},
+
+		{"two policies for a queue", queue + "  P: {Type: AWS::SQS::QueuePolicy, Properties: {Queues: [!Ref Queue], PolicyDocument: {Statement: {Effect: Allow, Principal: '*', Action: 'sqs:*', Resource: '*'}}}}\n" +
+			"  Q: {Type: AWS::SQS::QueuePolicy, Properties: {Queues: [!Ref Queue], PolicyDocument: {Statement: {Effect: Allow, Principal: '*', Action: 'sqs:*', Resource: '*'}}}}\n", template.Options{},
+			[]string{"4:Q: Properties.Queues: the queue local-Queue has a policy already"}},
+		{"a policy for no queue", "Resources:\n  P: {Type: AWS::SQS::QueuePolicy, Properties: {Queues: [x], PolicyDocument: {Statement: {Effect: Allow, Principal: '*', Action: 'sqs:*', Resource: '*'}}}}\n", template.Options{},
+			[]string{"2:P: Properties.Queues: x is not the URL of a queue"}},
+
+		// tables
+		{"a definition of no key", table("AttributeDefinitions: [{AttributeName: id, AttributeType: S}, {AttributeName: age, AttributeType: N}]", "BillingMode: PAY_PER_REQUEST"), template.Options{},
+			[]string{"5:T: Properties.AttributeDefinitions: age is no key of the table or an index"}},
+		{"a key without definition", table("AttributeDefinitions: []", "BillingMode: PAY_PER_REQUEST"), template.Options{}, []string{"4:T: Properties.KeySchema[0].AttributeName: id is not in AttributeDefinitions"}},
+		{"units on demand", table(defined, "BillingMode: PAY_PER_REQUEST", "ProvisionedThroughput: {ReadCapacityUnits: 1, WriteCapacityUnits: 1}"), template.Options{},
+			[]string{"7:T: Properties.ProvisionedThroughput: cannot be given with BillingMode PAY_PER_REQUEST"}},
+		{"no units", table(defined), template.Options{}, []string{"2:T: Properties: ProvisionedThroughput is required"}},
+		{"a local index of another key", table(defined, "BillingMode: PAY_PER_REQUEST", "LocalSecondaryIndexes: [{IndexName: i, Projection: {ProjectionType: ALL}, KeySchema: [{AttributeName: age, KeyType: HASH}]}]"), template.Options{},
+			[]string{"7:T: Properties.LocalSecondaryIndexes[0].KeySchema: a local index has the table's partition key, id", "7:T: Properties.LocalSecondaryIndexes[0].KeySchema[0].AttributeName: age is not in AttributeDefinitions"}},
+		{"an unknown property far inside", table(defined, "BillingMode: PAY_PER_REQUEST", "TimeToLiveSpecification: {Attribute: x, Enabled: false}"), template.Options{},
+			[]string{"7:T: Properties.TimeToLiveSpecification.Attribute: unknown property"}},
+		{"a stream's ARN", table(defined, "BillingMode: PAY_PER_REQUEST") + "Outputs:\n  O: {Value: !GetAtt T.StreamArn}\n", template.Options{},
+			[]string{"8:Outputs.O: Value: the attribute StreamArn of T is not emulated: tables have no streams here"}},
 
 		// functions of Lambda
 		{"SAM without its transform", strings.TrimPrefix(function(""), "Transform: AWS::Serverless-2016-10-31\n"), template.Options{},

@@ -260,6 +260,41 @@ func TestAuthorize(t *testing.T) {
 	}
 }
 
+// TestQueuesDecideToo holds that a queue's own policy can deny what a role allows.
+func TestQueuesDecideToo(t *testing.T) {
+	source := function(`      Policies: [AmazonSQSFullAccess]
+  Open: {Type: AWS::SQS::Queue}
+  Shut: {Type: AWS::SQS::Queue}
+  Policy:
+    Type: AWS::SQS::QueuePolicy
+    Properties:
+      Queues: [!Ref Shut]
+      PolicyDocument: {Statement: {Effect: Deny, Principal: "*", Action: "sqs:SendMessage", Resource: "*"}}
+`)
+	resolved, err := template.Load("t.yaml", []byte(source), template.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, allowed := range map[string]bool{"Open": true, "Shut": false} {
+		err := resolved.Authorize("local-Fn", "sqs:SendMessage", "arn:aws:sqs:us-east-1:000000000000:local-"+id)
+		if (err == nil) != allowed {
+			t.Errorf("sending to %s: %v, want allowed %v", id, err, allowed)
+		}
+	}
+}
+
+// TestTimeToLiveIsOffUnlessEnabled holds that an attribute alone expires nothing.
+func TestTimeToLiveIsOffUnlessEnabled(t *testing.T) {
+	for enabled, want := range map[string]string{"true": "at", "false": ""} {
+		source := table(defined, "BillingMode: PAY_PER_REQUEST", "TimeToLiveSpecification: {AttributeName: at, Enabled: "+enabled+"}")
+		resolved, err := template.Load("t.yaml", []byte(source), template.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "TTL attribute", resolved.Tables[0].TTLAttribute, want)
+	}
+}
+
 func TestParametersAreReturned(t *testing.T) {
 	resolved := load(t, "chat.yaml", template.Options{Parameters: map[string]string{"StageName": "live"}})
 	var got []string
