@@ -22,6 +22,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // account is one SQS account as the AWS SDK sees it: this package's server on a real socket or, when SQS_ENDPOINT is
 // set, whatever answers there, so that the same tests tell where the two differ.
+//
+// Against moto 5.2.1 and ElasticMQ 1.6.14 many of them fail, because these accept what AWS refuses (limits, names and
+// characters, the cool-downs of purge and delete), leave out attributes or use other error codes. The tests follow AWS:
+// its API model, its Developer Guide, and answers of AWS recorded in localstack's snapshots (tests/aws/services/sqs).
 type account struct {
 	*testing.T
 	client *sqs.Client
