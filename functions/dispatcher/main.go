@@ -54,6 +54,12 @@ func setup(env *function.Environment, cfg aws.Config) (any, error) {
 	}, nil
 }
 
+// DispatchError fails an invocation of which every message comes back. Lambda shows its name as the error's type.
+type DispatchError struct{ error }
+
+// Unwrap returns the cause.
+func (e DispatchError) Unwrap() error { return e.error }
+
 // report logs what became of each request and tells the event source mapping which messages come back. When all of them
 // do, it is the invocation that has failed.
 func report(ctx context.Context, results []fanout.Result) (events.SQSEventResponse, error) {
@@ -74,7 +80,7 @@ func report(ctx context.Context, results []fanout.Result) (events.SQSEventRespon
 		}
 	}
 	if len(failed) == len(results) {
-		return events.SQSEventResponse{}, errors.Join(errs...)
+		return events.SQSEventResponse{}, DispatchError{errors.Join(errs...)}
 	}
 	return queue.Failed(failed...), nil
 }

@@ -64,11 +64,17 @@ func setup(env *function.Environment, cfg aws.Config) (any, error) {
 			slog.InfoContext(ctx, "left in the queue", "batch", result.Batch.ID, "reason", err)
 			return queue.Failed(record.ID), nil
 		case err != nil:
-			return events.SQSEventResponse{}, err
+			return events.SQSEventResponse{}, SendError{err}
 		}
 		return queue.Failed(), nil
 	}, nil
 }
+
+// SendError fails an invocation whose batch comes back. Lambda shows its name as the error's type.
+type SendError struct{ error }
+
+// Unwrap returns the cause.
+func (e SendError) Unwrap() error { return e.error }
 
 // report logs what became of the batch's deliveries, a line per broadcast.
 func report(ctx context.Context, r delivery.Result) {

@@ -2,6 +2,7 @@ package stack
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -18,9 +19,10 @@ import (
 // the folders by function name. A function without a build method whose code folder holds a bootstrap is taken as it is.
 func build(ctx context.Context, functions []template.Function, dir string) (map[string]string, error) {
 	folders := make(map[string]string)
-	group, ctx := errgroup.WithContext(ctx)
+	failed := make([]error, len(functions))
+	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
-	for _, f := range functions {
+	for i, f := range functions {
 		folder, err := filepath.Abs(filepath.Join(dir, f.LogicalID))
 		if err != nil {
 			return nil, err
@@ -32,9 +34,13 @@ func build(ctx context.Context, functions []template.Function, dir string) (map[
 			}
 		}
 		folders[f.Name] = folder
-		group.Go(func() error { return buildOne(ctx, f, folder) })
+		group.Go(func() error {
+			failed[i] = buildOne(ctx, f, folder)
+			return nil // the others go on, so that all that is wrong is told at once
+		})
 	}
-	return folders, group.Wait()
+	group.Wait()
+	return folders, errors.Join(failed...)
 }
 
 func buildOne(ctx context.Context, f template.Function, folder string) error {

@@ -47,7 +47,10 @@ type Plan struct {
 	End string
 	// Buckets holds the size of the broadcast's audience in each bucket.
 	Buckets []int
-	// Emitted is true once every batch is on the send queue.
+	// Split is how many segments the table is read in, in the plan that says so: it stands in the place of the whole table's
+	// first stretch (segment 0 of 1), so that a broadcast has the one or the other, and has no buckets. 0 in all others.
+	Split int
+	// Emitted is true once every batch is on the send queue; Buckets then holds the sizes that were emitted.
 	Emitted bool
 	// At is when the plan was made.
 	At time.Time

@@ -40,11 +40,12 @@ type wireMessage struct {
 	Exclude  []string `json:"exclude,omitempty"`
 }
 
-// MarshalJSON writes the message as the send queue carries it. A payload that is not valid UTF-8, or that JSON would
-// blow up beyond its base64 (control characters take six bytes), is written as base64.
+// MarshalJSON writes the message as the send queue carries it. JSON escapes the control characters that SQS refuses, but
+// not the noncharacters: a payload with these, one that is not valid UTF-8, and one that JSON would blow up beyond its
+// base64 are written as base64.
 func (m Message) MarshalJSON() ([]byte, error) {
 	w := wireMessage{ID: m.ID, Payload: string(m.Payload), SentAt: m.SentAt.UnixMilli(), Exclude: m.Exclude}
-	if !utf8.Valid(m.Payload) || jsonLen(m.Payload) > base64.StdEncoding.EncodedLen(len(m.Payload)) {
+	if !utf8.Valid(m.Payload) || bytes.ContainsAny(m.Payload, "\ufffe\uffff") || jsonLen(m.Payload) > base64.StdEncoding.EncodedLen(len(m.Payload)) {
 		w.Payload, w.Encoding = base64.StdEncoding.EncodeToString(m.Payload), EncodingBase64
 	}
 	return marshal(w)

@@ -23,6 +23,7 @@ func TestMessageSurvivesTheSendQueue(t *testing.T) {
 		"not UTF-8":                 "\xff\xfe",
 		"the largest":               strings.Repeat("x", broadcast.MaxPayloadBytes),
 		"astral":                    "🎺",
+		"noncharacters":             "\ufffe \uffff",
 		"quotes and backslashes":    `"\"`,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -30,6 +31,9 @@ func TestMessageSurvivesTheSendQueue(t *testing.T) {
 			data, err := json.Marshal(want)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if !broadcast.Carriable(data) {
+				t.Errorf("SQS cannot carry %.100s", data)
 			}
 			var got broadcast.Message
 			if err := json.Unmarshal(data, &got); err != nil {

@@ -22,9 +22,10 @@ type Registry interface {
 	Page(ctx context.Context, segment, segments int, after string) (connections []broadcast.Connection, next string, err error)
 }
 
-// Ledger remembers plans. Plan records one for a broadcast unless there is one already, and returns the one that holds.
+// Ledger remembers plans. Plan records one for a broadcast unless there is one of that key already, and returns the one
+// that holds. Emitted records that its batches are on the send queue, and their sizes: connections may have come and gone
+// since it was planned.
 type Ledger interface {
-	Plans(ctx context.Context, broadcastID string) ([]broadcast.Plan, error)
 	Plan(ctx context.Context, broadcastID string, p broadcast.Plan) (broadcast.Plan, error)
 	Emitted(ctx context.Context, broadcastID string, p broadcast.Plan) error
 }
@@ -85,7 +86,7 @@ type Result struct {
 func (d *Dispatcher) Dispatch(ctx context.Context, requests []broadcast.Request) []Result {
 	p := &pass{Dispatcher: d, results: make([]Result, len(requests)), at: d.now()}
 	var group errgroup.Group
-	for portion, members := range p.accept(ctx, requests) {
+	for portion, members := range p.accept(requests) {
 		group.Go(func() error {
 			if portion.Segments > 0 {
 				p.walk(ctx, portion, members)

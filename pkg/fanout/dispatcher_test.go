@@ -18,6 +18,7 @@ import (
 // table is a connections table in memory: rows in order, a number of them to a page, a row's segment by its place.
 type table struct {
 	rows  []broadcast.Connection
+	old   map[string]bool // past their time: they fill pages, and are not shown
 	page  int
 	reads int
 	mu    sync.Mutex
@@ -32,6 +33,9 @@ func (t *table) Page(_ context.Context, segment, segments int, after string) (co
 	if t.read != nil {
 		t.read(t.reads)
 	}
+	defer func() {
+		connections = slices.DeleteFunc(connections, func(c broadcast.Connection) bool { return t.old[c.ID] })
+	}()
 	for _, c := range t.rows {
 		var n int
 		fmt.Sscanf(c.ID, "c%d", &n)
@@ -53,16 +57,6 @@ type book struct {
 	err   error
 }
 
-func (b *book) Plans(_ context.Context, id string) ([]broadcast.Plan, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	var plans []broadcast.Plan
-	for _, p := range b.plans[id] {
-		plans = append(plans, p)
-	}
-	return plans, b.err
-}
-
 func (b *book) Plan(_ context.Context, id string, p broadcast.Plan) (broadcast.Plan, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -82,9 +76,9 @@ func (b *book) Plan(_ context.Context, id string, p broadcast.Plan) (broadcast.P
 func (b *book) Emitted(_ context.Context, id string, p broadcast.Plan) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	p = b.plans[id][p.Key()]
-	p.Emitted = true
-	b.plans[id][p.Key()] = p
+	held := b.plans[id][p.Key()]
+	held.Emitted, held.Buckets = true, p.Buckets
+	b.plans[id][p.Key()] = held
 	return b.err
 }
 
@@ -229,7 +223,7 @@ func TestEveryoneIsAddressedOnce(t *testing.T) {
 				t.Errorf("%d reads, want %d", w.table.reads, test.reads)
 			}
 			for id, p := range w.book.plans["m"] {
-				if !p.Emitted {
+				if !p.Emitted && p.Split == 0 {
 					t.Errorf("plan %s is not emitted", id)
 				}
 			}
@@ -383,6 +377,139 @@ func TestARepeatedDispatchMakesTheSameBatches(t *testing.T) {
 			}
 			if len(before) == 0 {
 				t.Error("the first dispatch emitted nothing: the test shows nothing")
+			}
+		})
+	}
+}
+
+// Two dispatchers may have the same message at once, because SQS handed it over twice, and the table may grow beyond a
+// page between their reads, or shrink below it.
+func TestTwoDispatchersReadTheTableInOneWay(t *testing.T) {
+	for name, rows := range map[string][2]int{"first one page, then many": {80, 950}, "first many pages, then one": {950, 80}} {
+		t.Run(name, func(t *testing.T) {
+			all := connections(950, time.Hour)
+			w := newWorld(all[:rows[0]], 100)
+			// Both take the batches; the plans count as not emitted, as if the first had died before it could say so.
+			w.Dispatch(t.Context(), []broadcast.Request{request("m")})
+			for id, p := range w.book.plans["m"] {
+				p.Emitted = false
+				w.book.plans["m"][id] = p
+			}
+			w.table.rows = all[:rows[1]]
+			noErrors(t, w.Dispatch(t.Context(), []broadcast.Request{request("m"), request("n")}))
+			bucket := make(map[string]string)
+			for _, b := range w.queues.batches {
+				if b.Messages[0].ID != "m" {
+					continue
+				}
+				for _, c := range b.Connections {
+					if earlier, ok := bucket[c]; ok && earlier != b.ID {
+						t.Fatalf("%s is addressed in batch %s and in batch %s", c, earlier, b.ID)
+					}
+					bucket[c] = b.ID
+				}
+			}
+			for _, c := range all[:80] {
+				if bucket[c.ID] == "" {
+					t.Errorf("%s is not addressed", c.ID)
+				}
+			}
+			if _, ids := w.queues.reached("m"); ids["0/1.0.0"]+ids["0/4.0.0"] != 2 {
+				t.Errorf("the second dispatcher emitted none of the same batches: %v", ids)
+			}
+			w.everyoneOnce(t, "n")
+		})
+	}
+}
+
+// A stretch that is read for the second time ends where it did at first, whatever has become of its last row and of those
+// around it.
+func TestAStretchEndsWhereItEnded(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		gone   func(i int) bool // rows that go before the second read
+		old    func(i int) bool // rows that are past their time by then
+		read   int              // while the stretch is read for the second time, before this read:
+		going  func(i int) bool // rows that go
+		coming string           // a row that comes
+	}{
+		{name: "its last row has gone", gone: func(i int) bool { return i%10 == 9 }},
+		{name: "all around its last row have gone", gone: func(i int) bool { return i%100 > 5 && i%100 < 95 }},
+		{name: "rows past their time fill the next pages", gone: func(i int) bool { return i == 9 }, old: func(i int) bool { return i > 9 && i < 70 }},
+		{name: "the next rows go before they are met", gone: func(i int) bool { return i == 9 }, read: 3, going: func(i int) bool { return i > 9 && i < 24 }},
+		{name: "the next row goes after it was met", gone: func(i int) bool { return i == 3 }, read: 4, going: func(i int) bool { return i == 10 }},
+		{name: "a row comes right behind", gone: func(i int) bool { return i == 8 || i == 9 }, read: 3, coming: "c000009x"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(connections(300, time.Hour), 10)
+			w.Segments, w.StretchConnections, w.BatchConnections = 1, 10, 3
+			calls := 0
+			w.queues.sent = func() error {
+				if calls++; calls == 20 { // with most stretches planned, and none of them emitted again
+					return errors.New("killed")
+				}
+				return nil
+			}
+			w.Dispatch(t.Context(), []broadcast.Request{request("m")})
+			w.queues.sent = nil
+			for id, p := range w.book.plans["m"] {
+				p.Emitted = false
+				w.book.plans["m"][id] = p
+			}
+			w.table.old = make(map[string]bool)
+			left := w.table.rows[:0:0]
+			for i, c := range w.table.rows {
+				if test.gone == nil || !test.gone(i) {
+					left = append(left, c)
+				}
+				if test.old != nil && test.old(i) {
+					w.table.old[c.ID] = true
+				}
+			}
+			w.table.rows = left
+			reads := w.table.reads
+			w.table.read = func(n int) {
+				if n != reads+test.read {
+					return
+				}
+				w.table.rows = slices.DeleteFunc(slices.Clone(w.table.rows), func(c broadcast.Connection) bool {
+					var i int
+					fmt.Sscanf(c.ID, "c%d", &i)
+					return test.going != nil && test.going(i)
+				})
+				if test.coming != "" {
+					w.table.rows = append(w.table.rows, broadcast.Connection{ID: test.coming})
+					slices.SortFunc(w.table.rows, func(a, b broadcast.Connection) int { return strings.Compare(a.ID, b.ID) })
+				}
+			}
+			w.StretchConnections = 25 // so that the second dispatcher would end its stretches elsewhere
+			noErrors(t, w.Dispatch(t.Context(), []broadcast.Request{again(request("m"))}))
+
+			bucket := make(map[string]string)
+			for _, b := range w.queues.batches {
+				for _, c := range b.Connections {
+					if earlier, ok := bucket[c]; ok && earlier != b.ID {
+						t.Errorf("%s is addressed in batch %s and in batch %s", c, earlier, b.ID)
+					}
+					bucket[c] = b.ID
+				}
+			}
+			audience := 0
+			for _, p := range w.book.plans["m"] {
+				audience += p.Audience()
+			}
+			reached := 0
+			for _, c := range w.table.rows {
+				if bucket[c.ID] == "" && !w.table.old[c.ID] {
+					t.Errorf("%s is not addressed", c.ID)
+				}
+				if !w.table.old[c.ID] {
+					reached++
+				}
+			}
+			// The ledger expects what was emitted, not what was planned: those who have left since would be outstanding for ever.
+			if audience < reached || audience > reached+4 {
+				t.Errorf("the plans are of %d connections, and %d are addressed", audience, reached)
 			}
 		})
 	}

@@ -22,9 +22,8 @@ type pass struct {
 	results []Result
 }
 
-// accept groups the requests by the part of the table that they read. Requests for all of it are under the zero Portion,
-// unless a dispatcher has begun to read it in segments before.
-func (p *pass) accept(ctx context.Context, requests []broadcast.Request) map[broadcast.Portion][]int {
+// accept groups the requests by the part of the table that they read. Requests for all of it are under the zero Portion.
+func (p *pass) accept(requests []broadcast.Request) map[broadcast.Portion][]int {
 	type identity struct {
 		id      string
 		portion broadcast.Portion
@@ -43,28 +42,13 @@ func (p *pass) accept(ctx context.Context, requests []broadcast.Request) map[bro
 			continue // SQS handed over two copies: one is enough
 		}
 		seen[identity{r.Message.ID, portion}] = true
-		if portion.Segments > 0 || !r.Record.Redelivered {
-			groups[portion] = append(groups[portion], i)
-			continue
-		}
-		plans, err := p.Ledger.Plans(ctx, r.Message.ID)
-		switch {
-		case err != nil:
-			p.fail([]int{i}, err)
-		case len(plans) == 0:
-			groups[portion] = append(groups[portion], i)
-		default:
-			for segment := range plans[0].Segments {
-				first := broadcast.Portion{Segment: segment, Segments: plans[0].Segments}
-				groups[first] = append(groups[first], i)
-			}
-		}
+		groups[portion] = append(groups[portion], i)
 	}
 	return groups
 }
 
 // table reads the whole table: in one piece if that is a single page, which is the least work for a small audience, else
-// in parallel segments.
+// in parallel segments. Which of them is recorded first, as all that decides in which batch a connection is.
 func (p *pass) table(ctx context.Context, members []int) {
 	whole := broadcast.Portion{Segments: 1}
 	connections, next, err := p.Registry.Page(ctx, whole.Segment, whole.Segments, "")
@@ -72,14 +56,40 @@ func (p *pass) table(ctx context.Context, members []int) {
 		p.fail(members, err)
 		return
 	}
+	first := page{connections: connections, next: next}
 	if next == "" || p.Segments == 1 {
-		p.walk(ctx, whole, members, page{connections: connections, next: next})
+		p.walk(ctx, whole, members, first)
 		return
 	}
+	if next != "" && p.Segments > 1 {
+		p.segments(ctx, planned{members: members, split: p.Segments})
+		return
+	} else {
+		p.walk(ctx, whole, members, first)
+		return
+	}
+	groups, err := p.record(ctx, members, func(broadcast.Message) broadcast.Plan {
+		return broadcast.Plan{Segments: 1, Split: p.Segments, Buckets: []int{}, At: p.at}
+	})
+	if err != nil {
+		p.fail(members, err)
+		return
+	}
+	for _, g := range groups {
+		if g.split > 0 {
+			p.segments(ctx, g)
+		} else {
+			p.walk(ctx, whole, g.members, first)
+		}
+	}
+}
+
+// segments reads the table in the segments that the plan asks for.
+func (p *pass) segments(ctx context.Context, g planned) {
 	var group errgroup.Group
-	for segment := range p.Segments {
+	for segment := range g.split {
 		group.Go(func() error {
-			p.walk(ctx, broadcast.Portion{Segment: segment, Segments: p.Segments}, members)
+			p.walk(ctx, broadcast.Portion{Segment: segment, Segments: g.split}, g.members)
 			return nil
 		})
 	}
@@ -109,21 +119,15 @@ func (p *pass) walk(ctx context.Context, portion broadcast.Portion, members []in
 		}
 		// All requests have the same plan, but for a repeated one whose first dispatcher met another table.
 		for _, g := range groups[1:] {
-			p.follow(ctx, portion, stretch, g)
+			if rest, more := p.emit(ctx, portion, stretch, g); more {
+				p.walk(ctx, rest, g.members)
+			}
 		}
-		members = groups[0].members
-		if !p.emit(ctx, portion, stretch, groups[0]) {
+		more := false
+		if portion, more = p.emit(ctx, portion, stretch, groups[0]); !more {
 			return
 		}
-		portion.After, portion.Stretch = groups[0].end, portion.Stretch+1
-	}
-}
-
-// follow does what walk does, for requests that have a plan of their own.
-func (p *pass) follow(ctx context.Context, portion broadcast.Portion, s page, g planned) {
-	if p.emit(ctx, portion, s, g) {
-		portion.After, portion.Stretch = g.end, portion.Stretch+1
-		p.walk(ctx, portion, g.members)
+		members = groups[0].members
 	}
 }
 
@@ -157,20 +161,28 @@ type planned struct {
 	plans   []broadcast.Plan // of each member
 	end     string
 	buckets int
+	split   int
 }
 
 // plan records for each request how the stretch is divided, and groups the requests by the plan that holds.
 func (p *pass) plan(ctx context.Context, portion broadcast.Portion, s page, members []int) ([]planned, error) {
 	buckets := p.buckets(len(s.connections), len(members))
+	return p.record(ctx, members, func(m broadcast.Message) broadcast.Plan {
+		return broadcast.Plan{
+			Segment: portion.Segment, Segments: portion.Segments, Stretch: portion.Stretch,
+			End: s.next, Buckets: sizes(m, s.connections, buckets), At: p.at,
+		}
+	})
+}
+
+// record records a plan for each request, unless it has one already, and groups the requests by the plan that holds.
+func (p *pass) record(ctx context.Context, members []int, plan func(broadcast.Message) broadcast.Plan) ([]planned, error) {
 	plans := make([]broadcast.Plan, len(members))
 	group, gctx := errgroup.WithContext(ctx)
 	for i, m := range members {
 		group.Go(func() (err error) {
 			message := p.results[m].Request.Message
-			plans[i], err = p.Ledger.Plan(gctx, message.ID, broadcast.Plan{
-				Segment: portion.Segment, Segments: portion.Segments, Stretch: portion.Stretch,
-				End: s.next, Buckets: sizes(message, s.connections, buckets), At: p.at,
-			})
+			plans[i], err = p.Ledger.Plan(gctx, message.ID, plan(message))
 			return err
 		})
 	}
@@ -179,10 +191,12 @@ func (p *pass) plan(ctx context.Context, portion broadcast.Portion, s page, memb
 	}
 	var groups []planned
 	for i, plan := range plans {
-		at := slices.IndexFunc(groups, func(g planned) bool { return g.end == plan.End && g.buckets == len(plan.Buckets) })
+		at := slices.IndexFunc(groups, func(g planned) bool {
+			return g.end == plan.End && g.buckets == len(plan.Buckets) && g.split == plan.Split
+		})
 		if at < 0 {
 			at = len(groups)
-			groups = append(groups, planned{end: plan.End, buckets: len(plan.Buckets)})
+			groups = append(groups, planned{end: plan.End, buckets: len(plan.Buckets), split: plan.Split})
 		}
 		groups[at].members = append(groups[at].members, members[i])
 		groups[at].plans = append(groups[at].plans, plan)
@@ -191,31 +205,38 @@ func (p *pass) plan(ctx context.Context, portion broadcast.Portion, s page, memb
 }
 
 // emit puts the stretch's batches on the send queue and, when no time is left for the rest of the segment, the rest on
-// the broadcast queue. It reports whether the segment goes on here.
-func (p *pass) emit(ctx context.Context, portion broadcast.Portion, s page, g planned) (more bool) {
+// the broadcast queue. It returns the rest, and whether that is still to be read here.
+func (p *pass) emit(ctx context.Context, portion broadcast.Portion, s page, g planned) (rest broadcast.Portion, more bool) {
+	if g.split > 0 { // the first dispatcher found more than one page, and has recorded how it read them
+		p.segments(ctx, g)
+		return portion, false
+	}
 	err := p.send(ctx, portion, s, g)
+	rest = broadcast.Portion{Segment: portion.Segment, Segments: portion.Segments, After: g.end, Stretch: portion.Stretch + 1}
 	short := g.end != "" && p.short(ctx)
 	if err == nil && short {
-		err = p.handOn(ctx, portion, g)
+		err = p.handOn(ctx, rest, g)
 	}
 	if err == nil {
 		err = p.markEmitted(ctx, g)
 	}
 	if err != nil {
 		p.fail(g.members, err)
-		return false
+		return rest, false
 	}
-	return g.end != "" && !short
+	return rest, g.end != "" && !short
 }
 
+// send puts the batches of a stretch on the send queue, but for requests whose batches are there already. The plans then
+// hold the sizes that were emitted.
 func (p *pass) send(ctx context.Context, portion broadcast.Portion, s page, g planned) error {
-	var open planned // leaves out requests whose batches are on the send queue already
+	var open []int
 	for i, plan := range g.plans {
 		if !plan.Emitted {
-			open.members, open.plans = append(open.members, g.members[i]), append(open.plans, plan)
+			open = append(open, g.members[i])
 		}
 	}
-	if len(open.members) == 0 {
+	if len(open) == 0 {
 		return nil
 	}
 	if s.next != g.end {
@@ -224,54 +245,80 @@ func (p *pass) send(ctx context.Context, portion broadcast.Portion, s page, g pl
 			return err
 		}
 	}
-	for _, chunk := range p.chunks(open.members) {
-		batches := p.batches(open.plans[0], chunk, s)
+	for _, chunk := range p.chunks(open) {
+		batches := p.batches(g.plans[0], chunk, s)
 		if err := p.Queue.Send(ctx, batches); err != nil {
 			return err
 		}
 		p.mu.Lock()
 		for _, m := range chunk {
 			p.results[m].Batches += len(batches)
-			for _, size := range sizes(p.results[m].Request.Message, s.connections, g.buckets) {
-				p.results[m].Connections += size
-			}
 		}
 		p.mu.Unlock()
+	}
+	for i, m := range g.members {
+		if plan := &g.plans[i]; !plan.Emitted {
+			plan.Buckets = sizes(p.results[m].Request.Message, s.connections, g.buckets)
+			p.mu.Lock()
+			p.results[m].Connections += plan.Audience()
+			p.mu.Unlock()
+		}
 	}
 	return nil
 }
 
-// readUntil reads the stretch that ends at a connection, whose row may be gone by now: the row after which the segment
-// goes on is the first that a page read from there shows.
+// readUntil reads the stretch that ends at a connection. That connection's row may be gone by now, and rows may come and
+// go meanwhile; but a scan always meets rows in the same order, so that the stretch ends before the first row that a scan
+// from its end on meets. To belong to this stretch and to the next would be to be posted to twice.
 func (p *pass) readUntil(ctx context.Context, portion broadcast.Portion, end string) (page, error) {
-	beyond := make(map[string]bool)
-	if end != "" {
-		rest, _, err := p.Registry.Page(ctx, portion.Segment, portion.Segments, end)
+	beyond, err := p.beyond(ctx, portion, end, 1)
+	if err != nil {
+		return page{}, err
+	}
+	s := page{next: end}
+	last := 0 // rows on the last page
+	for after, passed := portion.After, false; !passed; {
+		connections, next, err := p.Registry.Page(ctx, portion.Segment, portion.Segments, after)
 		if err != nil {
 			return page{}, err
 		}
-		for _, c := range rest {
+		s.at = p.now()
+		s.connections, last = append(s.connections, connections...), len(connections)
+		passed = next == "" || next == end ||
+			slices.ContainsFunc(connections, func(c broadcast.Connection) bool { return c.ID == end || beyond[c.ID] })
+		after = next
+	}
+	// What was beyond at first may be gone, and others may have come: what counts is what is beyond now.
+	if beyond, err = p.beyond(ctx, portion, end, 2*last); err != nil {
+		return page{}, err
+	}
+	for i, c := range s.connections {
+		if beyond[c.ID] {
+			s.connections = s.connections[:i]
+			break
+		}
+		if c.ID == end {
+			s.connections = s.connections[:i+1]
+			break
+		}
+	}
+	return s, nil
+}
+
+// beyond returns at least so many of the connections that come after the end of a stretch, or all there are.
+func (p *pass) beyond(ctx context.Context, portion broadcast.Portion, end string, least int) (map[string]bool, error) {
+	beyond := make(map[string]bool)
+	for next := end; next != "" && len(beyond) < least; {
+		var connections []broadcast.Connection
+		var err error
+		if connections, next, err = p.Registry.Page(ctx, portion.Segment, portion.Segments, next); err != nil {
+			return nil, err
+		}
+		for _, c := range connections {
 			beyond[c.ID] = true
 		}
 	}
-	s := page{next: end}
-	for after := portion.After; ; {
-		read, next, err := p.Registry.Page(ctx, portion.Segment, portion.Segments, after)
-		s.at = p.now()
-		if err != nil {
-			return page{}, err
-		}
-		for _, c := range read {
-			if beyond[c.ID] {
-				return s, nil
-			}
-			s.connections = append(s.connections, c)
-		}
-		if next == "" || next == end {
-			return s, nil
-		}
-		after = next
-	}
+	return beyond, nil
 }
 
 // chunks splits the requests where their messages are too large for one batch. Each chunk is a pass of its own as far as
@@ -320,16 +367,14 @@ func (p *pass) batches(plan broadcast.Plan, members []int, s page) []broadcast.B
 }
 
 // handOn puts the rest of the segment on the broadcast queue, for each request.
-func (p *pass) handOn(ctx context.Context, portion broadcast.Portion, g planned) error {
+func (p *pass) handOn(ctx context.Context, rest broadcast.Portion, g planned) error {
 	for _, m := range g.members {
 		r := p.results[m].Request
 		if r.Portion.Hop+1 >= MaxHops {
 			return errTooManyHops
 		}
-		r.Portion = broadcast.Portion{
-			Segment: portion.Segment, Segments: portion.Segments,
-			After: g.end, Stretch: portion.Stretch + 1, Hop: r.Portion.Hop + 1,
-		}
+		rest.Hop = r.Portion.Hop + 1
+		r.Portion = rest
 		if err := p.Queue.Continue(ctx, r); err != nil {
 			return err
 		}

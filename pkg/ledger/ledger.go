@@ -45,6 +45,7 @@ type planPart struct {
 	Stretch     int    `dynamodbav:"stretch"`
 	End         string `dynamodbav:"end,omitempty"`
 	Buckets     []int  `dynamodbav:"buckets"`
+	Split       int    `dynamodbav:"split,omitempty"`
 	Emitted     bool   `dynamodbav:"emitted"`
 	At          int64  `dynamodbav:"at"` // epoch milliseconds
 	ExpiresAt   int64  `dynamodbav:"expiresAt"`
@@ -53,7 +54,7 @@ type planPart struct {
 func (p planPart) plan() broadcast.Plan {
 	return broadcast.Plan{
 		Segment: p.Segment, Segments: p.Segments, Stretch: p.Stretch,
-		End: p.End, Buckets: p.Buckets, Emitted: p.Emitted, At: time.UnixMilli(p.At).UTC(),
+		End: p.End, Buckets: p.Buckets, Split: p.Split, Emitted: p.Emitted, At: time.UnixMilli(p.At).UTC(),
 	}
 }
 
@@ -62,7 +63,7 @@ func (t *Table) Plan(ctx context.Context, broadcastID string, p broadcast.Plan) 
 	item, err := attributevalue.MarshalMap(planPart{
 		BroadcastID: broadcastID, Part: planPrefix + p.Key(),
 		Segment: p.Segment, Segments: p.Segments, Stretch: p.Stretch,
-		End: p.End, Buckets: p.Buckets, At: p.At.UnixMilli(), ExpiresAt: t.expiry(),
+		End: p.End, Buckets: p.Buckets, Split: p.Split, At: p.At.UnixMilli(), ExpiresAt: t.expiry(),
 	})
 	if err != nil {
 		return broadcast.Plan{}, fmt.Errorf("encode plan %s of broadcast %s: %w", p.Key(), broadcastID, err)
@@ -86,12 +87,18 @@ func (t *Table) Plan(ctx context.Context, broadcastID string, p broadcast.Plan) 
 	return broadcast.Plan{}, fmt.Errorf("record plan %s of broadcast %s: %w", p.Key(), broadcastID, err)
 }
 
-// Emitted records that every batch of the plan is on the send queue.
+// Emitted records that every batch of the plan is on the send queue, and how many connections each addresses.
 func (t *Table) Emitted(ctx context.Context, broadcastID string, p broadcast.Plan) error {
-	_, err := t.Client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+	buckets, err := attributevalue.Marshal(p.Buckets)
+	if err != nil {
+		return fmt.Errorf("encode plan %s of broadcast %s: %w", p.Key(), broadcastID, err)
+	}
+	_, err = t.Client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 		TableName: &t.Name, Key: key(broadcastID, planPrefix+p.Key()),
-		UpdateExpression:          aws.String("SET emitted = :true"),
-		ExpressionAttributeValues: map[string]types.AttributeValue{":true": &types.AttributeValueMemberBOOL{Value: true}},
+		UpdateExpression: aws.String("SET emitted = :true, buckets = :buckets"),
+		ExpressionAttributeValues: map[string]types.AttributeValue{
+			":true": &types.AttributeValueMemberBOOL{Value: true}, ":buckets": buckets,
+		},
 	})
 	if err != nil {
 		return fmt.Errorf("record that plan %s of broadcast %s is emitted: %w", p.Key(), broadcastID, err)

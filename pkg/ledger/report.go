@@ -112,6 +112,9 @@ func dispatched(plans []broadcast.Plan) bool {
 	ends, longest := make(map[int]int), make(map[int]int) // of each segment: stretches in all, stretches known
 	segments := 0
 	for _, p := range plans {
+		if p.Split > 0 {
+			continue // only says in how many segments the others are
+		}
 		segments = p.Segments
 		if !p.Emitted {
 			return false

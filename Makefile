@@ -1,0 +1,50 @@
+# Fanfare. Two of these are enough to begin with: make run, make test. They need Go and make, nothing else.
+
+# How the function binaries are built, here and by "sam build": small, static, without Lambda's old RPC mode.
+export CGO_ENABLED := 0
+export GOFLAGS := -trimpath -tags=lambda.norpc -ldflags=-s
+export SAM_CLI_TELEMETRY := 0
+
+STACK ?= fanfare
+ARGS ?=
+FUNCTIONS := $(notdir $(wildcard functions/*))
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+# Tests run under the race detector, which needs a C compiler on Linux. Without one they run all the same, and say so.
+CC_FOUND := $(shell command -v $${CC:-cc} 2>/dev/null || command -v gcc 2>/dev/null)
+TEST := $(if $(CC_FOUND),CGO_ENABLED=1 GOFLAGS= go test -race,CGO_ENABLED=0 GOFLAGS= go test)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test build lint sam-build deploy clean
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ## Run everything on this machine until Ctrl-C; ARGS="--port 3010" and the like are handed on (ARGS=--help lists them).
+	@go build -o build/bin/local ./local && exec build/bin/local --stack-name $(STACK) $(ARGS)
+
+test: ## Run all tests.
+	$(if $(CC_FOUND),,@echo "No C compiler is here: the tests run without the race detector.")
+	$(TEST) ./...
+
+build: $(FUNCTIONS:%=build/functions/%/bootstrap) ## Build the five function binaries for Lambda (arm64) into build/functions.
+
+.PHONY: $(FUNCTIONS:%=build/functions/%/bootstrap)
+$(FUNCTIONS:%=build/functions/%/bootstrap): build/functions/%/bootstrap:
+	GOOS=linux GOARCH=arm64 go build -o $@ ./functions/$*
+
+lint: ## Check code and template: gofmt, vet, staticcheck; cfn-lint and sam validate where they are installed.
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "Not gofmt-ed:"; echo "$$unformatted"; exit 1; }
+	GOFLAGS= go vet ./...
+	GOFLAGS= go run $(STATICCHECK) ./...
+	@if command -v cfn-lint >/dev/null; then cfn-lint template.yaml; else echo "cfn-lint is not installed (pip install cfn-lint): the template is not checked"; fi
+	@if command -v sam >/dev/null; then sam validate --lint --template template.yaml --region us-east-1; else echo "sam is not installed: the template is not validated"; fi
+
+sam-build: ## Build what is deployed, with the SAM CLI, into .aws-sam.
+	sam build --template template.yaml
+
+deploy: sam-build ## Build and deploy to AWS with the SAM CLI; asks what it has to know.
+	sam deploy --guided --stack-name $(STACK) --capabilities CAPABILITY_IAM
+
+clean: ## Remove what was built.
+	rm -rf build .aws-sam
