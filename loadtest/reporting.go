@@ -8,12 +8,14 @@ import (
 	"text/tabwriter"
 
 	"fanfare/loadtest/expect"
+	"fanfare/loadtest/page"
 	"fanfare/loadtest/progress"
 	"fanfare/loadtest/report"
 )
 
 // outputs are the files that a report can be written to besides the terminal.
 type outputs struct {
+	HTML  string `help:"Write one self-contained HTML page." placeholder:"FILE" group:"Output"`
 	JSON  string `help:"Write the whole report as JSON." placeholder:"FILE" group:"Output"`
 	CSV   string `help:"Write one line per message as CSV." placeholder:"FILE" group:"Output"`
 	JUnit string `name:"junit" help:"Write the checks as JUnit XML, for CI." placeholder:"FILE" group:"Output"`
@@ -23,7 +25,7 @@ func (o *outputs) write(r *report.Report) error {
 	for _, f := range []struct {
 		name  string
 		write func(io.Writer) error
-	}{{o.JSON, r.JSON}, {o.CSV, r.CSV}, {o.JUnit, r.JUnit}} {
+	}{{o.HTML, func(w io.Writer) error { return page.Write(w, r) }}, {o.JSON, r.JSON}, {o.CSV, r.CSV}, {o.JUnit, r.JUnit}} {
 		if f.name == "" {
 			continue
 		}

@@ -92,7 +92,7 @@ func (t *text) headline(r *Report) {
 
 func (t *text) counts(r *Report) {
 	t.line("deliveries   owed %s · delivered %s (%s) · missing %s · corrupt %s", r.grouped("owed"), r.grouped("delivered"),
-		percent(r.value("delivered"), r.value("owed")), r.grouped("missing"), r.grouped("corrupt"))
+		Percent(r.value("delivered"), r.value("owed")), r.grouped("missing"), r.grouped("corrupt"))
 	t.line("             duplicates %s · reordered %s (same publisher %s) · late %s · misdelivered %s", r.grouped("duplicates"),
 		r.grouped("reordered"), r.grouped("out_of_turn"), r.grouped("late"), r.grouped("misdelivered"))
 	for _, rare := range [][2]string{{"cut", "cut off: the system closed the connection first"}, {"excused", "excused: the client left first"},
@@ -122,8 +122,8 @@ func (t *text) counts(r *Report) {
 	}
 }
 
-// percent never rounds a loss away.
-func percent(part, whole float64) string {
+// Percent writes a share and never rounds a loss away.
+func Percent(part, whole float64) string {
 	if whole == 0 {
 		return "–"
 	}

@@ -1,0 +1,288 @@
+// Package page draws a report as one HTML page that needs nothing else: no network, no script; readable on a phone, in
+// the light and in the dark.
+package page
+
+import (
+	_ "embed"
+	"fmt"
+	"html/template"
+	"io"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"fanfare/loadtest/expect"
+	"fanfare/loadtest/report"
+)
+
+// MaxSize is what a page may weigh, in bytes. Long series are drawn in fewer points to keep to it.
+const MaxSize = 300_000
+
+//go:embed page.html
+var source string
+
+var layout = template.Must(template.New("page").Parse(source))
+
+// Bounds of what is drawn.
+const (
+	maxColumns  = 150 // of messages and of the heat map
+	heatLevels  = 7
+	maxFindings = 40
+)
+
+type view struct {
+	*report.Report
+	Word     string
+	When     string
+	Tiles    []tile
+	Charts   []*chart
+	Rows     []row
+	Found    []string
+	More     int
+	Facts    [][2]string
+	Reasons  []string
+	Problems []report.Doubt
+}
+
+// tile is one of the few figures that one looks at first.
+type tile struct{ Name, Value, Note string }
+
+// row is a line of the table of latencies.
+type row struct {
+	Name   string
+	Values []string
+}
+
+// Write writes the page of a report.
+func Write(w io.Writer, r *report.Report) error {
+	v := &view{Report: r, Word: strings.ToUpper(string(r.Verdict)), When: time.UnixMicro(r.Conditions.Start).Format("2 January 2006, 15:04:05 MST"), Problems: r.Doubts}
+	v.tiles()
+	v.table()
+	v.facts()
+	for _, c := range []*chart{curve(r), spread(r), latencies(r), deliveries(r), heat(r), harness(r)} {
+		if c != nil {
+			v.Charts = append(v.Charts, c)
+		}
+	}
+	for i := range r.Findings {
+		if i == maxFindings {
+			v.More = len(r.Findings) - maxFindings
+			break
+		}
+		v.Found = append(v.Found, r.Finding(i))
+	}
+	if err := layout.Execute(w, v); err != nil {
+		return fmt.Errorf("write page: %w", err)
+	}
+	return nil
+}
+
+func (v *view) tiles() {
+	f := v.Figures
+	count := func(name string) string { return report.Grouped(f[name].Value) }
+	ratio := "–"
+	if f["owed"].Value > 0 {
+		ratio = report.Percent(f["delivered"].Value, f["owed"].Value)
+	}
+	v.Tiles = []tile{
+		{"delivered", ratio, count("delivered") + " of " + count("owed") + " owed"},
+		{"missing", count("missing"), "duplicates " + count("duplicates") + ", reordered " + count("reordered")},
+		{"p99 of a delivery", f["p99"].String(), "half within " + f["p50"].String()},
+		{"until the last client", f["time_to_last_p50"].String(), "the slowest message " + f["time_to_last"].String()},
+		{"delivered per second", report.Grouped(f["delivered_per_second"].Value), "at best " + report.Grouped(f["delivered_peak"].Value)},
+	}
+	if f["quota_floor"].Value > 0 {
+		v.Tiles = append(v.Tiles, tile{"of the quota floor", fmt.Sprintf("%.0f %%", f["quota_share"].Value*100), "at least " + f["quota_floor"].String() + " a broadcast"})
+	}
+}
+
+func (v *view) table() {
+	for _, d := range []struct{ prefix, name string }{
+		{"", "each delivery"}, {"ack_", "acknowledged"}, {"first_", "first client"}, {"median_", "half the clients"}, {"tail_", "99 % of the clients"}, {"time_to_last_", "last client"},
+	} {
+		if v.Figures[d.prefix+"max"].Value == 0 {
+			continue
+		}
+		r := row{Name: d.name}
+		for _, q := range []string{"p50", "p90", "p99", "p99.9", "max"} {
+			r.Values = append(r.Values, v.Figures[d.prefix+q].String())
+		}
+		v.Rows = append(v.Rows, r)
+	}
+}
+
+func (v *view) facts() {
+	c := &v.Conditions
+	fact := func(name, format string, args ...any) {
+		v.Facts = append(v.Facts, [2]string{name, fmt.Sprintf(format, args...)})
+	}
+	fact("run", "%s", c.Run)
+	if c.Local {
+		fact("system", "%s (the local system, started for the run)", c.Target)
+	} else {
+		fact("system", "%s", c.Target)
+	}
+	if c.Queue != "" {
+		fact("queue", "%s", c.Queue)
+	}
+	fact("load", "%s", v.Describe())
+	fact("ramp", "%g connects/s; connected in p50 %s, p99 %s", c.Ramp, v.Figures["connect_p50"], v.Figures["connect_p99"])
+	fact("accounting", "deadline %s, seed %d", expect.Duration(c.Deadline), c.Seed)
+	fact("published", "%s handed over, %s acknowledged, %s refused, %s unanswered", report.Grouped(v.Figures["sent"].Value), report.Grouped(v.Figures["acknowledged"].Value),
+		report.Grouped(v.Figures["refused"].Value), report.Grouped(v.Figures["unanswered"].Value))
+	fact("connections", "%s opened, %s failed attempts, %s lost", report.Grouped(v.Figures["connections"].Value), report.Grouped(v.Figures["failed_connects"].Value), report.Grouped(v.Figures["lost_connections"].Value))
+	fact("harness", "%d process(es), %s/%s, %d cores, %s; %s a frame, %.0f MiB; schedule lag p99 %s, read lag p99 %s", max(c.Processes, 1), c.Host.OS, c.Host.Arch, c.Host.Cores, c.Host.Go,
+		v.Figures["cpu_per_frame"], v.Figures["resident"].Value/(1<<20), v.Figures["schedule_lag_p99"], v.Figures["read_lag_p99"])
+	if c.PostRate > 0 {
+		fact("quota", "%s posts/s, burst %s", report.Grouped(c.PostRate), report.Grouped(c.PostBurst))
+	}
+	if c.Note != "" {
+		fact("note", "%s", c.Note)
+	}
+	for _, reasons := range []struct {
+		what   string
+		counts map[string]int
+	}{{"not connected", v.Report.Reasons.Unopened}, {"lost", v.Report.Reasons.Lost}, {"not published", v.Report.Reasons.Unpublished}, {"refused", v.Report.Reasons.Refused}} {
+		for _, reason := range slices.Sorted(maps.Keys(reasons.counts)) {
+			v.Reasons = append(v.Reasons, fmt.Sprintf("%s: %s × %s", reasons.what, reason, report.Grouped(float64(reasons.counts[reason]))))
+		}
+	}
+}
+
+type seriesOf = []struct {
+	class, name string
+	of          func(report.Point) float64
+}
+
+func seconds(us int64) float64 { return float64(us) / 1e6 }
+
+func latencies(r *report.Report) *chart {
+	return overTime(r, "Latency over the run", "Of the deliveries of messages intended for each moment.", durationLabel, seriesOf{
+		{"three", "longest", func(p report.Point) float64 { return seconds(p.Max) }},
+		{"two", "p99", func(p report.Point) float64 { return seconds(p.P99) }},
+		{"one", "p50", func(p report.Point) float64 { return seconds(p.P50) }},
+	})
+}
+
+func deliveries(r *report.Report) *chart {
+	clients := float64(r.Conditions.Connections)
+	return overTime(r, "Deliveries per second", "What arrived, and what instant delivery of everything published would have been.", countLabel, seriesOf{
+		{"two", "published × clients", func(p report.Point) float64 { return p.Published * clients }},
+		{"one", "delivered", func(p report.Point) float64 { return p.Delivered }},
+	})
+}
+
+func harness(r *report.Report) *chart {
+	return overTime(r, "The harness itself", "Its worst lags; while they are small beside the latencies, the system made the figures.", durationLabel, seriesOf{
+		{"two", "read lag", func(p report.Point) float64 { return seconds(p.ReadLag) }},
+		{"one", "schedule lag", func(p report.Point) float64 { return seconds(p.ScheduleLag) }},
+	})
+}
+
+// spread shows for each message how long its first, its median and its last client waited.
+func spread(r *report.Report) *chart {
+	type span struct{ at, first, median, last float64 }
+	var spans []span
+	highest, length := 0.0, 0.0
+	for _, b := range r.Broadcasts {
+		length = max(length, seconds(b.Intended-r.Conditions.Start))
+		if b.Delivered == 0 {
+			continue
+		}
+		s := span{seconds(b.Intended - r.Conditions.Start), b.First.Seconds(), b.Median.Seconds(), b.Last.Seconds()}
+		highest = max(highest, s.last)
+		spans = append(spans, s)
+	}
+	if len(spans) == 0 {
+		return nil
+	}
+	// Of many messages, those of one column are drawn as one: its earliest first, its middle median, its latest last.
+	if size := (len(spans) + 2*maxColumns - 1) / (2 * maxColumns); size > 1 {
+		var fewer []span
+		for part := range slices.Chunk(spans, size) {
+			s := span{at: part[0].at, first: math.Inf(1), median: part[len(part)/2].median}
+			for _, p := range part {
+				s.first, s.last = min(s.first, p.first), max(s.last, p.last)
+			}
+			fewer = append(fewer, s)
+		}
+		spans = fewer
+	}
+	length = max(length, 1e-3)
+	a := newAxis(highest, durationLabel)
+	c := &chart{Title: "Time to last, by message", Note: "The band reaches from the first client to the last.", Y: a.ticks, X: timeTicks(length),
+		Summary: fmt.Sprintf("Until the last client had a message: half of them %s, the slowest %s.", r.Figures["time_to_last_p50"], r.Figures["time_to_last"])}
+	var first, median, last []point
+	for _, s := range spans {
+		x := s.at / length * chartWidth
+		first, median, last = append(first, point{x, a.y(s.first)}), append(median, point{x, a.y(s.median)}), append(last, point{x, a.y(s.last)})
+	}
+	c.Lines = []line{{"one", "first to last", band(last, first), true}, {"three", "last client", path(last), false}, {"one", "half the clients", path(median), false}}
+	return c
+}
+
+// heat shows how many deliveries took how long, over the run. The latency axis is logarithmic, four rows to a factor of
+// ten.
+func heat(r *report.Report) *chart {
+	const rowsPerDecade = 8
+	bins := r.Account.Series.Bins
+	if len(bins) == 0 || r.Figures["max"].Value == 0 {
+		return nil
+	}
+	size := (len(bins) + maxColumns - 1) / maxColumns
+	columns := (len(bins) + size - 1) / size
+	rowOf := func(d time.Duration) int {
+		return int(math.Floor(math.Log10(max(d.Seconds(), 1e-6)) * rowsPerDecade))
+	}
+	counts := map[[2]int]int64{}
+	low, high := math.MaxInt, math.MinInt
+	var most int64
+	for i, b := range bins {
+		if b.Latency == nil {
+			continue
+		}
+		b.Latency.Each(func(upTo time.Duration, n int64) {
+			row := rowOf(upTo)
+			low, high = min(low, row), max(high, row)
+			cell := [2]int{i / size, row}
+			counts[cell] += n
+			most = max(most, counts[cell])
+		})
+	}
+	if most == 0 {
+		return nil
+	}
+	// Whole decades' labels need some room.
+	low, high = min(low, high-rowsPerDecade), high+1
+	height := chartHeight / float64(high-low)
+	width := chartWidth / float64(columns)
+	paths := make([]strings.Builder, heatLevels)
+	for column := range columns {
+		for row := low; row < high; row++ {
+			n := counts[[2]int{column, row}]
+			if n == 0 {
+				continue
+			}
+			// Few deliveries must show beside many, so the shade goes by the logarithm.
+			level := int(math.Log(float64(n)) / math.Log(float64(most)+1e-9) * (heatLevels - 1))
+			level = min(max(level, 0), heatLevels-1)
+			fmt.Fprintf(&paths[level], "M%s %sh%sv%sh-%sz", coordinate(float64(column)*width), coordinate(chartHeight-float64(row-low+1)*height),
+				coordinate(width), coordinate(height), coordinate(width))
+		}
+	}
+	c := &chart{Title: "Delivery heat map", Note: "How many deliveries took how long; darker is more, on a logarithmic scale.", Log: true,
+		X: timeTicks(float64(len(bins)) * r.Width.Seconds()), Summary: fmt.Sprintf("Heat map of latencies over time, up to %s.", r.Figures["max"])}
+	for level := range paths {
+		if paths[level].Len() > 0 {
+			c.Cells = append(c.Cells, cells{level + 1, paths[level].String()})
+		}
+	}
+	for row := low; row <= high; row++ {
+		if row%rowsPerDecade == 0 || (high-low <= rowsPerDecade+2 && row%4 == 0) {
+			c.Y = append(c.Y, tick{float64(row-low) / float64(high-low) * 100, durationLabel(math.Pow(10, float64(row)/rowsPerDecade))})
+		}
+	}
+	return c
+}
