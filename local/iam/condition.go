@@ -63,8 +63,6 @@ var ContextKeys = []string{
 	"aws:securetransport",
 	"aws:sourceaccount",
 	"aws:sourcearn",
-	"aws:userid",
-	"aws:useragent",
 	"aws:viaawsservice",
 }
 

@@ -98,7 +98,8 @@ func Parse(document []byte, kind Kind) (Document, error) {
 		parsed.Version = *raw.Version
 	}
 	if !slices.Contains(languageVersions, parsed.Version) {
-		return Document{}, fmt.Errorf("policy document: Version %q is not one of %s", parsed.Version, strings.Join(languageVersions, ", "))
+		return Document{}, fmt.Errorf("policy document: Version %q is not one of %s", parsed.Version, strings.Join(languageVersions,
+			", "))
 	}
 	if raw.ID != nil {
 		parsed.ID = *raw.ID

@@ -134,7 +134,7 @@ func TestConditions(t *testing.T) {
 		"aws:sourceaccount":   {account},
 		"aws:securetransport": {"true"},
 		"aws:calledvia":       {"lambda.amazonaws.com", "sqs.amazonaws.com"},
-		"aws:useragent":       {"12.5"},
+		"aws:resourceaccount": {"12.5"},
 	}
 	for _, test := range []struct {
 		condition string
@@ -160,17 +160,17 @@ func TestConditions(t *testing.T) {
 		{`{"Null":{"aws:RequestedRegion":"true"}}`, true},
 		{`{"Null":{"aws:SourceAccount":"true"}}`, false},
 		{`{"Null":{"aws:SourceAccount":false}}`, true},
-		{`{"NumericLessThan":{"aws:UserAgent":13}}`, true},
-		{`{"NumericGreaterThanEquals":{"aws:UserAgent":"12.5"}}`, true},
-		{`{"NumericGreaterThan":{"aws:UserAgent":"12.5"}}`, false},
-		{`{"NumericNotEquals":{"aws:UserAgent":12.5}}`, false},
+		{`{"NumericLessThan":{"aws:ResourceAccount":13}}`, true},
+		{`{"NumericGreaterThanEquals":{"aws:ResourceAccount":"12.5"}}`, true},
+		{`{"NumericGreaterThan":{"aws:ResourceAccount":"12.5"}}`, false},
+		{`{"NumericNotEquals":{"aws:ResourceAccount":12.5}}`, false},
 		{`{"NumericEquals":{"aws:SourceArn":1}}`, false},
 		{`{"ForAnyValue:StringEquals":{"aws:CalledVia":"sqs.amazonaws.com"}}`, true},
 		{`{"ForAllValues:StringEquals":{"aws:CalledVia":"sqs.amazonaws.com"}}`, false},
 		{`{"ForAllValues:StringLike":{"aws:CalledVia":"*.amazonaws.com"}}`, true},
-		{`{"ForAllValues:StringLike":{"aws:UserId":"x"}}`, true}, // nothing to object to
-		{`{"ForAnyValue:StringLike":{"aws:UserId":"*"}}`, false},
-		{`{"ForAnyValue:StringNotEquals":{"aws:UserId":"x"}}`, false},
+		{`{"ForAllValues:StringLike":{"aws:PrincipalArn":"x"}}`, true}, // nothing to object to
+		{`{"ForAnyValue:StringLike":{"aws:PrincipalArn":"*"}}`, false},
+		{`{"ForAnyValue:StringNotEquals":{"aws:PrincipalArn":"x"}}`, false},
 		{`{"Bool":{"aws:SecureTransport":true},"StringEquals":{"aws:SourceAccount":"1"}}`, false}, // all must hold
 	} {
 		document := parse(t, statement(`"Action":"sqs:*","Resource":"*","Condition":`+test.condition), Identity)
@@ -205,12 +205,12 @@ func TestParseRefuses(t *testing.T) {
 		{"NotPrincipal", statement(`"Action":"sqs:*","Resource":"*","NotPrincipal":"*"`), Resource, "NotPrincipal"},
 		{"a resource in a trust policy", statement(`"Action":"sts:AssumeRole","Resource":"*","Principal":"*"`), Trust, "trust policy"},
 		{"a policy variable", statement(`"Action":"sqs:*","Resource":"arn:aws:sqs:*:*:${aws:username}"`), Identity, "variables"},
-		{"a policy variable in a condition", statement(`"Action":"sqs:*","Resource":"*","Condition":{"StringLike":{"aws:UserId":"${aws:username}"}}`), Identity, "${aws:username}"},
+		{"a policy variable in a condition", statement(`"Action":"sqs:*","Resource":"*","Condition":{"StringLike":{"aws:PrincipalArn":"${aws:username}"}}`), Identity, "${aws:username}"},
 		{"an operator by name", statement(`"Action":"sqs:*","Resource":"*","Condition":{"DateLessThan":{"aws:CurrentTime":"2027-01-01T00:00:00Z"}}`), Identity, "DateLessThan"},
 		{"an address", statement(`"Action":"*","Resource":"*","Condition":{"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}}`), Identity, "IpAddress"},
 		{"a set operator by name", statement(`"Action":"sqs:*","Resource":"*","Condition":{"ForSome:Bool":{"aws:SecureTransport":true}}`), Identity, "ForSome"},
 		{"a key by name", statement(`"Action":"dynamodb:*","Resource":"*","Condition":{"ForAllValues:StringEquals":{"dynamodb:LeadingKeys":"x"}}`), Identity, "dynamodb:LeadingKeys"},
-		{"Null with a suffix", statement(`"Action":"sqs:*","Resource":"*","Condition":{"NullIfExists":{"aws:UserId":true}}`), Identity, "NullIfExists"},
+		{"Null with a suffix", statement(`"Action":"sqs:*","Resource":"*","Condition":{"NullIfExists":{"aws:PrincipalArn":true}}`), Identity, "NullIfExists"},
 		{"a value that is a map", statement(`"Action":"sqs:*","Resource":"*","Condition":{"Bool":{"aws:SecureTransport":{}}}`), Identity, "{}"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -256,6 +256,7 @@ func TestMatchARN(t *testing.T) {
 		{"arn:aws:logs:r:a:log-group?x", "arn:aws:logs:r:a:log-group:x", false}, // ? never stands for a colon
 		{"arn:aws:logs:r:a:log*x", "arn:aws:logs:r:a:log-group:x", false},       // nor does a * inside a segment
 		{"arn:aws:logs:r:a:log*", "arn:aws:logs:r:a:log-group:x", true},
+		{"arn:aws:logs:r:a:x?", "arn:aws:logs:r:a:x:", false},
 		{"", queue, false},
 	} {
 		if got := MatchARN(test.pattern, test.arn); got != test.want {

@@ -17,9 +17,10 @@ var managedPolicies = map[string][]Statement{
 	"AmazonDynamoDBReadOnlyAccess":     {allow("*", dynamoDBReads...)},
 	"AmazonSQSFullAccess":              {allow("*", "sqs:*")},
 	"AmazonSQSReadOnlyAccess":          {allow("*", sqsReads...)},
-	"AWSLambdaExecute":                 {allow("arn:aws:logs:*:*:*", "logs:*"), allow("arn:aws:s3:::*", "s3:GetObject", "s3:PutObject")},
-	"AWSXRayDaemonWriteAccess":         {allow("*", xrayWrites...)},
-	"AWSXrayWriteOnlyAccess":           {allow("*", xrayWrites...)},
+	"AWSLambdaExecute": {allow("arn:aws:logs:*:*:*", "logs:*"), allow("arn:aws:s3:::*", "s3:GetObject",
+		"s3:PutObject")},
+	"AWSXRayDaemonWriteAccess": {allow("*", xrayWrites...)},
+	"AWSXrayWriteOnlyAccess":   {allow("*", xrayWrites...)},
 	"CloudWatchLambdaInsightsExecutionRolePolicy": {
 		allow("*", "logs:CreateLogGroup"),
 		allow("arn:aws:logs:*:*:log-group:/aws/lambda-insights:*", "logs:CreateLogStream", "logs:PutLogEvents"),
@@ -37,7 +38,8 @@ var (
 	logWrites     = []string{"logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"}
 	queuePolls    = []string{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
 	streamReads   = []string{"dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams"}
-	dynamoDBReads = []string{"dynamodb:BatchGetItem", "dynamodb:Describe*", "dynamodb:List*", "dynamodb:GetItem", "dynamodb:GetResourcePolicy",
+	dynamoDBReads = []string{"dynamodb:BatchGetItem", "dynamodb:Describe*", "dynamodb:List*", "dynamodb:GetItem",
+		"dynamodb:GetResourcePolicy",
 		"dynamodb:Query", "dynamodb:Scan", "dynamodb:PartiQLSelect"}
 	sqsReads = []string{"sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:ListDeadLetterSourceQueues", "sqs:ListQueues",
 		"sqs:ListMessageMoveTasks", "sqs:ListQueueTags"}

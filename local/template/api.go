@@ -170,7 +170,8 @@ func (l *loader) integrationOf(route part[routeOfTarget], stage string, holds fu
 		return &integration
 	}
 	integration.FunctionName = function.Name
-	source := fmt.Sprintf("arn:aws:execute-api:%s:%s:%s/%s/%s", l.options.Region, l.options.Account, route.api, stage, route.model.Key)
+	source := fmt.Sprintf("arn:aws:execute-api:%s:%s:%s/%s/%s", l.options.Region, l.options.Account, route.api, stage,
+		route.model.Key)
 	if integration.Invocable = l.invocable(function, source); !integration.Invocable {
 		l.warn(integration.Source, "", "API Gateway may not invoke %s for %s: every message of the route will fail with an internal server "+
 			"error; write an AWS::Lambda::Permission", function.LogicalID, source)
@@ -196,7 +197,8 @@ func (l *loader) authorizerOf(route part[routeOfTarget]) *Authorizer {
 		return &authorizer
 	}
 	authorizer.FunctionName = function.Name
-	source := fmt.Sprintf("arn:aws:execute-api:%s:%s:%s/authorizers/%s", l.options.Region, l.options.Account, route.api, authorizer.ID)
+	source := fmt.Sprintf("arn:aws:execute-api:%s:%s:%s/authorizers/%s", l.options.Region, l.options.Account, route.api,
+		authorizer.ID)
 	if authorizer.Invocable = l.invocable(function, source); !authorizer.Invocable {
 		l.warn(authorizer.Source, "", "API Gateway may not invoke %s for %s: every connection will fail with 500; "+
 			"write an AWS::Lambda::Permission", function.LogicalID, source)

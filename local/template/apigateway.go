@@ -11,13 +11,12 @@ func apiGatewayTypes() map[string]*resourceType {
 	responseParameters := refused("headers of answers have no meaning on a WebSocket")
 	return map[string]*resourceType{
 		"AWS::ApiGatewayV2::Api": {
-			schema: schema{
-				"ApiKeySelectionExpression": known, "Description": known, "DisableExecuteApiEndpoint": known, "DisableSchemaValidation": known,
-				"IpAddressType": known, "Name": known, "ProtocolType": known, "RouteSelectionExpression": known, "Tags": known, "Version": known,
-				"BasePath": onlyHTTP, "Body": onlyHTTP, "BodyS3Location": onlyHTTP, "CorsConfiguration": onlyHTTP, "CredentialsArn": onlyHTTP,
-				"FailOnWarnings": onlyHTTP, "RouteKey": onlyHTTP, "Target": onlyHTTP,
-				"ApiId": returned, "ApiEndpoint": returned, "ExecuteApiArn": returned,
-			},
+			schema: settable(`
+				ApiKeySelectionExpression Description DisableExecuteApiEndpoint DisableSchemaValidation
+				IpAddressType Name ProtocolType RouteSelectionExpression Tags Version`).
+				all(onlyHTTP, `
+				BasePath Body BodyS3Location CorsConfiguration CredentialsArn FailOnWarnings RouteKey Target`).
+				all(returned, `ApiEndpoint ApiId ExecuteApiArn`),
 			required: []string{"Name", "ProtocolType", "RouteSelectionExpression"}, ref: "{api}",
 			attributes: map[string]string{
 				"ApiId": "{api}", "ApiEndpoint": "wss://{api}.execute-api.{region}.amazonaws.com",
@@ -26,83 +25,98 @@ func apiGatewayTypes() map[string]*resourceType {
 			read: (*loader).readAPI,
 		},
 		"AWS::ApiGatewayV2::Stage": {
-			schema: schema{
-				"AccessLogSettings": of(schema{"DestinationArn": known, "Format": known}), "ApiId": known, "AutoDeploy": known,
-				"ClientCertificateId": refused("API Gateway shows no certificates here"), "DefaultRouteSettings": of(routeSettings),
-				"DeploymentId": known, "Description": known, "RouteSettings": known, "StageName": known, "StageVariables": known, "Tags": known,
-			},
-			required: []string{"ApiId", "StageName"}, nameProperty: "StageName", namePattern: stageName, ref: "{name}", read: (*loader).readStage,
+			schema: settable(`
+				ApiId AutoDeploy DeploymentId Description RouteSettings StageName StageVariables Tags`).
+				with(schema{
+					"AccessLogSettings":    of(schema{"DestinationArn": known, "Format": known}),
+					"ClientCertificateId":  refused("API Gateway shows no certificates here"),
+					"DefaultRouteSettings": of(routeSettings),
+				}),
+			required: []string{"ApiId", "StageName"}, nameProperty: "StageName", namePattern: stageName, ref: "{name}",
+			read: (*loader).readStage,
 		},
 		"AWS::ApiGatewayV2::Deployment": {
-			schema:   schema{"ApiId": known, "Description": known, "StageName": refused("give the DeploymentId to the stage"), "DeploymentId": returned},
-			required: []string{"ApiId"}, ref: "{id}", attributes: map[string]string{"DeploymentId": "{id}"}, read: (*loader).readDeployment,
+			schema: schema{"ApiId": known, "Description": known, "StageName": refused("give the DeploymentId to the stage"),
+				"DeploymentId": returned},
+			required: []string{"ApiId"}, ref: "{id}", attributes: map[string]string{"DeploymentId": "{id}"},
+			read: (*loader).readDeployment,
 		},
 		"AWS::ApiGatewayV2::Route": {
-			schema: schema{
-				"ApiId": known, "ApiKeyRequired": known, "AuthorizationType": known, "AuthorizerId": known, "OperationName": known, "RouteKey": known,
-				"RouteResponseSelectionExpression": known, "Target": known,
-				"AuthorizationScopes": onlyHTTP, "RequestParameters": refused("parameters of $connect are not checked here; use an authorizer"),
-				"ModelSelectionExpression": refused("messages are not checked against models here"),
-				"RequestModels":            refused("messages are not checked against models here"), "RouteId": returned,
-			},
-			required: []string{"ApiId", "RouteKey"}, ref: "{id}", attributes: map[string]string{"RouteId": "{id}"}, read: (*loader).readRoute,
+			schema: settable(`
+				ApiId ApiKeyRequired AuthorizationType AuthorizerId OperationName RouteKey
+				RouteResponseSelectionExpression Target`).
+				all(onlyHTTP, `AuthorizationScopes`).
+				all(returned, `RouteId`).
+				with(schema{
+					"ModelSelectionExpression": refused("messages are not checked against models here"),
+					"RequestModels":            refused("messages are not checked against models here"),
+					"RequestParameters":        refused("parameters of $connect are not checked here; use an authorizer"),
+				}),
+			required: []string{"ApiId", "RouteKey"}, ref: "{id}", attributes: map[string]string{"RouteId": "{id}"},
+			read: (*loader).readRoute,
 		},
 		"AWS::ApiGatewayV2::Integration": {
-			schema: schema{
-				"ApiId": known, "ConnectionType": known, "Description": known, "IntegrationMethod": known, "IntegrationType": known,
-				"IntegrationUri": known, "PassthroughBehavior": known, "PayloadFormatVersion": known, "RequestTemplates": known,
-				"TemplateSelectionExpression": known, "TimeoutInMillis": known,
-				"ConnectionId":            refused("there are no VPC links here"),
-				"ContentHandlingStrategy": refused("payloads are not converted here"),
-				"CredentialsArn":          refused("functions are invoked by permission, without a role; write an AWS::Lambda::Permission"),
-				"IntegrationSubtype":      onlyHTTP,
-				"RequestParameters":       refused("requests are not mapped here"),
-				"ResponseParameters":      responseParameters,
-				"TlsConfig":               onlyHTTP,
-				"IntegrationId":           returned,
-			},
+			schema: settable(`
+				ApiId ConnectionType Description IntegrationMethod IntegrationType IntegrationUri
+				PassthroughBehavior PayloadFormatVersion RequestTemplates TemplateSelectionExpression
+				TimeoutInMillis`).
+				all(onlyHTTP, `IntegrationSubtype TlsConfig`).
+				all(responseParameters, `ResponseParameters`).
+				all(returned, `IntegrationId`).
+				with(schema{
+					"ConnectionId":            refused("there are no VPC links here"),
+					"ContentHandlingStrategy": refused("payloads are not converted here"),
+					"CredentialsArn":          refused("functions are invoked by permission, without a role; write an AWS::Lambda::Permission"),
+					"RequestParameters":       refused("requests are not mapped here"),
+				}),
 			required: []string{"ApiId", "IntegrationType"}, ref: "{id}", attributes: map[string]string{"IntegrationId": "{id}"},
 			read: (*loader).readIntegration,
 		},
 		"AWS::ApiGatewayV2::IntegrationResponse": {
-			schema: schema{
-				"ApiId": known, "IntegrationId": known, "IntegrationResponseKey": known, "ResponseTemplates": known, "TemplateSelectionExpression": known,
-				"ContentHandlingStrategy": refused("payloads are not converted here"), "ResponseParameters": responseParameters,
-				"IntegrationResponseId": returned,
-			},
+			schema: settable(`
+				ApiId IntegrationId IntegrationResponseKey ResponseTemplates TemplateSelectionExpression`).
+				all(responseParameters, `ResponseParameters`).
+				all(returned, `IntegrationResponseId`).
+				with(schema{
+					"ContentHandlingStrategy": refused("payloads are not converted here"),
+				}),
 			required: []string{"ApiId", "IntegrationId", "IntegrationResponseKey"}, ref: "{id}",
 			attributes: map[string]string{"IntegrationResponseId": "{id}"}, read: (*loader).readIntegrationResponse,
 		},
 		"AWS::ApiGatewayV2::RouteResponse": {
 			schema: schema{
-				"ApiId": known, "RouteId": known, "RouteResponseKey": known, "ModelSelectionExpression": refused("answers are not checked against models here"),
-				"ResponseModels": refused("answers are not checked against models here"), "ResponseParameters": responseParameters,
+				"ApiId": known, "RouteId": known, "RouteResponseKey": known,
+				"ModelSelectionExpression": refused("answers are not checked against models here"),
+				"ResponseModels":           refused("answers are not checked against models here"), "ResponseParameters": responseParameters,
 				"RouteResponseId": returned,
 			},
-			required: []string{"ApiId", "RouteId", "RouteResponseKey"}, ref: "{id}", attributes: map[string]string{"RouteResponseId": "{id}"},
-			read: (*loader).readRouteResponse,
+			required: []string{"ApiId", "RouteId", "RouteResponseKey"}, ref: "{id}",
+			attributes: map[string]string{"RouteResponseId": "{id}"},
+			read:       (*loader).readRouteResponse,
 		},
 		"AWS::ApiGatewayV2::Authorizer": {
-			schema: schema{
-				"ApiId": known, "AuthorizerType": known, "AuthorizerUri": known, "IdentitySource": known, "Name": known,
-				"AuthorizerCredentialsArn":       refused("authorizers are invoked by permission, without a role; write an AWS::Lambda::Permission"),
-				"AuthorizerPayloadFormatVersion": onlyHTTP, "AuthorizerResultTtlInSeconds": onlyHTTP, "EnableSimpleResponses": onlyHTTP,
-				"IdentityValidationExpression": onlyHTTP, "JwtConfiguration": onlyHTTP, "AuthorizerId": returned,
-			},
+			schema: settable(`ApiId AuthorizerType AuthorizerUri IdentitySource Name`).
+				all(onlyHTTP, `
+				AuthorizerPayloadFormatVersion AuthorizerResultTtlInSeconds EnableSimpleResponses
+				IdentityValidationExpression JwtConfiguration`).
+				all(returned, `AuthorizerId`).
+				with(schema{
+					"AuthorizerCredentialsArn": refused("authorizers are invoked by permission, without a role; write an AWS::Lambda::Permission"),
+				}),
 			required: []string{"ApiId", "AuthorizerType", "Name"}, ref: "{id}", attributes: map[string]string{"AuthorizerId": "{id}"},
 			read: (*loader).readAuthorizer,
 		},
 		"AWS::ApiGatewayV2::Model": { // routes that use one are refused
-			schema:   schema{"ApiId": known, "ContentType": known, "Description": known, "Name": known, "Schema": known, "ModelId": returned},
+			schema: settable(`ApiId ContentType Description Name Schema`).
+				all(returned, `ModelId`),
 			required: []string{"ApiId", "Name", "Schema"}, ref: "{id}", attributes: map[string]string{"ModelId": "{id}"},
 		},
 	}
 }
 
 // routeSettings are the settings of a stage's routes.
-var routeSettings = schema{
-	"DataTraceEnabled": known, "DetailedMetricsEnabled": known, "LoggingLevel": known, "ThrottlingBurstLimit": known, "ThrottlingRateLimit": known,
-}
+var routeSettings = settable(`
+	DataTraceEnabled DetailedMetricsEnabled LoggingLevel ThrottlingBurstLimit ThrottlingRateLimit`)
 
 // https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis-apiid-stages.html
 var stageName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,128}$`)
@@ -156,8 +170,9 @@ func (l *loader) readAPI(r *resource, p properties) {
 		p.problem("DisableExecuteApiEndpoint", "is not emulated: the API has no custom domain here, so nobody could reach it")
 	}
 	api := WebSocketAPI{
-		Source: l.source(r.id, r.position), ID: l.reference(r), Name: p.text("Name"), RouteSelectionExpression: p.text("RouteSelectionExpression"),
-		Tags: p.tags("Tags"),
+		Source: l.source(r.id, r.position), ID: l.reference(r), Name: p.text("Name"),
+		RouteSelectionExpression: p.text("RouteSelectionExpression"),
+		Tags:                     p.tags("Tags"),
 	}
 	l.stack.parts.apis = append(l.stack.parts.apis, part[WebSocketAPI]{api: api.ID, model: api, r: r, at: p})
 }

@@ -2,6 +2,7 @@ package template
 
 import "regexp"
 
+// dynamoDBTypes are the tables. They may have streams, which nothing here can read.
 func dynamoDBTypes() map[string]*resourceType {
 	throughput := of(schema{"ReadCapacityUnits": known, "WriteCapacityUnits": known})
 	key := of(schema{"AttributeName": known, "KeyType": known})
@@ -9,25 +10,27 @@ func dynamoDBTypes() map[string]*resourceType {
 	noCaps := refused("request units are not capped here")
 	return map[string]*resourceType{
 		"AWS::DynamoDB::Table": {
-			schema: schema{
-				"AttributeDefinitions": of(schema{"AttributeName": known, "AttributeType": known}), "BillingMode": known,
-				"ContributorInsightsSpecification": known, "DeletionProtectionEnabled": known,
-				"GlobalSecondaryIndexes": of(schema{
-					"ContributorInsightsSpecification": known, "IndexName": known, "KeySchema": key, "OnDemandThroughput": noCaps,
-					"Projection": projection, "ProvisionedThroughput": throughput, "WarmThroughput": known,
+			schema: settable(`
+				BillingMode ContributorInsightsSpecification DeletionProtectionEnabled
+				PointInTimeRecoverySpecification SSESpecification StreamSpecification TableClass TableName Tags
+				WarmThroughput`).
+				all(key, `KeySchema`).
+				all(noCaps, `OnDemandThroughput`).
+				all(throughput, `ProvisionedThroughput`).
+				all(returned, `Arn StreamArn`).
+				with(schema{
+					"AttributeDefinitions": of(schema{"AttributeName": known, "AttributeType": known}),
+					"GlobalSecondaryIndexes": of(schema{
+						"ContributorInsightsSpecification": known, "IndexName": known, "KeySchema": key, "OnDemandThroughput": noCaps,
+						"Projection": projection, "ProvisionedThroughput": throughput, "WarmThroughput": known,
+					}),
+					"ImportSourceSpecification":  refused("tables start empty"),
+					"KinesisStreamSpecification": refused("there is no Kinesis here"),
+					"LocalSecondaryIndexes":      of(schema{"IndexName": known, "KeySchema": key, "Projection": projection}),
+					"ResourcePolicy":             refused("only roles' policies are evaluated for tables"),
+					"TimeToLiveSpecification":    of(schema{"AttributeName": known, "Enabled": known}),
+					"VectorIndexes":              refused("tables have no vector indexes here"),
 				}),
-				"KeySchema":                        key,
-				"LocalSecondaryIndexes":            of(schema{"IndexName": known, "KeySchema": key, "Projection": projection}),
-				"OnDemandThroughput":               noCaps,
-				"PointInTimeRecoverySpecification": known, "ProvisionedThroughput": throughput,
-				"SSESpecification": known, "StreamSpecification": known, // a stream that nothing here can read
-				"TableClass": known, "TableName": known, "Tags": known, "TimeToLiveSpecification": of(schema{"AttributeName": known, "Enabled": known}),
-				"WarmThroughput": known, "Arn": returned, "StreamArn": returned,
-				"ImportSourceSpecification":  refused("tables start empty"),
-				"KinesisStreamSpecification": refused("there is no Kinesis here"),
-				"ResourcePolicy":             refused("only roles' policies are evaluated for tables"),
-				"VectorIndexes":              refused("tables have no vector indexes here"),
-			},
 			required: []string{"KeySchema", "AttributeDefinitions"}, nameProperty: "TableName", namePattern: tableName, nameLimit: 255,
 			ref: "{name}", attributes: map[string]string{"Arn": "arn:aws:dynamodb:{region}:{account}:table/{name}"},
 			refusedAttributes: map[string]string{"StreamArn": "tables have no streams here"},

@@ -16,8 +16,10 @@ var globalProperties = map[string][]string{
 	},
 	"SimpleTable": {"SSESpecification"},
 	"WebSocketApi": {
-		"AccessLogSettings", "ApiKeySelectionExpression", "DefaultRouteSettings", "DisableExecuteApiEndpoint", "DisableSchemaValidation",
-		"Domain", "FailOnWarnings", "IpAddressType", "PropagateTags", "RouteSelectionExpression", "RouteSettings", "StageVariables", "Tags",
+		"AccessLogSettings", "ApiKeySelectionExpression", "DefaultRouteSettings", "DisableExecuteApiEndpoint",
+		"DisableSchemaValidation",
+		"Domain", "FailOnWarnings", "IpAddressType", "PropagateTags", "RouteSelectionExpression", "RouteSettings", "StageVariables",
+		"Tags",
 	},
 }
 

@@ -45,8 +45,9 @@ func inertTypes() map[string]*resourceType {
 			nameProperty: "TopicName", ref: "arn:aws:sns:{region}:{account}:{name}",
 			attributes: map[string]string{"TopicArn": "arn:aws:sns:{region}:{account}:{name}", "TopicName": "{name}"},
 		},
-		"AWS::SNS::TopicPolicy":   {ref: "{id}", attributes: map[string]string{"Id": "{id}"}},
-		"AWS::XRay::Group":        {nameProperty: "GroupName", ref: "{name}", attributes: map[string]string{"GroupARN": "arn:aws:xray:{region}:{account}:group/{name}/{id}"}},
+		"AWS::SNS::TopicPolicy": {ref: "{id}", attributes: map[string]string{"Id": "{id}"}},
+		"AWS::XRay::Group": {nameProperty: "GroupName", ref: "{name}",
+			attributes: map[string]string{"GroupARN": "arn:aws:xray:{region}:{account}:group/{name}/{id}"}},
 		"AWS::XRay::SamplingRule": {ref: "{id}", attributes: map[string]string{"RuleARN": "arn:aws:xray:{region}:{account}:sampling-rule/{id}"}},
 		"AWS::Budgets::Budget":    {ref: "{id}"},
 	}

@@ -34,26 +34,27 @@ func lambdaTypes() map[string]*resourceType {
 // https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html
 var functionName = regexp.MustCompile(`^[a-zA-Z0-9-_]{1,64}$`)
 
-var functionProperties = schema{
-	"Architectures": known, "Code": known, "CodeSigningConfigArn": known, "Description": known, "Environment": of(schema{"Variables": known}),
-	"DeadLetterConfig": of(schema{"TargetArn": known}), // for asynchronous invocations, of which there are none here
-	"EphemeralStorage": of(schema{"Size": known}), "FunctionName": known, "Handler": known, "KmsKeyArn": known,
-	"LoggingConfig": of(schema{"ApplicationLogLevel": known, "LogFormat": known, "LogGroup": known, "SystemLogLevel": known}),
-	"MemorySize":    known, "PackageType": known, "RecursiveLoop": known, "ReservedConcurrentExecutions": known, "Role": known,
-	"Runtime": known, "RuntimeManagementConfig": known, "Tags": known, "Timeout": known, "TracingConfig": of(schema{"Mode": known}),
-
-	"CapacityProviderConfig":   refused("functions run on this machine"),
-	"DurableConfig":            refused("durable executions need a service of their own"),
-	"FileSystemConfigs":        refused("no file systems are mounted here"),
-	"FunctionScalingConfig":    refused("functions run on this machine"),
-	"ImageConfig":              refused("functions are executables here, not images"),
-	"Layers":                   refused("functions have no layers here"),
-	"PublishToLatestPublished": refused("functions have no versions and aliases here"),
-	"SnapStart":                refused("snapshots are for other runtimes"),
-	"TenancyConfig":            refused("invocations carry no tenants here"),
-	"VpcConfig":                refused("functions run on this machine's loopback"),
-	"Arn":                      returned, "SnapStartResponse": returned,
-}
+var functionProperties = settable(`
+	Architectures Code CodeSigningConfigArn Description FunctionName Handler KmsKeyArn MemorySize PackageType
+	RecursiveLoop ReservedConcurrentExecutions Role Runtime RuntimeManagementConfig Tags Timeout`).
+	all(returned, `Arn SnapStartResponse`).
+	with(schema{
+		"CapacityProviderConfig":   refused("functions run on this machine"),
+		"DeadLetterConfig":         of(schema{"TargetArn": known}), // for asynchronous invocations, of which there are none here
+		"DurableConfig":            refused("durable executions need a service of their own"),
+		"Environment":              of(schema{"Variables": known}),
+		"EphemeralStorage":         of(schema{"Size": known}),
+		"FileSystemConfigs":        refused("no file systems are mounted here"),
+		"FunctionScalingConfig":    refused("functions run on this machine"),
+		"ImageConfig":              refused("functions are executables here, not images"),
+		"Layers":                   refused("functions have no layers here"),
+		"LoggingConfig":            of(settable(`ApplicationLogLevel LogFormat LogGroup SystemLogLevel`)),
+		"PublishToLatestPublished": refused("functions have no versions and aliases here"),
+		"SnapStart":                refused("snapshots are for other runtimes"),
+		"TenancyConfig":            refused("invocations carry no tenants here"),
+		"TracingConfig":            of(schema{"Mode": known}),
+		"VpcConfig":                refused("functions run on this machine's loopback"),
+	})
 
 // runtimes are those whose code is an executable named bootstrap; it is the first that a template should use.
 var runtimes = []string{"provided.al2023", "provided.al2"}
@@ -171,12 +172,14 @@ func readLogging(p properties, function string) Logging {
 	return logging
 }
 
-var permissionProperties = schema{
-	"Action": known, "FunctionName": known, "Principal": known, "SourceAccount": known, "SourceArn": known,
-	"EventSourceToken": refused("Alexa has no part here"), "FunctionUrlAuthType": refused("functions have no URLs here"),
-	"InvokedViaFunctionUrl": refused("functions have no URLs here"), "PrincipalOrgID": refused("there is no organization here"),
-	"Id": returned,
-}
+var permissionProperties = settable(`Action FunctionName Principal SourceAccount SourceArn`).
+	all(returned, `Id`).
+	with(schema{
+		"EventSourceToken":      refused("Alexa has no part here"),
+		"FunctionUrlAuthType":   refused("functions have no URLs here"),
+		"InvokedViaFunctionUrl": refused("functions have no URLs here"),
+		"PrincipalOrgID":        refused("there is no organization here"),
+	})
 
 func (l *loader) readPermission(r *resource, p properties) {
 	condition := map[string]map[string]string{}
@@ -207,20 +210,20 @@ func (l *loader) readPermission(r *resource, p properties) {
 	l.stack.permissions = append(l.stack.permissions, pending[iam.Document]{document, p})
 }
 
-var mappingProperties = schema{
-	"BatchSize": known, "Enabled": known, "EventSourceArn": known, "FunctionName": known, "FunctionResponseTypes": known, "KmsKeyArn": known,
-	"LoggingConfig": known, "MaximumBatchingWindowInSeconds": known, "MetricsConfig": known,
-	"ScalingConfig": of(schema{"MaximumConcurrency": known}), "Tags": known,
-
-	"AmazonManagedKafkaEventSourceConfig": notForQueues, "BisectBatchOnFunctionError": notForQueues, "DestinationConfig": notForQueues,
-	"DocumentDBEventSourceConfig": notForQueues, "FilterCriteria": refused("filters are not evaluated here"),
-	"MaximumRecordAgeInSeconds": notForQueues, "MaximumRetryAttempts": notForQueues, "ParallelizationFactor": notForQueues,
-	"ProvisionedPollerConfig": refused("pollers are not provisioned here; cap the mapping with ScalingConfig"),
-	"Queues":                  notForQueues, "SelfManagedEventSource": notForQueues, "SelfManagedKafkaEventSourceConfig": notForQueues,
-	"SourceAccessConfigurations": notForQueues, "StartingPosition": notForQueues, "StartingPositionTimestamp": notForQueues,
-	"Topics": notForQueues, "TumblingWindowInSeconds": notForQueues,
-	"Id": returned, "EventSourceMappingArn": returned,
-}
+var mappingProperties = settable(`
+	BatchSize Enabled EventSourceArn FunctionName FunctionResponseTypes KmsKeyArn LoggingConfig
+	MaximumBatchingWindowInSeconds MetricsConfig Tags`).
+	all(notForQueues, `
+	AmazonManagedKafkaEventSourceConfig BisectBatchOnFunctionError DestinationConfig DocumentDBEventSourceConfig
+	MaximumRecordAgeInSeconds MaximumRetryAttempts ParallelizationFactor Queues SelfManagedEventSource
+	SelfManagedKafkaEventSourceConfig SourceAccessConfigurations StartingPosition StartingPositionTimestamp Topics
+	TumblingWindowInSeconds`).
+	all(returned, `EventSourceMappingArn Id`).
+	with(schema{
+		"FilterCriteria":          refused("filters are not evaluated here"),
+		"ProvisionedPollerConfig": refused("pollers are not provisioned here; cap the mapping with ScalingConfig"),
+		"ScalingConfig":           of(schema{"MaximumConcurrency": known}),
+	})
 
 // notForQueues is the rule of properties for other event sources.
 var notForQueues = refused("it is for event sources other than SQS")

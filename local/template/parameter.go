@@ -21,10 +21,9 @@ const maxParameterValue = 4096
 
 // parameterAttributes are what a parameter's declaration may say.
 // https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/parameters-section-structure.html
-var parameterAttributes = schema{
-	"Type": known, "Default": known, "Description": known, "AllowedValues": known, "AllowedPattern": known,
-	"ConstraintDescription": known, "MinLength": known, "MaxLength": known, "MinValue": known, "MaxValue": known, "NoEcho": known,
-}
+var parameterAttributes = settable(`
+	AllowedPattern AllowedValues ConstraintDescription Default Description MaxLength MaxValue MinLength MinValue
+	NoEcho Type`)
 
 // parameterTypes are the types that mean something without an account; the value says whether it is a list.
 var parameterTypes = map[string]bool{"String": false, "Number": false, "CommaDelimitedList": true, "List<Number>": true}
@@ -51,7 +50,8 @@ func (l *loader) readParameters(section *value, overrides map[string]string) {
 func (l *loader) readParameter(name string, p properties, given string, overridden bool) *parameter {
 	position := p.position
 	model := Parameter{
-		Source: l.source("Parameters."+name, position), Name: name, Description: p.text("Description"), NoEcho: p.boolean("NoEcho", false),
+		Source: l.source("Parameters."+name, position), Name: name, Description: p.text("Description"), NoEcho: p.boolean("NoEcho",
+			false),
 	}
 	result := &parameter{typ: p.text("Type"), value: position.newInvalid(), model: model}
 	isList, ok := parameterTypes[result.typ]

@@ -28,6 +28,23 @@ var (
 // refused is the rule of a property that would change behaviour that is not emulated.
 func refused(why string) rule { return rule{refusal: "is not emulated: " + why} }
 
+// settable returns the schema of known properties, given as words.
+func settable(names string) schema { return schema{}.all(known, names) }
+
+// all gives each of the words a rule.
+func (s schema) all(r rule, names string) schema {
+	for name := range strings.FieldsSeq(names) {
+		s[name] = r
+	}
+	return s
+}
+
+// with adds properties with rules of their own.
+func (s schema) with(more schema) schema {
+	maps.Copy(s, more)
+	return s
+}
+
 // of is the rule of a property whose own properties are checked.
 func of(fields schema) rule { return rule{fields: fields} }
 

@@ -1,7 +1,6 @@
 package template_test
 
 import (
-	"errors"
 	"reflect"
 	"slices"
 	"strings"
@@ -227,7 +226,20 @@ func TestOwnTemplate(t *testing.T) {
 	}
 }
 
-func TestAuthorize(t *testing.T) {
+// authorize weighs what a function asks for, as the runner does.
+func authorize(t *testing.T, r *template.Resolved, function, action, resource string) error {
+	t.Helper()
+	f := named(t, r.Functions, function, func(f template.Function) string { return f.Name })
+	var policies []iam.Document
+	for _, q := range r.Queues {
+		if q.ARN == resource {
+			policies = q.Policy
+		}
+	}
+	return iam.Authorize(f.Role.Documents(), policies, r.Request(f, action, resource))
+}
+
+func TestRequestsAreWeighedByTheStacksPolicies(t *testing.T) {
 	resolved := load(t, "chat.yaml", template.Options{StackName: "chat"})
 	const sqs, table = "arn:aws:sqs:us-east-1:000000000000:", "arn:aws:dynamodb:us-east-1:000000000000:table/"
 	connections := "arn:aws:execute-api:us-east-1:000000000000:" + resolved.APIs[0].ID + "/prod/POST/@connections/{connectionId}"
@@ -244,15 +256,13 @@ func TestAuthorize(t *testing.T) {
 		{"chat-connect", "dynamodb:PutItem", table + "chat-Rooms", false},
 		{"chat-connect", "execute-api:ManageConnections", connections, true},
 		{"chat-AuthFunction", "execute-api:ManageConnections", connections, false},
-		{"nobody", "sqs:SendMessage", sqs + "chat-Messages", false},
 	} {
-		err := resolved.Authorize(test.function, test.action, test.resource)
-		var denied *iam.Denied
-		if (err == nil) != test.allowed || err != nil && !errors.As(err, &denied) {
+		err := authorize(t, resolved, test.function, test.action, test.resource)
+		if (err == nil) != test.allowed {
 			t.Errorf("%s, %s on %s: %v, want allowed %v", test.function, test.action, test.resource, err, test.allowed)
 		}
 	}
-	err := resolved.Authorize("chat-connect", "sqs:SendMessage", sqs+"chat-dead")
+	err := authorize(t, resolved, "chat-connect", "sqs:SendMessage", sqs+"chat-dead")
 	want := "User: arn:aws:sts::000000000000:assumed-role/chat-ConnectFunctionRole/chat-connect is not authorized to perform: " +
 		"sqs:SendMessage on resource: arn:aws:sqs:us-east-1:000000000000:chat-dead because no identity-based policy allows the sqs:SendMessage action"
 	if err == nil || err.Error() != want {
@@ -260,23 +270,36 @@ func TestAuthorize(t *testing.T) {
 	}
 }
 
-// TestQueuesDecideToo holds that a queue's own policy can deny what a role allows.
-func TestQueuesDecideToo(t *testing.T) {
+// TestPoliciesOfQueuesAndConditions holds that a queue's own policy can deny what a role allows, and that conditions see
+// who asks.
+func TestPoliciesOfQueuesAndConditions(t *testing.T) {
 	source := function(`      Policies: [AmazonSQSFullAccess]
   Open: {Type: AWS::SQS::Queue}
   Shut: {Type: AWS::SQS::Queue}
-  Policy:
+  Foreign: {Type: AWS::SQS::Queue}
+  ShutPolicy:
     Type: AWS::SQS::QueuePolicy
     Properties:
       Queues: [!Ref Shut]
       PolicyDocument: {Statement: {Effect: Deny, Principal: "*", Action: "sqs:SendMessage", Resource: "*"}}
+  ForeignPolicy:
+    Type: AWS::SQS::QueuePolicy
+    Properties:
+      Queues: [!Ref Foreign, !Ref Open]
+      PolicyDocument:
+        Statement:
+          Effect: Deny
+          Principal: "*"
+          Action: "sqs:SendMessage"
+          Resource: !GetAtt Foreign.Arn
+          Condition: {ArnEquals: {"aws:PrincipalArn": !GetAtt FnRole.Arn}}
 `)
 	resolved, err := template.Load("t.yaml", []byte(source), template.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for id, allowed := range map[string]bool{"Open": true, "Shut": false} {
-		err := resolved.Authorize("local-Fn", "sqs:SendMessage", "arn:aws:sqs:us-east-1:000000000000:local-"+id)
+	for id, allowed := range map[string]bool{"Open": true, "Shut": false, "Foreign": false} {
+		err := authorize(t, resolved, "local-Fn", "sqs:SendMessage", "arn:aws:sqs:us-east-1:000000000000:local-"+id)
 		if (err == nil) != allowed {
 			t.Errorf("sending to %s: %v, want allowed %v", id, err, allowed)
 		}

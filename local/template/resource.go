@@ -48,7 +48,8 @@ type resourceType struct {
 var resourceTypes = map[string]*resourceType{}
 
 func init() { // not a literal: the readers look types up here
-	for _, types := range []map[string]*resourceType{lambdaTypes(), iamTypes(), sqsTypes(), dynamoDBTypes(), apiGatewayTypes(), inertTypes()} {
+	for _, types := range []map[string]*resourceType{lambdaTypes(), iamTypes(), sqsTypes(), dynamoDBTypes(), apiGatewayTypes(),
+		inertTypes()} {
 		maps.Copy(resourceTypes, types)
 	}
 }
@@ -66,11 +67,13 @@ func (l *loader) typeOf(r *resource) *resourceType {
 
 // resourceAttributes are what may stand beside a resource's properties.
 // https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/resources-section-structure.html
-var resourceAttributes = schema{
-	"Type": known, "Properties": known, "DependsOn": known, "Condition": known, "Metadata": known, "Description": known,
-	"DeletionPolicy": known, "UpdateReplacePolicy": known, "UpdatePolicy": known, "CreationPolicy": refused("no signals are waited for"),
-	"IgnoreGlobals": known, "Connectors": refused("write the policies that a connector would generate"),
-}
+var resourceAttributes = settable(`
+	Condition DeletionPolicy DependsOn Description IgnoreGlobals Metadata Properties Type UpdatePolicy
+	UpdateReplacePolicy`).
+	with(schema{
+		"Connectors":     refused("write the policies that a connector would generate"),
+		"CreationPolicy": refused("no signals are waited for"),
+	})
 
 func (l *loader) readResources(section *value) {
 	l.resources = map[string]*resource{}

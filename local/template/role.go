@@ -10,12 +10,13 @@ import (
 func iamTypes() map[string]*resourceType {
 	return map[string]*resourceType{
 		"AWS::IAM::Role": {
-			schema: schema{
-				"AssumeRolePolicyDocument": known, "Description": known, "ManagedPolicyArns": known, "MaxSessionDuration": known, "Path": known,
-				"PermissionsBoundary": refused("only the role's own policies are evaluated"),
-				"Policies":            of(schema{"PolicyName": known, "PolicyDocument": known}), "RoleName": known, "Tags": known,
-				"Arn": returned, "RoleId": returned,
-			},
+			schema: settable(`
+				AssumeRolePolicyDocument Description ManagedPolicyArns MaxSessionDuration Path RoleName Tags`).
+				all(returned, `Arn RoleId`).
+				with(schema{
+					"PermissionsBoundary": refused("only the role's own policies are evaluated"),
+					"Policies":            of(schema{"PolicyName": known, "PolicyDocument": known}),
+				}),
 			required: []string{"AssumeRolePolicyDocument"}, nameProperty: "RoleName", namePattern: roleName, nameLimit: 64, ref: "{name}",
 			attributes:        map[string]string{"Arn": "arn:aws:iam::{account}:role{path}{name}"},
 			refusedAttributes: map[string]string{"RoleId": "IAM makes it up"},
@@ -34,12 +35,14 @@ func iamTypes() map[string]*resourceType {
 			required: []string{"PolicyDocument", "PolicyName", "RoleName"}, ref: "{id}", read: (*loader).readPolicy,
 		},
 		"AWS::IAM::ManagedPolicy": {
-			schema: schema{
-				"Description": known, "ManagedPolicyName": known, "Path": known, "PolicyDocument": known, "Roles": known,
-				"Groups": refused("there are no users and groups here"), "Users": refused("there are no users and groups here"),
-				"AttachmentCount": returned, "CreateDate": returned, "DefaultVersionId": returned, "IsAttachable": returned,
-				"PermissionsBoundaryUsageCount": returned, "PolicyArn": returned, "PolicyId": returned, "UpdateDate": returned,
-			},
+			schema: settable(`Description ManagedPolicyName Path PolicyDocument Roles`).
+				all(returned, `
+				AttachmentCount CreateDate DefaultVersionId IsAttachable PermissionsBoundaryUsageCount PolicyArn
+				PolicyId UpdateDate`).
+				with(schema{
+					"Groups": refused("there are no users and groups here"),
+					"Users":  refused("there are no users and groups here"),
+				}),
 			required: []string{"PolicyDocument"}, nameProperty: "ManagedPolicyName", namePattern: roleName, nameLimit: 128,
 			ref: "arn:aws:iam::{account}:policy{path}{name}", attributes: map[string]string{"PolicyArn": "arn:aws:iam::{account}:policy{path}{name}"},
 			refusedAttributes: map[string]string{"PolicyId": "IAM makes it up"},
@@ -131,7 +134,8 @@ func (l *loader) attachPolicies() {
 			}
 			if !ok {
 				role.at.l.problem(role.at.value("ManagedPolicyArns"), role.at.at.field("ManagedPolicyArns").item(i),
-					"the managed policy %s is neither in the template nor known here (known are %s)", arn, strings.Join(iam.ManagedNames(), ", "))
+					"the managed policy %s is neither in the template nor known here (known are %s)", arn, strings.Join(iam.ManagedNames(),
+						", "))
 			}
 			role.model.Policies = append(role.model.Policies, Policy{arn, document})
 		}

@@ -88,10 +88,11 @@ func (e *expansion) tagList(own *value) *value {
 }
 
 // serverlessTable are the properties of AWS::Serverless::SimpleTable.
-var serverlessTable = schema{
-	"PointInTimeRecoverySpecification": known, "PrimaryKey": of(schema{"Name": known, "Type": known}), "ProvisionedThroughput": known,
-	"SSESpecification": known, "TableName": known, "Tags": known,
-}
+var serverlessTable = settable(`
+	PointInTimeRecoverySpecification ProvisionedThroughput SSESpecification TableName Tags`).
+	with(schema{
+		"PrimaryKey": of(schema{"Name": known, "Type": known}),
+	})
 
 // attributeTypes are SAM's names of DynamoDB's key types.
 var attributeTypes = map[string]string{"String": "S", "Number": "N", "Binary": "B"}

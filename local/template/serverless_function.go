@@ -9,37 +9,35 @@ import (
 
 // serverlessFunction are the properties of AWS::Serverless::Function.
 // https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-resource-function.html
-var serverlessFunction = schema{
-	"Architectures": known, "AssumeRolePolicyDocument": known, "CodeSigningConfigArn": known, "CodeUri": known, "Description": known,
-	"DeadLetterQueue": of(schema{"Type": known, "TargetArn": known}),
-	"Environment":     known, "EphemeralStorage": known, "Events": known, "FunctionName": known, "Handler": known, "KmsKeyArn": known,
-	"LoggingConfig": known, "MemorySize": known, "PackageType": known, "Policies": known, "PropagateTags": known,
-	"RecursiveLoop": known, "ReservedConcurrentExecutions": known, "Role": known, "RolePath": known, "Runtime": known,
-	"RuntimeManagementConfig": known, "SourceKMSKeyArn": known, "Tags": known, "Timeout": known, "Tracing": known,
-
-	"AutoPublishAlias":              refused("functions have no versions and aliases here"),
-	"AutoPublishAliasAllProperties": refused("functions have no versions and aliases here"),
-	"AutoPublishCodeSha256":         refused("functions have no versions and aliases here"),
-	"CapacityProviderConfig":        refused("functions run on this machine"),
-	"DeploymentPreference":          refused("functions have no versions and aliases here"),
-	"DurableConfig":                 refused("durable executions need a service of their own"),
-	"EventInvokeConfig":             refused("nothing invokes functions asynchronously here"),
-	"FileSystemConfigs":             refused("no file systems are mounted here"),
-	"FunctionScalingConfig":         refused("functions run on this machine"),
-	"FunctionUrlConfig":             refused("functions have no URLs here"),
-	"ImageConfig":                   refused("functions are executables here, not images"),
-	"ImageUri":                      refused("functions are executables here, not images"),
-	"InlineCode":                    refused("functions are executables here"),
-	"Layers":                        refused("functions have no layers here"),
-	"PermissionsBoundary":           refused("only the role's own policies are evaluated"),
-	"ProvisionedConcurrencyConfig":  refused("functions have no versions and aliases here"),
-	"PublishToLatestPublished":      refused("functions have no versions and aliases here"),
-	"SnapStart":                     refused("snapshots are for other runtimes"),
-	"TenancyConfig":                 refused("invocations carry no tenants here"),
-	"VersionDescription":            refused("functions have no versions and aliases here"),
-	"VersionDeletionPolicy":         refused("functions have no versions and aliases here"),
-	"VpcConfig":                     refused("functions run on this machine's loopback"),
-}
+var serverlessFunction = settable(`
+	Architectures AssumeRolePolicyDocument CodeSigningConfigArn CodeUri Description Environment EphemeralStorage
+	Events FunctionName Handler KmsKeyArn LoggingConfig MemorySize PackageType Policies PropagateTags RecursiveLoop
+	ReservedConcurrentExecutions Role RolePath Runtime RuntimeManagementConfig SourceKMSKeyArn Tags Timeout Tracing`).
+	with(schema{
+		"AutoPublishAlias":              refused("functions have no versions and aliases here"),
+		"AutoPublishAliasAllProperties": refused("functions have no versions and aliases here"),
+		"AutoPublishCodeSha256":         refused("functions have no versions and aliases here"),
+		"CapacityProviderConfig":        refused("functions run on this machine"),
+		"DeadLetterQueue":               of(schema{"Type": known, "TargetArn": known}),
+		"DeploymentPreference":          refused("functions have no versions and aliases here"),
+		"DurableConfig":                 refused("durable executions need a service of their own"),
+		"EventInvokeConfig":             refused("nothing invokes functions asynchronously here"),
+		"FileSystemConfigs":             refused("no file systems are mounted here"),
+		"FunctionScalingConfig":         refused("functions run on this machine"),
+		"FunctionUrlConfig":             refused("functions have no URLs here"),
+		"ImageConfig":                   refused("functions are executables here, not images"),
+		"ImageUri":                      refused("functions are executables here, not images"),
+		"InlineCode":                    refused("functions are executables here"),
+		"Layers":                        refused("functions have no layers here"),
+		"PermissionsBoundary":           refused("only the role's own policies are evaluated"),
+		"ProvisionedConcurrencyConfig":  refused("functions have no versions and aliases here"),
+		"PublishToLatestPublished":      refused("functions have no versions and aliases here"),
+		"SnapStart":                     refused("snapshots are for other runtimes"),
+		"TenancyConfig":                 refused("invocations carry no tenants here"),
+		"VersionDeletionPolicy":         refused("functions have no versions and aliases here"),
+		"VersionDescription":            refused("functions have no versions and aliases here"),
+		"VpcConfig":                     refused("functions run on this machine's loopback"),
+	})
 
 // function expands a function into itself, its role unless it brings one, and an event source mapping for each event.
 func (e *expansion) function() {
@@ -197,11 +195,9 @@ func (e *expansion) policies(role string) (managed, inline []*value) {
 }
 
 // sqsEvent are the properties of an SQS event, all of which become properties of the mapping.
-var sqsEvent = schema{
-	"BatchSize": known, "Enabled": known, "FilterCriteria": known, "FunctionResponseTypes": known, "KmsKeyArn": known,
-	"LoggingConfig": known, "MaximumBatchingWindowInSeconds": known, "MetricsConfig": known, "ProvisionedPollerConfig": known,
-	"Queue": known, "ScalingConfig": known,
-}
+var sqsEvent = settable(`
+	BatchSize Enabled FilterCriteria FunctionResponseTypes KmsKeyArn LoggingConfig MaximumBatchingWindowInSeconds
+	MetricsConfig ProvisionedPollerConfig Queue ScalingConfig`)
 
 // functionEvents generates an event source mapping for each SQS event, and gives the generated role what they need.
 func (e *expansion) functionEvents(role *resource) {

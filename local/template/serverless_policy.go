@@ -18,7 +18,8 @@ type policyStatement struct {
 var policyTemplates = map[string][]policyStatement{
 	"AWSSecretsManagerGetSecretValuePolicy": {{[]string{"secretsmanager:GetSecretValue"}, []string{"<SecretArn>"}}},
 	"CloudWatchPutMetricPolicy":             {{[]string{"cloudwatch:PutMetricData"}, []string{"*"}}},
-	"DynamoDBCrudPolicy": {{[]string{"dynamodb:GetItem", "dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:Scan", "dynamodb:Query",
+	"DynamoDBCrudPolicy": {{[]string{"dynamodb:GetItem", "dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:Scan",
+		"dynamodb:Query",
 		"dynamodb:UpdateItem", "dynamodb:BatchWriteItem", "dynamodb:BatchGetItem", "dynamodb:DescribeTable",
 		"dynamodb:ConditionCheckItem"}, tableAndIndexes}},
 	"DynamoDBReadPolicy": {{[]string{"dynamodb:GetItem", "dynamodb:Scan", "dynamodb:Query", "dynamodb:BatchGetItem",
@@ -27,9 +28,10 @@ var policyTemplates = map[string][]policyStatement{
 	"DynamoDBWritePolicy":       {{[]string{"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:BatchWriteItem"}, tableAndIndexes}},
 	"EventBridgePutEventsPolicy": {{[]string{"events:PutEvents"},
 		[]string{"events:${AWS::Region}:${AWS::AccountId}:event-bus/<EventBusName>"}}},
-	"KMSDecryptPolicy":        {{[]string{"kms:Decrypt"}, kmsKey}},
-	"KMSEncryptPolicy":        {{[]string{"kms:Encrypt"}, kmsKey}},
-	"LambdaInvokePolicy":      {{[]string{"lambda:InvokeFunction"}, []string{"lambda:${AWS::Region}:${AWS::AccountId}:function:<FunctionName>*"}}},
+	"KMSDecryptPolicy": {{[]string{"kms:Decrypt"}, kmsKey}},
+	"KMSEncryptPolicy": {{[]string{"kms:Encrypt"}, kmsKey}},
+	"LambdaInvokePolicy": {{[]string{"lambda:InvokeFunction"},
+		[]string{"lambda:${AWS::Region}:${AWS::AccountId}:function:<FunctionName>*"}}},
 	"SNSPublishMessagePolicy": {{[]string{"sns:Publish"}, []string{"sns:${AWS::Region}:${AWS::AccountId}:<TopicName>"}}},
 	"SQSPollerPolicy": {{[]string{"sqs:ChangeMessageVisibility", "sqs:ChangeMessageVisibilityBatch", "sqs:DeleteMessage",
 		"sqs:DeleteMessageBatch", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"}, sqsQueue}},
@@ -46,7 +48,8 @@ var policyTemplates = map[string][]policyStatement{
 
 var (
 	tableAndIndexes = []string{
-		"dynamodb:${AWS::Region}:${AWS::AccountId}:table/<TableName>", "dynamodb:${AWS::Region}:${AWS::AccountId}:table/<TableName>/index/*",
+		"dynamodb:${AWS::Region}:${AWS::AccountId}:table/<TableName>",
+		"dynamodb:${AWS::Region}:${AWS::AccountId}:table/<TableName>/index/*",
 	}
 	kmsKey   = []string{"kms:${AWS::Region}:${AWS::AccountId}:key/<KeyId>"}
 	sqsQueue = []string{"sqs:${AWS::Region}:${AWS::AccountId}:<QueueName>"}

@@ -7,23 +7,22 @@ import (
 
 // serverlessWebSocketAPI are the properties of AWS::Serverless::WebSocketApi.
 // https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-resource-websocketapi.html
-var serverlessWebSocketAPI = schema{
-	"AccessLogSettings": known, "ApiKeySelectionExpression": known,
-	"Auth": of(schema{
-		"AuthArn": known, "AuthType": known, "IdentitySource": known, "Name": known,
-		"InvokeRole": refused("authorizers are invoked by permission, without a role"),
-	}),
-	"DefaultRouteSettings": known, "Description": known, "DisableExecuteApiEndpoint": known, "DisableSchemaValidation": known,
-	"Domain":         refused("the API has no custom domain here"),
-	"FailOnWarnings": known, "IpAddressType": known, "Name": known, "PropagateTags": known, "RouteSelectionExpression": known,
-	"RouteSettings": known, "Routes": known, "StageName": known, "StageVariables": known, "Tags": known,
-}
+var serverlessWebSocketAPI = settable(`
+	AccessLogSettings ApiKeySelectionExpression DefaultRouteSettings Description DisableExecuteApiEndpoint
+	DisableSchemaValidation FailOnWarnings IpAddressType Name PropagateTags RouteSelectionExpression RouteSettings
+	Routes StageName StageVariables Tags`).
+	with(schema{
+		"Auth": of(settable(`AuthArn AuthType IdentitySource Name`).
+			with(schema{
+				"InvokeRole": refused("authorizers are invoked by permission, without a role"),
+			})),
+		"Domain": refused("the API has no custom domain here"),
+	})
 
 // serverlessRoute are the properties of one of its routes.
-var serverlessRoute = schema{
-	"ApiKeyRequired": known, "FunctionArn": known, "IntegrationTimeout": known, "ModelSelectionExpression": known, "OperationName": known,
-	"RequestModels": known, "RequestParameters": known, "RouteResponseSelectionExpression": known,
-}
+var serverlessRoute = settable(`
+	ApiKeyRequired FunctionArn IntegrationTimeout ModelSelectionExpression OperationName RequestModels
+	RequestParameters RouteResponseSelectionExpression`)
 
 const (
 	defaultStage     = "default" // the stage that SAM names when the template does not
@@ -114,7 +113,8 @@ func (e *expansion) stage(name *value, routeIDs []string, tags []field) {
 		tags = []field{{webSocketTag, at.newText("SAM")}}
 	}
 	stage := e.add(id, "AWS::ApiGatewayV2::Stage", append([]field{
-		{"ApiId", at.newRef(e.r.id)}, {"StageName", name}, {"AutoDeploy", &value{kind: text, text: "true", line: at.line, column: at.column}},
+		{"ApiId", at.newRef(e.r.id)}, {"StageName", name}, {"AutoDeploy", &value{kind: text, text: "true", line: at.line,
+			column: at.column}},
 		{"Tags", at.newObject(tags...)},
 	}, e.copied("AccessLogSettings", "DefaultRouteSettings", "RouteSettings", "StageVariables")...)...)
 	if e.has("RouteSettings") {
@@ -128,7 +128,8 @@ func (e *expansion) route(key string, p properties, stage *value) string {
 	p.check(serverlessRoute)
 	p.require("FunctionArn")
 	name := strings.TrimPrefix(key, "$")
-	if special := map[string]bool{"$connect": true, "$disconnect": true, "$default": true}[key]; !special && !alphanumeric.MatchString(key) {
+	if special := map[string]bool{"$connect": true, "$disconnect": true,
+		"$default": true}[key]; !special && !alphanumeric.MatchString(key) {
 		e.l.problem(p.position, p.at, "SAM accepts only letters and digits in route keys, besides $connect, $disconnect and $default")
 		return ""
 	}
@@ -144,9 +145,11 @@ func (e *expansion) route(key string, p properties, stage *value) string {
 	api := at.newRef(e.r.id)
 	route := []field{
 		{"ApiId", api}, {"RouteKey", at.newText(key)},
-		{"Target", at.newObject(field{"Fn::Join", at.newList(at.newText("/"), at.newList(at.newText("integrations"), at.newRef(base+"Integration")))})},
+		{"Target", at.newObject(field{"Fn::Join", at.newList(at.newText("/"), at.newList(at.newText("integrations"),
+			at.newRef(base+"Integration")))})},
 	}
-	for _, property := range []string{"ApiKeyRequired", "ModelSelectionExpression", "OperationName", "RequestModels", "RequestParameters",
+	for _, property := range []string{"ApiKeyRequired", "ModelSelectionExpression", "OperationName", "RequestModels",
+		"RequestParameters",
 		"RouteResponseSelectionExpression"} {
 		route = append(route, field{property, p.value(property)})
 	}

@@ -35,7 +35,8 @@ var queueName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,80}$|^[A-Za-z0-9_-]{1,75}\.
 // queueAttributes are the properties of a queue that are attributes of SQS by the same name; true marks those that are
 // maps here and JSON there.
 var queueAttributes = map[string]bool{
-	"ContentBasedDeduplication": false, "DeduplicationScope": false, "DelaySeconds": false, "FifoQueue": false, "FifoThroughputLimit": false,
+	"ContentBasedDeduplication": false, "DeduplicationScope": false, "DelaySeconds": false, "FifoQueue": false,
+	"FifoThroughputLimit":          false,
 	"KmsDataKeyReusePeriodSeconds": false, "KmsMasterKeyId": false, "MaximumMessageSize": false, "MessageRetentionPeriod": false,
 	"ReceiveMessageWaitTimeSeconds": false, "RedriveAllowPolicy": true, "RedrivePolicy": true, "SqsManagedSseEnabled": false,
 	"VisibilityTimeout": false,

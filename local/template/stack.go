@@ -89,7 +89,8 @@ func (l *loader) assignRoles() {
 		case !strings.HasPrefix(arn, "arn:"):
 			f.at.problem("Role", "must be the role's ARN, not its name")
 		case !iam.Trusts(role.Trust, lambdaService):
-			f.at.problem("Role", "The role defined for the function cannot be assumed by Lambda: %s must trust %s", role.LogicalID, lambdaService)
+			f.at.problem("Role", "The role defined for the function cannot be assumed by Lambda: %s must trust %s", role.LogicalID,
+				lambdaService)
 		}
 		f.model.Role = role
 	}
@@ -148,7 +149,8 @@ func (l *loader) assembleMappings() {
 			continue
 		}
 		for _, action := range pollActions {
-			if denied := authorize(function, queue.Policy, action, queue.ARN, l.options); denied != nil {
+			denied := iam.Authorize(function.Role.Documents(), queue.Policy, request(function, action, queue.ARN, l.options))
+			if denied != nil {
 				_, name, _ := strings.Cut(action, ":")
 				at.problem("EventSourceArn", "The provided execution role does not have permissions to call %s on SQS: %v", name, denied)
 			}

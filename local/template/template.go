@@ -133,7 +133,8 @@ func (l *loader) warn(s Source, property, format string, args ...any) {
 
 func (l *loader) newProblem(v *value, at where, format string, args ...any) Problem {
 	return Problem{
-		File: l.file, Line: v.line, Column: v.column, Resource: at.resource, Property: at.property, Message: fmt.Sprintf(format, args...),
+		File: l.file, Line: v.line, Column: v.column, Resource: at.resource, Property: at.property, Message: fmt.Sprintf(format,
+			args...),
 	}
 }
 
@@ -143,12 +144,12 @@ func (l *loader) source(logicalID string, v *value) Source {
 
 // sections are the top level of a template.
 // https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/template-anatomy.html
-var sections = schema{
-	"AWSTemplateFormatVersion": known, "Description": known, "Metadata": known, "Parameters": known, "Mappings": known,
-	"Conditions": known, "Transform": known, "Globals": known, "Resources": known, "Outputs": known,
-	"Rules": refused("CloudFormation would check its assertions against an account"),
-	"Hooks": refused("CodeDeploy's blue/green deployments have no local part"),
-}
+var sections = settable(`
+	AWSTemplateFormatVersion Conditions Description Globals Mappings Metadata Outputs Parameters Resources Transform`).
+	with(schema{
+		"Hooks": refused("CodeDeploy's blue/green deployments have no local part"),
+		"Rules": refused("CloudFormation would check its assertions against an account"),
+	})
 
 // samTransform is the one transform that is known here.
 const samTransform = "AWS::Serverless-2016-10-31"
@@ -275,7 +276,8 @@ func (l *loader) resolved() *Resolved {
 	r := &Resolved{
 		StackName: l.options.StackName, Region: l.options.Region, Account: l.options.Account,
 		Functions: models(l.stack.functions), Queues: models(l.stack.queues), Tables: models(l.stack.tables),
-		Mappings: models(l.stack.mappings), Roles: models(l.stack.roles), APIs: l.stack.apis, Inert: l.stack.inert, Outputs: l.outputs, Warnings: l.warnings.sorted(),
+		Mappings: models(l.stack.mappings), Roles: models(l.stack.roles), APIs: l.stack.apis, Inert: l.stack.inert,
+		Outputs: l.outputs, Warnings: l.warnings.sorted(),
 	}
 	for _, p := range slices.SortedFunc(maps.Values(l.parameters), func(a, b *parameter) int {
 		return a.model.Line*1_000_000 + a.model.Column - b.model.Line*1_000_000 - b.model.Column
