@@ -436,9 +436,9 @@ func TestAStretchEndsWhereItEnded(t *testing.T) {
 		{name: "its last row has gone", gone: func(i int) bool { return i%10 == 9 }},
 		{name: "all around its last row have gone", gone: func(i int) bool { return i%100 > 5 && i%100 < 95 }},
 		{name: "rows past their time fill the next pages", gone: func(i int) bool { return i == 9 }, old: func(i int) bool { return i > 9 && i < 70 }},
-		{name: "the next rows go before they are met", gone: func(i int) bool { return i == 9 }, read: 3, going: func(i int) bool { return i > 9 && i < 24 }},
-		{name: "the next row goes after it was met", gone: func(i int) bool { return i == 3 }, read: 4, going: func(i int) bool { return i == 10 }},
-		{name: "a row comes right behind", gone: func(i int) bool { return i == 8 || i == 9 }, read: 3, coming: "c000009x"},
+		{name: "the next rows go before they are met", gone: func(i int) bool { return i == 9 }, read: 5, going: func(i int) bool { return i > 9 && i < 24 }},
+		{name: "the next row goes after it was met", gone: func(i int) bool { return i == 3 }, read: 6, going: func(i int) bool { return i == 10 }},
+		{name: "a row comes right behind", gone: func(i int) bool { return i == 8 || i == 9 }, read: 5, coming: "c000009x"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := newWorld(connections(300, time.Hour), 10)

@@ -61,13 +61,6 @@ func (p *pass) table(ctx context.Context, members []int) {
 		p.walk(ctx, whole, members, first)
 		return
 	}
-	if next != "" && p.Segments > 1 {
-		p.segments(ctx, planned{members: members, split: p.Segments})
-		return
-	} else {
-		p.walk(ctx, whole, members, first)
-		return
-	}
 	groups, err := p.record(ctx, members, func(broadcast.Message) broadcast.Plan {
 		return broadcast.Plan{Segments: 1, Split: p.Segments, Buckets: []int{}, At: p.at}
 	})

@@ -31,6 +31,7 @@ func TestTheFirstPlanHolds(t *testing.T) {
 	if got, err = table.Plan(t.Context(), "another", second); err != nil || !equal(got, second) {
 		t.Errorf("another broadcast's: got %+v, %v", got, err)
 	}
+	first.Buckets = []int{2, 0, 6} // some have left since, others have come
 	if err := table.Emitted(t.Context(), "b", first); err != nil {
 		t.Fatal(err)
 	}
@@ -122,6 +123,13 @@ func TestReportAddsUp(t *testing.T) {
 		t.Errorf("of an unknown broadcast: %+v", r)
 	}
 
+	split := broadcast.Plan{Segments: 1, Split: 2, Buckets: []int{}, At: start}
+	if held, err := table.Plan(ctx, "b", split); err != nil || held.Split != 2 {
+		t.Fatal(held, err)
+	}
+	if held, err := table.Plan(ctx, "b", broadcast.Plan{Segments: 1, Buckets: []int{1}, At: start}); err != nil || held.Split != 2 {
+		t.Errorf("a plan of the whole table: %+v, %v; it is split", held, err)
+	}
 	plans := []broadcast.Plan{
 		{Segment: 0, Segments: 2, Stretch: 0, End: "e=", Buckets: []int{10, 5}, At: start},
 		{Segment: 0, Segments: 2, Stretch: 1, Buckets: []int{4}, At: start},
