@@ -58,9 +58,6 @@ func (c *TableConfig) check() (schema, error) {
 	default:
 		return schema{}, invalid("1 validation error detected: Value '%s' at 'billingMode' failed to satisfy constraint: Member must satisfy enum value set: [PROVISIONED, PAY_PER_REQUEST]", c.BillingMode)
 	}
-	if c.TTLAttribute != "" && key.isKey(c.TTLAttribute) {
-		return schema{}, invalid("the primary key attribute %s cannot be the time to live", c.TTLAttribute)
-	}
 	return key, nil
 }
 

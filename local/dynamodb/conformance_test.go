@@ -79,11 +79,14 @@ func TestItemsLiveAndDie(t *testing.T) {
 			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld})
 		return err
 	}
+	var failed *types.ConditionalCheckFailedException
+	if err := put(0, aws.String("attribute_exists(pk)")); !errors.As(err, &failed) || failed.Item != nil {
+		t.Fatalf("a put on condition that there is an item, when there is none: %v", err)
+	}
 	unlessThere := aws.String("attribute_not_exists(pk)")
 	if err := put(1, unlessThere); err != nil {
 		t.Fatal(err)
 	}
-	var failed *types.ConditionalCheckFailedException
 	if err := put(2, unlessThere); !errors.As(err, &failed) {
 		t.Fatalf("the second conditional put: %v", err)
 	}
@@ -473,6 +476,19 @@ func TestCapacityUnits(t *testing.T) {
 		if got := units(test.operation, test.body); got != test.want {
 			t.Errorf("%s %.60s: %v units, want %v", test.operation, test.body, got, test.want)
 		}
+	}
+}
+
+func TestTransactionsTakeTwiceTheUnits(t *testing.T) {
+	ours(t, "DynamoDB Local counts 10; the developer guide: two writes of every item in the transaction")
+	e := start(t, dynamodb.Options{})
+	table := e.table("")
+	transaction := `{"ReturnConsumedCapacity":"TOTAL","TransactItems":[` +
+		`{"Put":{"TableName":"` + table + `","Item":{"pk":{"S":"a"},"d":{"S":"` + strings.Repeat("x", 1025-len("pkad")) + `"}}}},` +
+		`{"Delete":{"TableName":"` + table + `","Key":{"pk":{"S":"b"}}}}]}`
+	consumed := e.must("TransactWriteItems", transaction)["ConsumedCapacity"].([]any)[0].(map[string]any)
+	if consumed["CapacityUnits"] != 6.0 || consumed["WriteCapacityUnits"] != 6.0 {
+		t.Errorf("a transaction that puts 1,025 bytes and deletes nothing consumed %v, want 6 units", consumed)
 	}
 }
 

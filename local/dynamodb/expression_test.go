@@ -105,6 +105,7 @@ func TestConditions(t *testing.T) {
 		{"begins_with(s)", "", "Incorrect number of operands for operator or function; operator or function: begins_with, number of operands: 1"},
 		{"n", "", `Syntax error; token: "<EOF>", near: "n"`},
 		{"n = :v AND", `":v":{"N":"42"}`, `Syntax error; token: "<EOF>", near: "AND"`},
+		{"_n = :v", `":v":{"N":"42"}`, `Syntax error; token: "_", near: "_n"`},
 		{"n == :v", `":v":{"N":"42"}`, `Syntax error; token: "=", near: "== :v"`},
 		{"n = 42", "", `Syntax error; token: "42", near: "= 42"`},
 		{"n = :v :v", `":v":{"N":"42"}`, `Syntax error; token: ":v", near: ":v :v"`},
@@ -169,6 +170,7 @@ func TestUpdates(t *testing.T) {
 		{"DELETE nope :v", `":v":{"SS":["a"]}`, "", ``},
 		{"SET n = :v REMOVE s ADD z :v", `":v":{"N":"1"}`, "", `{"n":{"N":"1"},"z":{"N":"1"}}`},
 		{"SET nope.k = :v", `":v":{"N":"1"}`, documentPath, ""},
+		{"SET n = :v, l[1] = :v, m.k = :v, nope.k = :v", `":v":{"N":"77"}`, documentPath, ""},
 		{"SET s.k = :v", `":v":{"N":"1"}`, documentPath, ""},
 		{"SET m[0] = :v", `":v":{"N":"1"}`, documentPath, ""},
 		{"REMOVE nope.k", "", documentPath, ""},
@@ -203,7 +205,9 @@ func TestUpdates(t *testing.T) {
 			a := e.send("UpdateItem", body+"}")
 			check(t, a, strings.ReplaceAll(test.error, `\"`, `"`))
 			if test.error != "" {
-				if got := e.get(table, `{"pk":{"S":"a"}}`); !sameJSON(t, got, before) {
+				// Through a projection, which reads the attributes rather than the item as it was written.
+				got := e.must("GetItem", `{"TableName":"`+table+`","Key":{"pk":{"S":"a"}},"ProjectionExpression":"pk, n, s, l, m, ss"}`)
+				if got := encode(got["Item"]); !sameJSON(t, got, before) {
 					t.Errorf("the refused update changed the item: %s", got)
 				}
 				return
@@ -214,6 +218,61 @@ func TestUpdates(t *testing.T) {
 			}
 			if !sameJSON(t, got, test.want) {
 				t.Errorf("UPDATED_NEW is %s, want %s", got, test.want)
+			}
+		})
+	}
+}
+
+// TestUpdatesOfLists looks at the whole item, which shows what was moved beside what was named.
+func TestUpdatesOfLists(t *testing.T) {
+	e := start(t, dynamodb.Options{})
+	table := e.table("")
+	const before = `{"pk":{"S":"a"},"l":{"L":[{"N":"0"},{"N":"1"},{"N":"2"},{"L":[{"S":"x"},{"S":"y"}]}]}}`
+	const values = `":v":{"S":"v"},":w":{"S":"w"}`
+	for _, test := range []struct{ update, want string }{
+		{"REMOVE l[0], l[2]", `[{"N":"1"},{"L":[{"S":"x"},{"S":"y"}]}]`},
+		{"REMOVE l[3][0], l[0], l[1]", `[{"N":"2"},{"L":[{"S":"y"}]}]`},
+		{"SET l[9] = :v, l[7] = :w", `[{"N":"0"},{"N":"1"},{"N":"2"},{"L":[{"S":"x"},{"S":"y"}]},{"S":"w"},{"S":"v"}]`},
+		{"SET l[0] = :v, l[3][1] = :w REMOVE l[1]", `[{"S":"v"},{"N":"2"},{"L":[{"S":"x"},{"S":"w"}]}]`},
+		{"SET l[0] = l[1], l[1] = l[0]", `[{"N":"1"},{"N":"0"},{"N":"2"},{"L":[{"S":"x"},{"S":"y"}]}]`},
+	} {
+		t.Run(test.update, func(t *testing.T) {
+			e.t = t
+			e.put(table, before)
+			body := `{"TableName":"` + table + `","Key":{"pk":{"S":"a"}},"ReturnValues":"ALL_NEW","UpdateExpression":"` + test.update + `"`
+			if strings.Contains(test.update, ":") {
+				body += `,"ExpressionAttributeValues":{` + values + `}`
+			}
+			got := encode(e.must("UpdateItem", body+"}")["Attributes"])
+			if !sameJSON(t, got, `{"pk":{"S":"a"},"l":{"L":`+test.want+`}}`) {
+				t.Errorf("got %s, want the list %s", got, test.want)
+			}
+		})
+	}
+}
+
+func TestProjections(t *testing.T) {
+	e := start(t, dynamodb.Options{})
+	table := e.table("")
+	e.put(table, specimen)
+	for _, test := range []struct{ projection, want string }{
+		{"n", `{"n":{"N":"42"}}`},
+		{"yes, pk", `{"pk":{"S":"a"},"yes":{"BOOL":true}}`},
+		{"m", `{"m":{"M":{"k":{"S":"v"},"n":{"N":"3"},"a.b":{"S":"dot"}}}}`},
+		{"m.k, m.absent", `{"m":{"M":{"k":{"S":"v"}}}}`},
+		{"#m.#dot", `{"m":{"M":{"a.b":{"S":"dot"}}}}`},
+		{"l[1], l[2].deep[0]", `{"l":{"L":[{"N":"1"},{"M":{"deep":{"L":[{"N":"7"}]}}}]}}`},
+		{"l[2], l[0]", `{"l":{"L":[{"S":"x"},{"M":{"deep":{"L":[{"N":"7"}]}}}]}}`},
+		{"l[9], absent, s.k, m[0]", `{}`},
+	} {
+		t.Run(test.projection, func(t *testing.T) {
+			e.t = t
+			body := `{"TableName":"` + table + `","Key":{"pk":{"S":"a"}},"ProjectionExpression":"` + test.projection + `"`
+			if strings.Contains(test.projection, "#") {
+				body += `,"ExpressionAttributeNames":{"#m":"m","#dot":"a.b"}`
+			}
+			if got := encode(e.must("GetItem", body+"}")["Item"]); !sameJSON(t, got, test.want) {
+				t.Errorf("got %s, want %s", got, test.want)
 			}
 		})
 	}

@@ -197,11 +197,11 @@ func (m *members) err() error {
 func lowerFirst(name string) string { return strings.ToLower(name[:1]) + name[1:] }
 
 func parseItem(raw map[string]any, depth int) (item, *failure) {
-	if depth >= maxNesting {
-		return nil, invalid("Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit")
-	}
 	it := make(item, 0, len(raw))
 	for name, rawValue := range raw {
+		if name == "" {
+			return nil, invalid("One or more parameter values were invalid: Empty attribute name")
+		}
 		v, err := parseValue(rawValue, depth)
 		if err != nil {
 			return nil, err

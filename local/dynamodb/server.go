@@ -121,7 +121,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer, err := s.serve(r, operation, body, &call{server: s, operation: operation, bad: bad, page: page})
 	s.answer(w, answer, err)
 	if f := (*failure)(nil); errors.As(err, &f) {
-		s.options.Log.Debug("dynamodb", "operation", operation, "error", f.code(), "message", f.message)
+		s.options.Log.Debug("dynamodb", "operation", operation, "error", f.code())
 	}
 }
 

@@ -76,6 +76,7 @@ func TestMalformedRequests(t *testing.T) {
 		{"PutItem", put + `{"N":"1e126"}}`, "com.amazon.coral.validate#ValidationException", "Number overflow"},
 		{"PutItem", put + `{"N":"1e-131"}}`, "com.amazon.coral.validate#ValidationException", "Number underflow"},
 		{"PutItem", `"Item":{"pk":{"S":""}}`, "com.amazon.coral.validate#ValidationException", "cannot contain an empty string value. Key: pk"},
+		{"PutItem", `"Item":{"pk":{"S":"a"},"":{"S":"a"}}`, "com.amazon.coral.validate#ValidationException", "Empty attribute name"},
 		{"PutItem", `"Item":{"pk":{"N":"1"}}`, "com.amazon.coral.validate#ValidationException", "Type mismatch for key pk expected: S actual: N"},
 		{"PutItem", `"Item":{"x":{"N":"1"}}`, "com.amazon.coral.validate#ValidationException", "Missing the key pk in the item"},
 		{"PutItem", `"Item":{"pk":{"S":"` + strings.Repeat("x", 2049) + `"}}`, "com.amazon.coral.validate#ValidationException", "Size of hashkey"},
@@ -335,6 +336,9 @@ func TestUnprocessedItemsCanBeSentAgain(t *testing.T) {
 	var exceeded *types.ProvisionedThroughputExceededException
 	if !errors.As(err, &exceeded) {
 		t.Errorf("a batch of which nothing is processed: %v", err)
+	}
+	if _, err := c.BatchGetItem(t.Context(), &client.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{"connections": {Keys: keys}}}); !errors.As(err, &exceeded) {
+		t.Errorf("a batch of which nothing is read: %v", err)
 	}
 }
 

@@ -15,6 +15,7 @@ const (
 	maxTransactionSize = 4 << 20
 	maxToken           = 36               // characters of a ClientRequestToken
 	tokenLife          = 10 * time.Minute // how long a token makes a repetition harmless
+	maxTokens          = 100_000          // that are remembered at once; ours: beyond it the oldest is forgotten sooner
 )
 
 // transactWriteItems serves TransactWriteItems.
@@ -193,7 +194,7 @@ type transaction struct {
 // once runs a transaction, or returns the answer of the one with this token that was done before.
 func (r *recentTransactions) once(now time.Time, token string, fingerprint [sha256.Size]byte, run func() ([]byte, error)) ([]byte, error) {
 	r.mu.Lock()
-	for len(r.old) > 0 && now.Sub(r.old[0].since) > tokenLife {
+	for len(r.old) > 0 && (now.Sub(r.old[0].since) > tokenLife || len(r.old) > maxTokens) {
 		delete(r.done, r.old[0].token)
 		r.old = r.old[1:]
 	}

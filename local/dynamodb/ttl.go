@@ -45,17 +45,23 @@ func (t *table) sweep(ctx context.Context, now time.Time, delay time.Duration) {
 			}
 		}
 		t.mu.RUnlock()
-		if len(expired) > 0 {
-			t.mu.Lock()
-			for _, r := range expired {
-				if t.ttl == attribute && t.rows.get(r.key) == r { // not written since
-					t.rows.delete(r.key)
-				}
-			}
-			t.mu.Unlock()
-		}
+		t.deleteExpired(expired, attribute)
 		if looked <= sweepPage {
 			return
+		}
+	}
+}
+
+// deleteExpired deletes rows that were found to be expired by this attribute, unless they were written since.
+func (t *table) deleteExpired(expired []*row, attribute string) {
+	if len(expired) == 0 {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, r := range expired {
+		if t.ttl == attribute && t.rows.get(r.key) == r {
+			t.rows.delete(r.key)
 		}
 	}
 }
