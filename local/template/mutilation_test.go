@@ -42,7 +42,7 @@ func TestMutilatedTemplates(t *testing.T) {
 					expectPositions(t, err)
 				}
 			})
-			if tried < 100 || refused < tried/2 {
+			if tried < 30 || refused < tried/2 {
 				t.Errorf("%d mutilated templates were tried and %d refused: the test has lost its grip", tried, refused)
 			}
 		})
@@ -50,7 +50,7 @@ func TestMutilatedTemplates(t *testing.T) {
 }
 
 // mutilate changes one part of a value after the other, calls try, and changes the part back. The ways of changing take
-// turns, and every other part is left out: all of them for every part found nothing more and took ten times as long.
+// turns, and three parts in four are left out: all ways for all parts found nothing more and took twenty times as long.
 func mutilate(v *value, turn *int, try func()) {
 	change := func(original *value, put func(*value)) {
 		*turn++
@@ -64,7 +64,7 @@ func mutilate(v *value, turn *int, try func()) {
 		case 3:
 			put(original.newInvalid())
 		}
-		if *turn/4%2 == 0 {
+		if *turn/4%4 == 0 {
 			try()
 		}
 		put(original)

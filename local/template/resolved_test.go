@@ -212,6 +212,20 @@ func TestRooms(t *testing.T) {
 	equal(t, "provisioned", []any{members.BillingMode, members.ReadUnits, members.WriteUnits, members.PartitionKey}, []any{"PROVISIONED", 5, 6, "id"})
 }
 
+// TestConditions holds what exists when conditions choose, also where SAM forgets about one.
+func TestConditions(t *testing.T) {
+	resolved := load(t, "conditions.yaml", template.Options{})
+	roles := map[string]string{}
+	for _, f := range resolved.Functions {
+		roles[f.LogicalID] = f.Role.LogicalID
+	}
+	equal(t, "roles", roles, map[string]string{"Kept": "KeptRole", "Own": "Shared", "Generated": "GeneratedRole"})
+	equal(t, "mappings", len(resolved.Mappings), 1)
+	if len(resolved.APIs) != 1 || len(resolved.Warnings) != 1 || !strings.Contains(resolved.Warnings[0].Message, "SAM ignores the Condition") {
+		t.Errorf("%d APIs and the warnings %v", len(resolved.APIs), resolved.Warnings)
+	}
+}
+
 // TestOwnTemplate holds that this repository's own template runs here without a remark.
 func TestOwnTemplate(t *testing.T) {
 	resolved, err := template.LoadFile("../../template.yaml", template.Options{})

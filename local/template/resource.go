@@ -1,9 +1,6 @@
 package template
 
 import (
-	"crypto/sha256"
-	"encoding/base32"
-	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -24,8 +21,9 @@ type resource struct {
 	needs      map[string]bool // logical ids that must exist before it
 }
 
-// resourceType is what is known about a type of resource. Patterns may hold {name}, {id}, {uuid}, {api}, {region},
-// {account}, {stack}, {queues} (the endpoint of queue URLs) and {Property} (a property of the resource).
+// resourceType is what is known about a type of resource. Its patterns may hold {name} (the physical name), {id} and
+// {uuid} (made of the logical id), {api} (an API's id), {path} (a role's), {region}, {account}, {stack} and {queues} (what
+// queue URLs begin with).
 type resourceType struct {
 	// schema names the properties; nil leaves them unchecked, for types that have no local part.
 	schema   schema
@@ -167,112 +165,6 @@ func (l *loader) attribute(v *value, r *resource, attribute string, at where) st
 	return ""
 }
 
-var placeholder = regexp.MustCompile(`\{[A-Za-z]+\}`)
-
-// form fills a pattern of the resource's type. It returns "" when a part is wrong, which is then reported.
-func (l *loader) form(r *resource, pattern string) string {
-	broken := false
-	formed := placeholder.ReplaceAllStringFunc(pattern, func(match string) string {
-		part := l.formPart(r, match[1:len(match)-1])
-		broken = broken || part == ""
-		return part
-	})
-	if broken {
-		return ""
-	}
-	return formed
-}
-
-func (l *loader) formPart(r *resource, part string) string {
-	switch part {
-	case "name":
-		return l.name(r)
-	case "id":
-		return l.hash(r.id, idLength)
-	case "uuid":
-		return l.uuid(r.id)
-	case "api":
-		if l.options.APIID != nil {
-			return l.options.APIID(r.id)
-		}
-		return l.hash(r.id, apiIDLength)
-	case "region":
-		return l.options.Region
-	case "account":
-		return l.options.Account
-	case "stack":
-		return l.options.StackName
-	case "queues":
-		return l.options.QueueEndpoint
-	case "path":
-		return l.rolePath(r)
-	default:
-		panic("template: unknown placeholder " + part) // the tables are checked by TestResourceTypes
-	}
-}
-
-const (
-	apiIDLength = 10 // as API Gateway's API ids
-	idLength    = 7  // as API Gateway's route and integration ids
-)
-
-// hash returns lower-case letters and digits that stay the same for a logical id of a stack.
-func (l *loader) hash(id string, length int) string {
-	sum := sha256.Sum256([]byte(l.options.StackName + "/" + id))
-	return strings.ToLower(base32.StdEncoding.EncodeToString(sum[:]))[:length]
-}
-
-// uuid returns a UUID that stays the same for a logical id of a stack.
-func (l *loader) uuid(id string) string {
-	sum := sha256.Sum256([]byte(l.options.StackName + "/" + id))
-	sum[6], sum[8] = sum[6]&0x0f|0x80, sum[8]&0x3f|0x80 // version 8, RFC 9562 section 5.8
-	return fmt.Sprintf("%x-%x-%x-%x-%x", sum[:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16])
-}
-
-// name returns the physical name: the explicit one, or else stack and logical id. AWS adds a random suffix to the
-// latter; here names stay the same from run to run.
-func (l *loader) name(r *resource) string {
-	if r.state == finished {
-		return r.named
-	}
-	t, at := l.typeOf(r), where{r.id, "Properties." + l.typeOf(r).nameProperty}
-	explicit := r.properties.get(t.nameProperty)
-	if r.state == running {
-		l.problem(explicit, at, "the name of %s depends on itself", r.id)
-		return ""
-	}
-	r.state = running
-	defer func() { r.state = finished }()
-	if explicit != nil {
-		resolved := l.resolve(explicit, at)
-		switch {
-		case resolved == nil: // AWS::NoValue: generated
-		case resolved.kind == text:
-			if t.namePattern != nil && !t.namePattern.MatchString(resolved.text) {
-				l.problem(explicit, at, "%.100q is not a valid name: it must match %s", resolved.text, t.namePattern)
-				return ""
-			}
-			r.named = resolved.text
-			return r.named
-		default:
-			if resolved.kind != invalid {
-				l.problem(explicit, at, "must be a string")
-			}
-			return ""
-		}
-	}
-	r.named = l.options.StackName + "-" + r.id
-	limit, suffix := t.nameLimit, ""
-	if l.isFIFO(r) {
-		suffix = ".fifo"
-	}
-	if limit > 0 && len(r.named)+len(suffix) > limit {
-		r.named = r.named[:limit-len(suffix)-idLength-1] + "-" + l.hash(r.id, idLength)
-	}
-	r.named += suffix
-	return r.named
-}
-
 // resolveResources resolves every resource that exists, checks it against its type and reads it into the stack.
 func (l *loader) resolveResources() {
 	for _, r := range l.order {
@@ -395,9 +287,6 @@ func (l *loader) checkArgument(function string, argument *value, at where) {
 		}
 	}
 }
-
-// substitution finds the names in Fn::Sub.
-var substitution = regexp.MustCompile(`\$\{([A-Za-z0-9_.:]+)\}`)
 
 func (l *loader) checkName(v *value, name string, at where) {
 	if strings.HasPrefix(name, "AWS::") || l.parameters[name] != nil || l.resources[name] != nil || l.stack.generated[name] != "" {

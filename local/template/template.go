@@ -1,6 +1,7 @@
 package template
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -26,7 +27,7 @@ type Options struct {
 	// "https://sqs.<region>.amazonaws.com".
 	QueueEndpoint string
 	// APIID returns the id of the WebSocket API with a logical id: lower-case letters and digits, the same at every
-	// call and different for every API. Nil derives ten characters from the names of stack and API.
+	// call and different for every API. Nil, or an empty id, derives ten characters from the names of stack and API.
 	APIID func(logicalID string) string
 	// Inert are resource types, like "AWS::S3::Bucket", that the caller accepts without a local part, besides those
 	// that the package accepts anyway. Ref gives such a resource's generated name, and it has no attributes.
@@ -280,7 +281,7 @@ func (l *loader) resolved() *Resolved {
 		Outputs: l.outputs, Warnings: l.warnings.sorted(),
 	}
 	for _, p := range slices.SortedFunc(maps.Values(l.parameters), func(a, b *parameter) int {
-		return a.model.Line*1_000_000 + a.model.Column - b.model.Line*1_000_000 - b.model.Column
+		return cmp.Or(cmp.Compare(a.model.Line, b.model.Line), cmp.Compare(a.model.Column, b.model.Column))
 	}) {
 		r.Parameters = append(r.Parameters, p.model)
 	}

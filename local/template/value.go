@@ -265,7 +265,8 @@ func (p *parser) untagged(n *yaml.Node, v *value, depth int) *value {
 var ambiguous = []string{"yes", "no", "on", "off"}
 
 func (p *parser) scalar(n *yaml.Node, v *value) {
-	v.quoted = n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0 || n.Tag == "!!str" && n.Style&yaml.TaggedStyle != 0
+	const quotes = yaml.SingleQuotedStyle | yaml.DoubleQuotedStyle | yaml.LiteralStyle | yaml.FoldedStyle
+	v.quoted = n.Style&quotes != 0 || n.Tag == "!!str" && n.Style&yaml.TaggedStyle != 0
 	v.text = n.Value
 	switch {
 	case n.Tag == "!!binary":
