@@ -1,7 +1,6 @@
 package template
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -269,13 +268,4 @@ func (p properties) tags(key string) map[string]string {
 		all[tag.text("Key")] = tag.text("Value")
 	}
 	return all
-}
-
-// quoteAll lists names for a message.
-func quoteAll(names []string) string {
-	quoted := make([]string, len(names))
-	for i, name := range names {
-		quoted[i] = fmt.Sprintf("%q", name)
-	}
-	return strings.Join(quoted, ", ")
 }

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strings"
 
 	"fanfare/local/iam"
 )
@@ -295,6 +294,3 @@ func (l *loader) folder(path string) string {
 	}
 	return filepath.Join(filepath.Dir(l.file), path)
 }
-
-// isServerless tells SAM's resource types from CloudFormation's.
-func isServerless(typ string) bool { return strings.HasPrefix(typ, "AWS::Serverless::") }
