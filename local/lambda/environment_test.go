@@ -148,7 +148,8 @@ func TestOutputLines(t *testing.T) {
 		{"empty lines", "\n\na\n", []string{"", "", "a"}},
 		{"carriage return", "a\r\nb\rc\n", []string{"a", "b\rc"}},
 		{"longest", long + "\nx\n", []string{long, "x"}},
-		{"too long", long + long + "xyz\n", []string{long, long, "xyz"}},
+		{"one byte too long", long + "x\n", []string{long, "x"}},
+		{"much too long", long + long + "xyz\n", []string{long, long, "xyz"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s, seen := start(t, lambda.Options{}, lambda.Function{Name: "f", Dir: goDir(t)})

@@ -195,6 +195,26 @@ func TestConcurrentInvocationsHaveProcessesOfTheirOwn(t *testing.T) {
 	}
 }
 
+// All who wait get a process of their own, even if one starts at a time.
+func TestStartsOneAtATime(t *testing.T) {
+	s, seen := start(t, lambda.Options{StartConcurrency: 1}, lambda.Function{Name: "f", Dir: goDir(t)})
+	hold(t, s, seen, "f", 4)()
+	if pids := len(pidSet(seen.Reports())); pids != 4 {
+		t.Errorf("%d processes for 4 concurrent invocations", pids)
+	}
+}
+
+// However much too large a response is, the function learns why it was refused.
+func TestResponseFarTooLarge(t *testing.T) {
+	s, seen := start(t, lambda.Options{}, lambda.Function{Name: "f", Dir: goDir(t)})
+	if failure := invokeError(t, s, "f", order{"do": "big", "n": 8 * lambda.MaxResponseBytes}); failure.Type != lambda.TypeResponseTooLarge {
+		t.Errorf("failure %+v", failure)
+	}
+	if n := seen.count("unexpected status code: 413"); n != 1 {
+		t.Errorf("the function said %q", seen.Lines())
+	}
+}
+
 func pidSet(reports []lambda.Report) map[int]bool {
 	set := map[int]bool{}
 	for _, r := range reports {

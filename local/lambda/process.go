@@ -61,6 +61,9 @@ type process struct {
 // launch starts a process and waits until it asks for work. limit bounds its init phase; repeated says that the phase
 // counts to the first invocation's time. The error is a *StartError, or ErrShutDown.
 func (f *function) launch(limit time.Duration, repeated bool) (*process, error) {
+	if f.s.living.Err() != nil {
+		return nil, ErrShutDown
+	}
 	if f.s.drawInitError(f) {
 		return nil, f.startError(TypeExit, exitText("exit status 1"), "this is a fault, see Faults.InitError", nil)
 	}
