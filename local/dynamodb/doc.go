@@ -24,6 +24,23 @@
 //   - Which of several mistakes in a request is reported first.
 //   - The size of a page: AWS measures items as they are stored, which is close to their documented size, not equal.
 //
+// Faults (Server.SetFaults) make throttling, unprocessed items, lost answers and latency, repeatable by a seed.
+//
+// # Compared with DynamoDB Local
+//
+// The conformance tests also pass against DynamoDB Local 1.25.1, AWS's own emulator, when the environment variable
+// DYNAMODB_ENDPOINT holds its URL. Known differences, and why they are as they are here:
+//
+//   - UPDATED_OLD and UPDATED_NEW return the elements and fields that an update named, not the whole attribute: the
+//     suites of dynalite and moto, which ran against AWS, have it so.
+//   - An action of a transaction that cannot be applied cancels it with the reason ValidationError, as the API reference
+//     of TransactWriteItems lists; DynamoDB Local answers a plain ValidationException.
+//   - Messages about keys that do not match the schema, numbers, sets, and Segment follow dynalite's suite.
+//   - A Query that finds nothing takes the minimum of half a unit (DynamoDB Local: none); a transaction two units for
+//     each 1 KB (DynamoDB Local: more).
+//   - Every answer has an X-Amz-Crc32 (DynamoDB Local: not the errors).
+//   - What is malformed is a SerializationException (DynamoDB Local: some is taken, some is an internal error).
+//
 // # Refused
 //
 // Secondary indexes, streams, backups, replicas, PartiQL, TransactGetItems, UpdateTable, and the parameters from

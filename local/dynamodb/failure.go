@@ -62,7 +62,7 @@ func modelled(code, format string, args ...any) *failure {
 func conditionFailed(old *row) *failure {
 	f := modelled("ConditionalCheckFailedException", "The conditional request failed")
 	if old != nil {
-		f.members = `,"Item":` + string(old.json)
+		f.members = `,"Item":` + old.json
 	}
 	return f
 }

@@ -12,7 +12,7 @@ type row struct {
 	key  string // its place: see schema.place
 	item item
 	size int
-	json []byte // the item as the API writes it, made once at the write
+	json string // the item as the API writes it, made once at the write
 }
 
 // maxBucket is how many rows a bucket holds before it is split. It is small enough that an insertion moves little,

@@ -234,3 +234,30 @@ func TestSweepSparesARowWrittenMeanwhile(t *testing.T) {
 		t.Error("the sweep deleted a row that was written since, or left one that was not")
 	}
 }
+
+// TestRowsShareTextsWithTheirJSON looks for a text that was taken from the wrong place.
+func TestRowsShareTextsWithTheirJSON(t *testing.T) {
+	text := rapid.OneOf(rapid.String(), rapid.StringMatching(`[a-z0-9]{0,8}`))
+	rapid.Check(t, func(t *rapid.T) {
+		var it item
+		for _, name := range rapid.SliceOfNDistinct(text, 1, 6, rapid.ID).Draw(t, "names") {
+			v := stringValue(strings.ToValidUTF8(text.Draw(t, "text"), "?"))
+			switch rapid.IntRange(0, 3).Draw(t, "kind") {
+			case 0:
+				v = numberValue(mustDecimal(drawNumber(t, "number")))
+			case 1:
+				v = listValue(kindList, []value{v})
+			case 2:
+				v = value{kind: kindBinary, text: v.text}
+			}
+			it = it.with(name, v)
+		}
+		r := newRow("place", it)
+		if !r.item.equal(it) {
+			t.Fatalf("the row of %s holds %s", it.appendJSON(nil), r.item.appendJSON(nil))
+		}
+		if r.json != string(it.appendJSON(nil)) {
+			t.Fatalf("the row's JSON is %s, the item's %s", r.json, it.appendJSON(nil))
+		}
+	})
+}

@@ -57,8 +57,31 @@ func (m *mutation) prepare(old *row) (*row, error) {
 	return newRow(m.place, changed), nil
 }
 
+// newRow makes a row. The texts of its attributes become parts of its JSON: they are in memory once, and a scan with a
+// filter finds them where it copies from.
 func newRow(place string, it item) *row {
-	return &row{key: place, item: it, size: it.size(), json: it.appendJSON(nil)}
+	json := []byte{'{'}
+	begins := make([]int, len(it)) // where the text of an attribute begins in the JSON; 0 where it is not as it is
+	for i, a := range it {
+		if i > 0 {
+			json = append(json, ',')
+		}
+		json = appendString(json, a.name)
+		json = append(json, ':')
+		begin := len(json) + len(`{"":"`) + len(a.value.kind)
+		json = a.value.appendJSON(json)
+		unescaped := len(json) == begin+len(a.value.text)+len(`"}`)
+		if unescaped && (a.value.kind == kindString || a.value.kind == kindNumber) {
+			begins[i] = begin
+		}
+	}
+	r := &row{key: place, item: slices.Clone(it), size: it.size(), json: string(append(json, '}'))}
+	for i, begin := range begins {
+		if begin > 0 {
+			r.item[i].value.text = r.json[begin : begin+len(it[i].value.text)]
+		}
+	}
+	return r
 }
 
 // commit puts the row that prepare made.

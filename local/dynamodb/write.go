@@ -116,8 +116,8 @@ func (m *members) first(err error) error {
 }
 
 // write is what PutItem, UpdateItem and DeleteItem have in common: it reads the request with parse, runs the
-// mutation and answers with what returned picks of the rows before and after, nil for nothing.
-func (c *call) write(returnValues string, parse func(*placeholders) (*mutation, error), returned func(values string, old, changed *row) []byte) ([]byte, error) {
+// mutation and answers with what returned picks of the rows before and after, "" for nothing.
+func (c *call) write(returnValues string, parse func(*placeholders) (*mutation, error), returned func(values string, old, changed *row) string) ([]byte, error) {
 	ph := c.placeholders()
 	values := c.choice("ReturnValues", returnValues)
 	consumed := c.consumption()
@@ -134,19 +134,20 @@ func (c *call) write(returnValues string, parse func(*placeholders) (*mutation, 
 		return nil, err
 	}
 	var a answer
-	if attributes := returned(values, old, changed); attributes != nil {
-		a.raw("Attributes", attributes)
+	if attributes := returned(values, old, changed); attributes != "" {
+		a.member("Attributes")
+		a.text = append(a.text, attributes...)
 	}
 	consumed.add(mutation.table, writeUnits(old, changed))
 	consumed.tell(&a, false)
 	return a.end(), nil
 }
 
-func returnedOld(values string, old, _ *row) []byte {
+func returnedOld(values string, old, _ *row) string {
 	if values == "ALL_OLD" && old != nil {
 		return old.json
 	}
-	return nil
+	return ""
 }
 
 func (c *call) putItem() ([]byte, error) {
@@ -162,21 +163,21 @@ func (c *call) updateItem() ([]byte, error) {
 	return c.write("NONE ALL_OLD UPDATED_OLD ALL_NEW UPDATED_NEW", func(ph *placeholders) (m *mutation, err error) {
 		m, u, err = c.parseUpdate(c.members, ph)
 		return m, err
-	}, func(values string, old, changed *row) []byte {
+	}, func(values string, old, changed *row) string {
 		r := old
 		if values == "ALL_NEW" || values == "UPDATED_NEW" {
 			r = changed
 		}
 		switch {
 		case values == "NONE" || r == nil:
-			return nil
+			return ""
 		case values == "ALL_OLD" || values == "ALL_NEW":
 			return r.json
 		}
 		attributes := newProjection(u.paths()).apply(r.item)
 		if len(attributes) == 0 {
-			return nil
+			return ""
 		}
-		return attributes.appendJSON(nil)
+		return string(attributes.appendJSON(nil))
 	})
 }
