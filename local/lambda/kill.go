@@ -1,6 +1,9 @@
 package lambda
 
-import "fmt"
+import (
+	"fmt"
+	"syscall"
+)
 
 // Kill kills, as if they had crashed, the processes of a function that are in the middle of an invocation, and returns
 // how many there were. Their invocations fail as after any exit; processes without an invocation live on. The error is
@@ -20,11 +23,11 @@ func (s *Service) Kill(functionName string) (int, error) {
 	killed := 0
 	for _, p := range all {
 		p.mu.Lock()
-		inv := p.current
-		p.mu.Unlock()
-		if inv != nil && p.condemn(inv, nil, StatusError) {
+		if p.current != nil && p.doom == nil {
+			p.signal(syscall.SIGKILL)
 			killed++
 		}
+		p.mu.Unlock()
 	}
 	return killed, nil
 }
