@@ -121,6 +121,37 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// Kill ends the processes at work, and no others.
+func TestKill(t *testing.T) {
+	s, seen := start(t, lambda.Options{}, lambda.Function{Name: "f", Dir: goDir(t)})
+	results := make(chan error)
+	for range 2 {
+		go func() {
+			_, err := s.Invoke(t.Context(), "f", []byte(`{"do":"hold","text":"/no/such/file"}`), "")
+			results <- err
+		}()
+	}
+	eventually(t, "two at work", func() bool { return seen.count("|holding") == 2 })
+	idle := invoke[answer](t, s, "f", order{}).PID
+	if n, err := s.Kill("f"); n != 2 || err != nil {
+		t.Errorf("%d killed, error %v", n, err)
+	}
+	for range 2 {
+		if got := outcome(<-results); got != lambda.TypeExit {
+			t.Errorf("an invocation that was killed: %s", got)
+		}
+	}
+	if next := invoke[answer](t, s, "f", order{}).PID; next != idle {
+		t.Errorf("process %d, want the idle one, %d", next, idle)
+	}
+	if n, err := s.Kill("f"); n != 0 || err != nil {
+		t.Errorf("%d killed, error %v with none at work", n, err)
+	}
+	if _, err := s.Kill("g"); !errors.Is(err, lambda.ErrNotFound) {
+		t.Errorf("unknown function: %v", err)
+	}
+}
+
 // The same seed hits the same invocations at about the rate, another seed hits others.
 func TestFaultsAreRepeatable(t *testing.T) {
 	run := func(seed uint64) (out []string) {

@@ -188,17 +188,15 @@ func (p *process) begin(inv *invocation) bool {
 	return true
 }
 
-// condemn kills the process if it still works on inv, and reports whether it did. failure is the reason; nil means what
-// its exit will say.
-func (p *process) condemn(inv *invocation, failure *FunctionError, status Status) bool {
+// condemn kills the process if it still works on inv. failure is the reason; nil means what its exit will say.
+func (p *process) condemn(inv *invocation, failure *FunctionError, status Status) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.current != inv || p.doom != nil {
-		return false
+		return
 	}
 	p.doom, p.status = failure, status
 	p.signal(syscall.SIGKILL)
-	return true
 }
 
 // kill ends the process without ado.
