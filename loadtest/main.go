@@ -20,6 +20,8 @@ import (
 type commands struct {
 	Run     runCommand     `cmd:"" help:"Run a load test and judge it."`
 	Report  reportCommand  `cmd:"" help:"Report on result files again, in any format."`
+	Compare compareCommand `cmd:"" help:"Set two runs, or two groups of runs, side by side."`
+	Sweep   sweepCommand   `cmd:"" help:"Find the highest rate at which the system keeps to a bound."`
 	Doctor  doctorCommand  `cmd:"" help:"Prove that the harness finds faults, by committing them."`
 	Echo    echoCommand    `cmd:"" help:"Serve a bare broadcast server, to see what the harness itself can do."`
 	Figures figuresCommand `cmd:"" help:"List the figures that expectations can name."`

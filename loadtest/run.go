@@ -51,12 +51,8 @@ func (r *runCommand) Run(ctx context.Context) (err error) {
 		return &exit{report.ExitUsage, err}
 	}
 	s.Rate, s.Duration, s.Warmup, s.Expect, s.Note = r.Rate, r.Duration, r.Warmup, r.Expect, r.Note
-	check := s
-	if check.URL == "" { // a local system is worth starting only for settings that make sense
-		check.URL, check.QueueURL = "ws://127.0.0.1/", "http://127.0.0.1/queue"
-	}
-	if err := check.Validate(); err != nil {
-		return &exit{report.ExitUsage, err}
+	if err := sensible(s); err != nil {
+		return err
 	}
 	out, err := r.file()
 	if err != nil {
@@ -80,6 +76,17 @@ func (r *runCommand) Run(ctx context.Context) (err error) {
 	fmt.Fprintf(os.Stdout, "\nresults: %s (report again: loadtest report %s)\n", out, out)
 	if made.Verdict != report.Pass {
 		return &exit{code: made.Verdict.ExitCode()}
+	}
+	return nil
+}
+
+// sensible tells whether settings make sense before anything is started for them.
+func sensible(s trial.Settings) error {
+	if s.URL == "" {
+		s.URL, s.QueueURL = "ws://127.0.0.1/", "http://127.0.0.1/queue"
+	}
+	if err := s.Validate(); err != nil {
+		return &exit{report.ExitUsage, err}
 	}
 	return nil
 }

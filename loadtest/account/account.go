@@ -109,17 +109,24 @@ type Latency struct {
 
 // Broadcast is what became of one message.
 type Broadcast struct {
-	Number              int // of the event in the schedule
-	Publisher, Sequence uint32
-	ID                  string // the system's, empty if it gave none
-	ByQueue             bool
-	Warm                bool // published while warming up: counted, not timed
-	Intended, Sent      int64
-	Acknowledged        int64 // 0 if not
-	Owed, Delivered     int64
-	Missing, Duplicates int64
+	Number       int    `json:"number"` // of the event in the schedule
+	Publisher    uint32 `json:"publisher"`
+	Sequence     uint32 `json:"sequence"`
+	ID           string `json:"id,omitempty"` // the system's, empty if it gave none
+	ByQueue      bool   `json:"byQueue,omitempty"`
+	Warm         bool   `json:"warm,omitempty"` // published while warming up: counted, not timed
+	Intended     int64  `json:"intended"`       // microseconds since the Unix epoch, like all moments
+	Sent         int64  `json:"sent"`
+	Acknowledged int64  `json:"acknowledged,omitempty"` // 0 if not
+	Owed         int64  `json:"owed"`
+	Delivered    int64  `json:"delivered"`
+	Missing      int64  `json:"missing"`
+	Duplicates   int64  `json:"duplicates"`
 	// Times from the intended one, 0 if nobody had it.
-	First, Median, P99, Last time.Duration
+	First  time.Duration `json:"first"`
+	Median time.Duration `json:"median"`
+	P99    time.Duration `json:"p99"`
+	Last   time.Duration `json:"last"`
 }
 
 // FindingsKept bounds the findings of each kind that an account names; the counts are always complete.
@@ -127,13 +134,13 @@ const FindingsKept = 50
 
 // Finding names one thing that went wrong.
 type Finding struct {
-	Kind       string // missing, duplicate, reordered, corrupt, late, misdelivered, foreign, stray answer, unknown, lost
-	Process    int
-	Slot       int   // the client's number in the run
-	Connection int   // of the process
-	Broadcast  int   // -1 if unknown
-	At         int64 // 0 if it never happened
-	Text       string
+	Kind       string `json:"kind"` // missing, duplicate, reordered, corrupt, late, misdelivered, foreign, stray answer, unknown, lost
+	Process    int    `json:"process"`
+	Slot       int    `json:"client"`     // the client's number in the run
+	Connection int    `json:"connection"` // of the process
+	Broadcast  int    `json:"broadcast"`  // -1 if unknown
+	At         int64  `json:"at"`         // 0 if it never happened
+	Text       string `json:"text,omitempty"`
 }
 
 // Of makes the account of one run from its segments, one from each process.

@@ -29,6 +29,7 @@ func TestMain(m *testing.M) {
 // Every fault must be found, and nothing else: with its detection taken out of the harness, its control fails here.
 func TestTheHarnessIsHealthy(t *testing.T) {
 	t.Setenv("DOCTOR_TEST_WORKER", "1")
+	t.Setenv("GORACE", "atexit_sleep_ms=0")
 	told := map[string]bool{}
 	healthy, err := Examine(t.Context(), Options{Command: []string{os.Args[0]}, Tell: func(o Outcome) {
 		told[o.Name] = true

@@ -67,6 +67,7 @@ func measurement(t *testing.T, count int) engine.Measurement {
 func start(t *testing.T, p engine.Plan) *fleet.Fleet {
 	t.Helper()
 	t.Setenv("FLEET_TEST_WORKER", "1")
+	t.Setenv("GORACE", "atexit_sleep_ms=0")
 	f, err := fleet.New(t.Context(), p, []string{os.Args[0]})
 	if err != nil {
 		t.Fatal(err)
@@ -143,6 +144,7 @@ func TestInterruptionReachesTheWorkers(t *testing.T) {
 
 func TestAWorkersErrorIsHeard(t *testing.T) {
 	t.Setenv("FLEET_TEST_WORKER", "1")
+	t.Setenv("GORACE", "atexit_sleep_ms=0")
 	if _, err := fleet.New(t.Context(), plan("nonsense", 2), []string{os.Args[0]}); err == nil {
 		t.Error("a plan without a URL was accepted")
 	}

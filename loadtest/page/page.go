@@ -84,10 +84,14 @@ func (v *view) tiles() {
 	count := func(name string) string { return report.Grouped(f[name].Value) }
 	ratio := "–"
 	if f["owed"].Value > 0 {
-		ratio = report.Percent(f["delivered"].Value, f["owed"].Value)
+		ratio = report.Percent(f["delivered"].Value, f["owed"].Value-f["excused"].Value)
+	}
+	of := count("delivered") + " of " + count("owed") + " owed"
+	if f["excused"].Value > 0 {
+		of += ", " + count("excused") + " excused"
 	}
 	v.Tiles = []tile{
-		{"delivered", ratio, count("delivered") + " of " + count("owed") + " owed"},
+		{"delivered", ratio, of},
 		{"missing", count("missing"), "duplicates " + count("duplicates") + ", reordered " + count("reordered")},
 		{"p99 of a delivery", f["p99"].String(), "half within " + f["p50"].String()},
 		{"until the last client", f["time_to_last_p50"].String(), "the slowest message " + f["time_to_last"].String()},
@@ -133,7 +137,7 @@ func (v *view) facts() {
 	fact("published", "%s handed over, %s acknowledged, %s refused, %s unanswered", report.Grouped(v.Figures["sent"].Value), report.Grouped(v.Figures["acknowledged"].Value),
 		report.Grouped(v.Figures["refused"].Value), report.Grouped(v.Figures["unanswered"].Value))
 	fact("connections", "%s opened, %s failed attempts, %s lost", report.Grouped(v.Figures["connections"].Value), report.Grouped(v.Figures["failed_connects"].Value), report.Grouped(v.Figures["lost_connections"].Value))
-	fact("harness", "%d process(es), %s/%s, %d cores, %s; %s a frame, %.0f MiB; schedule lag p99 %s, read lag p99 %s", max(c.Processes, 1), c.Host.OS, c.Host.Arch, c.Host.Cores, c.Host.Go,
+	fact("harness", "%s, %s/%s, %d cores, %s; %s a frame, %.0f MiB; schedule lag p99 %s, read lag p99 %s", report.Processes(len(v.Account.Processes)), c.Host.OS, c.Host.Arch, c.Host.Cores, c.Host.Go,
 		v.Figures["cpu_per_frame"], v.Figures["resident"].Value/(1<<20), v.Figures["schedule_lag_p99"], v.Figures["read_lag_p99"])
 	if c.PostRate > 0 {
 		fact("quota", "%s posts/s, burst %s", report.Grouped(c.PostRate), report.Grouped(c.PostBurst))
@@ -168,10 +172,15 @@ func latencies(r *report.Report) *chart {
 
 func deliveries(r *report.Report) *chart {
 	clients := float64(r.Conditions.Connections)
-	return overTime(r, "Deliveries per second", "What arrived, and what instant delivery of everything published would have been.", countLabel, seriesOf{
+	c := overTime(r, "Deliveries per second", "What arrived, and what instant delivery of everything published would have been.", countLabel, seriesOf{
 		{"two", "published × clients", func(p report.Point) float64 { return p.Published * clients }},
 		{"one", "delivered", func(p report.Point) float64 { return p.Delivered }},
 	})
+	if c != nil { // as an area, since the other line would cover it where all is well
+		c.Lines[0].Area = true
+		c.Lines[0].Path += fmt.Sprintf("V%gH0Z", chartHeight)
+	}
+	return c
 }
 
 func harness(r *report.Report) *chart {

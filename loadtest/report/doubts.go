@@ -10,8 +10,11 @@ import (
 // Doubt is a reason not to take a report at its word.
 type Doubt struct {
 	// Invalid means that the harness, not the system, may have made the figures.
-	Invalid bool   `json:"invalid"`
-	Text    string `json:"text"`
+	Invalid bool `json:"invalid"`
+	// Lag means that the harness was late. Its lags only ever add to the latencies, so a bound that was kept in spite of
+	// them was kept.
+	Lag  bool   `json:"lag,omitempty"`
+	Text string `json:"text"`
 }
 
 const (
@@ -28,16 +31,21 @@ const (
 // doubts looks for every way in which the harness may have fooled itself.
 func doubts(s *summary) []Doubt {
 	var all []Doubt
-	invalid := func(format string, args ...any) { all = append(all, Doubt{true, fmt.Sprintf(format, args...)}) }
-	warn := func(format string, args ...any) { all = append(all, Doubt{false, fmt.Sprintf(format, args...)}) }
+	invalid := func(format string, args ...any) {
+		all = append(all, Doubt{Invalid: true, Text: fmt.Sprintf(format, args...)})
+	}
+	warn := func(format string, args ...any) { all = append(all, Doubt{Text: fmt.Sprintf(format, args...)}) }
 
+	late := func(format string, args ...any) {
+		all = append(all, Doubt{Invalid: true, Lag: true, Text: fmt.Sprintf(format, args...)})
+	}
 	p99 := s.Latency.Delivery.Quantile(0.99)
 	allowed := max(lagFree, time.Duration(lagShare*float64(p99)))
 	if lag := s.scheduleLag.Quantile(0.99); lag > allowed {
-		invalid("the harness published late: its schedule lag has a p99 of %s, and %s is allowed (a tenth of the latencies' p99, at least %s). Lower --rate, or give the harness more processors", expect.Duration(lag), expect.Duration(allowed), expect.Duration(lagFree))
+		late("the harness published late: its schedule lag has a p99 of %s, and %s is allowed (a tenth of the latencies' p99, at least %s). Lower --rate, or give the harness more processors", expect.Duration(lag), expect.Duration(allowed), expect.Duration(lagFree))
 	}
 	if lag := s.readLag.Quantile(0.99); lag > allowed {
-		invalid("the harness read late: its read lag has a p99 of %s, and %s is allowed (a tenth of the latencies' p99, at least %s). Use fewer --connections, more --processes, or another machine for the system", expect.Duration(lag), expect.Duration(allowed), expect.Duration(lagFree))
+		late("the harness read late: its read lag has a p99 of %s, and %s is allowed (a tenth of the latencies' p99, at least %s). Use fewer --connections, more --processes, or another machine for the system", expect.Duration(lag), expect.Duration(allowed), expect.Duration(lagFree))
 	}
 	var full, samples int
 	machines := map[string]bool{}

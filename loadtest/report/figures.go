@@ -75,7 +75,9 @@ var figures = func() []figure {
 	all := []figure{
 		d("owed", "deliveries that the system owed", func(d *account.Deliveries) int64 { return d.Owed }),
 		d("delivered", "of these, delivered", func(d *account.Deliveries) int64 { return d.Delivered }),
-		{"delivery_ratio", expect.Ratio, "delivered of owed", func(s *summary) float64 { return share(count(s.Deliveries.Delivered), count(s.Deliveries.Owed)) }},
+		{"delivery_ratio", expect.Ratio, "delivered of owed, less what is excused", func(s *summary) float64 {
+			return share(count(s.Deliveries.Delivered), count(s.Deliveries.Owed-s.Deliveries.Excused))
+		}},
 		d("missing", "owed and never delivered", func(d *account.Deliveries) int64 { return d.Missing }),
 		d("corrupt", "owed and delivered only in damaged form", func(d *account.Deliveries) int64 { return d.Corrupt }),
 		d("cut", "owed, but the system closed the connection first", func(d *account.Deliveries) int64 { return d.Cut }),

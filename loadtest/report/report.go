@@ -178,7 +178,7 @@ func (r *Report) judge(texts []string) error {
 		}
 	}
 	if r.Figures["owed"].Value == 0 {
-		r.Doubts = append(r.Doubts, Doubt{true, "nothing was owed to anybody, so nothing was tested"})
+		r.Doubts = append(r.Doubts, Doubt{Invalid: true, Text: "nothing was owed to anybody, so nothing was tested"})
 	}
 	for _, d := range r.Doubts {
 		if d.Invalid {
@@ -267,7 +267,7 @@ func Load(names []string, expectations []string) (r *Report, err error) {
 		return nil, err
 	}
 	for name := range maps.Keys(cut) {
-		r.Doubts = append(r.Doubts, Doubt{true, fmt.Sprintf("%s ends in mid-sentence: the harness was killed", name)})
+		r.Doubts = append(r.Doubts, Doubt{Invalid: true, Text: fmt.Sprintf("%s ends in mid-sentence: the harness was killed", name)})
 		r.Verdict = Invalid
 	}
 	return r, nil

@@ -92,7 +92,7 @@ func (t *text) headline(r *Report) {
 
 func (t *text) counts(r *Report) {
 	t.line("deliveries   owed %s · delivered %s (%s) · missing %s · corrupt %s", r.grouped("owed"), r.grouped("delivered"),
-		Percent(r.value("delivered"), r.value("owed")), r.grouped("missing"), r.grouped("corrupt"))
+		Percent(r.value("delivered"), r.value("owed")-r.value("excused")), r.grouped("missing"), r.grouped("corrupt"))
 	t.line("             duplicates %s · reordered %s (same publisher %s) · late %s · misdelivered %s", r.grouped("duplicates"),
 		r.grouped("reordered"), r.grouped("out_of_turn"), r.grouped("late"), r.grouped("misdelivered"))
 	for _, rare := range [][2]string{{"cut", "cut off: the system closed the connection first"}, {"excused", "excused: the client left first"},
@@ -138,8 +138,8 @@ func Percent(part, whole float64) string {
 }
 
 func (t *text) times(r *Report) {
-	t.line("\nfrom the intended time%*s", 7, "")
-	header := fmt.Sprintf("  %-30s", "")
+	t.line("\nfrom the intended time")
+	header := fmt.Sprintf("  %-34s", "")
 	for _, q := range quantiles {
 		header += fmt.Sprintf("%10s", q.name)
 	}
@@ -148,13 +148,13 @@ func (t *text) times(r *Report) {
 		if r.value(d.prefix+"max") == 0 {
 			continue
 		}
-		row := fmt.Sprintf("  %-30s", d.what)
+		row := fmt.Sprintf("  %-34s", d.what)
 		for _, q := range quantiles {
 			row += fmt.Sprintf("%10s", r.time(d.prefix+q.name))
 		}
 		t.line("%s", row)
 	}
-	t.line("\nrate         published %s · delivered %s, at best %s", r.Figures["published_per_second"], r.Figures["delivered_per_second"], r.Figures["delivered_peak"])
+	t.line("\nrate         published %s · delivered %s/s, at best %s/s", r.Figures["published_per_second"], r.grouped("delivered_per_second"), r.grouped("delivered_peak"))
 	if c := &r.Conditions; c.PostRate > 0 {
 		if r.value("quota_floor") > 0 {
 			t.line("quota        %s posts/s, burst %s: one broadcast takes at least %s; %.0f %% of that floor reached", Grouped(c.PostRate), Grouped(c.PostBurst), r.time("quota_floor"), r.value("quota_share")*100)
@@ -172,8 +172,16 @@ func (t *text) harness(r *Report) {
 			cpu += p.End.Usage.CPU.Seconds() / p.End.Usage.Wall.Seconds()
 		}
 	}
-	t.line("harness      schedule lag p99 %s · read lag p99 %s, max %s · %.2f of %d cores · %s per frame · %.0f MiB in %d process(es)",
-		r.time("schedule_lag_p99"), r.time("read_lag_p99"), r.time("read_lag_max"), cpu, cores, r.time("cpu_per_frame"), r.value("resident")/(1<<20), len(r.Account.Processes))
+	t.line("harness      schedule lag p99 %s · read lag p99 %s, max %s · %.2f of %d cores · %s per frame · %.0f MiB in %s",
+		r.time("schedule_lag_p99"), r.time("read_lag_p99"), r.time("read_lag_max"), cpu, cores, r.time("cpu_per_frame"), r.value("resident")/(1<<20), Processes(len(r.Account.Processes)))
+}
+
+// Processes counts processes in words.
+func Processes(n int) string {
+	if n == 1 {
+		return "1 process"
+	}
+	return fmt.Sprintf("%d processes", n)
 }
 
 func (t *text) judgement(r *Report) {

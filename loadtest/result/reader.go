@@ -75,6 +75,9 @@ func (f *File) index(r *bufio.Reader, source io.ReaderAt) error {
 			f.Cut = true
 			break
 		}
+		if err != nil && segment == nil {
+			return errForeign
+		}
 		if err != nil {
 			return fmt.Errorf("block at byte %d: %w", offset, err)
 		}

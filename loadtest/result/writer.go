@@ -99,6 +99,13 @@ func (w *Writer) Sample(s vitals.Sample) error {
 // Records returns how many deliveries and odd arrivals were flushed so far.
 func (w *Writer) Records() int64 { return w.records.Load() }
 
+// Abandon stops without an end, as a process does that is killed.
+func (w *Writer) Abandon() error {
+	close(w.blocks)
+	<-w.done
+	return w.err
+}
+
 // Close ends the segment and returns the first error met. All shards must have been flushed before, and nothing may be
 // written after.
 func (w *Writer) Close(e End) error {
@@ -107,9 +114,7 @@ func (w *Writer) Close(e End) error {
 	if err == nil {
 		w.blocks <- block{'Z', body}
 	}
-	close(w.blocks)
-	<-w.done
-	return errors.Join(w.err, err)
+	return errors.Join(w.Abandon(), err)
 }
 
 // Shard gathers records for a Writer. It is not safe for concurrent use.

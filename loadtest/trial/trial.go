@@ -103,7 +103,11 @@ func (t *Trial) Connect(ctx context.Context) error {
 	}
 	var status fleet.Status
 	// Workers tell how they are doing with a little delay.
-	for deadline := time.Now().Add(2 * time.Second); ; {
+	delay := time.Duration(0)
+	if len(t.Workers()) > 0 {
+		delay = 2 * time.Second
+	}
+	for deadline := time.Now().Add(delay); ; {
 		var err error
 		if status, err = t.fleet.Status(); err != nil {
 			return err

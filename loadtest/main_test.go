@@ -1,0 +1,184 @@
+package main
+
+import (
+	"bytes"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"fanfare/loadtest/echo"
+
+	"go.uber.org/goleak"
+)
+
+// The test binary plays the program, and its workers, when it is started as it.
+func TestMain(m *testing.M) {
+	if os.Getenv("LOADTEST_TEST_MAIN") != "" {
+		os.Exit(run(os.Args[1:]))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func serve(t *testing.T, o echo.Options) string {
+	t.Helper()
+	_, url := server(t, o)
+	return url
+}
+
+func server(t *testing.T, o echo.Options) (*echo.Server, string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := echo.New(o)
+	done := make(chan error)
+	go func() { done <- s.Serve(l) }()
+	t.Cleanup(func() {
+		s.Close()
+		if err := <-done; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
+	return s, "ws://" + l.Addr().String()
+}
+
+func command(t *testing.T, args ...string) *exec.Cmd {
+	c := exec.Command(os.Args[0], args...)
+	c.Env = append(os.Environ(), "LOADTEST_TEST_MAIN=1", "GORACE=atexit_sleep_ms=0", "TMPDIR="+t.TempDir())
+	c.Dir = t.TempDir()
+	return c
+}
+
+func loadtest(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	c := command(t, args...)
+	var out, err bytes.Buffer
+	c.Stdout, c.Stderr = &out, &err
+	if e := c.Run(); e != nil && c.ProcessState == nil {
+		t.Fatal(e)
+	}
+	return c.ProcessState.ExitCode(), out.String(), err.String()
+}
+
+// quick is a load of a second against url. The lag of a busy machine must not decide what is tested here.
+func quick(url string, more ...string) []string {
+	return append([]string{"run", "--url", url, "-c", "20", "--ramp", "2000", "-r", "80", "-d", "500ms", "--deadline", "3s", "--settle", "50ms", "--quiet"}, more...)
+}
+
+func TestExitCodes(t *testing.T) {
+	url := serve(t, echo.Options{})
+	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone.Close()
+	for name, c := range map[string]struct {
+		args   []string
+		codes  []int
+		stdout string
+		stderr string
+	}{
+		// A machine that is busy with other tests may make a run invalid, which is then right.
+		"passed":              {quick(url), []int{0, 3}, "owed 800 · delivered 800 (100 %)", ""},
+		"threshold missed":    {quick(url, "--expect", "p50 < 1ns"), []int{1, 3}, "MISSED p50 < 1ns", ""},
+		"by processes":        {quick(url, "--processes", "2"), []int{0, 3}, "2 processes", ""},
+		"silent system":       {quick(serve(t, echo.Options{Silent: true})), []int{0, 3}, "the system answers nothing", ""},
+		"nobody there":        {quick("ws://" + gone.Addr().String()), []int{4}, "", "0 of 20 clients could connect: connection refused × 60"},
+		"some may be missing": {quick("ws://"+gone.Addr().String(), "--min-connected", "21"), []int{2}, "", "--min-connected"},
+		"unknown figure":      {quick(url, "--expect", "p98 < 1s"), []int{2}, "", "the nearest are"},
+		"unknown flag":        {quick(url, "--speed", "9"), []int{2}, "", "unknown flag"},
+		"no command":          {nil, []int{2}, "", "expected one of"},
+		"wrong URL":           {quick("http://127.0.0.1"), []int{2}, "", "want ws://"},
+		"size too small":      {quick(url, "--size", "10"), []int{2}, "", "--size: want"},
+		"churn of publishers": {quick(url, "--churn", "10%", "--publishers", "20"), []int{2}, "", "lower --publishers"},
+		"queue without URL":   {quick(url, "--publish", "queue"), []int{2}, "", "--queue-url"},
+		"not in a repository": {[]string{"run"}, []int{2}, "", "no --url, and no local system to start"},
+		"report of nothing":   {[]string{"report", os.Args[0]}, []int{2}, "", "no result file"},
+		"wrong sweep":         {[]string{"sweep", "--url", url, "--from", "5", "--to", "1"}, []int{2}, "", "--from"},
+		"echo for others":     {[]string{"echo", "--addr", "0.0.0.0:0"}, []int{2}, "", "this machine only"},
+		"figures":             {[]string{"figures"}, []int{0}, "time_to_last", ""},
+		"help":                {[]string{"run", "--help"}, []int{0}, "--expect 'p99 < 1.5s'", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, stdout, stderr := loadtest(t, c.args...)
+			ok := false
+			for _, want := range c.codes {
+				ok = ok || code == want
+			}
+			if !ok || !strings.Contains(stdout, c.stdout) || !strings.Contains(stderr, c.stderr) {
+				t.Errorf("exit %d, want %v with %q and %q\n%s\n%s", code, c.codes, c.stdout, c.stderr, stdout, stderr)
+			}
+		})
+	}
+}
+
+func TestAReportCanBeMadeAgain(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name string) string { return filepath.Join(dir, name) }
+	_, first, stderr := loadtest(t, quick(serve(t, echo.Options{}), "--out", file("a.results"), "--html", file("a.html"), "--json", file("a.json"), "--csv", file("a.csv"), "--junit", file("a.xml"))...)
+	_, again, _ := loadtest(t, "report", file("a.results"), "--html", file("b.html"), "--json", file("b.json"), "--csv", file("b.csv"), "--junit", file("b.xml"))
+	if first, _, _ = strings.Cut(first, "\nresults:"); first == "" || strings.TrimSpace(first) != strings.TrimSpace(again) {
+		t.Errorf("the run said\n%s\n%s\nand the report\n%s", first, stderr, again)
+	}
+	for _, ending := range []string{"html", "json", "csv", "xml"} {
+		a, err := os.ReadFile(file("a." + ending))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(file("b." + ending))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(a) < 200 || !bytes.Equal(a, b) {
+			t.Errorf("%s: %d bytes of the run, %d of the report, or they differ", ending, len(a), len(b))
+		}
+	}
+	if code, out, _ := loadtest(t, "compare", file("a.results"), file("a.results")); code != 0 || !strings.Contains(out, "the same") {
+		t.Errorf("a run compared with itself: exit %d\n%s", code, out)
+	}
+	if code, out, _ := loadtest(t, "report", file("a.results"), "--series"); code != 0 && code != 3 || !strings.HasPrefix(out, "offset_s,") {
+		t.Errorf("series: exit %d\n%s", code, out)
+	}
+}
+
+// The first interrupt ends a run early, with a report of what was done until then.
+func TestInterrupt(t *testing.T) {
+	for _, processes := range []string{"1", "2"} {
+		var s *echo.Server
+		var url string
+		begun, ready := make(chan bool, 1000), make(chan bool)
+		s, url = server(t, echo.Options{Publish: func(text []byte) { <-ready; s.Broadcast(text); begun <- true }})
+		close(ready)
+		c := command(t, "run", "--url", url, "-c", "10", "--ramp", "1000", "-r", "20", "-d", "10m", "--processes", processes, "--settle", "50ms", "--quiet")
+		var out bytes.Buffer
+		c.Stdout = &out
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for range 5 {
+			<-begun
+		}
+		if err := c.Process.Signal(syscall.SIGINT); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Wait(); err != nil && c.ProcessState == nil {
+			t.Fatal(err)
+		}
+		if s := out.String(); !strings.Contains(s, "was interrupted") || !strings.Contains(s, "missing ") {
+			t.Errorf("%s processes: exit %d\n%s", processes, c.ProcessState.ExitCode(), s)
+		}
+	}
+}
+
+func TestSweep(t *testing.T) {
+	code, out, stderr := loadtest(t, "sweep", "--url", serve(t, echo.Options{}), "-c", "5", "--ramp", "1000", "--from", "10", "--to", "20", "-d", "500ms", "--warmup", "0s",
+		"--rest", "0s", "--settle", "10ms", "--repeats", "1", "--bound", "p50 < 5s", "--quiet")
+	if code != 0 || !strings.Contains(out, "capacity: at least 20 messages/s") {
+		t.Errorf("exit %d\n%s\n%s", code, out, stderr)
+	}
+}

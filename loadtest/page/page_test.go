@@ -1,0 +1,90 @@
+package page_test
+
+import (
+	"bytes"
+	"encoding/xml"
+	"io"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"fanfare/loadtest/page"
+	"fanfare/loadtest/report"
+	"fanfare/loadtest/result"
+	"fanfare/loadtest/specimen"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func write(t *testing.T, run specimen.Run) string {
+	t.Helper()
+	r, err := report.Load([]string{specimen.Write(t, run)}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := page.Write(&b, r); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestThePageNeedsNothingElse(t *testing.T) {
+	for name, run := range map[string]specimen.Run{
+		"good":     {Messages: 60, Clients: 50},
+		"bad":      {Missing: 10, Lost: 1, Lag: time.Second},
+		"silent":   {Silent: true},
+		"killed":   {Cut: true},
+		"long":     {Messages: 5000, Clients: 20, Rate: 3},
+		"one":      {Messages: 1, Clients: 1},
+		"slow":     {Slower: 20 * time.Minute},
+		"with ids": {Change: func(c *result.Conditions) { c.Note = `<script>alert("x")</script>`; c.Queue = "http://127.0.0.1/q" }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := write(t, run)
+			if len(s) > page.MaxSize {
+				t.Errorf("%d bytes, want at most %d", len(s), page.MaxSize)
+			}
+			if m := regexp.MustCompile(`(?i)<script|src=|<link|@import|url\(`).FindString(s); m != "" {
+				t.Errorf("the page has %q", m)
+			}
+			if strings.Contains(s, "NaN") || strings.Contains(s, "Inf") || strings.Contains(s, "ZgotmplZ") {
+				t.Error("the page has a number that is none, or a value that the template refused")
+			}
+			wellFormed(t, s)
+		})
+	}
+}
+
+// wellFormed reads the page as strictly as XML, but for what HTML leaves open.
+func wellFormed(t *testing.T, s string) {
+	t.Helper()
+	d := xml.NewDecoder(strings.NewReader(s))
+	d.Entity = xml.HTMLEntity
+	for {
+		if _, err := d.Token(); err == io.EOF {
+			return
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestTheVerdictComesFirst(t *testing.T) {
+	for verdict, run := range map[string]specimen.Run{"PASS": {}, "FAIL": {Missing: 1}, "INVALID": {Lag: time.Second}} {
+		s := write(t, run)
+		body := s[strings.Index(s, "<body"):]
+		at, tiles := strings.Index(body, verdict), strings.Index(body, "tiles")
+		if at < 0 || at > tiles {
+			t.Errorf("%s at %d, the figures at %d", verdict, at, tiles)
+		}
+		for _, want := range []string{"Latency by percentile", "Time to last, by message", "Latency over the run", "Deliveries per second", "Delivery heat map", "The harness itself", "Conditions", "prefers-color-scheme:dark", "width=device-width"} {
+			if !strings.Contains(s, want) {
+				t.Errorf("%s: no %q", verdict, want)
+			}
+		}
+	}
+}

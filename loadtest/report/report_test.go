@@ -1,0 +1,237 @@
+package report_test
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"encoding/xml"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"fanfare/loadtest/expect"
+	"fanfare/loadtest/report"
+	"fanfare/loadtest/result"
+	"fanfare/loadtest/specimen"
+	"fanfare/loadtest/vitals"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func load(t *testing.T, expectations []string, runs ...specimen.Run) *report.Report {
+	t.Helper()
+	var names []string
+	for _, run := range runs {
+		names = append(names, specimen.Write(t, run))
+	}
+	r, err := report.Load(names, expectations)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func text(t *testing.T, r *report.Report) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := r.Text(&b, false); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestVerdicts(t *testing.T) {
+	for name, c := range map[string]struct {
+		run    specimen.Run
+		expect []string
+		want   report.Verdict
+		say    string
+	}{
+		"good":                         {specimen.Run{Messages: 40}, nil, report.Pass, "PASS"},
+		"one missing":                  {specimen.Run{Missing: 1}, nil, report.Fail, "missing: client 0, message 0 (id)"},
+		"one missing, which may":       {specimen.Run{Missing: 1}, []string{"missing < 5"}, report.Pass, "missing < 5"},
+		"too slow":                     {specimen.Run{}, []string{"p99 < 20ms"}, report.Fail, "MISSED p99 < 20ms"},
+		"fast enough":                  {specimen.Run{}, []string{"p99 < 100ms", "time_to_last < 100ms", "delivery_ratio == 100%"}, report.Pass, "ok     p99 < 100ms"},
+		"cut connections with nothing": {specimen.Run{Lost: 2}, nil, report.Pass, "lost: by the system: close code 1001 Going away × 2"},
+		"silent":                       {specimen.Run{Silent: true}, nil, report.Pass, "the system acknowledged nothing"},
+		"few messages":                 {specimen.Run{Messages: 5}, nil, report.Pass, "percentiles over 5 messages say little"},
+		"schedule and read lag":        {specimen.Run{Lag: 30 * time.Millisecond}, nil, report.Invalid, "the harness published late"},
+		"lag, but slower latencies":    {specimen.Run{Lag: 30 * time.Millisecond, Slower: time.Second}, nil, report.Pass, "PASS"},
+		"killed":                       {specimen.Run{Cut: true}, nil, report.Invalid, "process 0 did not finish"},
+		"records lost":                 {specimen.Run{End: func(e *result.End) { e.Frames++ }}, nil, report.Invalid, "received 201 payloads and recorded 200"},
+		"interrupted":                  {specimen.Run{End: func(e *result.End) { e.Interrupted = true }}, nil, report.Pass, "was interrupted"},
+		"clock moved a little":         {specimen.Run{End: func(e *result.End) { e.Clock = -3 * time.Millisecond }}, nil, report.Pass, "the wall clock was moved by 3ms"},
+		"clock moved a lot":            {specimen.Run{End: func(e *result.End) { e.Clock = time.Second }}, nil, report.Invalid, "the wall clock was moved by 1s"},
+		"unread bytes":                 {specimen.Run{End: func(e *result.End) { e.Unsent = 4096 }}, nil, report.Pass, "4096 bytes that the system did not read"},
+		"descriptors nearly used up":   {specimen.Run{End: func(e *result.End) { e.Usage.Descriptors = 1000 }}, nil, report.Pass, "1000 of 1024 descriptors"},
+		"full machine":                 {specimen.Run{Sample: func(s *vitals.Sample) { s.Machine = 1 }}, nil, report.Pass, "processors were full"},
+		"half a run":                   {specimen.Run{Change: func(c *result.Conditions) { c.Processes = 2 }}, nil, report.Invalid, "name all files"},
+		"its own expectations":         {specimen.Run{Change: func(c *result.Conditions) { c.Expect = []string{"p50 < 1ms"} }}, nil, report.Fail, "MISSED p50 < 1ms"},
+		"early arrivals":               {specimen.Run{Slower: -10 * time.Millisecond}, nil, report.Pass, "before their intended time"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := load(t, c.expect, c.run)
+			if s := text(t, r); r.Verdict != c.want || !strings.Contains(s, c.say) {
+				t.Errorf("verdict %s, want %s with %q in:\n%s", r.Verdict, c.want, c.say, s)
+			}
+		})
+	}
+}
+
+func TestExitCodesAreDistinct(t *testing.T) {
+	for v, want := range map[report.Verdict]int{report.Pass: 0, report.Fail: 1, report.Invalid: 3} {
+		if got := v.ExitCode(); got != want {
+			t.Errorf("%s exits with %d, want %d", v, got, want)
+		}
+	}
+}
+
+func TestTwoMachinesAreAWarning(t *testing.T) {
+	other := specimen.Run{Process: 1, Change: func(c *result.Conditions) { c.Processes, c.Host.Name = 2, "ffffffff" }}
+	one := specimen.Run{Change: func(c *result.Conditions) { c.Processes = 2 }}
+	other.Messages, other.Silent = 20, true
+	r := load(t, nil, one, other)
+	if s := text(t, r); !strings.Contains(s, "ran on 2 machines") {
+		t.Error(s)
+	}
+}
+
+func TestFigures(t *testing.T) {
+	r := load(t, nil, specimen.Run{Clients: 100, Messages: 50, Change: func(c *result.Conditions) { c.PostRate, c.PostBurst = 1000, 50 }})
+	for name, want := range map[string]string{
+		"owed": "5000", "delivered": "5000", "delivery_ratio": "100.0000 %", "p50": "29ms", "max": "54ms", "time_to_last": "54ms", "ack_p50": "2ms",
+		"sent": "50", "connections": "100", "quota_floor": "50ms", "delivered_per_second": "1000.0/s", "published_per_second": "10.0/s",
+		"cpu_per_frame": "198µs", "schedule_lag_p99": "500µs",
+	} {
+		if got := r.Figures[name].String(); got != want {
+			t.Errorf("%s is %s, want %s", name, got, want)
+		}
+	}
+	if share := r.Figures["quota_share"].Value; share < 0.9 || share > 0.95 {
+		t.Errorf("quota share %v, want 50 ms of 54 ms", share)
+	}
+	described := 0
+	report.Describe(func(name string, _ expect.Unit, what string) {
+		if _, ok := r.Figures[name]; !ok || what == "" {
+			t.Errorf("figure %q, %q is described but not there", name, what)
+		}
+		described++
+	})
+	if described != len(r.Figures) || described != len(report.Known()) {
+		t.Errorf("%d figures described, %d there", described, len(r.Figures))
+	}
+}
+
+func TestJSON(t *testing.T) {
+	var b bytes.Buffer
+	if err := load(t, nil, specimen.Run{Missing: 2}).JSON(&b); err != nil {
+		t.Fatal(err)
+	}
+	var v struct {
+		Verdict    string
+		Figures    map[string]struct{ Value float64 }
+		Broadcasts []struct{ Owed, Delivered, Missing int }
+		Findings   []struct {
+			Kind      string
+			Broadcast int
+		}
+		Percentiles []struct{ Quantile float64 }
+	}
+	if err := json.Unmarshal(b.Bytes(), &v); err != nil {
+		t.Fatal(err)
+	}
+	if v.Verdict != "fail" || v.Figures["missing"].Value != 2 || len(v.Broadcasts) != 20 || v.Broadcasts[1].Missing != 1 || len(v.Findings) != 2 || v.Findings[0].Kind != "missing" {
+		t.Errorf("%+v", v)
+	}
+	for i := range v.Percentiles[1:] {
+		if v.Percentiles[i+1].Quantile <= v.Percentiles[i].Quantile {
+			t.Fatalf("percentiles do not rise at %v", v.Percentiles[i+1])
+		}
+	}
+}
+
+func TestCSV(t *testing.T) {
+	r := load(t, nil, specimen.Run{Missing: 1})
+	for name, c := range map[string]struct {
+		write func(*bytes.Buffer) error
+		rows  int
+		row   string
+	}{
+		"messages": {func(b *bytes.Buffer) error { return r.CSV(b) }, 21, "1,0,1,id,client,false,1764000000100000,100,2000,10,10,0,0,7000,21000,50000,50000"},
+		"series":   {func(b *bytes.Buffer) error { return r.SeriesCSV(b) }, 3, ""},
+	} {
+		var b bytes.Buffer
+		if err := c.write(&b); err != nil {
+			t.Fatal(err)
+		}
+		rows, err := csv.NewReader(bytes.NewReader(b.Bytes())).ReadAll()
+		if err != nil || len(rows) < c.rows {
+			t.Errorf("%s: %d rows, %v", name, len(rows), err)
+		}
+		if !strings.Contains(b.String(), c.row) {
+			t.Errorf("%s: no row %s in\n%s", name, c.row, b.String())
+		}
+	}
+}
+
+func TestJUnit(t *testing.T) {
+	var b bytes.Buffer
+	if err := load(t, []string{"p99 < 20ms"}, specimen.Run{Lag: time.Second}).JUnit(&b); err != nil {
+		t.Fatal(err)
+	}
+	var v struct {
+		Tests    int `xml:"tests,attr"`
+		Failures int `xml:"failures,attr"`
+		Errors   int `xml:"errors,attr"`
+		Cases    []struct {
+			Name    string `xml:"name,attr"`
+			Failure *struct {
+				Message string `xml:"message,attr"`
+			} `xml:"failure"`
+		} `xml:"testcase"`
+	}
+	if err := xml.Unmarshal(b.Bytes(), &v); err != nil {
+		t.Fatal(err)
+	}
+	if v.Tests != 9 || v.Failures != 1 || v.Errors != 2 || len(v.Cases) != 9 || v.Cases[6].Failure == nil || !strings.Contains(v.Cases[6].Failure.Message, "ms") {
+		t.Errorf("%s", b.String())
+	}
+}
+
+func TestLossesAreNeverRoundedAway(t *testing.T) {
+	for _, c := range []struct {
+		part, whole float64
+		want        string
+	}{{1, 1, "100 %"}, {0, 0, "–"}, {999_999_999, 1_000_000_000, "99.9999999 %"}, {9999, 10_000, "99.99 %"}, {1, 3, "33.3 %"}} {
+		if got := report.Percent(c.part, c.whole); got != c.want {
+			t.Errorf("%v of %v is %s, want %s", c.part, c.whole, got, c.want)
+		}
+	}
+}
+
+func TestAFileCutInMidSentence(t *testing.T) {
+	name := specimen.Write(t, specimen.Run{})
+	info, err := os.Stat(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(name, info.Size()-3); err != nil {
+		t.Fatal(err)
+	}
+	r, err := report.Load([]string{name}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := text(t, r); r.Verdict != report.Invalid || !strings.Contains(s, "ends in mid-sentence") {
+		t.Error(s)
+	}
+	if _, err := report.Load([]string{name + ".not"}, nil); err == nil {
+		t.Error("a file that is not there was reported on")
+	}
+	if _, err := report.Load([]string{name}, []string{"p98 < 1s"}); err == nil {
+		t.Error("an unknown figure was expected")
+	}
+}
