@@ -76,7 +76,7 @@ func (c *call) batchWriteItem() ([]byte, error) {
 	unprocessed := make(map[string][]any)
 	done := 0
 	for _, w := range batch {
-		if !c.bad.spares() {
+		if !c.fault.processes() {
 			unprocessed[w.table] = append(unprocessed[w.table], w.request)
 			continue
 		}
@@ -182,7 +182,7 @@ func (c *call) batchGetItem() ([]byte, error) {
 		responses.text = append(responses.text, '[')
 		begin := len(responses.text)
 		for i, place := range keys.places {
-			if size >= maxBatchGetSize || !c.bad.spares() {
+			if size >= maxBatchGetSize || !c.fault.processes() {
 				left = append(left, requests.object(keys.name).list("Keys")[i])
 				continue
 			}

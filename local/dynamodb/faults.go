@@ -60,19 +60,19 @@ func (s *Server) SetFaults(faults Faults) error {
 	if len(faults.Operations) == 0 {
 		faults.Operations = itemOperations
 	}
-	s.faults.Store(&dice{Faults: faults, random: rand.New(rand.NewPCG(faults.Seed, 0))})
+	s.faults.Store(&injector{Faults: faults, random: rand.New(rand.NewPCG(faults.Seed, 0))})
 	return nil
 }
 
-// dice draws the faults of requests.
-type dice struct {
+// injector draws the faults of requests.
+type injector struct {
 	Faults
 	mu     sync.Mutex
 	random *rand.Rand
 }
 
-// misfortune is what befalls one request. The zero value is none; a nil *misfortune too.
-type misfortune struct {
+// fault is what befalls one request. A nil *fault is none.
+type fault struct {
 	delay       time.Duration
 	failure     *failure // instead of doing it
 	lost        *failure // after doing it
@@ -80,15 +80,15 @@ type misfortune struct {
 	random      *rand.Rand // of this request alone
 }
 
-// throw draws the misfortune of one request. Every request takes the same number of random numbers, so that one
-// rate can be changed without changing what else happens.
-func (d *dice) throw(operation string) *misfortune {
+// draw returns the fault of one request. Every request takes the same number of random numbers, so that one rate can be
+// changed without changing what else happens.
+func (d *injector) draw(operation string) *fault {
 	if d == nil || !slices.Contains(d.Operations, operation) {
 		return nil
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	m := &misfortune{delay: d.Latency, unprocessed: d.Unprocessed}
+	m := &fault{delay: d.Latency, unprocessed: d.Unprocessed}
 	m.delay += time.Duration(d.random.Float64() * float64(d.Jitter))
 	for _, chance := range []struct {
 		rate    float64
@@ -108,8 +108,8 @@ func (d *dice) throw(operation string) *misfortune {
 	return m
 }
 
-// spares tells whether the next item of a batch is processed.
-func (m *misfortune) spares() bool {
+// processes tells whether the next item of a batch is processed.
+func (m *fault) processes() bool {
 	return m == nil || m.random.Float64() >= m.unprocessed
 }
 

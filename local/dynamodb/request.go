@@ -56,7 +56,12 @@ func (m *members) allow(where, known, refused string) error {
 }
 
 func listed(names, name string) bool {
-	return slices.Contains(strings.Fields(names), name)
+	for listed := range strings.FieldsSeq(names) {
+		if listed == name {
+			return true
+		}
+	}
+	return false
 }
 
 // fail remembers the first failure.
@@ -89,7 +94,8 @@ func (m *members) text(name string) string {
 func (m *members) choice(name, allowed string) string {
 	text := m.text(name)
 	if !m.has(name) {
-		return strings.Fields(allowed)[0]
+		first, _, _ := strings.Cut(allowed, " ")
+		return first
 	}
 	if !listed(allowed, text) {
 		m.fail(invalid("1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: Member must satisfy enum value set: [%s]",

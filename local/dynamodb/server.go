@@ -54,7 +54,7 @@ type Server struct {
 	tables map[string]*table
 
 	recent recentTransactions
-	faults atomic.Pointer[dice] // nil: none
+	faults atomic.Pointer[injector] // nil: none
 }
 
 // New returns a server without tables. Close ends it.
@@ -92,7 +92,7 @@ type call struct {
 	server    *Server
 	operation string
 	accessKey string
-	bad       *misfortune
+	fault     *fault
 	page      *[]byte // a buffer for a page of items; its content is not needed after the answer was written
 }
 
@@ -110,15 +110,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	operation := strings.TrimPrefix(r.Header.Get("X-Amz-Target"), targetPrefix)
-	bad := s.faults.Load().throw(operation)
-	if bad != nil {
-		if err := s.options.Clock.Sleep(r.Context(), bad.delay); err != nil {
+	fault := s.faults.Load().draw(operation)
+	if fault != nil {
+		if err := s.options.Clock.Sleep(r.Context(), fault.delay); err != nil {
 			return // the client has gone
 		}
 	}
 	page := pages.Get().(*[]byte)
 	defer pages.Put(page)
-	answer, err := s.serve(r, operation, body, &call{server: s, operation: operation, bad: bad, page: page})
+	answer, err := s.serve(r, operation, body, &call{server: s, operation: operation, fault: fault, page: page})
 	s.answer(w, answer, err)
 	if f := (*failure)(nil); errors.As(err, &f) {
 		s.options.Log.Debug("dynamodb", "operation", operation, "error", f.code())
@@ -136,8 +136,8 @@ func (s *Server) serve(r *http.Request, name string, body []byte, c *call) ([]by
 		return nil, &failure{kind: namespaceService + "MissingAuthenticationTokenException", status: http.StatusBadRequest,
 			message: "Request is missing Authentication Token"}
 	}
-	if c.bad != nil && c.bad.failure != nil {
-		return nil, c.bad.failure
+	if c.fault != nil && c.fault.failure != nil {
+		return nil, c.fault.failure
 	}
 	var err error
 	if c.members, err = parseRequest(body); err != nil {
@@ -147,8 +147,8 @@ func (s *Server) serve(r *http.Request, name string, body []byte, c *call) ([]by
 		return nil, err
 	}
 	answer, err := operation.serve(c)
-	if err == nil && c.bad != nil && c.bad.lost != nil {
-		return nil, c.bad.lost
+	if err == nil && c.fault != nil && c.fault.lost != nil {
+		return nil, c.fault.lost
 	}
 	return answer, err
 }
