@@ -15,7 +15,7 @@ CC_FOUND := $(shell command -v $${CC:-cc} 2>/dev/null || command -v gcc 2>/dev/n
 TEST := $(if $(CC_FOUND),CGO_ENABLED=1 GOFLAGS= go test -race,CGO_ENABLED=0 GOFLAGS= go test)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test build lint sam-build deploy clean
+.PHONY: help run test build lint sam-build deploy report dead-letters redrive clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,15 @@ sam-build: ## Build what is deployed, with the SAM CLI, into .aws-sam.
 
 deploy: sam-build ## Build and deploy to AWS with the SAM CLI; asks what it has to know.
 	sam deploy --guided --stack-name $(STACK) --capabilities CAPABILITY_IAM
+
+report: ## Print what became of a broadcast: make report ID=... (ARGS=--local for the one that make run has started).
+	@GOFLAGS= go run ./cmd/fanfare $(ARGS) report $(ID)
+
+dead-letters: ## List what could not be processed, with the reasons.
+	@GOFLAGS= go run ./cmd/fanfare $(ARGS) dead-letters
+
+redrive: ## Send dead letters back, once what stopped them is mended.
+	@GOFLAGS= go run ./cmd/fanfare $(ARGS) redrive
 
 clean: ## Remove what was built.
 	rm -rf build .aws-sam

@@ -18,6 +18,7 @@ import (
 	"fanfare/pkg/ledger"
 	"fanfare/pkg/queue"
 	"fanfare/pkg/registry"
+	"fanfare/pkg/telemetry"
 )
 
 // batchTime is how long a sender may take to post a batch at its pace: a third of its timeout.
@@ -65,6 +66,7 @@ func (e DispatchError) Unwrap() error { return e.error }
 func report(ctx context.Context, results []fanout.Result) (events.SQSEventResponse, error) {
 	var failed []string
 	var errs []error
+	sum := struct{ dispatched, targeted, batches, continued, buried int }{}
 	for _, r := range results {
 		log := slog.With("broadcast", r.Request.Message.ID, "record", r.Request.Record.ID)
 		switch {
@@ -74,11 +76,21 @@ func report(ctx context.Context, results []fanout.Result) (events.SQSEventRespon
 				log.ErrorContext(ctx, "not dispatched", "error", r.Err)
 			}
 		case r.Buried != nil:
+			sum.buried++
 			log.ErrorContext(ctx, "dead-lettered", "error", r.Buried)
 		default:
+			sum.dispatched, sum.targeted, sum.batches, sum.continued = sum.dispatched+1, sum.targeted+r.Connections, sum.batches+r.Batches, sum.continued+r.Continued
 			log.InfoContext(ctx, "dispatched", "connections", r.Connections, "batches", r.Batches, "continued", r.Continued)
 		}
 	}
+	var m telemetry.Metrics
+	m.Count("Dispatched", sum.dispatched)
+	m.Count("Targeted", sum.targeted)
+	m.Count("Batches", sum.batches)
+	m.Count("Continued", sum.continued)
+	m.Count("DeadLettered", sum.buried)
+	m.Count("DispatchErrors", len(failed))
+	function.Measure(ctx, &m)
 	if len(failed) == len(results) {
 		return events.SQSEventResponse{}, DispatchError{errors.Join(errs...)}
 	}

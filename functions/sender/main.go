@@ -59,6 +59,7 @@ func setup(env *function.Environment, cfg aws.Config) (any, error) {
 			return annotations(result), err
 		})
 		report(ctx, result)
+		measure(ctx, result)
 		switch {
 		case errors.Is(err, delivery.ErrBusy):
 			slog.InfoContext(ctx, "left in the queue", "batch", result.Batch.ID, "reason", err)
@@ -88,6 +89,42 @@ func report(ctx context.Context, r delivery.Result) {
 			log.ErrorContext(ctx, "failed", "deliveries", n, "reason", reason, "attempts", r.Batch.Attempt+1)
 		}
 	}
+}
+
+// measure writes the figures by which operators are woken: see the alarms in the template.
+func measure(ctx context.Context, r delivery.Result) {
+	var m telemetry.Metrics
+	delivered, failed, posts := 0, 0, 0
+	var age time.Duration // of the oldest broadcast at its last delivery here
+	for _, o := range r.Outcomes {
+		delivered, posts = delivered+o.Delivered, posts+o.Posts
+		for _, n := range o.Failed {
+			failed += n
+		}
+		for _, message := range r.Batch.Messages {
+			if message.ID == o.BroadcastID && !o.Last.IsZero() {
+				age = max(age, o.Last.Sub(message.SentAt))
+			}
+		}
+	}
+	if posts > 0 {
+		m.Count("Posts", posts)
+		m.Count("Delivered", delivered)
+		m.Count("Gone", r.Gone)
+		m.Count("Throttled", r.Throttled)
+		m.Count("Failed", failed)
+		m.Percentiles("PostLatency", r.Latencies)
+	}
+	if delivered > 0 {
+		m.Duration("DeliveryAge", age)
+	}
+	m.Count("Requeued", r.Requeued)
+	buried := r.DeadLettered
+	if r.Buried != nil {
+		buried++
+	}
+	m.Count("DeadLettered", buried)
+	function.Measure(ctx, &m)
 }
 
 func annotations(r delivery.Result) map[string]any {

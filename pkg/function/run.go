@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
@@ -39,6 +40,13 @@ func start(setup func(env *Environment, cfg aws.Config) (any, error)) (any, erro
 		return nil, wrong
 	}
 	return handler, err
+}
+
+// Measure writes the metrics of the present invocation.
+func Measure(ctx context.Context, m *telemetry.Metrics) {
+	if err := m.Write(os.Stdout, lambdacontext.FunctionName, time.Now()); err != nil {
+		slog.ErrorContext(ctx, "no metrics", "error", err)
+	}
 }
 
 // Invocation returns Lambda's id of the present invocation.

@@ -22,13 +22,15 @@ const (
 	attrEncoding = "encoding" // "base64" if the body is the base64 of the payload
 	attrExclude  = "exclude"  // ids of connections that shall not receive it, comma separated
 
-	// A continuation has these as well: what is left of a broadcast for another dispatcher.
-	attrBroadcast = "broadcast" // the broadcast's id, as the continuation has a MessageId of its own
+	// What was not sent by a publisher has these as well, as its MessageId is another.
+	attrBroadcast = "broadcast" // the broadcast's id
 	attrSentAt    = "sentAt"    // when it was accepted, epoch milliseconds
-	attrSegment   = "segment"   // "2/4": Scan segment 2 of 4, counted from 0
-	attrStartKey  = "startKey"  // the connection after which the segment is unread
-	attrStretch   = "stretch"   // see broadcast.Portion
-	attrHop       = "hop"       // see broadcast.Portion
+
+	// A continuation has these too: what is left of a broadcast for another dispatcher.
+	attrSegment  = "segment"  // "2/4": Scan segment 2 of 4, counted from 0
+	attrStartKey = "startKey" // the connection after which the segment is unread
+	attrStretch  = "stretch"  // see broadcast.Portion
+	attrHop      = "hop"      // see broadcast.Portion
 )
 
 // Broadcasts is the broadcast queue. It is safe for concurrent use.
@@ -99,13 +101,19 @@ func readBroadcast(r broadcast.Record, sent time.Time) (broadcast.Message, broad
 		return m, none, nil
 	}
 
+	millis, err := strconv.ParseInt(r.Attributes[attrSentAt], 10, 64)
+	if err != nil {
+		return m, none, broadcast.Permanent(broadcast.ReasonMalformed, fmt.Errorf("attribute %s: %w", attrSentAt, err))
+	}
+	m.ID, m.SentAt = r.Attributes[attrBroadcast], time.UnixMilli(millis).UTC()
+	if r.Attributes[attrSegment] == "" {
+		return m, none, nil // sent back from the dead-letter queue
+	}
 	p := broadcast.Portion{After: r.Attributes[attrStartKey]}
-	var millis int64
 	for _, field := range []struct {
 		name, format string
 		into         []any
 	}{
-		{attrSentAt, "%d", []any{&millis}},
 		{attrSegment, "%d/%d", []any{&p.Segment, &p.Segments}},
 		{attrStretch, "%d", []any{&p.Stretch}},
 		{attrHop, "%d", []any{&p.Hop}},
@@ -118,7 +126,6 @@ func readBroadcast(r broadcast.Record, sent time.Time) (broadcast.Message, broad
 	if p.Segment < 0 || p.Segment >= p.Segments || p.Stretch < 0 || p.Hop < 0 {
 		return m, none, broadcast.Permanent(broadcast.ReasonMalformed, fmt.Errorf("this continuation's portion is out of bounds: %+v", p))
 	}
-	m.ID, m.SentAt = r.Attributes[attrBroadcast], time.UnixMilli(millis).UTC()
 	return m, p, nil
 }
 

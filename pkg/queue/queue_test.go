@@ -275,3 +275,86 @@ func TestSendEndsWithItsContext(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestDeadLettersGoBack(t *testing.T) {
+	client, urls := localaws.Queues(t, "broadcast", "broadcast-dead", "send", "send-dead")
+	broadcasts, batches := &queue.Broadcasts{Client: client, URL: urls[0]}, &queue.Batches{Client: client, URL: urls[2]}
+	deadBroadcasts, deadBatches := &queue.DeadLetters{Client: client, URL: urls[1]}, &queue.DeadLetters{Client: client, URL: urls[3]}
+	audience := broadcast.Permanent(broadcast.ReasonAudience, errors.New("too large"))
+
+	for _, r := range []broadcast.Record{
+		{ID: "m-1", Body: "hello", Attributes: map[string]string{"exclude": "a="}},
+		{ID: "another", Body: "hello", Attributes: map[string]string{"broadcast": "m-2", "sentAt": "7", "segment": "1/4", "startKey": "k=", "stretch": "2", "hop": "11"}},
+		{ID: "m-3", Body: "%", Attributes: map[string]string{"encoding": "base64"}},
+	} {
+		reason := audience
+		if r.ID == "m-3" {
+			reason = broadcast.Permanent(broadcast.ReasonMalformed, errors.New("not base64"))
+		}
+		if err := deadBroadcasts.Bury(t.Context(), r, reason); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := batch("0/1.0.0~0", 2)
+	b.Attempt, b.Reason = 8, broadcast.ReasonThrottled
+	if err := deadBatches.BuryBatch(t.Context(), b, broadcast.Permanent(broadcast.ReasonThrottled, errors.New("2 deliveries"))); err != nil {
+		t.Fatal(err)
+	}
+
+	list := func(q *queue.DeadLetters) map[string]queue.Letter {
+		t.Helper()
+		letters := make(map[string]queue.Letter)
+		if err := q.Each(t.Context(), func(l queue.Letter) (bool, error) {
+			letters[l.Original] = l
+			return false, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return letters
+	}
+	// Listing leaves everything where it is, so it can be done twice.
+	for range 2 {
+		if letters := list(deadBroadcasts); len(letters) != 3 || letters["m-1"].Reason != broadcast.ReasonAudience || !letters["m-3"].Hopeless() || letters["m-2"].Hopeless() {
+			t.Errorf("the letters are %+v", letters)
+		}
+	}
+	if l := list(deadBatches)["0/1.0.0~0"]; l.Attempts != 8 || l.Reason != broadcast.ReasonThrottled {
+		t.Errorf("the batch's letter is %+v", l)
+	}
+
+	if err := deadBroadcasts.Each(t.Context(), func(l queue.Letter) (bool, error) {
+		if l.Hopeless() {
+			return false, nil
+		}
+		return true, broadcasts.Redrive(t.Context(), l)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if left := list(deadBroadcasts); len(left) != 1 || left["m-3"].Body != "%" {
+		t.Errorf("left are %+v", left)
+	}
+	back := make(map[string]broadcast.Request)
+	for _, r := range queue.ReadBroadcasts(receive(t, client, urls[0], 2), "") {
+		if r.Unreadable != nil {
+			t.Error(r.Unreadable)
+		}
+		back[r.Message.ID] = r
+	}
+	if r := back["m-1"]; r.Portion != (broadcast.Portion{}) || !slices.Equal(r.Message.Exclude, []string{"a="}) || r.Message.SentAt.IsZero() {
+		t.Errorf("m-1 is back as %+v", r)
+	}
+	if r := back["m-2"]; r.Portion != (broadcast.Portion{Segment: 1, Segments: 4, After: "k=", Stretch: 2}) || r.Message.SentAt.UnixMilli() != 7 {
+		t.Errorf("m-2 is back as %+v", r)
+	}
+
+	if err := deadBatches.Each(t.Context(), func(l queue.Letter) (bool, error) { return true, batches.Redrive(t.Context(), l) }); err != nil {
+		t.Fatal(err)
+	}
+	got, err := broadcast.DecodeBatch(receive(t, client, urls[2], 1).Records[0].Body)
+	if err != nil || got.ID != b.ID || got.Attempt != 0 || !got.Redriven || got.Reason != b.Reason {
+		t.Errorf("the batch is back as %+v, %v", got, err)
+	}
+	if left := list(deadBatches); len(left) != 0 {
+		t.Errorf("left are %+v", left)
+	}
+}

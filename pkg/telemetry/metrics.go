@@ -2,8 +2,9 @@ package telemetry
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
-	"os"
+	"maps"
 	"slices"
 	"time"
 )
@@ -12,13 +13,11 @@ import (
 const Namespace = "Fanfare"
 
 // Metrics are the figures of one invocation. Written as one line in CloudWatch's embedded metric format, they become
-// metrics without a call to CloudWatch. They have a single dimension, Service (the stack's name): each further one would
-// be paid for once per metric and value. Source: CloudWatch user guide, "Specification: Embedded metric format".
+// metrics without a call to CloudWatch. They have a single dimension, Function: each further one would be paid for once per
+// metric and value. The zero value is ready. Source: CloudWatch user guide, "Specification: Embedded metric format".
 type Metrics struct {
 	definitions []definition
 	values      map[string]any
-	// Out receives the line; nil means the standard output, which Lambda hands to CloudWatch Logs.
-	Out io.Writer
 }
 
 type definition struct {
@@ -53,8 +52,9 @@ func (m *Metrics) put(name, unit string, value any) {
 	m.values[name] = value
 }
 
-// Write writes the line for the service; where no metric was added it writes nothing.
-func (m *Metrics) Write(service string, now time.Time) error {
+// Write writes the line for the function to out, which is the standard output on Lambda: it hands that to CloudWatch Logs.
+// Where no metric was added it writes nothing.
+func (m *Metrics) Write(out io.Writer, function string, now time.Time) error {
 	if len(m.values) == 0 {
 		return nil
 	}
@@ -64,23 +64,19 @@ func (m *Metrics) Write(service string, now time.Time) error {
 		Metrics    []definition `json:"Metrics"`
 	}
 	line := map[string]any{
-		"Service": service,
+		"Function": function,
 		"_aws": map[string]any{
 			"Timestamp":         now.UnixMilli(),
-			"CloudWatchMetrics": []directive{{Namespace, [][]string{{"Service"}}, m.definitions}},
+			"CloudWatchMetrics": []directive{{Namespace, [][]string{{"Function"}}, m.definitions}},
 		},
 	}
-	for name, value := range m.values {
-		line[name] = value
-	}
+	maps.Copy(line, m.values)
 	data, err := json.Marshal(line)
 	if err != nil {
-		return err
+		return fmt.Errorf("encode metrics: %w", err)
 	}
-	out := m.Out
-	if out == nil {
-		out = os.Stdout
+	if _, err := out.Write(append(data, '\n')); err != nil {
+		return fmt.Errorf("write metrics: %w", err)
 	}
-	_, err = out.Write(append(data, '\n'))
-	return err
+	return nil
 }

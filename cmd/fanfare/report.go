@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"fanfare/pkg/ledger"
+)
+
+// Prices in dollars, list prices of us-east-1 in November 2026; other Regions differ a little.
+// Sources: the pricing pages of API Gateway, SQS, DynamoDB and Lambda.
+const (
+	pricePost     = 1.00 / 1e6   // a WebSocket message of up to 32 KB
+	priceSQS      = 0.40 / 1e6   // a request of up to 64 KB
+	priceWrite    = 0.625 / 1e6  // a DynamoDB write request unit
+	priceRequest  = 0.20 / 1e6   // a Lambda invocation
+	priceGBSecond = 0.0000133334 // arm64
+	senderGB      = 512.0 / 1024 // the sender's memory
+	secondPerPost = 1.0 / 500    // of a sender at its default pace
+	batchRequests = 3            // sent, received, deleted
+	batchWrites   = 1 + 2        // claimed; settled in a transaction, which costs twice
+)
+
+type report struct {
+	ID   string `arg:"" help:"The broadcast's id: from the acknowledgement, or the MessageId that SendMessage returned."`
+	JSON bool   `name:"json" help:"Print JSON."`
+}
+
+// Run prints the report.
+func (c *report) Run(ctx context.Context, t *target) error {
+	r, err := (&ledger.Table{Client: t.dynamodb, Name: t.prefix + "_broadcasts"}).Report(ctx, c.ID)
+	if err != nil {
+		return err
+	}
+	if r.Unknown() {
+		return fmt.Errorf("the ledger has nothing of broadcast %s: it is not dispatched yet, or more than a day old, or the id is another's", c.ID)
+	}
+	if c.JSON {
+		out := json.NewEncoder(t.out)
+		out.SetIndent("", "  ")
+		return out.Encode(r)
+	}
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(t.out, "%-14s%s\n", name, fmt.Sprintf(format, args...))
+	}
+	line("broadcast", "%s", r.BroadcastID)
+	line("dispatched", "%s, %s", r.PlannedAt.Format(time.RFC3339Nano), map[bool]string{true: "to everyone", false: "not to everyone yet"}[r.Dispatched])
+	line("audience", "%d", r.Audience)
+	line("delivered", "%d", r.Delivered)
+	line("gone", "%d", r.Gone)
+	line("failed", "%d", r.AllFailed())
+	for _, reason := range slices.Sorted(maps.Keys(r.Failed)) {
+		line("", "%d %s", r.Failed[reason], reason)
+	}
+	line("outstanding", "%d", r.Outstanding)
+	line("posts", "%d, of which %d were retries", r.Posts, r.Retries)
+	if !r.First.IsZero() {
+		line("first", "%s", r.First.Format(time.RFC3339Nano))
+		line("last", "%s, %v later", r.Last.Format(time.RFC3339Nano), r.Last.Sub(r.First))
+	}
+	line("cost", "about $%.6f (posts of up to 32 KB; list prices of us-east-1, November 2026)", cost(r))
+	return nil
+}
+
+// cost estimates what AWS charges for the broadcast: the posts, which are nearly all of it, and what the batches took.
+func cost(r ledger.Report) float64 {
+	posts, batches := float64(r.Posts), float64(r.Batches)
+	return posts*(pricePost+priceGBSecond*senderGB*secondPerPost) +
+		batches*(batchRequests*priceSQS+batchWrites*priceWrite+priceRequest) +
+		float64(r.Plans)*2*priceWrite + batchRequests*priceSQS + priceRequest
+}
