@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,16 +42,20 @@ func parseRequest(body []byte) (*members, error) {
 // allow refuses every member that is not named in known (names with blanks between). Those in refused are of the
 // API, but not emulated.
 func (m *members) allow(where, known, refused string) error {
-	for _, name := range slices.Sorted(maps.Keys(m.values)) {
-		switch {
-		case m.values[name] == nil || listed(known, name):
-		case listed(refused, name):
-			return notEmulated("the parameter " + name + " of " + where)
-		default:
-			return invalid("%s has no parameter %s", where, name)
+	var others []string
+	for name, given := range m.values {
+		if given != nil && !listed(known, name) {
+			others = append(others, name)
 		}
 	}
-	return nil
+	if len(others) == 0 {
+		return nil
+	}
+	first := slices.Min(others)
+	if listed(refused, first) {
+		return notEmulated("the parameter " + first + " of " + where)
+	}
+	return invalid("%s has no parameter %s", where, first)
 }
 
 func listed(names, name string) bool {
