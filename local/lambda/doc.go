@@ -17,7 +17,7 @@
 //   - Time-out (the process is killed), exit, panic, returned error, init error, init over ten seconds, response over
 //     6 MB: each with AWS's error type and wording. A failed init is repeated once within the invocation's own time.
 //   - A clean environment: what Lambda sets and what the function configures, nothing of the parent's.
-//   - Recursive loop detection by the Lineage field of the trace header, ended at [maxLineage] turns.
+//   - Recursive loop detection by the Lineage field of the trace header, ended after 16 turns.
 //
 // # Approximately
 //

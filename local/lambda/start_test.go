@@ -203,12 +203,15 @@ func TestRebuilt(t *testing.T) {
 // Idle processes end after their time by the clock; the others stay.
 func TestIdleProcessesEnd(t *testing.T) {
 	s, seen := start(t, lambda.Options{Clock: clock.New(6000), IdleLifetime: 10 * time.Minute}, // 100 ms
-		lambda.Function{Name: "f", Dir: goDir(t)})
+		lambda.Function{Name: "f", Dir: goDir(t)}, lambda.Function{Name: "g", Dir: goDir(t)})
 	first := invoke[answer](t, s, "f", order{}).PID
 	eventually(t, "the end of an idle process", func() bool { return !alive(first) })
 	release := hold(t, s, seen, "f", 1)
 	busy := slices.Max(childPIDs(t))
-	time.Sleep(300 * time.Millisecond) // three lives of an idle process
+	for range 2 {
+		other := invoke[answer](t, s, "g", order{}).PID
+		eventually(t, "the end of another's idle process", func() bool { return !alive(other) })
+	}
 	if !alive(busy) {
 		t.Error("a process ended at work")
 	}
