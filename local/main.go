@@ -9,9 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"os"
 	"os/signal"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -34,6 +35,10 @@ type options struct {
 	AWSPort   int               `name:"aws-port" default:"4566" help:"Port of SQS and DynamoDB; 0 for any."`
 	BuildDir  string            `default:"build/local" help:"Where the functions are built." type:"path"`
 	Speed     float64           `default:"1" help:"How many times faster than the wall AWS's clock runs: 600 makes ten idle minutes a second."`
+	Fault     []string          `sep:"none" placeholder:"NAME=VALUE" help:"Something that goes wrong on purpose, such as apigateway.Gone=0.01 or lambda.Kill=0.05; repeatable. docs/local.md lists them; they can be changed while it runs."`
+	Seed      uint64            `help:"Chooses among the runs of bad luck: the same seed makes the same faults befall the same sequence of requests."`
+	Quota     []string          `sep:"none" placeholder:"NAME[=VALUE]" help:"A limit of the account: aws (what AWS gives by default), connections=RATE[:BURST], requests=RATE[:BURST], concurrency=N; repeatable. None by default."`
+	Latency   []string          `sep:"none" placeholder:"[SERVICE=]TIME" help:"Latency of the network to a service (apigateway, sqs, dynamodb) or to all three, such as 8ms; repeatable."`
 	Quiet     bool              `short:"q" help:"Print no line per event."`
 	Verbose   bool              `short:"v" help:"Print what the emulated services log, too."`
 }
@@ -56,6 +61,10 @@ func run(ctx context.Context, o options) error {
 	if o.Verbose {
 		level = slog.LevelDebug
 	}
+	faults, quotas, latency, err := o.circumstances()
+	if err != nil {
+		return err
+	}
 	out := newConsole(os.Stdout, o.StackName+"-", o.Quiet)
 	s, err := stack.Start(ctx, o.Template, stack.Options{
 		Port: o.Port, AWSPort: o.AWSPort, BuildDir: o.BuildDir,
@@ -63,6 +72,7 @@ func run(ctx context.Context, o options) error {
 		Clock:    clock.New(o.Speed),
 		Log:      slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
 		Output:   out.function, Gateway: out.gateway, Invocation: out.invocation,
+		Faults: faults, Quotas: quotas, Latency: latency,
 	})
 	if err != nil {
 		return err
@@ -85,20 +95,45 @@ func run(ctx context.Context, o options) error {
 	return failure
 }
 
+// circumstances reads the flags that make AWS's life harder than a laptop's.
+func (o options) circumstances() (faults stack.Faults, quotas stack.Quotas, latency stack.Latency, err error) {
+	var errs []error
+	errs = append(errs, faults.Set("seed", strconv.FormatUint(o.Seed, 10)))
+	for _, setting := range o.Fault {
+		name, value, found := strings.Cut(setting, "=")
+		if !found {
+			errs = append(errs, fmt.Errorf("--fault %s: want NAME=VALUE", setting))
+			continue
+		}
+		errs = append(errs, faults.Set(name, value))
+	}
+	for _, setting := range o.Quota {
+		name, value, _ := strings.Cut(setting, "=")
+		errs = append(errs, quotas.Set(name, value))
+	}
+	for _, setting := range o.Latency {
+		service, value, found := strings.Cut(setting, "=")
+		if !found {
+			service, value = "", setting
+		}
+		errs = append(errs, latency.Set(service, value))
+	}
+	return faults, quotas, latency, errors.Join(errs...)
+}
+
 // welcome tells what a newcomer needs, to be copied.
 func welcome(s *stack.Stack, took time.Duration) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Running after %.1f s.\n\n", took.Seconds())
-	line := func(name, value, note string) { fmt.Fprintf(&b, "%-18s%s%s\n", name, value, note) }
+	line := func(name, value, note string) { fmt.Fprintf(&b, "%-17s %s%s\n", name, value, note) }
 	for _, endpoint := range s.Endpoints {
 		line("WebSocket API", "ws"+strings.TrimPrefix(endpoint, "http"), "")
 		line("@connections", endpoint+"/@connections", "")
 	}
 	line("AWS endpoint", s.AWSEndpoint, "   (SQS, DynamoDB; any credentials)")
-	for _, q := range s.Resolved.Queues {
-		if fed(s, q.ARN) {
-			line(title(q.LogicalID), q.URL, "")
-		}
+	queues := named(s)
+	for _, q := range queues {
+		line(title(q.LogicalID), q.URL, "")
 	}
 	for _, w := range s.Resolved.Warnings {
 		fmt.Fprintf(&b, "\nwarning: %v\n", w)
@@ -107,24 +142,24 @@ func welcome(s *stack.Stack, took time.Duration) string {
 	for _, endpoint := range s.Endpoints[:min(1, len(s.Endpoints))] {
 		fmt.Fprintf(&b, "  npx wscat -c ws%s\n", strings.TrimPrefix(endpoint, "http"))
 	}
-	for _, q := range s.Resolved.Queues {
-		if fed(s, q.ARN) {
-			fmt.Fprintf(&b, "  AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=x aws --endpoint-url %s --region %s sqs send-message --queue-url %s --message-body hello\n",
-				s.AWSEndpoint, s.Resolved.Region, q.URL)
-			break
-		}
+	for _, q := range queues[:min(1, len(queues))] {
+		fmt.Fprintf(&b, "  AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=x aws --endpoint-url %s --region %s sqs send-message --queue-url %s --message-body hello\n",
+			s.AWSEndpoint, s.Resolved.Region, q.URL)
 	}
 	return b.String()
 }
 
-// fed reports whether a function takes the queue's messages first hand: it is a way in, unless another function is.
-func fed(s *stack.Stack, queueARN string) bool {
-	for _, output := range s.Resolved.Outputs {
-		if u, err := url.Parse(output.Value); err == nil && output.Value == queueARN || (err == nil && strings.HasSuffix(u.Path, "/"+queueARN[strings.LastIndex(queueARN, ":")+1:])) {
-			return true
+// named returns the queues that an output of the template names, by URL, ARN or name: they are meant for people.
+func named(s *stack.Stack) []template.Queue {
+	var queues []template.Queue
+	for _, q := range s.Resolved.Queues {
+		if slices.ContainsFunc(s.Resolved.Outputs, func(o template.Output) bool {
+			return o.Value == q.URL || o.Value == q.ARN || o.Value == q.Name
+		}) {
+			queues = append(queues, q)
 		}
 	}
-	return false
+	return queues
 }
 
 // title makes words of a logical id: BroadcastQueue becomes "Broadcast queue".

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fanfare/local/apigateway"
@@ -43,6 +44,12 @@ type Options struct {
 	Gateway func(apigateway.Event)
 	// Invocation is told of every invocation of a function; it must not wait. nil observes nothing.
 	Invocation func(lambda.Report)
+	// Faults happen once everything has started; SetFaults changes them.
+	Faults Faults
+	// Quotas are what the account may do at a time; the zero value leaves that open.
+	Quotas Quotas
+	// Latency is the network's; the zero value is none.
+	Latency Latency
 }
 
 // Stack is a running stack.
@@ -62,12 +69,17 @@ type Stack struct {
 	mappings sync.WaitGroup
 	servers  sync.WaitGroup
 	failed   chan error
+
+	ready    atomic.Bool // everything has started
+	latency  Latency
+	faultsMu sync.Mutex // orders changes of faults
+	faults   Faults
 }
 
 // Start resolves and builds the template at path, and runs it. Everything that is wrong is found before it returns: the
 // template, a function that does not build or does not start, a port that is taken. ctx bounds the start only.
 func Start(ctx context.Context, path string, o Options) (_ *Stack, err error) {
-	s := &Stack{failed: make(chan error, 1)}
+	s := &Stack{failed: make(chan error, 1), latency: o.Latency}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -123,7 +135,11 @@ func Start(ctx context.Context, path string, o Options) (_ *Stack, err error) {
 	if err := s.startAPIs(o, ids, listeners); err != nil {
 		return nil, err
 	}
+	if err := s.SetFaults(o.Faults); err != nil {
+		return nil, err
+	}
 	s.startMappings(o, ids)
+	s.ready.Store(true)
 	return s, nil
 }
 
@@ -165,16 +181,7 @@ func (s *Stack) startData(o Options, ids *identities, l net.Listener) error {
 			return at(t.Source, err)
 		}
 	}
-	services := map[string]http.Handler{"AmazonSQS": s.sqs, "DynamoDB_20120810": s.dynamodb}
-	s.aws = &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		service, _, _ := strings.Cut(request.Header.Get("X-Amz-Target"), ".")
-		if handler, ok := services[service]; ok {
-			handler.ServeHTTP(w, request)
-			return
-		}
-		http.Error(w, fmt.Sprintf("X-Amz-Target is %q: SQS and DynamoDB are here, over AWS's JSON protocols; nothing else is emulated",
-			request.Header.Get("X-Amz-Target")), http.StatusNotImplemented)
-	})}
+	s.aws = &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: s.awsHandler()}
 	s.run(&s.servers, func() error { return s.aws.Serve(l) })
 	return nil
 }
@@ -206,6 +213,7 @@ func (s *Stack) startFunctions(ctx context.Context, o Options, folders map[strin
 	var err error
 	if s.lambda, err = lambda.New(lambda.Options{
 		Region: s.Resolved.Region, Account: s.Resolved.Account, Env: env, Clock: o.Clock, Log: o.Log, Output: o.Output, Report: o.Invocation,
+		AccountConcurrency: o.Quotas.Concurrency,
 	}); err != nil {
 		return err
 	}
@@ -246,6 +254,7 @@ func (s *Stack) startAPIs(o Options, ids *identities, listeners []net.Listener) 
 	for i, api := range s.Resolved.APIs {
 		server, err := apigateway.New(gateway(api), s.lambda, apigateway.Options{
 			Region: s.Resolved.Region, Account: s.Resolved.Account, Clock: o.Clock, Log: o.Log, Authorize: ids.authorize, Observe: o.Gateway,
+			Quotas: apigateway.Quotas{Connections: o.Quotas.Connections, Requests: o.Quotas.Requests}, Faults: s.delayed(apigateway.Faults{}),
 		})
 		if err != nil {
 			return at(api.Source, err)

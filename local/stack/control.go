@@ -1,0 +1,184 @@
+package stack
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+)
+
+// controlPath begins the paths that are not AWS's: what happens on purpose is controlled there.
+const controlPath = "/_local/"
+
+// awsHandler serves SQS, DynamoDB and the control of this stack.
+func (s *Stack) awsHandler() http.Handler {
+	services := map[string]http.Handler{
+		"AmazonSQS":         distant(s.latency.SQS, s.sqs),
+		"DynamoDB_20120810": distant(s.latency.DynamoDB, s.dynamodb),
+	}
+	control := s.control()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, controlPath) {
+			control.ServeHTTP(w, r)
+			return
+		}
+		service, _, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+		if handler, ok := services[service]; ok {
+			handler.ServeHTTP(w, r)
+			return
+		}
+		http.Error(w, fmt.Sprintf("X-Amz-Target is %q: SQS and DynamoDB are here, over AWS's JSON protocols; nothing else is emulated",
+			r.Header.Get("X-Amz-Target")), http.StatusNotImplemented)
+	})
+}
+
+// control serves what is controlled at run time.
+//
+//	GET    /_local/faults   the faults in force, {"apigateway.Gone": "0.1", ...}
+//	POST   /_local/faults   changes those that are named, as Faults.Set does; answers like GET
+//	DELETE /_local/faults   ends all faults
+//	POST   /_local/kill     {"function": "<name or logical id>"} kills its processes that are in mid-invocation, as
+//	                        SIGKILL does; without "function" those of all functions. Answers {"killed": n}.
+//
+// What is not understood is answered with 400 and {"error": "..."}, and nothing is changed. Web pages are refused.
+func (s *Stack) control() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /_local/faults", func(w http.ResponseWriter, _ *http.Request) { s.answerFaults(w, nil) })
+	mux.HandleFunc("POST /_local/faults", func(w http.ResponseWriter, r *http.Request) {
+		var settings map[string]json.RawMessage
+		if err := readObject(r, &settings); err != nil {
+			answerJSON(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
+			return
+		}
+		s.answerFaults(w, s.changeFaults(func(f *Faults) error { return setAll(f, settings) }))
+	})
+	mux.HandleFunc("DELETE /_local/faults", func(w http.ResponseWriter, _ *http.Request) { s.answerFaults(w, s.SetFaults(Faults{})) })
+	mux.HandleFunc("POST /_local/kill", s.answerKill)
+	mux.HandleFunc(controlPath, func(w http.ResponseWriter, r *http.Request) {
+		answerJSON(w, http.StatusNotFound, map[string]string{"error": fmt.Sprintf("no %s %s: there are GET, POST and DELETE /_local/faults and POST /_local/kill", r.Method, r.URL.Path)})
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Origin") != "" { // browsers send it; no page of the Web shall control this machine
+			answerJSON(w, http.StatusForbidden, map[string]string{"error": "web pages may not control the local AWS"})
+			return
+		}
+		if !s.ready.Load() {
+			answerJSON(w, http.StatusServiceUnavailable, map[string]string{"error": "the local AWS is starting"})
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// setAll sets faults from JSON. "seed" comes first, so that a service's own seed outdoes it.
+func setAll(f *Faults, settings map[string]json.RawMessage) error {
+	var errs []error
+	for _, seeds := range []bool{true, false} {
+		for name, raw := range settings {
+			if strings.EqualFold(name, "seed") != seeds {
+				continue
+			}
+			value, err := settingText(raw)
+			if err == nil {
+				err = f.Set(name, value)
+			}
+			if err != nil {
+				errs = append(errs, err)
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// settingText writes a JSON number, string or list of strings as Set takes it.
+func settingText(raw json.RawMessage) (string, error) {
+	var list []string
+	var text string
+	var number json.Number
+	switch {
+	case json.Unmarshal(raw, &text) == nil && raw[0] == '"':
+		return text, nil
+	case json.Unmarshal(raw, &list) == nil && raw[0] == '[':
+		return strings.Join(list, ","), nil
+	case json.Unmarshal(raw, &number) == nil && raw[0] != 'n':
+		return number.String(), nil
+	}
+	return "", fmt.Errorf("%s is neither a number nor a string nor a list of strings", raw)
+}
+
+func (s *Stack) answerFaults(w http.ResponseWriter, err error) {
+	if err != nil {
+		answerJSON(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
+		return
+	}
+	faults := s.Faults()
+	answerJSON(w, http.StatusOK, faults.Settings())
+}
+
+func (s *Stack) answerKill(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		Function string `json:"function"`
+	}
+	if err := readObject(r, &in); err != nil {
+		answerJSON(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
+		return
+	}
+	killed, err := s.Kill(in.Function)
+	if err != nil {
+		answerJSON(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
+		return
+	}
+	answerJSON(w, http.StatusOK, map[string]int{"killed": killed})
+}
+
+// Kill kills the processes of a function, by its name or logical id, that are in mid-invocation, and returns how many
+// there were; "" means those of all functions.
+func (s *Stack) Kill(function string) (killed int, err error) {
+	found := function == ""
+	for _, f := range s.Resolved.Functions {
+		if function == "" || function == f.Name || function == f.LogicalID {
+			found = true
+			n, err := s.lambda.Kill(f.Name)
+			if err != nil {
+				return killed, err
+			}
+			killed += n
+		}
+	}
+	if !found {
+		return 0, fmt.Errorf("kill: the template has no function %q", function)
+	}
+	return killed, nil
+}
+
+// maxControl bounds the body of a request, in bytes.
+const maxControl = 1 << 20
+
+// readObject reads a JSON object; an empty body counts as {}.
+func readObject(r *http.Request, into any) error {
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxControl))
+	if err != nil {
+		return err
+	}
+	if len(bytes.TrimSpace(body)) == 0 {
+		body = []byte("{}")
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return fmt.Errorf("the body is not the JSON object that is expected: %w", err)
+	}
+	if d.More() {
+		return errors.New("something follows the JSON object")
+	}
+	return nil
+}
+
+func answerJSON(w http.ResponseWriter, status int, value any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(value) // whoever asked has gone
+}
