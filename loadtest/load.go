@@ -14,6 +14,7 @@ import (
 	"fanfare/loadtest/engine"
 	"fanfare/loadtest/system"
 	"fanfare/loadtest/trial"
+	"fanfare/loadtest/vitals"
 )
 
 // load holds the flags that say what load to make; run and sweep share them.
@@ -41,6 +42,7 @@ type load struct {
 	Readers        int           `help:"Readers per process. Default: ${processors}." group:"Harness"`
 	Source         []netip.Addr  `help:"Local address to connect from. May be repeated; clients take turns." group:"Harness"`
 	Streams        bool          `help:"Read with a goroutine per connection even where epoll could serve (always so with wss://)." group:"Harness"`
+	Priority       bool          `help:"Raise the harness's own priority above the system's, where that is allowed (root on Linux)." group:"Harness"`
 	PostRate       float64       `help:"Posts per second that the system may make, for the quota floor." default:"10000" group:"Harness"`
 	PostBurst      float64       `help:"Burst of that quota." default:"5000" group:"Harness"`
 	Quiet          bool          `help:"Show nothing while running." short:"q" group:"Output"`
@@ -69,6 +71,11 @@ func (l *load) settings() (trial.Settings, error) {
 		Churn: float64(l.Churn), Publishers: l.Publishers, Size: l.Size, Deadline: l.Deadline, Settle: l.Settle, Ping: l.Ping,
 		Connect: l.ConnectTimeout, Attempts: 3, Fewest: l.MinConnected, Seed: l.Seed, Processes: l.Processes, Shards: l.Readers,
 		Sources: l.Source, Streams: l.Streams, PostRate: l.PostRate, PostBurst: l.PostBurst, Header: http.Header{},
+	}
+	if l.Priority {
+		if err := vitals.Hurry(); err != nil {
+			return s, fmt.Errorf("--priority: %w", err)
+		}
 	}
 	if s.Via == "" {
 		s.Via = engine.Clients

@@ -34,6 +34,7 @@ type Engine struct {
 
 	mu       sync.Mutex
 	current  map[int]*client.Conn // by slot
+	reading  int64                // of these, those that read as they should
 	failures []result.Record
 
 	failed    atomic.Int64 // connects
@@ -147,6 +148,9 @@ func (e *Engine) arrived(c *client.Conn) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.current[int(c.Slot)] = c
+	if !c.Slow {
+		e.reading++
+	}
 }
 
 func (e *Engine) left(c *client.Conn, cause uint8) {
@@ -154,6 +158,9 @@ func (e *Engine) left(c *client.Conn, cause uint8) {
 	defer e.mu.Unlock()
 	if e.current[int(c.Slot)] == c {
 		delete(e.current, int(c.Slot))
+	}
+	if !c.Slow {
+		e.reading--
 	}
 	if cause == result.Ended || cause == result.Moved || e.closing {
 		return

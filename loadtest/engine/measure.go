@@ -131,13 +131,9 @@ func (e *Engine) drain(ctx context.Context, m *Measurement, w *result.Writer) {
 
 // complete tells whether every connection that reads has every message exactly once.
 func (e *Engine) complete() bool {
-	var open, complete int64
+	var complete int64
 	e.mu.Lock()
-	for _, c := range e.current {
-		if !c.Slow {
-			open++
-		}
-	}
+	open := e.reading
 	e.mu.Unlock()
 	e.listeners(func(l *listener) { complete += l.complete.Load() })
 	return open > 0 && complete >= open
@@ -190,14 +186,15 @@ func (e *Engine) churn(ctx context.Context, c *result.Conditions) {
 // ping is the keep-alive that a Fanfare system answers without running anything.
 const ping = `{"action":"ping"}`
 
-// pings lets every client say that it is alive, evenly spread over the interval.
+// pings lets every client say that it is alive, evenly spread over the interval. They begin after half of it, so that
+// short runs, and systems that know no such message, are left alone.
 func (e *Engine) pings(ctx context.Context) {
 	slots := e.plan.Slots()
 	if e.plan.Ping <= 0 || len(slots) == 0 {
 		return
 	}
 	steady := schedule.Steady{Rate: float64(len(slots)) / e.plan.Ping.Seconds()}
-	start := clock.Now()
+	start := clock.Now() + e.plan.Ping.Microseconds()/2
 	for n := 0; ; n++ {
 		if schedule.Wait(ctx, start+steady.Offset(n).Microseconds()) != nil {
 			return

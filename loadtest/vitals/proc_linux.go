@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"syscall"
 )
 
 // RSS returns the resident bytes of this process.
@@ -58,4 +59,26 @@ func Ports() int {
 		return 0
 	}
 	return high - low + 1
+}
+
+// hurried is the nice value of a process in a hurry.
+const hurried = -10
+
+// Hurry raises the priority of this process, and of those that it starts from now on.
+func Hurry() error {
+	// On Linux a nice value belongs to a thread, and new threads have that of the one that starts them.
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		return fmt.Errorf("raise priority: %w", err)
+	}
+	for _, t := range tasks {
+		id, err := strconv.Atoi(t.Name())
+		if err != nil {
+			continue
+		}
+		if err := syscall.Setpriority(syscall.PRIO_PROCESS, id, hurried); err != nil && err != syscall.ESRCH {
+			return fmt.Errorf("raise priority: %w", err)
+		}
+	}
+	return nil
 }
