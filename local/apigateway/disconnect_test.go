@@ -12,6 +12,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"fanfare/local/apigateway"
+	"fanfare/local/clock"
 )
 
 // wantDisconnect waits for the $disconnect of a connection, and for its end, and wants it to have run once.
@@ -176,6 +177,20 @@ func TestIdleConnectionIsClosed(t *testing.T) {
 	ended := lifetime(t, apigateway.Options{}, func(g *gateway, c *client, _ string) { c.wantClose(1001, "Going away") })
 	if ended.Code != 1001 || ended.Reason != "Going away" || ended.Duration != 10*time.Minute {
 		t.Errorf("it ended after %v with %d %q", ended.Duration, ended.Code, ended.Reason)
+	}
+}
+
+// With a clock that runs six thousand times as fast, over sockets.
+func TestScaledTime(t *testing.T) {
+	over := make(chan apigateway.Event, 1)
+	g := start(t, newAPI(), apigateway.Options{Clock: clock.New(6000), Observe: func(e apigateway.Event) {
+		if e.Kind == apigateway.Disconnected {
+			over <- e
+		}
+	}}, nil)
+	g.open(t).wantClose(1001, "Going away")
+	if e := <-over; e.Code != 1001 || e.Duration < 10*time.Minute {
+		t.Errorf("it ended after %v with %d", e.Duration, e.Code)
 	}
 }
 

@@ -21,10 +21,18 @@
 //   - Signatures of management requests are not verified (no secret is known here); their form, date and scope are.
 //   - AWS does not publish the size of a client's send buffer; here it is Options.SendBuffer, beyond what the kernels hold.
 //   - Whether a WebSocket ping counts as activity is not documented; here it is answered and does not count.
-//   - The codes and reasons of closings that no public capture shows: 1001 "Going away" at two hours, 1006 for a
-//     connection that broke, 1009, 1003, 1007 and 1002 as RFC 6455 asks.
+//   - The codes and reasons of closings that no public capture shows: 1001 "Going away" at two hours, 1006 without a
+//     reason for a connection that broke, 1009, 1003, 1007 and 1002 as RFC 6455 asks.
+//   - The frame for a throttled message, and the answers to a path below the stage (403) and to a URL that is too long
+//     (414), are not documented either. A refusal by $connect has an empty body, and of the headers of its answer only
+//     Sec-WebSocket-Protocol is passed on.
+//   - On a route with a response, an answer that is not 2xx becomes the frame of an internal error, as one user reports.
+//   - A message whose body is not quite JSON goes to $default; AWS's parser may be more lenient than that.
+//   - Posted bytes become a text message even if they are not UTF-8.
 //   - permessage-deflate is never negotiated.
 //   - X-Forwarded-Proto and X-Forwarded-Port tell the truth ("http" and the listener's port), not "https" and "443".
+//
+// Quotas, throttles and faults are off unless Options or the API ask for them.
 //
 // # Missing
 //

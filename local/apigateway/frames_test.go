@@ -119,6 +119,20 @@ func TestViolationsCloseTheConnection(t *testing.T) {
 	}
 }
 
+// The closing frame reaches a client that has much more to say.
+func TestViolationInTheMiddleOfAStream(t *testing.T) {
+	g := start(t, newAPI(), apigateway.Options{}, nil)
+	c := g.open(t)
+	c.frame(ws.NewBinaryFrame(nil))
+	more := masked(ws.Header{OpCode: ws.OpText, Fin: true}, text(32*kib))
+	for range 40 {
+		if _, err := c.conn.Write(more); err != nil {
+			t.Fatalf("the connection is cut: %v", err)
+		}
+	}
+	c.wantClose(1003, "Binary frames are not supported")
+}
+
 // A message that is posted is one text message, in frames within the limit.
 func TestPostedMessageIsOneTextMessage(t *testing.T) {
 	g := start(t, newAPI(), apigateway.Options{}, nil)

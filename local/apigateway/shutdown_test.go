@@ -1,0 +1,140 @@
+package apigateway_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"fanfare/local/apigateway"
+)
+
+// A client whose $connect succeeds during a shutdown is connected, told to go, and $disconnect runs for it.
+func TestShutdownDuringAHandshake(t *testing.T) {
+	asked, decide := make(chan struct{}), make(chan struct{})
+	g := start(t, newAPI(), apigateway.Options{}, map[string]handler{
+		"connect": func(_ context.Context, event []byte) (string, error) {
+			if strings.Contains(string(event), `"late"`) {
+				return `{"statusCode":403}`, nil
+			}
+			close(asked)
+			<-decide
+			return ok, nil
+		},
+	})
+	c := g.dialRaw(t)
+	c.write(upgradeRequest(g.address, "/prod", nil))
+	<-asked
+	down := make(chan error, 1)
+	go func() { down <- g.Shutdown(context.Background()) }()
+	// From when the shutdown has begun, newcomers are turned away.
+	deadline := time.Now().Add(patience)
+	for {
+		late, response := g.handshake(t, "/prod?late", nil)
+		late.conn.Close()
+		if response.StatusCode == http.StatusServiceUnavailable {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the shutdown does not begin")
+		}
+	}
+	close(decide)
+	if response := c.response(); response.StatusCode != 101 {
+		t.Fatalf("the handshake is answered with %s", response.Status)
+	}
+	c.wantClose(1001, "Going away")
+	if err := <-down; err != nil {
+		t.Error(err)
+	}
+	if n := g.calls("disconnect"); n != 1 {
+		t.Errorf("$disconnect ran %d times", n)
+	}
+}
+
+// While $disconnect runs, a function can still tell the others.
+func TestManagementAnswersDuringShutdown(t *testing.T) {
+	statuses := make(chan int, 1)
+	var g *gateway
+	g = start(t, newAPI(), apigateway.Options{}, map[string]handler{
+		"disconnect": func(context.Context, []byte) (string, error) {
+			response, _ := g.call(t, "POST", connectionPath("AAAAAAAAAAAAAAA="), "x", nil)
+			statuses <- response.StatusCode
+			return ok, nil
+		},
+	})
+	c := g.open(t)
+	down := make(chan error, 1)
+	go func() { down <- g.Shutdown(context.Background()) }()
+	c.wantClose(1001, "Going away")
+	if err := <-down; err != nil {
+		t.Error(err)
+	}
+	if got := <-statuses; got != http.StatusGone {
+		t.Errorf("a post from $disconnect is answered with %d", got)
+	}
+}
+
+func TestShutdownWaitsForMessages(t *testing.T) {
+	release := make(chan struct{})
+	g := start(t, newAPI(), apigateway.Options{}, map[string]handler{
+		"default": func(context.Context, []byte) (string, error) { <-release; return ok, nil },
+	})
+	c := g.open(t)
+	c.send("x")
+	g.await(t, "default", 1)
+	c.conn.Close()
+	g.await(t, "disconnect", 1)
+	down := make(chan error, 1)
+	go func() { down <- g.Shutdown(context.Background()) }()
+	select {
+	case err := <-down:
+		t.Errorf("Shutdown returns %v while a message is worked on", err)
+		down <- err
+	case <-time.After(unseen):
+	}
+	close(release)
+	if err := <-down; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestShutdownEndsWithItsContext(t *testing.T) {
+	stuck := make(chan struct{})
+	over := make(chan error, 1)
+	g := start(t, newAPI(), apigateway.Options{Observe: func(e apigateway.Event) {
+		if e.Kind == apigateway.Disconnected {
+			over <- e.Err
+		}
+	}}, map[string]handler{
+		"disconnect": func(ctx context.Context, _ []byte) (string, error) { close(stuck); <-ctx.Done(); return "", ctx.Err() },
+	})
+	c := g.open(t)
+	c.conn.Close()
+	<-stuck
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := g.Shutdown(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("Shutdown returns %v", err)
+	}
+	if err := <-over; !errors.Is(err, context.Canceled) {
+		t.Errorf("$disconnect ended with %v", err)
+	}
+}
+
+func TestServeOnABrokenListener(t *testing.T) {
+	server, err := apigateway.New(newAPI(), nobody{}, apigateway.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newMemory()
+	l.Close()
+	if err := server.Serve(l); err == nil {
+		t.Error("Serve returns no error")
+	}
+	if err := server.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
