@@ -10,7 +10,7 @@ import (
 type Fate int
 
 const (
-	// FateFatal fails the batch loudly: nothing about the connection is known, the fault lies with us (a missing
+	// FateFatal fails the invocation loudly: nothing about the connection is known, the fault lies with us (a missing
 	// permission, no such table, bad configuration). It is the zero value, so that an error nobody has thought of is one.
 	FateFatal Fate = iota
 	// FateGone means that the connection no longer exists: its row is deleted, and that is a success.
@@ -37,6 +37,7 @@ const (
 	ReasonMalformed  = "malformed"
 	ReasonAudience   = "audience_too_large" // the table could not be read within the allowed continuations
 	ReasonGone       = "gone"
+	ReasonRefused    = "refused" // we are not allowed to, or something is misconfigured: see FateFatal
 )
 
 // Failure is an error whose fate is known.

@@ -1,6 +1,12 @@
 package broadcast
 
-import "time"
+import (
+	"errors"
+	"time"
+)
+
+// ErrLapsed means that a batch is no longer claimed by whoever wants to settle it: another sender has taken it over.
+var ErrLapsed = errors.New("the claim has lapsed, and another sender has taken the batch over")
 
 // Claim is a sender's right to post a batch of a broadcast, until a time.
 type Claim struct {

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"sync/atomic"
@@ -23,15 +24,14 @@ type tally struct {
 	gone      []string
 	open      []open
 	refused   []open // one message each that can never be posted
+	fatal     error  // the first failure that lies with us
 	throttled int
 	latencies []time.Duration
 }
 
 // post posts every message to every connection of the batch: the messages of one connection in order, connections side
-// by side. It returns an error when a post failed for a reason that has no fate: then nothing can be said of the rest.
-func (s *Sender) post(ctx context.Context, batch broadcast.Batch, messages []broadcast.Message) (*tally, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+// by side.
+func (s *Sender) post(ctx context.Context, batch broadcast.Batch, messages []broadcast.Message) *tally {
 	starting := ctx // under which posts are begun; those under way may take longer
 	if deadline, ok := ctx.Deadline(); ok {
 		var stop context.CancelFunc
@@ -41,7 +41,6 @@ func (s *Sender) post(ctx context.Context, batch broadcast.Batch, messages []bro
 
 	total := len(batch.Connections) + len(batch.Settling)
 	var next atomic.Int64
-	var fatal atomic.Bool
 	tallies := make([]tally, min(s.Workers, total))
 	var group sync.WaitGroup
 	for i := range tallies {
@@ -60,18 +59,11 @@ func (s *Sender) post(ctx context.Context, batch broadcast.Batch, messages []bro
 					o.connection = batch.Settling[n-len(batch.Connections)]
 					o.settling = s.now().Sub(batch.DispatchedAt) < broadcast.SettlingAge
 				}
-				if err := s.postTo(starting, ctx, o, messages, t); err != nil {
-					fatal.Store(true)
-					cancel(err)
-					return
-				}
+				s.postTo(starting, ctx, o, messages, t)
 			}
 		})
 	}
 	group.Wait()
-	if fatal.Load() {
-		return nil, context.Cause(ctx)
-	}
 
 	sum := &tally{outcomes: make([]broadcast.Outcome, len(messages))}
 	for i, m := range messages {
@@ -80,11 +72,11 @@ func (s *Sender) post(ctx context.Context, batch broadcast.Batch, messages []bro
 	for _, t := range tallies {
 		sum.add(t)
 	}
-	return sum, nil
+	return sum
 }
 
 // postTo posts the messages to one connection, up to the first that has to wait.
-func (s *Sender) postTo(starting, ctx context.Context, o open, messages []broadcast.Message, t *tally) error {
+func (s *Sender) postTo(starting, ctx context.Context, o open, messages []broadcast.Message, t *tally) {
 	for i, m := range messages {
 		if m.Excludes(o.connection) {
 			continue
@@ -94,7 +86,7 @@ func (s *Sender) postTo(starting, ctx context.Context, o open, messages []broadc
 			// Either the time is up, or it would be before the pace allows this post.
 			o.reason = broadcast.ReasonDeadline
 			t.open = append(t.open, o)
-			return nil
+			return
 		}
 		start := s.now()
 		err := s.Poster.Post(ctx, o.connection, m.Payload)
@@ -119,22 +111,26 @@ func (s *Sender) postTo(starting, ctx context.Context, o open, messages []broadc
 					t.outcomes[j].Gone++
 				}
 			}
-			return nil
+			return
 		case broadcast.FateRetry:
 			if reason == broadcast.ReasonThrottled {
 				t.throttled++
 			}
 			o.reason = reason
 			t.open = append(t.open, o)
-			return nil
+			return
 		case broadcast.FatePermanent:
 			o.reason = reason
 			t.refused = append(t.refused, o)
 		default:
-			return err
+			// It may concern this connection alone, and what was delivered before must not be delivered again: so the batch goes
+			// on, and is settled.
+			t.fatal = cmp.Or(t.fatal, err)
+			o.reason = broadcast.ReasonRefused
+			t.open = append(t.open, o)
+			return
 		}
 	}
-	return nil
 }
 
 func (t *tally) add(other tally) {
@@ -149,6 +145,7 @@ func (t *tally) add(other tally) {
 	t.gone = append(t.gone, other.gone...)
 	t.open = append(t.open, other.open...)
 	t.refused = append(t.refused, other.refused...)
+	t.fatal = cmp.Or(t.fatal, other.fatal)
 	t.throttled += other.throttled
 	t.latencies = append(t.latencies, other.latencies...)
 }

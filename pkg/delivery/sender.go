@@ -25,7 +25,8 @@ type Poster interface {
 	Disconnect(ctx context.Context, connectionID string) error
 }
 
-// Ledger knows who posts a batch and what became of it.
+// Ledger knows who posts a batch and what became of it. Settle may be called again after an error, and succeeds when an
+// earlier call had taken effect; [broadcast.ErrLapsed] is final.
 type Ledger interface {
 	Claim(ctx context.Context, c broadcast.Claim) (standing broadcast.Standing, leftovers string, err error)
 	Settle(ctx context.Context, batchID, owner string, outcomes []broadcast.Outcome, leftovers string) error
@@ -88,7 +89,7 @@ type Result struct {
 }
 
 // Send delivers the batch in the record. An error means that the message has to come back: ErrBusy, or a failure that
-// nobody has accounted for yet.
+// nobody has accounted for yet. The batch is claimed until ctx's deadline, or for a minute if it has none.
 func (s *Sender) Send(ctx context.Context, r broadcast.Record) (Result, error) {
 	batch, err := broadcast.DecodeBatch(r.Body)
 	if err != nil {
@@ -98,6 +99,11 @@ func (s *Sender) Send(ctx context.Context, r broadcast.Record) (Result, error) {
 		return Result{Buried: err}, nil
 	}
 	result := Result{Batch: batch}
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Minute)
+		defer cancel()
+	}
 
 	mine, busy, err := s.claim(ctx, &result, r.Invocation)
 	if err != nil {
@@ -116,29 +122,41 @@ func (s *Sender) Send(ctx context.Context, r broadcast.Record) (Result, error) {
 
 // claim claims the batch for each of its broadcasts and returns the messages that are this sender's to post. For what is
 // settled already, it finishes what its sender may not have finished.
+//
+// The first message that is not settled is claimed before the others: of two senders with copies of the batch one gets
+// that, and the other leaves all to it. Each with a part of the messages, they would post them in any order.
 func (s *Sender) claim(ctx context.Context, result *Result, owner string) (mine []broadcast.Message, busy bool, err error) {
 	batch := result.Batch
-	until := s.now().Add(time.Minute)
-	if deadline, ok := ctx.Deadline(); ok {
-		until = deadline
-	}
+	until, _ := ctx.Deadline()
 	standings := make([]broadcast.Standing, len(batch.Messages))
 	leftovers := make([]string, len(batch.Messages))
-	group, gctx := errgroup.WithContext(ctx)
-	for i, m := range batch.Messages {
-		group.Go(func() (err error) {
-			standings[i], leftovers[i], err = s.Ledger.Claim(gctx, broadcast.Claim{
-				BroadcastID: m.ID, BatchID: batch.ID, Owner: owner, Until: until,
-				Size:    audience(m, batch.Connections) + audience(m, batch.Settling),
-				Attempt: batch.Attempt, Redriven: batch.Redriven, Reason: batch.Reason,
-			})
-			return err
+	claim := func(ctx context.Context, i int) (err error) {
+		m := batch.Messages[i]
+		standings[i], leftovers[i], err = s.Ledger.Claim(ctx, broadcast.Claim{
+			BroadcastID: m.ID, BatchID: batch.ID, Owner: owner, Until: until,
+			Size:    audience(m, batch.Connections) + audience(m, batch.Settling),
+			Attempt: batch.Attempt, Redriven: batch.Redriven, Reason: batch.Reason,
 		})
+		return err
 	}
-	if err := group.Wait(); err != nil {
-		return nil, false, err
+	asked := 0
+	for open := false; asked < len(batch.Messages) && !open; asked++ {
+		if err := claim(ctx, asked); err != nil {
+			return nil, false, err
+		}
+		open = standings[asked] != broadcast.Settled
 	}
-	for i, m := range batch.Messages {
+	if standings[asked-1] != broadcast.Busy {
+		group, gctx := errgroup.WithContext(ctx)
+		for ; asked < len(batch.Messages); asked++ {
+			i := asked
+			group.Go(func() error { return claim(gctx, i) })
+		}
+		if err := group.Wait(); err != nil {
+			return nil, false, err
+		}
+	}
+	for i, m := range batch.Messages[:asked] {
 		switch standings[i] {
 		case broadcast.Claimed:
 			mine = append(mine, m)
@@ -160,10 +178,7 @@ func (s *Sender) claim(ctx context.Context, result *Result, owner string) (mine 
 // deliver posts the messages to the batch's connections, and records and acts on what came of it.
 func (s *Sender) deliver(ctx context.Context, result *Result, messages []broadcast.Message, owner string) error {
 	batch := result.Batch
-	t, err := s.post(ctx, batch, messages)
-	if err != nil {
-		return fmt.Errorf("post batch %s: %w", batch.ID, err)
-	}
+	t := s.post(ctx, batch, messages)
 	rests := s.rests(batch, messages, t)
 	for _, r := range rests {
 		t.account(r, messages)
@@ -172,11 +187,29 @@ func (s *Sender) deliver(ctx context.Context, result *Result, messages []broadca
 	if err != nil {
 		return err
 	}
-	if err := s.Ledger.Settle(ctx, batch.ID, owner, t.outcomes, leftovers); err != nil {
+	if err := s.settle(ctx, batch.ID, owner, t.outcomes, leftovers); err != nil {
 		return err
 	}
 	result.Outcomes, result.Gone, result.Throttled, result.Latencies = t.outcomes, len(t.gone), t.throttled, t.latencies
-	return errors.Join(s.finish(ctx, result, rests), s.Registry.RemoveAll(ctx, t.gone))
+	if t.fatal != nil {
+		t.fatal = fmt.Errorf("post batch %s: %w", batch.ID, t.fatal)
+	}
+	return errors.Join(t.fatal, s.finish(ctx, result, rests), s.Registry.RemoveAll(ctx, t.gone))
+}
+
+// settle records the outcomes, again and again while there is time: what is not recorded will be posted again.
+func (s *Sender) settle(ctx context.Context, batchID, owner string, outcomes []broadcast.Outcome, leftovers string) error {
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		err := s.Ledger.Settle(ctx, batchID, owner, outcomes, leftovers)
+		if err == nil || errors.Is(err, broadcast.ErrLapsed) || ctx.Err() != nil {
+			return err
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // finish hands on what is left of a settled batch. It may be done twice: batches are recognised by their ids.

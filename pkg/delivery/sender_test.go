@@ -175,11 +175,11 @@ func record(t *testing.T, b broadcast.Batch, invocation string) broadcast.Record
 }
 
 var (
-	gone      = broadcast.Gone(errors.New("410"))
-	throttled = broadcast.Retry(broadcast.ReasonThrottled, errors.New("429"))
-	server    = broadcast.Retry(broadcast.ReasonServer, errors.New("500"))
-	tooLarge  = broadcast.Permanent(broadcast.ReasonTooLarge, errors.New("413"))
-	forbidden = errors.New("403")
+	gone         = broadcast.Gone(errors.New("410"))
+	throttled    = broadcast.Retry(broadcast.ReasonThrottled, errors.New("429"))
+	server       = broadcast.Retry(broadcast.ReasonServer, errors.New("500"))
+	tooLarge     = broadcast.Permanent(broadcast.ReasonTooLarge, errors.New("413"))
+	errForbidden = errors.New("403")
 )
 
 func TestEveryoneGetsEveryMessageInOrder(t *testing.T) {
@@ -385,6 +385,20 @@ func TestWhatIsSettledIsNotPostedAgain(t *testing.T) {
 	}
 }
 
+// Another copy may have one of the messages alone: what it has claimed is left to it, and the others are not held up.
+func TestWhatAnotherPostsIsLeftToIt(t *testing.T) {
+	w := newWorld()
+	w.book.claims["n/b"] = broadcast.Claim{Owner: "other", Until: time.Now().Add(time.Hour)}
+	b := broadcast.Batch{ID: "b", Messages: messages("m", "n", "o"), Connections: connections(1)}
+	if _, err := w.Send(t.Context(), record(t, b, "me")); !errors.Is(err, delivery.ErrBusy) {
+		t.Fatal(err)
+	}
+	if got := w.clients.received["c000"]; !slices.Equal(got, []string{"payload of m", "payload of o"}) {
+		t.Errorf("received %v", got)
+	}
+	w.account(t)
+}
+
 // A broadcast that is dispatched twice may be in two batches of the same id, with other broadcasts in each.
 func TestACopyHandsOnOnlyWhatItHas(t *testing.T) {
 	w := newWorld()
@@ -417,17 +431,17 @@ func TestABatchThatAnotherPostsStaysInTheQueue(t *testing.T) {
 		if _, err := w.Send(ctx, record(t, b, "me")); !errors.Is(err, delivery.ErrBusy) {
 			t.Fatal(err)
 		}
-		if got := w.clients.received["c000"]; !slices.Equal(got, []string{"payload of n"}) {
-			t.Errorf("received %v: only n was free", got)
-		}
-		if until := w.book.claims["n/b"].Until; !until.Equal(time.Now().Add(30 * time.Second)) {
-			t.Errorf("n is claimed until %v, want the deadline", until)
+		if _, claimed := w.book.claims["n/b"]; claimed || len(w.clients.received) > 0 {
+			t.Errorf("received %v: n comes after m, which the other has yet to post", w.clients.received)
 		}
 		time.Sleep(21 * time.Second)
 		if _, err := w.Send(ctx, record(t, b, "again")); err != nil {
 			t.Fatal(err)
 		}
-		if got := w.clients.received["c000"]; !slices.Equal(got, []string{"payload of n", "payload of m"}) {
+		if until := w.book.claims["n/b"].Until; !until.Equal(time.Now().Add(9 * time.Second)) {
+			t.Errorf("n is claimed until %v, want the deadline", until)
+		}
+		if got := w.clients.received["c000"]; !slices.Equal(got, []string{"payload of m", "payload of n"}) {
 			t.Errorf("received %v", got)
 		}
 	})
@@ -488,33 +502,85 @@ func TestASlowClientDelaysOnlyItself(t *testing.T) {
 	})
 }
 
-func TestAMissingPermissionFailsTheBatchLoudly(t *testing.T) {
+func TestARefusalFailsLoudlyAndStopsNobody(t *testing.T) {
 	w := newWorld()
-	w.clients.answers["c010"] = always(forbidden)
+	w.clients.answers["c010"] = always(errForbidden)
 	w.clients.answers["c001"] = always(gone)
-	r := record(t, broadcast.Batch{ID: "b", Messages: messages("m"), Connections: connections(500)}, "i")
-	if _, err := w.Send(t.Context(), r); !errors.Is(err, forbidden) {
+	r := record(t, broadcast.Batch{ID: "b", Messages: messages("m", "n"), Connections: connections(100)}, "i")
+	if _, err := w.Send(t.Context(), r); !errors.Is(err, errForbidden) {
 		t.Fatal(err)
 	}
-	if len(w.book.outcomes)+len(w.rest.removed)+len(w.rest.retried)+len(w.rest.buried) != 0 {
-		t.Errorf("something was made of it: %+v, %+v", w.book.outcomes, w.rest)
+	w.account(t)
+	if o := w.book.outcomes["n/b"]; o.Delivered != 98 || o.Gone != 1 || o.Left != 1 {
+		t.Errorf("%+v", o)
 	}
-	if posts := len(w.clients.posts); posts > 50 {
-		t.Errorf("%d connections were posted to after that", posts)
+	if !slices.Equal(w.rest.removed, []string{"c001"}) {
+		t.Errorf("removed %v: a refusal tells nothing about the connection", w.rest.removed)
+	}
+	if len(w.rest.retried) != 1 || w.rest.retried[0].Reason != broadcast.ReasonRefused || !slices.Equal(w.rest.retried[0].Connections, []string{"c010"}) {
+		t.Errorf("retried %+v", w.rest.retried)
+	}
+	// The message comes back, and nobody is posted to again.
+	if _, err := w.Send(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	if n := w.clients.posts["c000"]; n != 2 {
+		t.Errorf("%d posts to c000, want one of each message", n)
+	}
+}
+
+func TestARefusalThatLastsEndsInADeadLetter(t *testing.T) {
+	w := newWorld()
+	w.clients.answers["c000"] = always(errForbidden)
+	w.MaxAttempts = 1
+	if _, err := w.Send(t.Context(), record(t, broadcast.Batch{ID: "b", Messages: messages("m"), Connections: connections(1)}, "i")); !errors.Is(err, errForbidden) {
+		t.Fatal(err)
+	}
+	if len(w.rest.buried) != 1 || w.rest.reasons[0] != broadcast.ReasonRefused || w.book.outcomes["m/b"].Failed[broadcast.ReasonRefused] != 1 {
+		t.Errorf("buried %v as %v, %+v", w.rest.buried, w.rest.reasons, w.book.outcomes)
 	}
 }
 
 func TestAnOutcomeThatIsNotRecordedIsNotActedOn(t *testing.T) {
-	w := newWorld()
-	w.book.err = errors.New("the claim has lapsed")
-	w.clients.answers["c000"] = always(gone)
-	w.clients.answers["c001"] = always(server)
-	if _, err := w.Send(t.Context(), record(t, broadcast.Batch{ID: "b", Messages: messages("m"), Connections: connections(3)}, "i")); !errors.Is(err, w.book.err) {
-		t.Fatal(err)
-	}
-	if len(w.rest.removed)+len(w.rest.retried) != 0 {
-		t.Errorf("%+v", w.rest)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		for _, test := range []struct {
+			err  error
+			took time.Duration
+		}{{errors.New("throttled"), 30 * time.Second}, {fmt.Errorf("settle: %w", broadcast.ErrLapsed), 0}} {
+			w := newWorld()
+			w.book.err = test.err
+			w.clients.answers["c000"] = always(gone)
+			w.clients.answers["c001"] = always(server)
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			start := time.Now()
+			_, err := w.Send(ctx, record(t, broadcast.Batch{ID: "b", Messages: messages("m"), Connections: connections(3)}, "i"))
+			cancel()
+			if !errors.Is(err, w.book.err) || time.Since(start) != test.took {
+				t.Errorf("%v after %v: what is not recorded is posted again, so it is tried until the deadline", err, time.Since(start))
+			}
+			if len(w.rest.removed)+len(w.rest.retried) != 0 {
+				t.Errorf("%+v", w.rest)
+			}
+		}
+	})
+}
+
+func TestAnOutcomeIsRecordedAtLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.book.err = errors.New("throttled")
+		time.AfterFunc(5*time.Second, func() {
+			w.book.mu.Lock()
+			defer w.book.mu.Unlock()
+			w.book.err = nil
+		})
+		if _, err := w.Send(t.Context(), record(t, broadcast.Batch{ID: "b", Messages: messages("m"), Connections: connections(3)}, "i")); err != nil {
+			t.Fatal(err)
+		}
+		if w.book.outcomes["m/b"].Delivered != 3 || w.clients.posts["c000"] != 1 {
+			t.Errorf("%+v, %d posts", w.book.outcomes, w.clients.posts["c000"])
+		}
+	})
 }
 
 func TestWhatIsNoBatchIsBuriedOnce(t *testing.T) {

@@ -79,8 +79,9 @@ func (t *Table) Claim(ctx context.Context, c broadcast.Claim) (standing broadcas
 }
 
 // Settle records the outcomes of a batch, of all its broadcasts or of none, for an owner whose claims still hold; else it
-// returns an error, and nobody may act on the outcomes. Leftovers is kept with the first outcome for whoever meets the
-// batch again.
+// returns an error, and nobody may act on the outcomes. After any error but [broadcast.ErrLapsed] it may be called again:
+// it succeeds if an earlier call has taken effect. Leftovers is kept with the first outcome for whoever meets the batch
+// again.
 func (t *Table) Settle(ctx context.Context, batchID, owner string, outcomes []broadcast.Outcome, leftovers string) error {
 	writes := make([]types.TransactWriteItem, len(outcomes))
 	for i, o := range outcomes {
@@ -94,7 +95,8 @@ func (t *Table) Settle(ctx context.Context, batchID, owner string, outcomes []br
 		}
 		writes[i].Update = &types.Update{
 			TableName: &t.Name, Key: key(o.BroadcastID, batchPrefix+batchID),
-			ConditionExpression: aws.String("#owner = :me AND settled = :false"),
+			ConditionExpression:                 aws.String("#owner = :me AND settled = :false"),
+			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 			UpdateExpression: aws.String("SET settled = :true, delivered = :delivered, gone = :gone, failed = :failed, #left = :left, " +
 				"posts = :posts, #first = :first, #last = :last, leftovers = :leftovers"),
 			ExpressionAttributeNames: map[string]string{"#owner": "owner", "#left": "left", "#first": "first", "#last": "last"},
@@ -113,10 +115,42 @@ func (t *Table) Settle(ctx context.Context, batchID, owner string, outcomes []br
 			},
 		}
 	}
-	if _, err := t.Client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes}); err != nil {
+	_, err := t.Client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
+	var canceled *types.TransactionCanceledException
+	if errors.As(err, &canceled) {
+		err = judge(canceled, owner)
+	}
+	if err != nil {
 		return fmt.Errorf("record the outcome of batch %s: %w", batchID, err)
 	}
 	return nil
+}
+
+// judge tells why DynamoDB has not recorded an outcome. It may have done so before: nil. A transaction is also canceled
+// for another one, or a single write, that touches the same items just then, or for want of capacity, and the SDK does not
+// try it again: such an error is returned as it is.
+func judge(canceled *types.TransactionCanceledException, owner string) error {
+	refused, recorded := 0, 0
+	for _, reason := range canceled.CancellationReasons {
+		if aws.ToString(reason.Code) != "ConditionalCheckFailed" {
+			continue
+		}
+		refused++
+		var part batchPart
+		if err := attributevalue.UnmarshalMap(reason.Item, &part); err != nil {
+			return fmt.Errorf("decode a claim: %w", err)
+		}
+		if part.Settled && part.Owner == owner {
+			recorded++
+		}
+	}
+	switch {
+	case refused == 0:
+		return canceled
+	case recorded == len(canceled.CancellationReasons):
+		return nil
+	}
+	return broadcast.ErrLapsed
 }
 
 func number(n int) types.AttributeValue {
