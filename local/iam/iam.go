@@ -139,7 +139,7 @@ func (r rawStatement) parse(kind Kind) (Statement, error) {
 	case "Deny":
 		s.Deny = true
 	default:
-		return s, fmt.Errorf("Effect %q is neither Allow nor Deny", r.Effect)
+		return s, fmt.Errorf("the Effect %q is neither Allow nor Deny", r.Effect)
 	}
 	if (len(r.Action) == 0) == (len(r.NotAction) == 0) {
 		return s, errors.New("exactly one of Action and NotAction must be given, with at least one action")
@@ -156,7 +156,7 @@ func (r rawStatement) parse(kind Kind) (Statement, error) {
 	case kind == Trust && resources > 0:
 		return s, errors.New("a role's trust policy must not name resources")
 	case kind != Trust && resources == 0:
-		return s, errors.New("Resource or NotResource must be given")
+		return s, errors.New("a Resource or NotResource must be given")
 	}
 	for _, resource := range slices.Concat(r.Resource, r.NotResource) {
 		if !strings.HasPrefix(resource, "arn:") && resource != "*" {

@@ -245,6 +245,7 @@ func TestConformAttributeSelection(t *testing.T) {
 		}
 	}
 	legacy := a.one(url, 2, func(in *sqs.ReceiveMessageInput) {
+		//lint:ignore SA1019 older clients still send it
 		in.MessageSystemAttributeNames, in.AttributeNames = nil, []types.QueueAttributeName{"ApproximateReceiveCount"}
 	})
 	if len(legacy.Attributes) != 1 || legacy.Attributes["ApproximateReceiveCount"] != "10" {

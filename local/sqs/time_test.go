@@ -69,7 +69,7 @@ func TestVisibilityTimeout(t *testing.T) {
 		if got := mustReceive(t, s, arn, 1, 0); len(got) != 0 {
 			t.Fatal("visible before the timeout is over")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		second := mustReceive(t, s, arn, 1, 0)
 		if len(second) != 1 || second[0].Attributes["ApproximateReceiveCount"] != "2" {
 			t.Fatalf("at the end of the timeout: %v", second)
@@ -159,7 +159,7 @@ func TestRetention(t *testing.T) {
 		if n := s.queue("q").numbers(); n != [3]int{visible: 1, delayed: 1, inFlight: 1} {
 			t.Errorf("before the end of the retention period: %v", n)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if n := s.queue("q").numbers(); n != [3]int{} {
 			t.Errorf("after the retention period: %v", n)
 		}
@@ -184,7 +184,7 @@ func TestPurgeCooldown(t *testing.T) {
 		if err := q.purge(); err == nil || err.Type != "PurgeQueueInProgress" {
 			t.Errorf("a second purge within a minute: %v", err)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if err := q.purge(); err != nil {
 			t.Errorf("a second purge after a minute: %v", err)
 		}
@@ -200,7 +200,7 @@ func TestRecreateCooldown(t *testing.T) {
 		if _, err := s.CreateQueue(QueueConfig{Name: "q"}); err == nil {
 			t.Error("created anew within a minute")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		mustCreate(t, s, "q")
 		if n := s.queue("q").numbers(); n != [3]int{} {
 			t.Errorf("the new queue has %v", n)

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 
 	"fanfare/pkg/telemetry"
+	"fanfare/pkg/transport"
 )
 
 // Run starts the function whose handler setup returns, and never comes back. Setup is called once per process: clients
@@ -33,6 +34,7 @@ func start(setup func(env *Environment, cfg aws.Config) (any, error)) (any, erro
 	if err != nil {
 		return nil, err
 	}
+	cfg.HTTPClient = transport.Patient(cfg.HTTPClient)
 	telemetry.Trace(&cfg)
 	var env Environment
 	handler, err := setup(&env, cfg)

@@ -16,6 +16,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"fanfare/pkg/broadcast"
+	"fanfare/pkg/transport"
 )
 
 // postTimeout bounds one post. API Gateway answers in milliseconds; what takes longer holds a worker that others need.
@@ -43,12 +44,12 @@ func New(cfg aws.Config, endpoint string, workers int) *Client {
 			o.BaseEndpoint = &endpoint
 		}
 		o.Retryer = aws.NopRetryer{}
-		o.HTTPClient = awshttp.NewBuildableClient().
+		o.HTTPClient = transport.Patient(awshttp.NewBuildableClient().
 			WithTimeout(postTimeout).
 			WithDialerOptions(func(d *net.Dialer) { d.Timeout = postTimeout }).
 			WithTransportOptions(func(t *http.Transport) {
 				t.MaxIdleConns, t.MaxIdleConnsPerHost, t.MaxConnsPerHost = workers, workers, workers
-			})
+			}))
 	})}
 }
 

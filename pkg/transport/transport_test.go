@@ -1,0 +1,39 @@
+package transport_test
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"testing"
+
+	"fanfare/pkg/transport"
+)
+
+// body is what smithy-go hands to the client: it can write itself.
+type body struct{ *bytes.Reader }
+
+func (body) Close() error { return nil }
+
+type recorder struct{ request *http.Request }
+
+func (r *recorder) Do(request *http.Request) (*http.Response, error) {
+	r.request = request
+	return nil, nil
+}
+
+func TestPatientHidesThatTheBodyWritesItself(t *testing.T) {
+	request, err := http.NewRequest("POST", "http://127.0.0.1", body{bytes.NewReader([]byte("hello"))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var under recorder
+	if _, err := transport.Patient(&under).Do(request); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := under.request.Body.(io.WriterTo); ok {
+		t.Error("net/http would let the body write itself")
+	}
+	if data, err := io.ReadAll(under.request.Body); err != nil || string(data) != "hello" {
+		t.Errorf("the body is %q, %v", data, err)
+	}
+}
