@@ -20,7 +20,7 @@ import (
 type member interface {
 	Open(ctx context.Context) error
 	Measure(ctx context.Context, m engine.Measurement) error
-	Status() (engine.Status, error)
+	Status() engine.Status
 	Close()
 }
 
@@ -30,10 +30,7 @@ type Fleet struct {
 }
 
 // Status is how a fleet is doing.
-type Status struct {
-	engine.Status
-	Live *latency.Histogram // of the deliveries so far, coarse
-}
+type Status struct{ engine.Status }
 
 // New starts plan.Processes processes: engines in this one if it is the only one, else workers started by command,
 // which must call Serve. Standard error of the workers is this process's.
@@ -118,17 +115,16 @@ func join(name string, n int, part func(int) string) (err error) {
 
 // Status adds up how the members are doing.
 func (f *Fleet) Status() (Status, error) {
-	sum := Status{Live: latency.NewCoarse()}
+	sum := Status{engine.Status{Live: latency.NewCoarse()}}
 	for _, m := range f.members {
-		s, err := m.Status()
-		if err != nil {
-			return sum, err
+		s := m.Status()
+		if s.Live == nil {
+			var err error
+			if s.Live, err = latency.Decode(s.Latency); err != nil {
+				return sum, err
+			}
 		}
-		live, err := latency.Decode(s.Latency)
-		if err != nil {
-			return sum, err
-		}
-		sum.Live.Merge(live)
+		sum.Live.Merge(s.Live)
 		sum.Wanted += s.Wanted
 		sum.Connected += s.Connected
 		sum.Failed += s.Failed
@@ -155,4 +151,4 @@ func (f *Fleet) Close() {
 }
 
 // statusEvery is how often a worker tells how it is doing.
-const statusEvery = 250 * time.Millisecond
+const statusEvery = 500 * time.Millisecond

@@ -124,10 +124,10 @@ func (w *worker) Measure(ctx context.Context, m engine.Measurement) error {
 	return w.order(ctx, order{Do: "measure", Measurement: &m})
 }
 
-func (w *worker) Status() (engine.Status, error) {
+func (w *worker) Status() engine.Status {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.status, nil
+	return w.status
 }
 
 // Close ends the worker: it closes its connections when its input ends.
@@ -251,8 +251,9 @@ func (s *service) tell(ctx context.Context) {
 		if e == nil {
 			continue
 		}
-		status, err := e.Status()
-		if err == nil {
+		status := e.Status()
+		var err error
+		if status.Latency, err = status.Live.Encode(); err == nil {
 			err = s.say(message{Status: &status})
 		}
 		if err != nil {

@@ -1,0 +1,93 @@
+package progress
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"fanfare/loadtest/engine"
+	"fanfare/loadtest/fleet"
+	"fanfare/loadtest/latency"
+	"fanfare/loadtest/trial"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func sample(phase trial.Phase) trial.Progress {
+	live := latency.NewCoarse()
+	for i := range int64(12_000) {
+		live.Add(i)
+	}
+	return trial.Progress{
+		Phase: phase, Began: time.Now(), Duration: time.Minute, Messages: 60, Rate: 1,
+		Status: fleet.Status{Status: engine.Status{Live: live, Wanted: 1000, Connected: 750, Failed: 3, Published: 15, Accepted: 14}},
+	}
+}
+
+func TestLine(t *testing.T) {
+	for phase, want := range map[trial.Phase]string{
+		trial.Connecting: "connecting ██████░░  75 % 750 of 1,000 clients · 3 attempts failed · 1m0s left",
+		trial.Measuring:  "measuring ██░░░░░░  25 % 750 clients · 15/60 messages · 14 acked · 12,000 received (80.0 %) · p50 6.02ms p99 11.9ms · 1m0s left",
+	} {
+		if got := Line(sample(phase), 8); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+	if got := Line(trial.Progress{Phase: trial.Measuring, Status: fleet.Status{Status: engine.Status{Live: latency.NewCoarse()}}}, 0); strings.Contains(got, "NaN") {
+		t.Errorf("before anything is known: %s", got)
+	}
+}
+
+func TestFit(t *testing.T) {
+	if got := fit("█████ more", 7); got != "█████ …" {
+		t.Errorf("%q", got)
+	}
+	if got := fit("short", 7); got != "short" {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestAFileIsNoTerminal(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if Terminal(f) || Colour(f) {
+		t.Error("a file passes for a terminal")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	Show(ctx, f, func() (trial.Progress, error) { return sample(trial.Measuring), nil })
+	if b, err := os.ReadFile(f.Name()); err != nil || strings.Contains(string(b), "\x1b") {
+		t.Errorf("%q, %v: plain lines have no control sequences", b, err)
+	}
+}
+
+func TestShowEnds(t *testing.T) {
+	var b strings.Builder
+	calls := 0
+	show(t.Context(), &b, func() (trial.Progress, error) {
+		if calls++; calls > 3 {
+			return trial.Progress{}, errors.New("over")
+		}
+		return sample(trial.Measuring), nil
+	}, time.Millisecond, func(p trial.Progress) string { return "line\n" })
+	if b.String() != "line\nline\nline\n" {
+		t.Errorf("%q", b.String())
+	}
+}
+
+// What one redraw costs, besides gathering the figures; there are five a second.
+func BenchmarkLine(b *testing.B) {
+	p := sample(trial.Measuring)
+	for b.Loop() {
+		Line(p, 24)
+	}
+}
