@@ -50,7 +50,7 @@ func FuzzFrames(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		before := g.calls("default")
 		c := g.dial(t, "", nil)
-		io.WriteString(c.conn, string(data))
+		c.conn.Write(data)
 		c.conn.(interface{ CloseWrite() error }).CloseWrite()
 		for {
 			header, err := ws.ReadHeader(c.r)

@@ -164,6 +164,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Upgrade") != "" {
 		// Whatever the client has sent after a handshake that fails is not HTTP: never read it as a next request.
 		w.Header().Set("Connection", "close")
+	} else {
+		recordingOf(r).forget()
 	}
 	if len(r.RequestURI) > maxURL {
 		refuse(w, http.StatusRequestURITooLong, "", "Request-URI Too Long")
@@ -176,7 +178,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	resource, id, _ := strings.Cut(rest, "/")
 	if unescapePath(resource) == "@connections" {
-		recordingOf(r).forget()
 		s.manage(w, r, unescapePath(id))
 		return
 	}
