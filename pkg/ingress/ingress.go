@@ -23,9 +23,21 @@ type Publisher interface {
 	Publish(ctx context.Context, payload []byte) (id string, err error)
 }
 
-// Connect writes the row of a connection that API Gateway is about to open. An error refuses the client.
+// connectTime is how long after a client's arrival its row may be written. API Gateway answers 410 for a connection until
+// the $connect function has returned, and once a connection is of SettlingAge a 410 means that it is gone: by then the
+// function's answer has to have arrived.
+const connectTime = broadcast.SettlingAge - 2*time.Second
+
+// Connect writes the row of a connection that API Gateway is about to open, and that arrived at the given time. An error
+// refuses the client; so does a row that could not be written in time, for the client would soon be taken for gone.
 func Connect(ctx context.Context, r Registry, connectionID string, at time.Time) error {
-	if err := r.Add(ctx, broadcast.Connection{ID: connectionID, ConnectedAt: at}); err != nil {
+	ctx, cancel := context.WithDeadline(ctx, at.Add(connectTime))
+	defer cancel()
+	err := r.Add(ctx, broadcast.Connection{ID: connectionID, ConnectedAt: at})
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
 		return fmt.Errorf("register connection %s: %w", connectionID, err)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"fanfare/pkg/broadcast"
@@ -37,6 +38,42 @@ func TestConnectAndDisconnect(t *testing.T) {
 			t.Errorf("without a table: %v", err)
 		}
 	}
+}
+
+// slow takes its time, and heeds the context or not.
+type slow struct {
+	ingress.Registry
+	takes time.Duration
+	deaf  bool
+}
+
+func (s slow) Add(ctx context.Context, _ broadcast.Connection) error {
+	select {
+	case <-time.After(s.takes):
+	case <-ctx.Done():
+		if !s.deaf {
+			return ctx.Err()
+		}
+		<-time.After(s.takes)
+	}
+	return nil
+}
+
+// Ten seconds after its arrival a 410 for a connection means that it is gone, so it has to be open by then, or refused.
+func TestAConnectionThatTakesTooLongIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, test := range []struct {
+			r       slow
+			refused bool
+		}{{slow{takes: 5 * time.Second}, false}, {slow{takes: 9 * time.Second}, true}, {slow{takes: 9 * time.Second, deaf: true}, true}} {
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			err := ingress.Connect(ctx, test.r, "a=", time.Now().Add(-time.Second)) // the function took a second to start
+			cancel()
+			if (err != nil) != test.refused {
+				t.Errorf("%+v: %v", test.r, err)
+			}
+		}
+	})
 }
 
 type unavailable struct{}
