@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"fanfare/pkg/transport"
@@ -35,5 +36,23 @@ func TestPatientHidesThatTheBodyWritesItself(t *testing.T) {
 	}
 	if data, err := io.ReadAll(under.request.Body); err != nil || string(data) != "hello" {
 		t.Errorf("the body is %q, %v", data, err)
+	}
+}
+
+// What LoadDefaultConfig returns has no client unless a setting such as AWS_CA_BUNDLE asks for one.
+func TestPatientWithoutAClientIsTheSDKsOwn(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
+	defer server.Close()
+	request, err := http.NewRequest("POST", server.URL, body{bytes.NewReader([]byte("hello"))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := transport.Patient(nil).Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusTeapot {
+		t.Errorf("the answer is %s", response.Status)
 	}
 }
