@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"slices"
@@ -39,6 +40,8 @@ type options struct {
 	Seed      uint64            `help:"Chooses among the runs of bad luck: the same seed makes the same faults befall the same sequence of requests."`
 	Quota     []string          `sep:"none" placeholder:"NAME[=VALUE]" help:"A limit of the account: aws (what AWS gives by default), connections=RATE[:BURST], requests=RATE[:BURST], concurrency=N; repeatable. None by default."`
 	Latency   []string          `sep:"none" placeholder:"[SERVICE=]TIME" help:"Latency of the network to a service (apigateway, sqs, dynamodb) or to all three, such as 8ms; repeatable."`
+	XRay      bool              `name:"xray" help:"Collect the functions' X-Ray segments, as the daemon does; see docs/local.md."`
+	XRayPort  int               `name:"xray-port" default:"2000" help:"UDP port of the X-Ray daemon; 0 for any."`
 	Quiet     bool              `short:"q" help:"Print no line per event."`
 	Verbose   bool              `short:"v" help:"Print what the emulated services log, too."`
 }
@@ -65,6 +68,10 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	daemon := ""
+	if o.XRay {
+		daemon = net.JoinHostPort("127.0.0.1", strconv.Itoa(o.XRayPort))
+	}
 	out := newConsole(os.Stdout, o.StackName+"-", o.Quiet)
 	s, err := stack.Start(ctx, o.Template, stack.Options{
 		Port: o.Port, AWSPort: o.AWSPort, BuildDir: o.BuildDir,
@@ -72,7 +79,7 @@ func run(ctx context.Context, o options) error {
 		Clock:    clock.New(o.Speed),
 		Log:      slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
 		Output:   out.function, Gateway: out.gateway, Invocation: out.invocation,
-		Faults: faults, Quotas: quotas, Latency: latency,
+		Faults: faults, Quotas: quotas, Latency: latency, XRay: daemon,
 	})
 	if err != nil {
 		return err
@@ -131,6 +138,9 @@ func welcome(s *stack.Stack, took time.Duration) string {
 		line("@connections", endpoint+"/@connections", "")
 	}
 	line("AWS endpoint", s.AWSEndpoint, "   (SQS, DynamoDB; any credentials)")
+	if s.Traces != nil {
+		line("X-Ray daemon", s.Traces.Address(), "   (UDP; "+s.AWSEndpoint+"/_local/traces tells what it got)")
+	}
 	queues := named(s)
 	for _, q := range queues {
 		line(title(q.LogicalID), q.URL, "")

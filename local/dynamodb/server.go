@@ -214,7 +214,7 @@ func (c *call) authorize(action, resource string) error {
 		return nil
 	}
 	return &failure{kind: namespaceService + "AccessDeniedException", status: http.StatusBadRequest,
-		message: fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s because %v", c.accessKey, action, resource, err)}
+		message: err.Error()}
 }
 
 // arn returns the ARN of a table.

@@ -43,6 +43,9 @@ func (s *Stack) awsHandler() http.Handler {
 //	POST   /_local/kill     {"function": "<name or logical id>"} kills its processes that are in mid-invocation, as
 //	                        SIGKILL does; without "function" those of all functions. Answers {"killed": n}.
 //
+//	GET    /_local/traces   the traces that X-Ray got, oldest first: [{"id": "1-...", "documents": n}, ...]
+//	GET    /_local/traces/{id}  a trace's documents, as they were sent, in the order of their arrival
+//
 // What is not understood is answered with 400 and {"error": "..."}, and nothing is changed. Web pages are refused.
 func (s *Stack) control() http.Handler {
 	mux := http.NewServeMux()
@@ -57,8 +60,10 @@ func (s *Stack) control() http.Handler {
 	})
 	mux.HandleFunc("DELETE /_local/faults", func(w http.ResponseWriter, _ *http.Request) { s.answerFaults(w, s.SetFaults(Faults{})) })
 	mux.HandleFunc("POST /_local/kill", s.answerKill)
+	mux.HandleFunc("GET /_local/traces", s.answerTraces)
+	mux.HandleFunc("GET /_local/traces/{id}", s.answerTraces)
 	mux.HandleFunc(controlPath, func(w http.ResponseWriter, r *http.Request) {
-		answerJSON(w, http.StatusNotFound, map[string]string{"error": fmt.Sprintf("no %s %s: there are GET, POST and DELETE /_local/faults and POST /_local/kill", r.Method, r.URL.Path)})
+		answerJSON(w, http.StatusNotFound, map[string]string{"error": fmt.Sprintf("no %s %s: there are GET, POST and DELETE /_local/faults, POST /_local/kill, GET /_local/traces and GET /_local/traces/{id}", r.Method, r.URL.Path)})
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Origin") != "" { // browsers send it; no page of the Web shall control this machine
@@ -152,6 +157,38 @@ func (s *Stack) Kill(function string) (killed int, err error) {
 		return 0, fmt.Errorf("kill: the template has no function %q", function)
 	}
 	return killed, nil
+}
+
+// answerTraces lists the traces, or the documents of the one that the path names.
+func (s *Stack) answerTraces(w http.ResponseWriter, r *http.Request) {
+	if s.Traces == nil {
+		answerJSON(w, http.StatusNotFound, map[string]string{"error": "no traces are collected: start with --xray"})
+		return
+	}
+	id := r.PathValue("id")
+	if id != "" {
+		documents := []json.RawMessage{}
+		for _, segment := range s.Traces.Segments(id) {
+			documents = append(documents, segment.Document)
+		}
+		answerJSON(w, http.StatusOK, documents)
+		return
+	}
+	type trace struct {
+		ID        string `json:"id"`
+		Documents int    `json:"documents"`
+	}
+	traces, place := []trace{}, make(map[string]int)
+	for _, segment := range s.Traces.Segments("") {
+		i, known := place[segment.TraceID]
+		if !known {
+			i = len(traces)
+			place[segment.TraceID] = i
+			traces = append(traces, trace{ID: segment.TraceID})
+		}
+		traces[i].Documents++
+	}
+	answerJSON(w, http.StatusOK, traces)
 }
 
 // maxControl bounds the body of a request, in bytes.

@@ -1,7 +1,13 @@
 package stack
 
 import (
+	"context"
+	"fmt"
+	"strings"
+
 	"fanfare/local/apigateway"
+	"fanfare/local/iam"
+	"fanfare/local/lambda"
 	"fanfare/local/template"
 )
 
@@ -50,18 +56,40 @@ func integration(i template.Integration) *apigateway.Integration {
 	return out
 }
 
-// forbidden begins the name under which a function is not found that may not be invoked.
-const forbidden = "no AWS::Lambda::Permission for "
+// forbidden ends the name of a function that may not be invoked; no function's name has a space.
+const forbidden = " (not permitted)"
 
 func invocable(function string, may bool) string {
 	if !may {
-		return forbidden + function
+		return function + forbidden
 	}
 	return function
 }
 
+// permitted invokes the functions that API Gateway may invoke, and denies the others.
+type permitted struct {
+	functions *lambda.Service
+	arns      map[string]string // by name
+}
+
+// Invoke implements apigateway.Invoker.
+func (p permitted) Invoke(ctx context.Context, function string, event []byte, trace string) ([]byte, error) {
+	name, denied := strings.CutSuffix(function, forbidden)
+	if denied {
+		return nil, fmt.Errorf("Invalid permissions on Lambda function: %w", &iam.Denied{
+			Caller: "apigateway.amazonaws.com", Action: "lambda:InvokeFunction", Resource: p.arns[name], ByResource: true,
+		})
+	}
+	return p.functions.Invoke(ctx, name, event, trace)
+}
+
+// throttle reads the limits of a stage or route. Of a pair of which one is not given, the other is the account's, which
+// stands above both. Source: docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-protect.html, "Throttling".
 func throttle(s template.RouteSettings) apigateway.Throttle {
-	var t apigateway.Throttle
+	if s.RateLimit == nil && s.BurstLimit == nil {
+		return apigateway.Throttle{}
+	}
+	t := apigateway.DefaultQuotas().Requests
 	if s.RateLimit != nil {
 		t.Rate = *s.RateLimit
 	}

@@ -22,6 +22,7 @@ import (
 	"fanfare/local/lambda"
 	"fanfare/local/sqs"
 	"fanfare/local/template"
+	"fanfare/local/xray"
 )
 
 // Options say where the stack runs. The zero value takes any free ports and tells nobody what happens.
@@ -48,6 +49,9 @@ type Options struct {
 	Faults Faults
 	// Quotas are what the account may do at a time; the zero value leaves that open.
 	Quotas Quotas
+	// XRay is the loopback address at which functions' segments are collected, such as xray.DefaultAddress; "" collects
+	// none, and functions then do not trace.
+	XRay string
 	// Latency is the network's; the zero value is none.
 	Latency Latency
 }
@@ -59,6 +63,9 @@ type Stack struct {
 	AWSEndpoint string
 	// Endpoints are the http:// URLs of the APIs' stages, in the template's order: clients connect there by ws://.
 	Endpoints []string
+
+	// Traces are what functions have sent to the X-Ray daemon; nil without Options.XRay.
+	Traces *xray.Receiver
 
 	sqs      *sqs.Server
 	dynamodb *dynamodb.Server
@@ -125,6 +132,11 @@ func Start(ctx context.Context, path string, o Options) (_ *Stack, err error) {
 		return nil, err
 	}
 
+	if o.XRay != "" {
+		if s.Traces, err = xray.Listen(xray.Options{Address: o.XRay, Log: o.Log}); err != nil {
+			return nil, fmt.Errorf("%w: is a daemon running already?", err)
+		}
+	}
 	ids := newIdentities(s.Resolved)
 	if err := s.startData(o, ids, awsListener); err != nil {
 		return nil, err
@@ -210,9 +222,13 @@ func (s *Stack) startFunctions(ctx context.Context, o Options, folders map[strin
 	if len(s.Endpoints) == 1 {
 		env["AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI"] = s.Endpoints[0]
 	}
+	daemon := ""
+	if s.Traces != nil {
+		daemon = s.Traces.Address()
+	}
 	var err error
 	if s.lambda, err = lambda.New(lambda.Options{
-		Region: s.Resolved.Region, Account: s.Resolved.Account, Env: env, Clock: o.Clock, Log: o.Log, Output: o.Output, Report: o.Invocation,
+		Region: s.Resolved.Region, Account: s.Resolved.Account, Env: env, XRayDaemonAddress: daemon, Clock: o.Clock, Log: o.Log, Output: o.Output, Report: o.Invocation,
 		AccountConcurrency: o.Quotas.Concurrency,
 	}); err != nil {
 		return err
@@ -251,8 +267,12 @@ func (s *Stack) loopback(listeners []net.Listener) *strings.Replacer {
 }
 
 func (s *Stack) startAPIs(o Options, ids *identities, listeners []net.Listener) error {
+	arns := make(map[string]string)
+	for _, f := range s.Resolved.Functions {
+		arns[f.Name] = f.ARN
+	}
 	for i, api := range s.Resolved.APIs {
-		server, err := apigateway.New(gateway(api), s.lambda, apigateway.Options{
+		server, err := apigateway.New(gateway(api), permitted{s.lambda, arns}, apigateway.Options{
 			Region: s.Resolved.Region, Account: s.Resolved.Account, Clock: o.Clock, Log: o.Log, Authorize: ids.authorize, Observe: o.Gateway,
 			Quotas: apigateway.Quotas{Connections: o.Quotas.Connections, Requests: o.Quotas.Requests}, Faults: s.delayed(apigateway.Faults{}),
 		})
@@ -339,6 +359,9 @@ func (s *Stack) Stop(ctx context.Context) error {
 	}
 	if s.dynamodb != nil {
 		s.dynamodb.Close()
+	}
+	if s.Traces != nil {
+		errs = append(errs, s.Traces.Close())
 	}
 	s.servers.Wait()
 	return errors.Join(errs...)

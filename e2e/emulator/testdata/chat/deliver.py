@@ -1,0 +1,15 @@
+# Takes messages off the queue; one that is bad comes back.
+import json
+
+
+def handler(event):
+    failed = []
+    for record in event["Records"]:
+        message = json.loads(record["body"])
+        print("delivering", message["text"], "of", message["user"])
+        if message["text"] == "bad":
+            failed.append({"itemIdentifier": record["messageId"]})
+    return {"batchItemFailures": failed}
+
+
+serve(handler)
