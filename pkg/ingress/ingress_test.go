@@ -97,7 +97,8 @@ func TestPublishAnswersTheClient(t *testing.T) {
 		{"too large", strings.Repeat("x", broadcast.MaxPayloadBytes+1), ingress.CodeTooLarge},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			reply, err := ingress.Publish(t.Context(), &queue.Broadcasts{Client: client, URL: urls[0]}, []byte(test.frame))
+			door := ingress.Door{Queue: &queue.Broadcasts{Client: client, URL: urls[0]}}
+			reply, err := door.Publish(t.Context(), ingress.Client{Connection: "a="}, []byte(test.frame))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -118,7 +119,7 @@ func TestPublishAnswersTheClient(t *testing.T) {
 }
 
 func TestNothingIsAcknowledgedThatTheQueueHasNot(t *testing.T) {
-	reply, err := ingress.Publish(t.Context(), unavailable{}, []byte("hello"))
+	reply, err := ingress.Door{Queue: unavailable{}}.Publish(t.Context(), ingress.Client{Connection: "a="}, []byte("hello"))
 	if err == nil {
 		t.Error("the operator does not learn of it")
 	}

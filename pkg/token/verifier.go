@@ -38,6 +38,7 @@ type Refused struct {
 
 // Reasons of a Refused.
 const (
+	ReasonMissing   = "missing"       // there was none where one is looked for
 	ReasonMalformed = "malformed"     // not a token that could be read
 	ReasonAlgorithm = "algorithm"     // signed in a way that is not allowed
 	ReasonHeader    = "header"        // a header parameter that changes what the token means
