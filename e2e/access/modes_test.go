@@ -71,25 +71,27 @@ func TestEveryModeTokenAndAction(t *testing.T) {
 			}
 			all := states(sign)
 			witness := w.mustConnect(t, bearer(all[1].token)) // a listener
+			connected, shown, broadcasts := 1, 1, 0
 			for _, s := range all {
 				want, ok := mode.want[s.name]
 				if !ok {
 					want = mode.want[""]
 				}
-				connects, dispatches, authorizations, rows := w.invoked("connect"), w.invoked("dispatcher"), w.invoked("authorizer"), w.rows(t)
+				rows := w.rows(t)
 				c, status := w.connect(t, bearer(s.token))
 				if status != want.connect {
 					t.Errorf("%s: connecting is answered with %d, want %d", s.name, status, want.connect)
 				}
+				if status != 401 {
+					shown++
+				}
 				if c == nil {
-					if w.invoked("connect") != connects || w.rows(t) != rows {
-						t.Errorf("%s: refused, and yet it left a trace", s.name)
-					}
-					if status == 401 && w.invoked("authorizer") != authorizations {
-						t.Errorf("%s: a client without a token costs an invocation", s.name)
+					if w.rows(t) != rows {
+						t.Errorf("%s: refused, and yet it has a row", s.name)
 					}
 					continue
 				}
+				connected++
 				if wantProtocol := map[bool]string{true: "fanfare.bearer"}[s.token != ""]; c.protocol != wantProtocol {
 					t.Errorf("%s: the protocol is %q, want %q", s.name, c.protocol, wantProtocol)
 				}
@@ -99,21 +101,18 @@ func TestEveryModeTokenAndAction(t *testing.T) {
 					t.Errorf("%s: publishing is answered with %+v, want %q", s.name, got, want.publish)
 				}
 				if got.Type == "ack" {
+					broadcasts++
 					witness.receives(t, payload)
 				}
 				// Whatever was refused is not what comes next.
+				broadcasts++
 				w.enqueue(t, "after "+s.name)
 				if frame := witness.next(t); frame != "after "+s.name {
 					t.Errorf("%s: the witness got %q", s.name, frame)
 				}
 				c.receives(t, "after "+s.name)
-				if got.Type == "error" && w.invoked("dispatcher") > dispatches+1 {
-					t.Errorf("%s: refused, and yet something was dispatched", s.name)
-				}
 				c.send(t, `{"action":"ping"}`)
-				if frame := c.next(t); frame != `{"type":"pong"}` {
-					t.Errorf("%s: a ping is answered with %s", s.name, frame)
-				}
+				c.receives(t, `{"type":"pong"}`)
 				c.conn.Close()
 				eventually(t, "the row of "+s.name+" is deleted", func() bool { return w.rows(t) == rows })
 			}
@@ -122,8 +121,20 @@ func TestEveryModeTokenAndAction(t *testing.T) {
 					t.Errorf("the token or the payload of %s is in a log", s.name)
 				}
 			}
-			if mode.parameters["Access"] != "jwt" && w.invoked("authorizer") != 0 {
-				t.Error("an authorizer was asked")
+			// Refused handshakes reach no further than the authorizer, those without a token not even that, and refused frames
+			// never the queue.
+			if mode.parameters["Access"] != "jwt" {
+				shown = 0
+			}
+			eventually(t, "every invocation is reported", func() bool { return w.invoked("connect") >= connected && w.invoked("authorizer") >= shown })
+			if got := w.invoked("connect"); got != connected {
+				t.Errorf("connect was invoked %d times for %d connections", got, connected)
+			}
+			if got := w.invoked("authorizer"); got != shown {
+				t.Errorf("the authorizer was invoked %d times for %d tokens", got, shown)
+			}
+			if got := w.broadcasts(t); got != broadcasts {
+				t.Errorf("%d broadcasts, want %d", got, broadcasts)
 			}
 		})
 	}
@@ -164,7 +175,7 @@ func TestEverySourceOfATokenIsReadWhereItShouldBe(t *testing.T) {
 	}
 
 	// The hundred hostile tokens, by real handshakes.
-	rows, connects := w.rows(t), w.invoked("connect")
+	rows := w.rows(t)
 	for _, h := range forge.Hostiles(time.Now()) {
 		for place, hs := range map[string]handshake{
 			"header": {header: header("Bearer " + h.Token)}, "query": {query: "?access_token=" + url.QueryEscape(h.Token)},
@@ -177,39 +188,34 @@ func TestEverySourceOfATokenIsReadWhereItShouldBe(t *testing.T) {
 			}
 		}
 	}
-	if w.rows(t) != rows || w.invoked("connect") != connects {
-		t.Error("a refused token left a trace")
+	if w.rows(t) != rows {
+		t.Error("a refused token left a row")
 	}
-	if w.mustConnect(t, bearer(good)); w.invoked("authorizer") == 0 {
-		t.Error("no authorizer was asked")
-	}
+	w.mustConnect(t, bearer(good)) // the authorizer is as well as before
 }
 
+// A token counts only where the stack looks for it, and without one there an authorizer is not even asked.
 func TestAStrictSourceLooksNowhereElse(t *testing.T) {
-	for source, strict := range map[string]func(token string) handshake{
+	in := map[string]func(token string) handshake{
 		"protocol": bearer,
 		"header": func(token string) handshake {
 			return handshake{header: http.Header{"Authorization": {"Bearer " + token}}}
 		},
 		"query": func(token string) handshake { return handshake{query: "?access_token=" + token} },
-	} {
+	}
+	for _, source := range []string{"header", "query"} { // protocol is what most other tests use
 		t.Run(source, func(t *testing.T) {
 			w := start(t, map[string]string{"Access": "jwt", "TokenSource": source})
 			good := w.signed(forge.Listener(time.Now()))
-			w.mustConnect(t, strict(good))
-			asked := w.invoked("authorizer")
-			for other, h := range map[string]handshake{
-				"protocol": bearer(good), "header": {header: http.Header{"Authorization": {"Bearer " + good}}}, "query": {query: "?access_token=" + good},
-			} {
-				if other == source {
-					continue
-				}
-				if _, status := w.connect(t, h); status != http.StatusUnauthorized {
-					t.Errorf("a token in the %s: %d", other, status)
+			for place, show := range in {
+				want := map[bool]int{true: 101, false: 401}[place == source]
+				if _, status := w.connect(t, show(good)); status != want {
+					t.Errorf("a token in the %s: %d, want %d", place, status, want)
 				}
 			}
-			if w.invoked("authorizer") != asked {
-				t.Error("handshakes without a token where one belongs cost invocations")
+			eventually(t, "the authorizer is asked", func() bool { return w.invoked("authorizer") > 0 })
+			if got := w.invoked("authorizer"); got != 1 {
+				t.Errorf("the authorizer was asked %d times", got)
 			}
 		})
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/gobwas/ws"
@@ -144,6 +145,23 @@ func (w *world) rows(t *testing.T) int {
 	return int(out.Count)
 }
 
+// broadcasts returns how many the ledger knows.
+func (w *world) broadcasts(t *testing.T) int {
+	t.Helper()
+	ids := make(map[string]bool)
+	pages := dynamodb.NewScanPaginator(w.dynamodb, &dynamodb.ScanInput{TableName: aws.String(w.output("BroadcastsTableName")), ConsistentRead: aws.Bool(true)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, item := range page.Items {
+			ids[item["broadcastId"].(*types.AttributeValueMemberS).Value] = true
+		}
+	}
+	return len(ids)
+}
+
 // enqueue publishes as a backend does.
 func (w *world) enqueue(t *testing.T, body string) {
 	t.Helper()
@@ -152,7 +170,7 @@ func (w *world) enqueue(t *testing.T, body string) {
 	}
 }
 
-// forgeSecret signs claims with the stack's secret.
+// signed signs claims with the stack's secret.
 func (w *world) signed(claims forge.Claims) string {
 	return forge.Token(`{"alg":"HS256","typ":"JWT"}`, claims.With(forge.Claims{"iss": "fanfare"}), forge.HS256(w.secret))
 }
