@@ -7,6 +7,10 @@ export SAM_CLI_TELEMETRY := 0
 
 STACK ?= fanfare
 ARGS ?=
+ACCESS ?= open
+ACCESS_open = anyone who reaches it connects and publishes.
+ACCESS_listen = anyone who reaches it connects; only backends publish, on the queue.
+ACCESS_jwt = a token connects; publishing needs a claim of it.
 FUNCTIONS := $(notdir $(wildcard functions/*))
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
@@ -20,8 +24,11 @@ TEST := $(if $(CC_FOUND),CGO_ENABLED=1 GOFLAGS= go test -race,CGO_ENABLED=0 GOFL
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: ## Run everything on this machine until Ctrl-C; ARGS="--port 3010" and the like are handed on (ARGS=--help lists them).
-	@go build -o build/bin/local ./local && exec build/bin/local --stack-name $(STACK) $(ARGS)
+run: ## Run everything on this machine until Ctrl-C; ACCESS=listen or jwt to shut the door; ARGS="--port 3010" and the like are handed on.
+	@echo "Access is $(ACCESS): $(ACCESS_$(ACCESS))"
+	@go build -o build/bin/local ./local && $(if $(filter jwt,$(ACCESS)),go build -o build/bin/token ./token &&) \
+	exec build/bin/local --stack-name $(STACK) --parameter Access=$(ACCESS) \
+	$(if $(filter jwt,$(ACCESS)),--ready 'build/bin/token --try "$$OUTPUT_WebSocketUrl"') $(ARGS)
 
 test: ## Run all tests.
 	$(if $(CC_FOUND),,@echo "No C compiler is here: the tests run without the race detector.")
