@@ -15,6 +15,7 @@ import (
 
 	"fanfare/pkg/access"
 	"fanfare/pkg/function"
+	"fanfare/pkg/telemetry"
 	"fanfare/pkg/token"
 )
 
@@ -45,16 +46,20 @@ func setup(env *function.Environment, cfg aws.Config) (any, error) {
 	verifier.Keys.Report = func(err error) { slog.Warn("the keys cannot be had", "error", err) }
 
 	return func(ctx context.Context, r events.APIGatewayCustomAuthorizerRequestTypeRequest) (events.APIGatewayCustomAuthorizerResponse, error) {
+		var m telemetry.Metrics
+		defer func() { function.Measure(ctx, &m) }()
 		grant, err := authorize(ctx, source, verifier, access.Handshake{Headers: r.MultiValueHeaders, Query: r.MultiValueQueryStringParameters})
 		var refused *token.Refused
 		switch {
 		case errors.As(err, &refused):
 			// A refusal is no failure of the function's: 403 to the client, and nothing that would raise an alarm.
+			m.Count("TokensRefused", 1)
 			slog.InfoContext(ctx, "refused", "request", r.RequestContext.RequestID, "reason", refused.Reason)
 			return answer("Deny", r.MethodArn, access.Grant{Principal: "refused"}, nil), nil
 		case err != nil:
 			return events.APIGatewayCustomAuthorizerResponse{}, err // 500: the client may try again
 		}
+		m.Count("TokensAccepted", 1)
 		return answer("Allow", r.MethodArn, grant, grant.Context()), nil
 	}, nil
 }
