@@ -7,6 +7,10 @@ export SAM_CLI_TELEMETRY := 0
 
 STACK ?= fanfare
 ARGS ?=
+ACCESS ?= open
+ACCESS_open = anyone who reaches it connects and publishes.
+ACCESS_listen = anyone who reaches it connects; only backends publish, on the queue.
+ACCESS_jwt = a token connects; publishing needs a claim of it.
 FUNCTIONS := $(notdir $(wildcard functions/*))
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
@@ -15,13 +19,16 @@ CC_FOUND := $(shell command -v $${CC:-cc} 2>/dev/null || command -v gcc 2>/dev/n
 TEST := $(if $(CC_FOUND),CGO_ENABLED=1 GOFLAGS= go test -race,CGO_ENABLED=0 GOFLAGS= go test)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test build lint sam-build deploy report dead-letters redrive clean
+.PHONY: help run test build lint tools security sam-build deploy report dead-letters redrive clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: ## Run everything on this machine until Ctrl-C; ARGS="--port 3010" and the like are handed on (ARGS=--help lists them).
-	@go build -o build/bin/local ./local && exec build/bin/local --stack-name $(STACK) $(ARGS)
+run: ## Run everything on this machine until Ctrl-C; ACCESS=listen or jwt to shut the door; ARGS="--port 3010" and the like are handed on.
+	@echo "Access is $(ACCESS): $(ACCESS_$(ACCESS))"
+	@go build -o build/bin/local ./local && $(if $(filter jwt,$(ACCESS)),go build -o build/bin/token ./token &&) \
+	exec build/bin/local --stack-name $(STACK) --parameter Access=$(ACCESS) \
+	$(if $(filter jwt,$(ACCESS)),--ready 'build/bin/token --try "$$OUTPUT_WebSocketUrl"') $(ARGS)
 
 test: ## Run all tests.
 	$(if $(CC_FOUND),,@echo "No C compiler is here: the tests run without the race detector.")
@@ -39,6 +46,15 @@ lint: ## Check code and template: gofmt, vet, staticcheck; cfn-lint and sam vali
 	GOFLAGS= go run $(STATICCHECK) ./...
 	@if command -v cfn-lint >/dev/null; then cfn-lint template.yaml; else echo "cfn-lint is not installed (pip install cfn-lint): the template is not checked"; fi
 	@if command -v sam >/dev/null; then sam validate --lint --template template.yaml --region us-east-1; else echo "sam is not installed: the template is not validated"; fi
+
+tools: ## Install into build/tools what tests of other languages need (PyJWT, boto3, the AWS CLI; jose, the AWS SDK); without it they say NOT RUN.
+	python3 -m venv build/tools/venv
+	build/tools/venv/bin/pip install --quiet --disable-pip-version-check "pyjwt[crypto]==2.15.1" "boto3==1.44.5" "awscli==1.46.3"
+	npm install --silent --no-audit --no-fund --no-save --prefix build/tools "jose@6.2.18" "@aws-sdk/client-sqs@3.1169.0"
+
+security: ## Check dependencies against the vulnerability database, and the template with checkov where it is installed.
+	GOFLAGS= go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
+	@if command -v checkov >/dev/null; then checkov --config-file .checkov.yaml; else echo "checkov is not installed (pip install checkov): the template is not checked"; fi
 
 sam-build: ## Build what is deployed, with the SAM CLI, into .aws-sam.
 	sam build --template template.yaml

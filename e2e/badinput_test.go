@@ -200,7 +200,7 @@ func TestStartSaysWhatIsWrong(t *testing.T) {
 		{"an unknown resource", []string{"--template", write("unknown.yaml", "Resources:\n  Cache:\n    Type: AWS::ElastiCache::CacheCluster\n")}, []string{"unknown.yaml:3", "Cache", "AWS::ElastiCache::CacheCluster"}},
 		{"a parameter out of bounds", []string{"--parameter", "MaxAttempts=99"}, []string{"MaxAttempts", "12"}},
 		{"a parameter that does not exist", []string{"--parameter", "Nonsense=1"}, []string{"Nonsense"}},
-		{"a function that does not build", []string{"--template", write("template.yaml", string(template)), "--build-dir", filepath.Join(dir, "build")}, []string{"ConnectFunction does not build", "undefined: nonsense"}},
+		{"a function that does not build", []string{"--template", write("template.yaml", string(template)), "--parameter", "Access=open", "--build-dir", filepath.Join(dir, "build")}, []string{"ConnectFunction does not build", "undefined: nonsense"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			args := append([]string{"--build-dir", filepath.Join(filepath.Dir(path), "functions")}, test.args...)

@@ -74,7 +74,7 @@ func start(t *testing.T, args ...string) *world {
 	}
 	w := &world{ended: make(chan error, 1)}
 	w.cmd = exec.Command(path, append([]string{
-		"--port", "0", "--aws-port", "0", "--stack-name", "fanfare", "--template", "template.yaml",
+		"--port", "0", "--aws-port", "0", "--stack-name", "fanfare", "--template", "template.yaml", "--parameter", "Access=open",
 		"--build-dir", filepath.Join(filepath.Dir(path), "functions"),
 	}, args...)...)
 	w.cmd.Dir = repository

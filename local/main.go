@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/exec"
 	"os/signal"
 	"slices"
 	"strconv"
@@ -33,7 +34,7 @@ type options struct {
 	Parameter map[string]string `short:"p" help:"A value for one of the template's parameters, Name=Value; repeatable."`
 	StackName string            `default:"local" help:"The stack's name, with which generated names begin."`
 	Port      int               `default:"3001" help:"Port of the WebSocket API; 0 for any. Further APIs take the ports after it."`
-	AWSPort   int               `name:"aws-port" default:"4566" help:"Port of SQS and DynamoDB; 0 for any."`
+	AWSPort   int               `name:"aws-port" default:"4566" help:"Port of SQS, DynamoDB and Secrets Manager; 0 for any."`
 	BuildDir  string            `default:"build/local" help:"Where the functions are built." type:"path"`
 	Speed     float64           `default:"1" help:"How many times faster than the wall AWS's clock runs: 600 makes ten idle minutes a second."`
 	Fault     []string          `sep:"none" placeholder:"NAME=VALUE" help:"Something that goes wrong on purpose, such as apigateway.Gone=0.01 or lambda.Kill=0.05; repeatable. docs/local.md lists them; they can be changed while it runs."`
@@ -42,6 +43,7 @@ type options struct {
 	Latency   []string          `sep:"none" placeholder:"[SERVICE=]TIME" help:"Latency of the network to a service (apigateway, sqs, dynamodb) or to all three, such as 8ms; repeatable."`
 	XRay      bool              `name:"xray" help:"Collect the functions' X-Ray segments, as the daemon does; see docs/local.md."`
 	XRayPort  int               `name:"xray-port" default:"2000" help:"UDP port of the X-Ray daemon; 0 for any."`
+	Ready     string            `help:"A shell command to run once everything runs, such as one that fills a table. Its environment leads AWS's tools here and holds every output of the stack as OUTPUT_<Name>."`
 	Quiet     bool              `short:"q" help:"Print no line per event."`
 	Verbose   bool              `short:"v" help:"Print what the emulated services log, too."`
 }
@@ -85,11 +87,13 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	out.banner(welcome(s, time.Since(begin)))
+	failure := ready(ctx, o.Ready, s, out)
 
-	var failure error
-	select {
-	case <-ctx.Done():
-	case failure = <-s.Failed():
+	if failure == nil {
+		select {
+		case <-ctx.Done():
+		case failure = <-s.Failed():
+		}
 	}
 	out.banner(fmt.Sprintf("\nStopping: closing %d connections and finishing what is under way. Ctrl-C again to stop at once.\n", s.Connections()))
 	stopping, cancel := context.WithTimeout(context.Background(), drainTime)
@@ -128,6 +132,28 @@ func (o options) circumstances() (faults stack.Faults, quotas stack.Quotas, late
 	return faults, quotas, latency, errors.Join(errs...)
 }
 
+// ready runs the command that waits for the stack, to its end.
+func ready(ctx context.Context, command string, s *stack.Stack, out *console) error {
+	if command == "" {
+		return nil
+	}
+	cmd := exec.CommandContext(ctx, "sh", "-c", command)
+	cmd.Env = append(os.Environ(), "AWS_ENDPOINT_URL="+s.AWSEndpoint, "AWS_REGION="+s.Resolved.Region, "AWS_DEFAULT_REGION="+s.Resolved.Region,
+		"AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local", "AWS_SESSION_TOKEN=", "AWS_PROFILE=")
+	for _, output := range s.Resolved.Outputs {
+		cmd.Env = append(cmd.Env, "OUTPUT_"+output.Name+"="+s.Local(output.Value))
+	}
+	cmd.Stderr = os.Stderr
+	said, err := cmd.Output()
+	if len(said) > 0 {
+		out.banner(string(said))
+	}
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("--ready %q: %w", command, err)
+	}
+	return nil
+}
+
 // welcome tells what a newcomer needs, to be copied.
 func welcome(s *stack.Stack, took time.Duration) string {
 	var b strings.Builder
@@ -137,7 +163,7 @@ func welcome(s *stack.Stack, took time.Duration) string {
 		line("WebSocket API", "ws"+strings.TrimPrefix(endpoint, "http"), "")
 		line("@connections", endpoint+"/@connections", "")
 	}
-	line("AWS endpoint", s.AWSEndpoint, "   (SQS, DynamoDB; any credentials)")
+	line("AWS endpoint", s.AWSEndpoint, "   (SQS, DynamoDB, Secrets Manager; any credentials)")
 	if s.Traces != nil {
 		line("X-Ray daemon", s.Traces.Address(), "   (UDP; "+s.AWSEndpoint+"/_local/traces tells what it got)")
 	}

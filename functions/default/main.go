@@ -1,31 +1,46 @@
-// Default is invoked with every frame of a client that no other route takes: it puts the frame on the broadcast queue and
-// acknowledges it.
+// Default is invoked with every frame of a client that no other route takes: if the client may publish, it puts the frame
+// on the broadcast queue and acknowledges it.
 package main
 
 import (
 	"context"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"fanfare/pkg/access"
+	"fanfare/pkg/broadcast"
 	"fanfare/pkg/function"
 	"fanfare/pkg/ingress"
 	"fanfare/pkg/queue"
+	"fanfare/pkg/quota"
 	"fanfare/pkg/telemetry"
 )
 
 func main() { function.Run(setup) }
 
 func setup(env *function.Environment, cfg aws.Config) (any, error) {
-	broadcasts := &queue.Broadcasts{Client: sqs.NewFromConfig(cfg), URL: env.String("BROADCAST_QUEUE_URL")}
+	mode := access.Mode(env.OneOf("ACCESS", string(access.Open), string(access.Listen), string(access.JWT)))
+	door := ingress.Door{
+		Queue:    &queue.Broadcasts{Client: sqs.NewFromConfig(cfg), URL: env.String("BROADCAST_QUEUE_URL")},
+		MaxBytes: env.Int("MAX_PUBLISH_BYTES", 1, broadcast.MaxPayloadBytes),
+	}
+	if rate := env.Int("PUBLISHES_PER_SECOND", 0, 1000); rate > 0 {
+		door.Quota = &quota.Table{
+			Client: dynamodb.NewFromConfig(cfg), Name: env.String("PUBLISH_QUOTAS_TABLE"), Rate: rate, Burst: env.Int("PUBLISH_BURST", 1, 10_000),
+		}
+	}
 	return func(ctx context.Context, r events.APIGatewayWebsocketProxyRequest) (events.APIGatewayProxyResponse, error) {
 		connection := r.RequestContext.ConnectionID
 		var m telemetry.Metrics
 		defer func() { function.Measure(ctx, &m) }()
-		reply, err := ingress.Publish(ctx, broadcasts, []byte(r.Body))
+		client := ingress.Client{Connection: connection, Refusal: mode.MayPublish(r.RequestContext.Authorizer, time.Now())}
+		reply, err := door.Publish(ctx, client, []byte(r.Body))
 		switch {
 		case err != nil:
 			slog.ErrorContext(ctx, "not published", "connection", connection, "error", err)

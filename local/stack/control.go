@@ -18,6 +18,7 @@ func (s *Stack) awsHandler() http.Handler {
 	services := map[string]http.Handler{
 		"AmazonSQS":         distant(s.latency.SQS, s.sqs),
 		"DynamoDB_20120810": distant(s.latency.DynamoDB, s.dynamodb),
+		"secretsmanager":    s.secrets,
 	}
 	control := s.control()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -30,7 +31,7 @@ func (s *Stack) awsHandler() http.Handler {
 			handler.ServeHTTP(w, r)
 			return
 		}
-		http.Error(w, fmt.Sprintf("X-Amz-Target is %q: SQS and DynamoDB are here, over AWS's JSON protocols; nothing else is emulated",
+		http.Error(w, fmt.Sprintf("X-Amz-Target is %q: SQS, DynamoDB and Secrets Manager are here, over AWS's JSON protocols; nothing else is emulated",
 			r.Header.Get("X-Amz-Target")), http.StatusNotImplemented)
 	})
 }

@@ -20,6 +20,7 @@ import (
 	"fanfare/local/dynamodb"
 	"fanfare/local/eventsource"
 	"fanfare/local/lambda"
+	"fanfare/local/secrets"
 	"fanfare/local/sqs"
 	"fanfare/local/template"
 	"fanfare/local/xray"
@@ -59,16 +60,17 @@ type Options struct {
 // Stack is a running stack.
 type Stack struct {
 	Resolved *template.Resolved
-	// AWSEndpoint is the URL of SQS and DynamoDB.
+	// AWSEndpoint is the URL of SQS, DynamoDB and Secrets Manager.
 	AWSEndpoint string
 	// Endpoints are the http:// URLs of the APIs' stages, in the template's order: clients connect there by ws://.
 	Endpoints []string
 
 	// Traces are what functions have sent to the X-Ray daemon; nil without Options.XRay.
-	Traces *xray.Receiver
-
+	Traces   *xray.Receiver
+	hosts    *strings.Replacer
 	sqs      *sqs.Server
 	dynamodb *dynamodb.Server
+	secrets  *secrets.Server
 	lambda   *lambda.Service
 	aws      *http.Server
 	apis     []*apigateway.Server
@@ -164,7 +166,7 @@ func listen(port int, flag string) (net.Listener, error) {
 	return l, nil
 }
 
-// startData starts SQS and DynamoDB with the stack's queues and tables.
+// startData starts SQS, DynamoDB and Secrets Manager with the stack's queues, tables and secrets.
 func (s *Stack) startData(o Options, ids *identities, l net.Listener) error {
 	r := s.Resolved
 	s.sqs = sqs.New(sqs.Options{
@@ -192,6 +194,10 @@ func (s *Stack) startData(o Options, ids *identities, l net.Listener) error {
 		if err != nil {
 			return at(t.Source, err)
 		}
+	}
+	var err error
+	if s.secrets, err = newSecrets(o, ids, r.Secrets); err != nil {
+		return err
 	}
 	s.aws = &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: s.awsHandler()}
 	s.run(&s.servers, func() error { return s.aws.Serve(l) })
@@ -233,11 +239,11 @@ func (s *Stack) startFunctions(ctx context.Context, o Options, folders map[strin
 	}); err != nil {
 		return err
 	}
-	loopback := s.loopback(listeners)
+	s.hosts = s.loopback(listeners)
 	for _, f := range s.Resolved.Functions {
 		variables := map[string]string{"AWS_LAMBDA_LOG_FORMAT": f.Logging.Format, "AWS_LAMBDA_LOG_LEVEL": f.Logging.ApplicationLevel}
 		for name, value := range f.Environment {
-			variables[name] = loopback.Replace(value)
+			variables[name] = s.Local(value)
 		}
 		maps.DeleteFunc(variables, func(_, value string) bool { return value == "" })
 		reserved := 0
@@ -265,6 +271,9 @@ func (s *Stack) loopback(listeners []net.Listener) *strings.Replacer {
 	}
 	return strings.NewReplacer(pairs...)
 }
+
+// Local returns a text with the URLs that AWS gives the APIs replaced by those here.
+func (s *Stack) Local(text string) string { return s.hosts.Replace(text) }
 
 func (s *Stack) startAPIs(o Options, ids *identities, listeners []net.Listener) error {
 	arns := make(map[string]string)

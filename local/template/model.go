@@ -21,6 +21,8 @@ type Resolved struct {
 	Queues []Queue
 	// Tables are the DynamoDB tables.
 	Tables []Table
+	// Secrets are Secrets Manager's.
+	Secrets []Secret
 	// Mappings are the event source mappings between queues and functions.
 	Mappings []EventSourceMapping
 	// APIs are the WebSocket APIs, one entry for each stage: an API with two stages appears twice, with the same ID.

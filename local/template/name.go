@@ -47,6 +47,8 @@ func (l *loader) formPart(r *resource, part string) string {
 		return l.options.Account
 	case "stack":
 		return l.options.StackName
+	case "suffix":
+		return l.hash(r.id, suffixLength)
 	case "queues":
 		return l.options.QueueEndpoint
 	case "path":
@@ -59,6 +61,8 @@ func (l *loader) formPart(r *resource, part string) string {
 const (
 	apiIDLength = 10 // as API Gateway's API ids
 	idLength    = 7  // as API Gateway's route and integration ids
+	// suffixLength is that of what Secrets Manager adds to a secret's name in its ARN.
+	suffixLength = 6
 )
 
 // hash returns lower-case letters and digits that stay the same for a logical id of a stack.

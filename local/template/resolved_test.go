@@ -226,9 +226,17 @@ func TestConditions(t *testing.T) {
 	}
 }
 
-// TestOwnTemplate holds that this repository's own template runs here without a remark.
+// TestOwnTemplate holds that this repository's own template runs here without a remark, in every mode of access.
 func TestOwnTemplate(t *testing.T) {
-	resolved, err := template.LoadFile("../../template.yaml", template.Options{})
+	for _, parameters := range []map[string]string{
+		{"Access": "open"}, {"Access": "listen"}, {"Access": "jwt", "TokenJwksUrl": "https://issuer.example/jwks"}, {"Access": "jwt"},
+	} {
+		testOwnTemplate(t, parameters)
+	}
+}
+
+func testOwnTemplate(t *testing.T, parameters map[string]string) {
+	resolved, err := template.LoadFile("../../template.yaml", template.Options{Parameters: parameters})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,8 +21,8 @@ type resource struct {
 	needs      map[string]bool // logical ids that must exist before it
 }
 
-// resourceType is what is known about a type of resource. Its patterns may hold {name} (the physical name), {id} and
-// {uuid} (made of the logical id), {api} (an API's id), {path} (a role's), {region}, {account}, {stack} and {queues} (what
+// resourceType is what is known about a type of resource. Its patterns may hold {name} (the physical name), {id},
+// {uuid} and {suffix} (made of the logical id), {api} (an API's id), {path} (a role's), {region}, {account}, {stack} and {queues} (what
 // queue URLs begin with).
 type resourceType struct {
 	// schema names the properties; nil leaves them unchecked, for types that have no local part.
@@ -47,7 +47,7 @@ var resourceTypes = map[string]*resourceType{}
 
 func init() { // not a literal: the readers look types up here
 	for _, types := range []map[string]*resourceType{lambdaTypes(), iamTypes(), sqsTypes(), dynamoDBTypes(), apiGatewayTypes(),
-		inertTypes()} {
+		secretTypes(), inertTypes()} {
 		maps.Copy(resourceTypes, types)
 	}
 }

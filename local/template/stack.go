@@ -19,6 +19,7 @@ type stack struct {
 	queuePolicies []pending[queuePolicy]
 	tables        []pending[Table]
 	mappings      []pending[EventSourceMapping]
+	secrets       []pending[Secret]
 	parts         apiParts
 	apis          []WebSocketAPI
 	inert         []Inert
@@ -66,6 +67,9 @@ func (l *loader) checkNamesDiffer() {
 	}
 	for _, t := range l.stack.tables {
 		check("table ", t.model.Name, t.model.Source)
+	}
+	for _, s := range l.stack.secrets {
+		check("secret ", s.model.Name, s.model.Source)
 	}
 	for _, role := range l.stack.roles {
 		check("role ", role.model.Name, role.model.Source)

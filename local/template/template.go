@@ -276,7 +276,7 @@ func (l *loader) resolved() *Resolved {
 	r := &Resolved{
 		StackName: l.options.StackName, Region: l.options.Region, Account: l.options.Account,
 		Functions: models(l.stack.functions), Queues: models(l.stack.queues), Tables: models(l.stack.tables),
-		Mappings: models(l.stack.mappings), Roles: models(l.stack.roles), APIs: l.stack.apis, Inert: l.stack.inert,
+		Mappings: models(l.stack.mappings), Secrets: models(l.stack.secrets), Roles: models(l.stack.roles), APIs: l.stack.apis, Inert: l.stack.inert,
 		Outputs: l.outputs, Warnings: l.warnings.sorted(),
 	}
 	for _, p := range slices.SortedFunc(maps.Values(l.parameters), func(a, b *parameter) int {

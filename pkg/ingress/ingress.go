@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"fanfare/pkg/access"
 	"fanfare/pkg/broadcast"
 )
 
@@ -21,6 +22,11 @@ type Registry interface {
 // stored it: an acknowledgement rests on that.
 type Publisher interface {
 	Publish(ctx context.Context, payload []byte) (id string, err error)
+}
+
+// Quota tells whether a connection may publish once more, and counts it if so.
+type Quota interface {
+	Take(ctx context.Context, connectionID string) (bool, error)
 }
 
 // connectTime is how long after a client's arrival its row may be written. API Gateway answers 410 for a connection until
@@ -52,10 +58,11 @@ func Disconnect(ctx context.Context, r Registry, connectionID string) error {
 	return nil
 }
 
-// Codes of the error frame that a publishing client gets.
+// Codes of the error frame that a publishing client gets, beside those of package access.
 const (
 	CodeEmpty       = "empty"             // the frame had no payload
-	CodeTooLarge    = "payload_too_large" // more than can be posted to anyone
+	CodeTooLarge    = "payload_too_large" // more than a client may publish
+	CodeTooFast     = "rate_exceeded"     // more often than a connection may publish
 	CodeUnavailable = "unavailable"       // the queue did not take it: try again
 )
 
@@ -63,7 +70,7 @@ const (
 type Reply struct {
 	Type    string `json:"type"`              // "ack" or "error"
 	ID      string `json:"id,omitempty"`      // of the broadcast, in an ack
-	Code    string `json:"code,omitempty"`    // in an error, one of the Code constants
+	Code    string `json:"code,omitempty"`    // in an error, one of the codes
 	Message string `json:"message,omitempty"` // in an error, for people
 }
 
@@ -76,18 +83,50 @@ func (r Reply) Frame() string {
 	return string(data)
 }
 
+// Door is the way of clients' frames to the broadcast queue. It is safe for concurrent use if its parts are.
+type Door struct {
+	Queue Publisher
+	// MaxBytes is the largest payload that a client may publish; 0 means broadcast.MaxPayloadBytes.
+	MaxBytes int
+	// Quota limits how often each connection may publish; nil does not.
+	Quota Quota
+}
+
+// Client is who sent a frame.
+type Client struct {
+	Connection string
+	// Refusal is why the client may not publish; nil if it may.
+	Refusal *access.Refusal
+}
+
 // Publish puts a client's frame on the broadcast queue, as it came. The reply is for the client in every case; the error
-// is for the operator, and nil where only the client can mend what was wrong.
-func Publish(ctx context.Context, p Publisher, frame []byte) (Reply, error) {
+// is for the operator, and nil where only the client can mend what was wrong. What costs nothing is checked first, so that
+// a client without the right to publish never causes a write.
+func (d Door) Publish(ctx context.Context, c Client, frame []byte) (Reply, error) {
+	most := d.MaxBytes
+	if most == 0 {
+		most = broadcast.MaxPayloadBytes
+	}
 	switch {
+	case c.Refusal != nil:
+		return refuse(c.Refusal.Code, c.Refusal.Message), nil
 	case len(frame) == 0:
 		return refuse(CodeEmpty, "An empty frame cannot be broadcast."), nil
-	case len(frame) > broadcast.MaxPayloadBytes:
-		return refuse(CodeTooLarge, fmt.Sprintf("A payload may have at most %d bytes.", broadcast.MaxPayloadBytes)), nil
+	case len(frame) > most:
+		return refuse(CodeTooLarge, fmt.Sprintf("A payload may have at most %d bytes.", most)), nil
 	}
-	id, err := p.Publish(ctx, frame)
+	unavailable := refuse(CodeUnavailable, "The message was not accepted. Try again.")
+	if d.Quota != nil {
+		switch ok, err := d.Quota.Take(ctx, c.Connection); {
+		case err != nil:
+			return unavailable, err
+		case !ok:
+			return refuse(CodeTooFast, "You publish too often. Wait a moment."), nil
+		}
+	}
+	id, err := d.Queue.Publish(ctx, frame)
 	if err != nil {
-		return refuse(CodeUnavailable, "The message was not accepted. Try again."), fmt.Errorf("publish a client's frame: %w", err)
+		return unavailable, fmt.Errorf("publish a client's frame: %w", err)
 	}
 	return Reply{Type: "ack", ID: id}, nil
 }

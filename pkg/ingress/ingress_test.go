@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"fanfare/pkg/access"
 	"fanfare/pkg/broadcast"
 	"fanfare/pkg/ingress"
 	"fanfare/pkg/localaws"
@@ -97,7 +98,8 @@ func TestPublishAnswersTheClient(t *testing.T) {
 		{"too large", strings.Repeat("x", broadcast.MaxPayloadBytes+1), ingress.CodeTooLarge},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			reply, err := ingress.Publish(t.Context(), &queue.Broadcasts{Client: client, URL: urls[0]}, []byte(test.frame))
+			door := ingress.Door{Queue: &queue.Broadcasts{Client: client, URL: urls[0]}}
+			reply, err := door.Publish(t.Context(), ingress.Client{Connection: "a="}, []byte(test.frame))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -118,7 +120,7 @@ func TestPublishAnswersTheClient(t *testing.T) {
 }
 
 func TestNothingIsAcknowledgedThatTheQueueHasNot(t *testing.T) {
-	reply, err := ingress.Publish(t.Context(), unavailable{}, []byte("hello"))
+	reply, err := ingress.Door{Queue: unavailable{}}.Publish(t.Context(), ingress.Client{Connection: "a="}, []byte("hello"))
 	if err == nil {
 		t.Error("the operator does not learn of it")
 	}
@@ -127,5 +129,51 @@ func TestNothingIsAcknowledgedThatTheQueueHasNot(t *testing.T) {
 	}
 	if strings.Contains(reply.Frame(), "down") {
 		t.Errorf("the client is told what only the operator should know: %s", reply.Frame())
+	}
+}
+
+// quotas lets so many frames pass.
+type quotas struct{ left, asked int }
+
+func (q *quotas) Take(context.Context, string) (bool, error) {
+	q.asked++
+	if q.left < 0 {
+		return false, errors.New("the table is down")
+	}
+	q.left--
+	return q.left >= 0, nil
+}
+
+// nobody fails a test that publishes.
+type nobody struct{ t *testing.T }
+
+func (n nobody) Publish(context.Context, []byte) (string, error) {
+	n.t.Error("it was published")
+	return "", nil
+}
+
+func TestTheDoorStaysShut(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		refusal *access.Refusal
+		quota   quotas
+		frame   string
+		code    string
+		asked   int  // whether the quota is counted
+		failed  bool // whether the operator learns of it
+	}{
+		{name: "no right", refusal: &access.Refusal{Code: access.CodeNoRight, Message: "no"}, quota: quotas{left: 9}, frame: "hello", code: access.CodeNoRight},
+		{name: "too large", quota: quotas{left: 9}, frame: "hello world", code: ingress.CodeTooLarge},
+		{name: "empty", quota: quotas{left: 9}, code: ingress.CodeEmpty},
+		{name: "too fast", frame: "hello", code: ingress.CodeTooFast, asked: 1},
+		{name: "nobody can count", quota: quotas{left: -1}, frame: "hello", code: ingress.CodeUnavailable, asked: 1, failed: true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			door := ingress.Door{Queue: nobody{t}, MaxBytes: 10, Quota: &test.quota}
+			reply, err := door.Publish(t.Context(), ingress.Client{Connection: "a=", Refusal: test.refusal}, []byte(test.frame))
+			if reply.Type != "error" || reply.Code != test.code || reply.Message == "" || (err != nil) != test.failed || test.quota.asked != test.asked {
+				t.Errorf("%+v, %v, the quota was asked %d times", reply, err, test.quota.asked)
+			}
+		})
 	}
 }

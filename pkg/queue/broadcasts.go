@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"fanfare/pkg/broadcast"
+	"fanfare/publish"
 )
 
 // Attributes of a message on the broadcast queue. The first two are for publishers.
@@ -41,16 +42,7 @@ type Broadcasts struct {
 
 // Publish stores the payload on the queue and returns the broadcast's id.
 func (q *Broadcasts) Publish(ctx context.Context, payload []byte) (id string, err error) {
-	text, encoding := broadcast.EncodePayload(payload)
-	in := &sqs.SendMessageInput{QueueUrl: &q.URL, MessageBody: &text}
-	if encoding != "" {
-		in.MessageAttributes = attributes(map[string]string{attrEncoding: encoding})
-	}
-	out, err := q.Client.SendMessage(ctx, in)
-	if err != nil {
-		return "", fmt.Errorf("send to the broadcast queue: %w", err)
-	}
-	return aws.ToString(out.MessageId), nil
+	return publish.Queue{Client: q.Client, URL: q.URL}.Publish(ctx, payload)
 }
 
 // Continue puts what is left of a broadcast on the queue, for another dispatcher.

@@ -17,6 +17,7 @@ AWS::ApiGatewayV2::Api AWS::ApiGatewayV2::Authorizer AWS::ApiGatewayV2::Deployme
 AWS::ApiGatewayV2::IntegrationResponse AWS::ApiGatewayV2::Model AWS::ApiGatewayV2::Route AWS::ApiGatewayV2::RouteResponse
 AWS::ApiGatewayV2::Stage AWS::DynamoDB::Table AWS::IAM::ManagedPolicy AWS::IAM::Policy AWS::IAM::Role AWS::IAM::RolePolicy
 AWS::Lambda::EventSourceMapping AWS::Lambda::Function AWS::Lambda::Permission AWS::SQS::Queue AWS::SQS::QueuePolicy
+AWS::SecretsManager::Secret
 """.split()
 
 properties = {

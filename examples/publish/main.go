@@ -1,0 +1,28 @@
+// Publish publishes its argument to every client; it prints the broadcast's id.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"os"
+
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"fanfare/publish"
+)
+
+func main() {
+	ctx := context.Background()
+	cfg, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	queue := publish.Queue{Client: sqs.NewFromConfig(cfg), URL: os.Getenv("QUEUE_URL")}
+	id, err := queue.Publish(ctx, []byte(os.Args[1]))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(id)
+}

@@ -1,0 +1,89 @@
+package token_test
+
+import (
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"fanfare/local/secrets"
+	"fanfare/pkg/localaws"
+	"fanfare/pkg/token"
+	"fanfare/pkg/token/forge"
+)
+
+// sharing returns Secrets Manager's client and the ids of the secrets of these values.
+func sharing(t *testing.T, values ...string) (*secretsmanager.Client, []string) {
+	t.Helper()
+	var all []secrets.Secret
+	var ids []string
+	for i, value := range values {
+		id := "arn:aws:secretsmanager:us-east-1:000000000000:secret:s" + string(rune('0'+i)) + "-abcdef"
+		all, ids = append(all, secrets.Secret{Name: "s" + string(rune('0'+i)), ARN: id, Value: value}), append(ids, id)
+	}
+	server := httptest.NewServer(secrets.New(secrets.Options{}, all...))
+	t.Cleanup(server.Close)
+	return secretsmanager.NewFromConfig(localaws.Config(server.URL)), ids
+}
+
+func TestASharedSecretVerifies(t *testing.T) {
+	const secret = "a secret of the stack, thirty-two bytes or more"
+	client, ids := sharing(t, secret)
+	v := verifier(t)
+	v.Keys, v.Algorithms = token.NewKeys(token.Secret{Client: client, ID: ids[0]}.Fetch), token.SecretAlgorithms
+	claims := forge.Listener(now).With(forge.Claims{"scope": "publish"})
+	for _, header := range []string{`{"alg":"HS256"}`, `{"alg":"HS256","typ":"JWT","kid":"any"}`} {
+		if grant, err := v.Verify(t.Context(), forge.Token(header, claims, forge.HS256([]byte(secret)))); err != nil || !grant.Publish {
+			t.Errorf("%s: %+v, %v", header, grant, err)
+		}
+	}
+	for name, text := range map[string]string{
+		"another secret": forge.Token(`{"alg":"HS256"}`, claims, forge.HS256([]byte(secret+"."))),
+		"none":           forge.Token(`{"alg":"none"}`, claims, forge.Unsigned),
+		"HS512":          forge.Token(`{"alg":"HS512"}`, claims, forge.HS256([]byte(secret))),
+		"RS256":          forge.Good().Signed(claims),
+		"expired":        forge.Token(`{"alg":"HS256"}`, claims.With(forge.Claims{"exp": 1}), forge.HS256([]byte(secret))),
+	} {
+		if _, err := v.Verify(t.Context(), text); reason(err) == "" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestASecretThatIsNone(t *testing.T) {
+	client, ids := sharing(t, "short", "")
+	for _, id := range append(ids, "nowhere") {
+		_, err := token.Secret{Client: client, ID: id}.Fetch(t.Context())
+		if err == nil || !strings.HasPrefix(err.Error(), "fetch the shared secret: ") {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+}
+
+// A secret that was replaced is in force as soon as a token is signed with it, the pause between two fetches apart.
+func TestASecretIsReplaced(t *testing.T) {
+	client, ids := sharing(t, strings.Repeat("old ", 8), strings.Repeat("new ", 8))
+	present := token.Secret{Client: client, ID: ids[0]}
+	v := verifier(t)
+	v.Keys, v.Algorithms = token.NewKeys(present.Fetch), token.SecretAlgorithms
+	clock := now
+	v.Keys.Now = func() time.Time { return clock }
+	old := forge.Token(`{"alg":"HS256"}`, forge.Listener(now), forge.HS256([]byte(strings.Repeat("old ", 8))))
+	young := forge.Token(`{"alg":"HS256"}`, forge.Listener(now), forge.HS256([]byte(strings.Repeat("new ", 8))))
+	if _, err := v.Verify(t.Context(), old); err != nil {
+		t.Fatal(err)
+	}
+	v.Keys.Fetch = token.Secret{Client: client, ID: ids[1]}.Fetch
+	if _, err := v.Verify(t.Context(), young); reason(err) != token.ReasonSignature {
+		t.Errorf("within the pause: %v", err)
+	}
+	clock = clock.Add(30 * time.Second)
+	if _, err := v.Verify(t.Context(), young); err != nil {
+		t.Errorf("after the pause: %v", err)
+	}
+	if _, err := v.Verify(t.Context(), old); reason(err) != token.ReasonSignature {
+		t.Errorf("the old secret still verifies: %v", err)
+	}
+}

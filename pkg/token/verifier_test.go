@@ -1,0 +1,202 @@
+package token_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"go.uber.org/goleak"
+
+	"fanfare/pkg/access"
+	"fanfare/pkg/token"
+	"fanfare/pkg/token/forge"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// now is the time of every test that needs none to pass.
+var now = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+
+// verifier trusts forge.Good.
+func verifier(t testing.TB) *token.Verifier {
+	server := newIssuer(t, forge.Good().JWKS())
+	set, err := token.NewJWKS(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := &token.Verifier{
+		Keys: token.NewKeys(set.Fetch), Algorithms: []jose.SignatureAlgorithm{jose.RS256, jose.ES256},
+		Issuer: "https://issuer.example", Audience: "fanfare", Leeway: 30 * time.Second,
+		Publish: token.Claim{Name: "scope", Value: "publish"}, Now: func() time.Time { return now },
+	}
+	return v
+}
+
+func TestGoodTokens(t *testing.T) {
+	v, good := verifier(t), forge.Good()
+	claims := forge.Listener(now)
+	for _, test := range []struct {
+		name    string
+		token   string
+		publish bool
+	}{
+		{"a listener", good.Signed(claims), false},
+		{"a publisher", good.Signed(claims.With(forge.Claims{"scope": "publish"})), true},
+		{"a publisher among scopes", good.Signed(claims.With(forge.Claims{"scope": "openid publish email"})), true},
+		{"a publisher by a list", good.Signed(claims.With(forge.Claims{"scope": []string{"openid", "publish"}})), true},
+		{"a scope that begins alike", good.Signed(claims.With(forge.Claims{"scope": "publisher republish"})), false},
+		{"a scope that is true", good.Signed(claims.With(forge.Claims{"scope": true})), false},
+		{"a list of lists", good.Signed(claims.With(forge.Claims{"scope": []any{[]string{"publish"}}})), false},
+		{"several audiences", good.Signed(claims.With(forge.Claims{"aud": []string{"other", "fanfare"}})), false},
+		{"without iat and nbf", good.Signed(claims.With(forge.Claims{"iat": nil, "nbf": nil})), false},
+		{"fractions of seconds", good.Signed(claims.With(forge.Claims{"exp": float64(claims["exp"].(int64)) + 0.9})), false},
+		{"an elliptic key", forge.Token(`{"alg":"ES256","kid":"ec"}`, claims, good.ES256), false},
+		{"an access token", forge.Token(`{"alg":"RS256","kid":"rsa","typ":"at+jwt"}`, claims, good.RS256), false},
+		{"harmless headers", forge.Token(`{"alg":"RS256","kid":"rsa","x":1,"jku":"https://evil.example"}`, claims, good.RS256), false},
+		{"within the leeway", good.Signed(claims.With(forge.Claims{"nbf": now.Add(29 * time.Second).Unix()})), false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			grant, err := v.Verify(t.Context(), test.token)
+			want := access.Grant{Principal: "alice", Publish: test.publish, Until: now.Add(30*time.Minute + 30*time.Second).Local()}
+			if err != nil || grant != want {
+				t.Errorf("%+v, %v, want %+v", grant, err, want)
+			}
+		})
+	}
+}
+
+func TestTheLeewayEnds(t *testing.T) {
+	v := verifier(t)
+	expired := forge.Good().Signed(forge.Listener(now).With(forge.Claims{"exp": now.Add(-29 * time.Second).Unix()}))
+	if _, err := v.Verify(t.Context(), expired); err != nil {
+		t.Errorf("a second before the leeway ends: %v", err)
+	}
+	v.Now = func() time.Time { return now.Add(time.Second) }
+	if _, err := v.Verify(t.Context(), expired); reason(err) != token.ReasonExpired {
+		t.Errorf("as it ends: %v", err)
+	}
+}
+
+func TestHostileTokens(t *testing.T) {
+	v := verifier(t)
+	all := forge.Hostiles(now)
+	if len(all) < 30 {
+		t.Fatalf("only %d tokens", len(all))
+	}
+	reasons := make(map[string]int)
+	for _, h := range all {
+		grant, err := v.Verify(t.Context(), h.Token)
+		if reason(err) == "" || grant != (access.Grant{}) {
+			t.Errorf("%s: %+v, %v", h.Name, grant, err)
+		}
+		reasons[reason(err)]++
+		for part := range strings.SplitSeq(h.Token, ".") {
+			if len(part) > 20 && err != nil && strings.Contains(err.Error(), part) {
+				t.Errorf("%s: the error holds a part of the token: %v", h.Name, err)
+			}
+		}
+	}
+	t.Logf("%d tokens refused: %v", len(all), reasons)
+}
+
+func TestRefusalsSayWhy(t *testing.T) {
+	v, good := verifier(t), forge.Good()
+	claims := forge.Listener(now)
+	for reasonWanted, text := range map[string]string{
+		token.ReasonMalformed: "a.b.c",
+		token.ReasonAlgorithm: forge.Token(`{"alg":"none"}`, claims, forge.Unsigned),
+		token.ReasonHeader:    forge.Token(`{"alg":"RS256","kid":"rsa","crit":["x"],"x":1}`, claims, good.RS256),
+		token.ReasonSignature: forge.Evil().Signed(claims),
+		token.ReasonIssuer:    good.Signed(claims.With(forge.Claims{"iss": "x"})),
+		token.ReasonAudience:  good.Signed(claims.With(forge.Claims{"aud": "x"})),
+		token.ReasonExpired:   good.Signed(claims.With(forge.Claims{"exp": 1})),
+		token.ReasonNotYet:    good.Signed(claims.With(forge.Claims{"nbf": now.Add(time.Hour).Unix()})),
+		token.ReasonSubject:   good.Signed(claims.With(forge.Claims{"sub": ""})),
+	} {
+		if _, err := v.Verify(t.Context(), text); reason(err) != reasonWanted {
+			t.Errorf("%v, want %s", err, reasonWanted)
+		}
+	}
+}
+
+func TestAVerifierWithoutIssuerOrAudienceTrustsNobody(t *testing.T) {
+	for _, forget := range []func(*token.Verifier){
+		func(v *token.Verifier) { v.Issuer = "" },
+		func(v *token.Verifier) { v.Audience = "" },
+		func(v *token.Verifier) { v.Algorithms = nil },
+	} {
+		v := verifier(t)
+		forget(v)
+		if grant, err := v.Verify(t.Context(), forge.Good().Signed(forge.Listener(now))); err == nil {
+			t.Errorf("granted %+v", grant)
+		}
+	}
+}
+
+func TestParse(t *testing.T) {
+	for text, want := range map[string]token.Claim{
+		"scope=publish": {Name: "scope", Value: "publish"}, "https://a.example/?x=y=true": {Name: "https://a.example/?x=y", Value: "true"},
+		"": {}, "scope": {}, "=x": {}, "scope=": {}, "scope=a b": {},
+	} {
+		if got, err := token.ParseClaim(text); got != want || (err == nil) != (want != token.Claim{}) {
+			t.Errorf("claim %q: %+v, %v", text, got, err)
+		}
+	}
+	for list, ok := range map[string]bool{
+		"RS256": true, "RS256, ES256,EdDSA": true, "": false, "none": false, "HS256": false, "RS256,HS256": false, "rs256": false,
+	} {
+		if got, err := token.ParseAlgorithms(list); (err == nil) != ok {
+			t.Errorf("algorithms %q: %v, %v", list, got, err)
+		}
+	}
+	for url, ok := range map[string]bool{
+		"https://issuer.example/jwks": true, "http://127.0.0.1:1234/jwks": true, "http://issuer.example/jwks": false, "http://127.0.0.1.evil.example/": false,
+		"http://localhost/": false, "": false, "file:///etc/passwd": false, "https://user:password@issuer.example/": false, "https://": false,
+	} {
+		if _, err := token.NewJWKS(url); (err == nil) != ok {
+			t.Errorf("URL %q: %v", url, err)
+		}
+	}
+}
+
+// reason returns the reason of a refusal, or "".
+func reason(err error) string {
+	var refused *token.Refused
+	if errors.As(err, &refused) {
+		return refused.Reason
+	}
+	return ""
+}
+
+// FuzzVerify holds that nothing but the issuer's own signature opens the door, whatever the token is made of.
+func FuzzVerify(f *testing.F) {
+	seeds := 0
+	for _, h := range forge.Hostiles(now) {
+		f.Add(h.Token)
+		seeds++
+	}
+	if seeds < 30 {
+		f.Fatalf("only %d seeds", seeds)
+	}
+	good := forge.Good().Signed(forge.Listener(now))
+	f.Add(good)
+	v := verifier(f)
+	f.Fuzz(func(t *testing.T, text string) {
+		grant, err := v.Verify(t.Context(), text)
+		switch {
+		case err == nil && !sameSigned(text, good):
+			t.Errorf("%q is worth %+v", text, grant)
+		case err != nil && reason(err) == "":
+			t.Errorf("%q is no refusal but %v", text, err)
+		case err != nil && grant != (access.Grant{}):
+			t.Errorf("%q is refused and yet worth %+v", text, grant)
+		}
+	})
+}
+
+// sameSigned tells whether two tokens differ in no more than the unused bits of the signature's last character.
+func sameSigned(a, b string) bool {
+	return len(a) == len(b) && a[:len(a)-1] == b[:len(b)-1]
+}
