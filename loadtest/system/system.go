@@ -19,7 +19,7 @@ import (
 )
 
 // Command starts local/ on free ports. It is run in the repository's root.
-var Command = []string{"go", "run", "./local", "--port", "0", "--aws-port", "0"}
+var Command = []string{"go", "run", "./local", "--port", "0", "--aws-port", "0", "--parameter", "Access=open"}
 
 const (
 	// startWithin bounds the wait for the system's addresses; the first start builds every function.
