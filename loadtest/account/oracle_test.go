@@ -2,7 +2,6 @@ package account_test
 
 import (
 	"bytes"
-	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -192,7 +191,7 @@ func BenchmarkAccount(b *testing.B) {
 	for b.Loop() {
 		began := time.Now()
 		if a := of(b, s); a.Deliveries.Delivered != clients*messages {
-			b.Fatal(fmt.Sprintf("%+v", a.Deliveries))
+			b.Fatalf("%+v", a.Deliveries)
 		}
 		b.ReportMetric(float64(time.Since(began).Nanoseconds())/(clients*messages), "ns/delivery")
 	}

@@ -1,17 +1,11 @@
 package client_test
 
 import (
-	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
-	"log/slog"
 	"net"
-	"net/http"
-	"net/http/httptest"
-	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -128,6 +122,19 @@ func dial(t *testing.T, p *client.Pool, slot uint32, slow bool) *client.Conn {
 	return c
 }
 
+// readFrame reads one frame and unmasks it.
+func readFrame(conn net.Conn) (ws.Frame, error) {
+	h, err := ws.ReadHeader(conn)
+	if err != nil {
+		return ws.Frame{}, err
+	}
+	body := make([]byte, min(h.Length, client.MaxMessage))
+	if _, err := io.ReadFull(conn, body); err != nil {
+		return ws.Frame{}, err
+	}
+	return ws.UnmaskFrame(ws.Frame{Header: h, Payload: body}), nil
+}
+
 func untilClosed(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
 
 func TestMessagesOfAllSizesArrive(t *testing.T) {
@@ -161,11 +168,10 @@ func TestWritingAndPings(t *testing.T) {
 		url := script(t, func(conn net.Conn) {
 			ws.WriteFrame(conn, ws.NewPingFrame([]byte("are you there")))
 			for {
-				f, err := ws.ReadFrame(conn)
+				f, err := readFrame(conn)
 				if err != nil {
 					return
 				}
-				f = ws.UnmaskFrame(f)
 				ws.WriteFrame(conn, ws.NewTextFrame(fmt.Appendf(nil, "%x masked %v: %s", byte(f.Header.OpCode), true, f.Payload[:min(len(f.Payload), 20)])))
 			}
 		})
@@ -241,7 +247,7 @@ func TestBacklog(t *testing.T) {
 			<-read
 			sum := 0
 			for {
-				f, err := ws.ReadFrame(conn)
+				f, err := readFrame(conn)
 				if err != nil || f.Header.OpCode == ws.OpClose {
 					total <- sum
 					return
@@ -285,7 +291,7 @@ func TestSlowClients(t *testing.T) {
 	both(t, func(t *testing.T, streams bool) {
 		for rate, want := range map[int]bool{0: false, 20_000: true} {
 			url := script(t, func(conn net.Conn) {
-				if _, err := ws.ReadFrame(conn); err == nil { // not with the handshake, which everybody reads
+				if _, err := readFrame(conn); err == nil { // not with the handshake, which everybody reads
 					ws.WriteFrame(conn, ws.NewTextFrame([]byte("hello")))
 				}
 				untilClosed(conn)
@@ -306,94 +312,6 @@ func TestSlowClients(t *testing.T) {
 			d.await(t, "closed", 2)
 		}
 	})
-}
-
-func TestWhyConnectingFailed(t *testing.T) {
-	refuse := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Authorization") != "Bearer right" {
-			w.WriteHeader(http.StatusForbidden)
-			return
-		}
-		conn, _, _, err := ws.UpgradeHTTP(r, w)
-		if err != nil {
-			return
-		}
-		conn.Close()
-	}))
-	defer refuse.Close()
-	mute, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer mute.Close()
-	gone, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone.Close()
-	for name, c := range map[string]struct {
-		options client.Options
-		want    client.DialError
-	}{
-		"refused by HTTP": {client.Options{URL: "ws" + refuse.URL[4:]}, client.DialError{Reason: "HTTP 403", Status: 403}},
-		"nobody there":    {client.Options{URL: "ws://" + gone.Addr().String()}, client.DialError{Reason: "connection refused"}},
-		"no answer":       {client.Options{URL: "ws://" + mute.Addr().String(), ConnectTimeout: 50 * time.Millisecond}, client.DialError{Reason: "no answer within 50ms"}},
-		"a source that this machine has not": {client.Options{URL: "ws://" + mute.Addr().String(), Sources: []netip.Addr{netip.MustParseAddr("192.0.2.1")}},
-			client.DialError{Reason: "cannot assign requested address", Harness: true}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			p, _ := pool(t, c.options)
-			_, err := p.Dial(t.Context(), 0, false)
-			var got *client.DialError
-			if !errors.As(err, &got) || got.Reason != c.want.Reason || got.Harness != c.want.Harness || got.Status != c.want.Status {
-				t.Errorf("%+v, want %+v", got, c.want)
-			}
-		})
-	}
-	p, _ := pool(t, client.Options{URL: "ws" + refuse.URL[4:], Header: http.Header{"Authorization": {"Bearer right"}}})
-	if _, err := p.Dial(t.Context(), 0, false); err != nil {
-		t.Errorf("with the right token: %v", err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := p.Dial(ctx, 0, false); err == nil || !strings.Contains(err.Error(), "interrupted") {
-		t.Errorf("interrupted: %v", err)
-	}
-	for _, url := range []string{"", "http://127.0.0.1", "ws://", "127.0.0.1:80"} {
-		if _, err := client.NewPool(client.Options{URL: url}); err == nil {
-			t.Errorf("url %q was accepted", url)
-		}
-	}
-}
-
-func TestTLS(t *testing.T) {
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		conn, _, _, err := ws.UpgradeHTTP(r, w)
-		if err != nil {
-			return
-		}
-		go func() {
-			defer conn.Close()
-			f, err := ws.ReadFrame(conn)
-			if err != nil {
-				return
-			}
-			ws.WriteFrame(conn, ws.NewTextFrame(ws.UnmaskFrame(f).Payload))
-			untilClosed(conn)
-		}()
-	}))
-	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	server.StartTLS()
-	defer server.Close()
-	p, d := pool(t, client.Options{URL: "wss" + server.URL[5:], TLS: server.Client().Transport.(*http.Transport).TLSClientConfig})
-	if err := dial(t, p, 0, false).WriteText([]byte("secret")); err != nil {
-		t.Fatal(err)
-	}
-	d.await(t, "message 0 secret", 1)
-	untrusting, _ := pool(t, client.Options{URL: "wss" + server.URL[5:], TLS: &tls.Config{}})
-	if _, err := untrusting.Dial(t.Context(), 0, false); err == nil {
-		t.Error("an unknown certificate was accepted")
-	}
 }
 
 // A reader that is held up must show it: the handler of the only shard blocks for 200 ms.

@@ -215,7 +215,7 @@ func TestClosedSocketsAreNotMissingDeliveries(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { l.Close(); running.Wait() }()
+	t.Cleanup(func() { l.Close(); running.Wait() }) // after the engine's, whose connections it passes on
 	running.Go(func() { // passes bytes on until told to hang up
 		for {
 			conn, err := l.Accept()
@@ -230,7 +230,11 @@ func TestClosedSocketsAreNotMissingDeliveries(t *testing.T) {
 				}
 				defer up.Close()
 				running.Go(func() { _, _ = io.Copy(up, conn); up.Close() })
-				running.Go(func() { <-hangUp; conn.Close() })
+				select {
+				case <-hangUp: // who comes back may stay
+				default:
+					running.Go(func() { <-hangUp; conn.Close() })
+				}
 				_, _ = io.Copy(conn, up)
 			})
 		}
@@ -238,8 +242,8 @@ func TestClosedSocketsAreNotMissingDeliveries(t *testing.T) {
 	p := plan("ws://" + l.Addr().String())
 	e := opened(t, p)
 	time.AfterFunc(300*time.Millisecond, func() { close(hangUp) })
-	a := measure(t, e, conditions(p, 100, 60))
-	if a.Connections.Lost+a.Connections.Broken < 20 || a.Deliveries.Missing != 0 || a.Deliveries.Owed == 0 {
+	a := measure(t, e, conditions(p, 30, 75))
+	if a.Connections.Opened != 40 || a.Connections.Lost+a.Connections.Broken < 20 || a.Deliveries.Missing != 0 || a.Deliveries.Owed == 0 {
 		t.Errorf("%+v\n%+v", a.Connections, a.Deliveries)
 	}
 }

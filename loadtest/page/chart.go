@@ -167,7 +167,7 @@ func curve(r *report.Report) *chart {
 		}
 	}
 	a := newAxis(highest, durationLabel)
-	c := &chart{Title: "Latency by percentile", Note: "From the intended time of publishing. Each step to the right is ten times rarer.", Y: a.ticks,
+	c := &chart{Title: "Latency by percentile", Note: "From the intended time of publishing. Percentiles below; each step to the right is ten times rarer.", Y: a.ticks,
 		Summary: fmt.Sprintf("Percentile curve: half of the deliveries within %s, 99 %% within %s, all within %s.", r.Figures["p50"], r.Figures["p99"], r.Figures["max"])}
 	names := map[string][2]string{"delivery": {"one", "each delivery"}, "acknowledged": {"two", "acknowledged"}, "last": {"three", "last client"}}
 	for _, name := range report.Curves {
@@ -181,7 +181,7 @@ func curve(r *report.Report) *chart {
 			c.Lines = append(c.Lines, line{Class: names[name][0], Name: names[name][1], Path: path(points)})
 		}
 	}
-	for i, label := range []string{"0", "90 %", "99 %", "99.9 %", "99.99 %", "99.999 %", "99.9999 %"} {
+	for i, label := range []string{"0", "90", "99", "99.9", "99.99", "99.999", "99.9999"} {
 		if float64(i) <= right {
 			c.X = append(c.X, tick{float64(i) / right * 100, label})
 		}

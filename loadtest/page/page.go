@@ -281,7 +281,7 @@ func heat(r *report.Report) *chart {
 				coordinate(width), coordinate(height), coordinate(width))
 		}
 	}
-	c := &chart{Title: "Delivery heat map", Note: "How many deliveries took how long; darker is more, on a logarithmic scale.", Log: true,
+	c := &chart{Title: "Delivery heat map", Note: "How many deliveries took how long; stronger is more, on a logarithmic scale.", Log: true,
 		X: timeTicks(float64(len(bins)) * r.Width.Seconds()), Summary: fmt.Sprintf("Heat map of latencies over time, up to %s.", r.Figures["max"])}
 	for level := range paths {
 		if paths[level].Len() > 0 {

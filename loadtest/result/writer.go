@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"sync"
 	"sync/atomic"
 
 	"fanfare/loadtest/vitals"
@@ -24,6 +23,8 @@ const (
 	// queued bounds the blocks that wait for the disk, 8 MiB in all. When they are used up, shards wait: nothing is ever
 	// dropped, and the harness's read lag shows the wait.
 	queued = 256
+	// spare is how many blocks are kept for use again.
+	spare = 16
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -32,7 +33,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 type Writer struct {
 	blocks  chan block
 	done    chan struct{}
-	free    sync.Pool
+	free    chan []byte  // blocks to use again
 	records atomic.Int64 // deliveries and odd arrivals
 	err     error        // read after done
 	failed  atomic.Bool
@@ -50,8 +51,7 @@ func NewWriter(w io.Writer, c Conditions) (*Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("write results: %w", err)
 	}
-	writer := &Writer{blocks: make(chan block, queued), done: make(chan struct{})}
-	writer.free.New = func() any { return make([]byte, 0, flushAt+maxText+64) }
+	writer := &Writer{blocks: make(chan block, queued), done: make(chan struct{}), free: make(chan []byte, spare)}
 	go writer.drain(w)
 	writer.blocks <- block{'S', head}
 	return writer, nil
@@ -69,7 +69,10 @@ func (w *Writer) drain(out io.Writer) {
 			}
 		}
 		if b.kind == 'E' {
-			w.free.Put(b.body[:0])
+			select {
+			case w.free <- b.body[:0]:
+			default:
+			}
 		}
 	}
 }
@@ -160,7 +163,11 @@ func (s *Shard) Add(r Record) {
 
 func (s *Shard) head(k Kind, connection, broadcast uint32, at int64) {
 	if s.buf == nil {
-		s.buf = s.w.free.Get().([]byte)
+		select {
+		case s.buf = <-s.w.free:
+		default:
+			s.buf = make([]byte, 0, flushAt+maxText+64)
+		}
 	}
 	s.buf = append(s.buf, byte(k))
 	s.buf = binary.AppendVarint(s.buf, at-s.at)
