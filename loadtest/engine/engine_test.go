@@ -216,7 +216,7 @@ func TestClosedSocketsAreNotMissingDeliveries(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close(); running.Wait() }) // after the engine's, whose connections it passes on
-	running.Go(func() { // passes bytes on until told to hang up
+	running.Go(func() {                             // passes bytes on until told to hang up
 		for {
 			conn, err := l.Accept()
 			if err != nil {
