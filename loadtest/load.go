@@ -72,11 +72,6 @@ func (l *load) settings() (trial.Settings, error) {
 		Connect: l.ConnectTimeout, Attempts: 3, Fewest: l.MinConnected, Seed: l.Seed, Processes: l.Processes, Shards: l.Readers,
 		Sources: l.Source, Streams: l.Streams, PostRate: l.PostRate, PostBurst: l.PostBurst, Header: http.Header{},
 	}
-	if l.Priority {
-		if err := vitals.Hurry(); err != nil {
-			return s, fmt.Errorf("--priority: %w", err)
-		}
-	}
 	if s.Via == "" {
 		s.Via = engine.Clients
 		if l.QueueURL != "" {
@@ -135,6 +130,17 @@ func (l *load) target(ctx context.Context, s *trial.Settings) (stop func() error
 		fmt.Fprintf(os.Stderr, "The local system is at %s\n", s.URL)
 	}
 	return local.Stop, nil
+}
+
+// hurry raises the priority if that is wanted. It comes after the start of a local system, which would inherit it.
+func (l *load) hurry() error {
+	if !l.Priority {
+		return nil
+	}
+	if err := vitals.Hurry(); err != nil {
+		return usage("--priority: %w", err)
+	}
+	return nil
 }
 
 // workerArgs starts this program again as a worker.

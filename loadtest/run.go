@@ -63,6 +63,9 @@ func (r *runCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
+	if err := r.hurry(); err != nil {
+		return err
+	}
 	made, err := r.measure(ctx, s, out)
 	if err != nil {
 		return err

@@ -71,6 +71,9 @@ func (c *sweepCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
+	if err := c.hurry(); err != nil {
+		return err
+	}
 	command, err := workerArgs()
 	if err != nil {
 		return err
