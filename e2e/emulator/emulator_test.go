@@ -55,22 +55,25 @@ var functions = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	names := []string{"connect", "disconnect", "default", "dispatcher", "sender"}
+	entries, err := os.ReadDir(filepath.Join(repository, "functions"))
+	if err != nil {
+		return "", err
+	}
 	args := []string{"build", "-trimpath", "-tags=lambda.norpc", "-o", dir + "/"}
-	for _, name := range names {
-		args = append(args, "./functions/"+name)
+	for _, entry := range entries {
+		args = append(args, "./functions/"+entry.Name())
 	}
 	cmd := exec.Command("go", args...)
 	cmd.Dir, cmd.Env = repository, append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w\n%s", err, out)
 	}
-	for _, name := range names {
-		folder := filepath.Join(dir, "functions", name)
+	for _, entry := range entries {
+		folder := filepath.Join(dir, "functions", entry.Name())
 		if err := os.MkdirAll(folder, 0o755); err != nil {
 			return "", err
 		}
-		if err := os.Rename(filepath.Join(dir, name), filepath.Join(folder, "bootstrap")); err != nil {
+		if err := os.Rename(filepath.Join(dir, entry.Name()), filepath.Join(folder, "bootstrap")); err != nil {
 			return "", err
 		}
 	}

@@ -186,7 +186,7 @@ func (r rawStatement) parse(kind Kind) (Statement, error) {
 }
 
 // localServices are the prefixes of the actions that services on one machine ask about.
-var localServices = []string{"dynamodb", "execute-api", "lambda", "sqs", "sts"}
+var localServices = []string{"dynamodb", "execute-api", "lambda", "secretsmanager", "sqs", "sts"}
 
 // decidesHere tells whether the statement can decide about anything on one machine. What cannot be evaluated in others,
 // about S3 or CloudWatch for example, does no harm.
