@@ -105,6 +105,17 @@ func accountOf(t *testing.T, names ...string) *account.Account {
 	return a
 }
 
+// once calls do when the engine has published so many messages.
+func once(t *testing.T, e *engine.Engine, messages int64, do func()) {
+	for deadline := time.Now().Add(20 * time.Second); e.Status().Published < messages; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Error("nothing was published")
+			break
+		}
+	}
+	do()
+}
+
 func TestAQuietRunLosesNothing(t *testing.T) {
 	for name, o := range map[string]echo.Options{"answering": {}, "silent": {Silent: true}} {
 		for transport, streams := range map[string]bool{"poller": false, "streams": true} {
@@ -241,7 +252,7 @@ func TestClosedSocketsAreNotMissingDeliveries(t *testing.T) {
 	})
 	p := plan("ws://" + l.Addr().String())
 	e := opened(t, p)
-	time.AfterFunc(300*time.Millisecond, func() { close(hangUp) })
+	go once(t, e, 5, func() { close(hangUp) })
 	a := measure(t, e, conditions(p, 30, 75))
 	if a.Connections.Opened != 40 || a.Connections.Lost+a.Connections.Broken < 20 || a.Deliveries.Missing != 0 || a.Deliveries.Owed == 0 {
 		t.Errorf("%+v\n%+v", a.Connections, a.Deliveries)
@@ -292,7 +303,7 @@ func TestAnInterruptedRunSaysSo(t *testing.T) {
 	p := plan(url)
 	e := opened(t, p)
 	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(200*time.Millisecond, cancel)
+	go once(t, e, 5, cancel)
 	c := conditions(p, 100, 100_000)
 	c.Start = clock.Now()
 	m := engine.Measurement{Conditions: c, Settle: 50 * time.Millisecond, File: filepath.Join(t.TempDir(), "results")}

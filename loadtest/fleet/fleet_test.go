@@ -129,7 +129,14 @@ func TestProcesses(t *testing.T) {
 func TestInterruptionReachesTheWorkers(t *testing.T) {
 	f := start(t, plan(serve(t), 2))
 	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(300*time.Millisecond, cancel)
+	go func() {
+		defer cancel()
+		for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+			if s, err := f.Status(); err != nil || s.Published > 0 {
+				return
+			}
+		}
+	}()
 	m := measurement(t, 100_000)
 	if err := f.Measure(ctx, m); err != nil {
 		t.Fatal(err)

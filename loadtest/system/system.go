@@ -71,8 +71,9 @@ func Root() (string, error) {
 func Start(ctx context.Context, dir string, command []string) (*System, error) {
 	c := exec.Command(command[0], command[1:]...)
 	c.Dir = dir
-	// A group of its own: a terminal's interrupt reaches the harness first, and Stop reaches what "go run" has started.
-	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// A session of its own: a terminal's interrupt reaches the harness first, Stop reaches what "go run" has started, and
+	// the harness's priority is its own.
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	out, in, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("start the local system: %w", err)

@@ -2,6 +2,7 @@ package vitals
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -64,7 +65,8 @@ func Ports() int {
 // hurried is the nice value of a process in a hurry.
 const hurried = -10
 
-// Hurry raises the priority of this process, and of those that it starts from now on.
+// Hurry raises the priority of this process, of those that it starts from now on, and, against other sessions, of its
+// session.
 func Hurry() error {
 	// On Linux a nice value belongs to a thread, and new threads have that of the one that starts them.
 	tasks, err := os.ReadDir("/proc/self/task")
@@ -79,6 +81,12 @@ func Hurry() error {
 		if err := syscall.Setpriority(syscall.PRIO_PROCESS, id, hurried); err != nil && err != syscall.ESRCH {
 			return fmt.Errorf("raise priority: %w", err)
 		}
+	}
+	// Where the kernel groups processes by session, their nice values count within the group only, which has one of its
+	// own (sched(7), "The autogroup feature").
+	err = os.WriteFile("/proc/self/autogroup", []byte(strconv.Itoa(hurried)), 0)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("raise priority: %w", err)
 	}
 	return nil
 }
