@@ -19,20 +19,23 @@ CC_FOUND := $(shell command -v $${CC:-cc} 2>/dev/null || command -v gcc 2>/dev/n
 TEST := $(if $(CC_FOUND),CGO_ENABLED=1 GOFLAGS= go test -race,CGO_ENABLED=0 GOFLAGS= go test)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test build lint tools security sam-build deploy report dead-letters redrive clean
+.PHONY: help run test chaos build lint tools security sam-build deploy report dead-letters redrive clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## Run everything on this machine until Ctrl-C; ACCESS=listen or jwt to shut the door; ARGS="--port 3010" and the like are handed on.
 	@echo "Access is $(ACCESS): $(ACCESS_$(ACCESS))"
-	@go build -o build/bin/local ./local && $(if $(filter jwt,$(ACCESS)),go build -o build/bin/token ./token &&) \
+	@go build -o build/bin/local ./local && $(if $(filter jwt,$(ACCESS)),go build -o build/bin/fanfare ./cmd/fanfare &&) \
 	exec build/bin/local --stack-name $(STACK) --parameter Access=$(ACCESS) \
-	$(if $(filter jwt,$(ACCESS)),--ready 'build/bin/token --try "$$OUTPUT_WebSocketUrl"') $(ARGS)
+	$(if $(filter jwt,$(ACCESS)),--ready 'build/bin/fanfare token --try "$$OUTPUT_WebSocketUrl"') $(ARGS)
 
 test: ## Run all tests.
 	$(if $(CC_FOUND),,@echo "No C compiler is here: the tests run without the race detector.")
 	$(TEST) ./...
+
+chaos: ## The long tests with real processes under faults, about ten minutes; RUN= chooses among them (docs/chaos.md).
+	GOFLAGS= go test ./chaos -count=1 -v -timeout 60m -run '$(RUN)' -long
 
 build: $(FUNCTIONS:%=build/functions/%/bootstrap) ## Build the five function binaries for Lambda (arm64) into build/functions.
 

@@ -1,5 +1,5 @@
-// Fanfare is the operator's command: what became of a broadcast, and what to do with dead letters. It works on AWS with
-// the credentials of the environment, and with --local on what "make run" has started.
+// Fanfare is the operator's command: what became of a broadcast, what to do with dead letters, and tokens for clients. It
+// works on AWS with the credentials of the environment, and with --local on what "make run" has started.
 package main
 
 import (
@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
@@ -25,19 +26,21 @@ type command struct {
 	Report      report      `cmd:"" help:"Print what became of a broadcast."`
 	DeadLetters deadLetters `cmd:"" help:"List what could not be processed, with the reasons."`
 	Redrive     redrive     `cmd:"" help:"Send dead letters back, once what stopped them is mended."`
+	Token       tokens      `cmd:"" help:"Make a token for a client, signed with the stack's own secret."`
 }
 
 // target is a deployed stack.
 type target struct {
 	dynamodb *dynamodb.Client
 	sqs      *sqs.Client
+	secrets  *secretsmanager.Client
 	prefix   string
 	out      io.Writer
 }
 
 func main() {
 	var c command
-	parsed := kong.Parse(&c, kong.Name("fanfare"), kong.Description("What became of a broadcast, and what to do with dead letters."), kong.UsageOnError())
+	parsed := kong.Parse(&c, kong.Name("fanfare"), kong.Description("What became of a broadcast, what to do with dead letters, and tokens for clients."), kong.UsageOnError())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	t, err := c.target(ctx)
@@ -61,7 +64,7 @@ func (c command) target(ctx context.Context) (*target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load the AWS configuration: %w", err)
 	}
-	return &target{dynamodb.NewFromConfig(cfg), sqs.NewFromConfig(cfg), c.Prefix, os.Stdout}, nil
+	return &target{dynamodb.NewFromConfig(cfg), sqs.NewFromConfig(cfg), secretsmanager.NewFromConfig(cfg), c.Prefix, os.Stdout}, nil
 }
 
 // url returns the URL of one of the stack's queues.

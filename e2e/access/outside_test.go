@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -214,5 +215,28 @@ func TestExamplesPublish(t *testing.T) {
 				t.Errorf("the client got %q", frame)
 			}
 		})
+	}
+}
+
+// TestTheCommandMakesTokens connects with the tokens that "make run ACCESS=jwt" prints.
+func TestTheCommandMakesTokens(t *testing.T) {
+	w := start(t, map[string]string{"Access": "jwt"})
+	cmd := exec.Command("go", "run", "../../cmd/fanfare", "token", "--try", "ws://there")
+	cmd.Env = append(os.Environ(), "OUTPUT_TokenSecretArn="+w.output("TokenSecretArn"), "AWS_ENDPOINT_URL="+w.AWSEndpoint,
+		"AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=x", "AWS_SECRET_ACCESS_KEY=x")
+	cmd.Stderr = os.Stderr
+	said, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := regexp.MustCompile(`(?m)^  (\w+)\n  npx wscat -c ws://there -s fanfare.bearer -s (\S+)$`).FindAllStringSubmatch(string(said), -1)
+	if len(lines) != 2 {
+		t.Fatalf("it prints %s", said)
+	}
+	for _, line := range lines {
+		c := w.mustConnect(t, bearer(line[2]))
+		if got, want := c.publish(t, "hello"), map[string]string{"listener": "no_publish_right", "publisher": "ack"}[line[1]]; got.say() != want {
+			t.Errorf("%s: publishing is answered with %+v", line[1], got)
+		}
 	}
 }

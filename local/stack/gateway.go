@@ -72,11 +72,14 @@ type permitted struct {
 	arns      map[string]string // by name
 }
 
+// invalidPermissions is what API Gateway logs.
+const invalidPermissions = "Invalid permissions on Lambda function"
+
 // Invoke implements apigateway.Invoker.
 func (p permitted) Invoke(ctx context.Context, function string, event []byte, trace string) ([]byte, error) {
 	name, denied := strings.CutSuffix(function, forbidden)
 	if denied {
-		return nil, fmt.Errorf("Invalid permissions on Lambda function: %w", &iam.Denied{
+		return nil, fmt.Errorf("%s: %w", invalidPermissions, &iam.Denied{
 			Caller: "apigateway.amazonaws.com", Action: "lambda:InvokeFunction", Resource: p.arns[name], ByResource: true,
 		})
 	}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+
+	"fanfare/pkg/token"
+)
+
+// tokens makes tokens for clients of a stack whose Access is jwt and whose tokens are signed with its own secret: for trying
+// things out, and for backends without an issuer. Whoever may read the secret may make tokens for anybody.
+type tokens struct {
+	Secret   string        `required:"" env:"OUTPUT_TokenSecretArn" help:"The stack's secret: its output TokenSecretArn."`
+	Subject  string        `default:"somebody" help:"Who the token is for: its sub."`
+	Publish  bool          `help:"Give the right to publish, by the claim scope=publish."`
+	For      time.Duration `default:"1h" help:"How long it is valid."`
+	Issuer   string        `default:"fanfare" help:"Its iss: the stack's TokenIssuer."`
+	Audience string        `default:"fanfare" help:"Its aud: the stack's TokenAudience."`
+	Try      string        `placeholder:"URL" help:"Print a listener's and a publisher's token, with commands that connect to this WebSocket URL."`
+}
+
+// Run prints one token, or two to try.
+func (o tokens) Run(ctx context.Context, t *target) error {
+	keys, err := token.Secret{Client: t.secrets, ID: o.Secret}.Fetch(ctx)
+	if err != nil {
+		return err
+	}
+	if o.Try == "" {
+		text, err := o.sign(keys[0].Key)
+		if err == nil {
+			fmt.Fprintln(t.out, text)
+		}
+		return err
+	}
+	fmt.Fprintf(t.out, "Only clients with a token connect. These two are valid for %v; they go as sub-protocols, as browsers send them:\n", o.For)
+	for _, client := range []struct {
+		name    string
+		publish bool
+	}{{"listener", false}, {"publisher", true}} {
+		o.Subject, o.Publish = client.name, client.publish
+		text, err := o.sign(keys[0].Key)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(t.out, "\n  %s\n  npx wscat -c %s -s fanfare.bearer -s %s\n", client.name, o.Try, text)
+	}
+	return nil
+}
+
+func (o tokens) sign(key any) (string, error) {
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: key}, (&jose.SignerOptions{}).WithType("JWT"))
+	if err != nil {
+		return "", fmt.Errorf("sign a token: %w", err)
+	}
+	now := time.Now()
+	builder := jwt.Signed(signer).Claims(jwt.Claims{
+		Issuer: o.Issuer, Audience: jwt.Audience{o.Audience}, Subject: o.Subject,
+		IssuedAt: jwt.NewNumericDate(now), NotBefore: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(o.For)),
+	})
+	if o.Publish {
+		builder = builder.Claims(map[string]any{"scope": "publish"})
+	}
+	text, err := builder.Serialize()
+	if err != nil {
+		return "", fmt.Errorf("sign a token: %w", err)
+	}
+	return text, nil
+}
