@@ -190,10 +190,10 @@ func (f fire) run(t *testing.T, template string) {
 	end()
 	group.Wait()
 
-	reports, largest := c.reports(t)
-	licensed := 0
+	reports, largest, unanswered := c.reports(t)
+	licensed := unanswered // posts that a sender waited for too long may have been delivered
 	if f.kills > 0 {
-		licensed = w.crashes() * largest
+		licensed += w.crashes() * largest
 		// Who received something from a sender that was killed, and then left, was not there when it was sent again.
 		for _, name := range c.churned {
 			for _, id := range c.ids {
@@ -203,7 +203,7 @@ func (f fire) run(t *testing.T, template string) {
 	}
 	sum := total(reports)
 	if f.lost {
-		licensed = sum.Posts / 25 // twice what befell; each is one post
+		licensed += sum.Posts / 25 // twice what befell; each is one post
 	}
 	c.trail.MayRepeatAny(licensed)
 	c.trail.Dead(int(c.refused.Load())) // some may have a row, and never opened
@@ -330,8 +330,9 @@ func (c *crowd) last(t *testing.T, clients []*client) (redriven int) {
 	}
 }
 
-// reports puts the books into the trail, and returns them with the most deliveries that one invocation has claimed.
-func (c *crowd) reports(t *testing.T) (reports []ledger.Report, largest int) {
+// reports puts the books into the trail, and returns them with the most deliveries that one invocation has claimed and
+// the number of those that were tried again because a post had no answer.
+func (c *crowd) reports(t *testing.T) (reports []ledger.Report, largest, unanswered int) {
 	t.Helper()
 	for _, id := range c.ids {
 		r, err := c.books.Report(t.Context(), id)
@@ -359,9 +360,12 @@ func (c *crowd) reports(t *testing.T) (reports []ledger.Report, largest int) {
 			fmt.Sscan(item["size"].(*types.AttributeValueMemberN).Value, &size)
 			claims[owner.Value] += size
 			largest = max(largest, claims[owner.Value])
+			if reason, found := item["reason"].(*types.AttributeValueMemberS); found && reason.Value == broadcast.ReasonNetwork {
+				unanswered += size
+			}
 		}
 	}
-	return reports, largest
+	return reports, largest, unanswered
 }
 
 func total(reports []ledger.Report) ledger.Report {
