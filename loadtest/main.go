@@ -85,6 +85,9 @@ func code(err error) int {
 	if err == nil {
 		return report.ExitPass
 	}
+	if errors.Is(err, context.Canceled) {
+		err = &exit{report.ExitInvalid, errors.New("interrupted before there was anything to report")}
+	}
 	if text := err.Error(); text != "" {
 		fmt.Fprintln(os.Stderr, "loadtest:", text)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"net"
 	"os"
@@ -172,6 +173,52 @@ func TestInterrupt(t *testing.T) {
 		if s := out.String(); !strings.Contains(s, "was interrupted") || !strings.Contains(s, "missing ") {
 			t.Errorf("%s processes: exit %d\n%s", processes, c.ProcessState.ExitCode(), s)
 		}
+	}
+}
+
+// What is secret goes over the wire and nowhere else.
+func TestSecretsAreNotWritten(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out")
+	url := serve(t, echo.Options{}) + "/?token=hidden-query"
+	_, stdout, stderr := loadtest(t, quick(url, "--token", "hidden-token", "--header", "X-Key: hidden-header", "--out", out, "--html", out+".html", "--json", out+".json")...)
+	if b, err := os.ReadFile(out); err != nil || !bytes.Contains(b, []byte("X-Key")) {
+		t.Errorf("the results do not name the header that was sent, %v", err)
+	}
+	for _, name := range []string{out, out + ".html", out + ".json"} {
+		b, err := os.ReadFile(name)
+		if err != nil || bytes.Contains(b, []byte("hidden")) {
+			t.Errorf("%s has a secret in it, %v", filepath.Base(name), err)
+		}
+	}
+	if strings.Contains(stdout+stderr, "hidden") {
+		t.Error("a secret was printed")
+	}
+}
+
+// A bare server in several processes is still one: everybody hears everything.
+func TestEchoInSeveralProcesses(t *testing.T) {
+	c := command(t, "echo", "--addr", "127.0.0.1:0", "--processes", "2")
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := line[strings.Index(line, "ws://") : len(line)-1]
+	code, stdout, stderr := loadtest(t, quick(url, "--publishers", "10")...)
+	if code != 0 && code != 3 || !strings.Contains(stdout, "owed 800 · delivered 800 (100 %)") {
+		t.Errorf("exit %d\n%s\n%s", code, stdout, stderr)
+	}
+	if err := c.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Wait(); err != nil {
+		t.Errorf("the server ended with %v", err)
 	}
 }
 

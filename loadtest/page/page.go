@@ -29,7 +29,7 @@ var layout = template.Must(template.New("page").Parse(source))
 const (
 	maxColumns  = 150 // of messages and of the heat map
 	heatLevels  = 7
-	maxFindings = 40
+	maxFindings = 30 // of a kind
 )
 
 type view struct {
@@ -39,8 +39,7 @@ type view struct {
 	Tiles    []tile
 	Charts   []*chart
 	Rows     []row
-	Found    []string
-	More     int
+	Found    []report.Group
 	Facts    [][2]string
 	Reasons  []string
 	Problems []report.Doubt
@@ -66,13 +65,7 @@ func Write(w io.Writer, r *report.Report) error {
 			v.Charts = append(v.Charts, c)
 		}
 	}
-	for i := range r.Findings {
-		if i == maxFindings {
-			v.More = len(r.Findings) - maxFindings
-			break
-		}
-		v.Found = append(v.Found, r.Finding(i))
-	}
+	v.Found = r.Grouped(maxFindings)
 	if err := layout.Execute(w, v); err != nil {
 		return fmt.Errorf("write page: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"fanfare/loadtest/account"
 	"fanfare/loadtest/expect"
 )
 
@@ -185,14 +186,15 @@ func Processes(n int) string {
 }
 
 func (t *text) judgement(r *Report) {
-	if len(r.Findings) > 0 {
-		t.line("\nfound")
-		for i := range r.Findings {
-			if i == 12 {
-				t.line("  … and more; all that were kept are in the JSON report")
-				break
-			}
-			t.line("  %s", r.Finding(i))
+	for i, g := range r.Grouped(4) {
+		if i == 0 {
+			t.line("\nfound")
+		}
+		for _, item := range g.Items {
+			t.line("  %s", item)
+		}
+		if g.More > 0 {
+			t.line("  … and %s more %s, in the JSON report", g.more(), g.Kind)
 		}
 	}
 	t.line("\nchecks")
@@ -210,6 +212,40 @@ func (t *text) judgement(r *Report) {
 		}
 		t.line("%s: %s", word, d.Text)
 	}
+}
+
+// Group is the findings of one kind, in words.
+type Group struct {
+	Kind  string
+	Items []string
+	More  int // kept, but not among the items
+	Full  bool
+}
+
+// more says how many there are besides; beyond what an account keeps, that is known as a count only.
+func (g Group) more() string {
+	if g.Full {
+		return fmt.Sprintf("at least %d", g.More)
+	}
+	return strconv.Itoa(g.More)
+}
+
+// Grouped returns the findings by kind, the gravest first, at most so many of each in words.
+func (r *Report) Grouped(most int) []Group {
+	var groups []Group
+	for i, f := range r.Findings {
+		if len(groups) == 0 || groups[len(groups)-1].Kind != f.Kind {
+			groups = append(groups, Group{Kind: f.Kind})
+		}
+		g := &groups[len(groups)-1]
+		if len(g.Items) < most {
+			g.Items = append(g.Items, r.Finding(i))
+		} else {
+			g.More++
+		}
+		g.Full = len(g.Items)+g.More >= account.FindingsKept
+	}
+	return groups
 }
 
 // Finding says finding i in words.

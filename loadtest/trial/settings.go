@@ -5,12 +5,10 @@ package trial
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"runtime"
-	"strings"
 	"time"
 
 	"fanfare/loadtest/clock"
@@ -175,14 +173,4 @@ func target(raw string) string {
 	}
 	u.User, u.RawQuery, u.Fragment = nil, "", ""
 	return u.String()
-}
-
-// Loopback tells whether a URL's host is this machine.
-func Loopback(raw string) bool {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(u.Hostname())
-	return strings.EqualFold(u.Hostname(), "localhost") || ip != nil && ip.IsLoopback()
 }
