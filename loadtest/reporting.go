@@ -46,7 +46,7 @@ func writeFile(name string, write func(io.Writer) error) (err error) {
 }
 
 type reportCommand struct {
-	Files   []string `arg:"" help:"Result files of one run, all of its processes'." type:"existingfile"`
+	Files   []string `arg:"" help:"Result files of one run, or of several to merge." type:"existingfile"`
 	Expect  []string `help:"Threshold besides those of the run, as 'p99 < 600ms'." sep:"none" placeholder:"FIGURE < BOUND"`
 	outputs `embed:""`
 	Series  bool `help:"Print the series, one line per stretch of time, as CSV instead of the report."`
@@ -57,7 +57,7 @@ func (*reportCommand) Help() string {
   loadtest report run.results
   loadtest report run.results --html report.html --json report.json
   loadtest report run.results --expect 'time_to_last_p99 < 2s'
-  loadtest report host-a.results host-b.results    # one run from several machines`
+  loadtest report first.results second.results third.results --html all.html    # repeats, merged into one`
 }
 
 func (c *reportCommand) Run() error {

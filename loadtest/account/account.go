@@ -37,6 +37,7 @@ type Account struct {
 	Broadcasts  []Broadcast // in the order in which they were handed over
 	Series      Series
 	Findings    []Finding // at most FindingsKept of each kind
+	Starts      []Start   // of the run, or of those that were merged
 }
 
 // Process is what one process said about itself.
@@ -109,6 +110,7 @@ type Latency struct {
 
 // Broadcast is what became of one message.
 type Broadcast struct {
+	Run          int    `json:"run"`    // of those that were merged, from 0
 	Number       int    `json:"number"` // of the event in the schedule
 	Publisher    uint32 `json:"publisher"`
 	Sequence     uint32 `json:"sequence"`
@@ -134,12 +136,14 @@ const FindingsKept = 50
 
 // Finding names one thing that went wrong.
 type Finding struct {
+	Run        int    `json:"run"`  // of those that were merged, from 0
 	Kind       string `json:"kind"` // missing, duplicate, reordered, corrupt, late, misdelivered, foreign, stray answer, unknown, lost
 	Process    int    `json:"process"`
-	Slot       int    `json:"client"`     // the client's number in the run
-	Connection int    `json:"connection"` // of the process
-	Broadcast  int    `json:"broadcast"`  // -1 if unknown
-	At         int64  `json:"at"`         // 0 if it never happened
+	Slot       int    `json:"client"`       // the client's number in the run
+	Connection int    `json:"connection"`   // of the process
+	Broadcast  int    `json:"broadcast"`    // -1 if unknown
+	ID         string `json:"id,omitempty"` // the system's, of the message
+	At         int64  `json:"at"`           // 0 if it never happened
 	Text       string `json:"text,omitempty"`
 }
 
@@ -170,5 +174,6 @@ func Of(segments []*result.Segment) (*Account, error) {
 		}
 	}
 	b.settle()
+	a.Starts = []Start{{Run: a.Conditions.Run, At: a.Conditions.Start, Length: time.Duration(len(a.Series.Bins)) * a.Series.Width}}
 	return a, nil
 }

@@ -53,6 +53,8 @@ func (s *Series) halve() {
 			b.Published += c.Published
 			b.Acknowledged += c.Acknowledged
 			b.Delivered += c.Delivered
+			b.CPU, b.Machine = (b.CPU+c.CPU)/2, max(b.Machine, c.Machine)
+			b.ScheduleLag, b.ReadLag, b.Open = max(b.ScheduleLag, c.ScheduleLag), max(b.ReadLag, c.ReadLag), max(b.Open, c.Open)
 			if b.Latency == nil {
 				b.Latency = c.Latency
 			} else if c.Latency != nil {

@@ -31,6 +31,13 @@ func (b *book) settle() {
 		b.time(&b.messages[rank])
 	}
 	b.Series.close(b.Account)
+	for i := range b.Findings {
+		if f := &b.Findings[i]; f.Broadcast >= 0 {
+			if rank := b.ranked(uint32(f.Broadcast)); rank >= 0 {
+				f.ID = b.messages[rank].ID
+			}
+		}
+	}
 	slices.SortStableFunc(b.Findings, func(x, y Finding) int { return cmp.Compare(severity[x.Kind], severity[y.Kind]) })
 }
 

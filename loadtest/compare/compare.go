@@ -64,26 +64,6 @@ func Of(before, after []*report.Report) []Row {
 	return rows
 }
 
-// Differences names the conditions in which the sides differ, for then more than the system may have changed.
-func Differences(before, after []*report.Report) []string {
-	a, b := before[0].Conditions, after[0].Conditions
-	var all []string
-	for _, c := range []struct {
-		name string
-		a, b any
-	}{
-		{"target", a.Target, b.Target}, {"connections", a.Connections, b.Connections}, {"rate", a.Rate, b.Rate}, {"messages", a.Count, b.Count},
-		{"size", a.Size, b.Size}, {"publishers", a.Publishers, b.Publishers}, {"published", a.Via, b.Via}, {"churn", a.Churn, b.Churn},
-		{"slow clients", a.Slow, b.Slow}, {"processes", a.Processes, b.Processes}, {"warm-up", a.Warmup, b.Warmup}, {"deadline", a.Deadline, b.Deadline},
-		{"machine", a.Host.Name, b.Host.Name}, {"cores", a.Host.Cores, b.Host.Cores},
-	} {
-		if c.a != c.b {
-			all = append(all, fmt.Sprintf("%s: %v and %v", c.name, c.a, c.b))
-		}
-	}
-	return all
-}
-
 func middle(side []*report.Report, name string) float64 {
 	var v []float64
 	for _, r := range side {
@@ -206,7 +186,7 @@ func Text(w io.Writer, before, after []*report.Report) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	if d := Differences(before, after); len(d) > 0 {
+	if d := report.Differences(&before[0].Conditions, &after[0].Conditions); len(d) > 0 {
 		fmt.Fprintf(w, "\nThe conditions differ, so the system need not be what made the difference: %s.\n", strings.Join(d, "; "))
 	}
 	for i, side := range [][]*report.Report{before, after} {

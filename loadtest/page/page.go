@@ -115,7 +115,7 @@ func (v *view) facts() {
 	fact := func(name, format string, args ...any) {
 		v.Facts = append(v.Facts, [2]string{name, fmt.Sprintf(format, args...)})
 	}
-	fact("run", "%s", c.Run)
+	fact("run", "%s", strings.TrimPrefix(v.Name(), "run "))
 	if c.Local {
 		fact("system", "%s (the local system, started for the run)", c.Target)
 	} else {
@@ -189,11 +189,11 @@ func spread(r *report.Report) *chart {
 	var spans []span
 	highest, length := 0.0, 0.0
 	for _, b := range r.Broadcasts {
-		length = max(length, seconds(b.Intended-r.Conditions.Start))
+		length = max(length, r.Account.Offset(&b).Seconds())
 		if b.Delivered == 0 {
 			continue
 		}
-		s := span{seconds(b.Intended - r.Conditions.Start), b.First.Seconds(), b.Median.Seconds(), b.Last.Seconds()}
+		s := span{r.Account.Offset(&b).Seconds(), b.First.Seconds(), b.Median.Seconds(), b.Last.Seconds()}
 		highest = max(highest, s.last)
 		spans = append(spans, s)
 	}

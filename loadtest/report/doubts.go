@@ -49,6 +49,10 @@ func doubts(s *summary) []Doubt {
 	}
 	var full, samples int
 	machines := map[string]bool{}
+	processes := map[string]int{} // of each run
+	for _, p := range s.Processes {
+		processes[p.Conditions.Run]++
+	}
 	for _, p := range s.Processes {
 		n := p.Conditions.Process
 		machines[p.Conditions.Host.Name] = true
@@ -78,8 +82,8 @@ func doubts(s *summary) []Doubt {
 		if u := p.End.Usage; u.Limit > 0 && float64(u.Descriptors) > busy*float64(u.Limit) {
 			warn("process %d held %d of %d descriptors", n, u.Descriptors, u.Limit)
 		}
-		if n == 0 && p.Conditions.Processes != len(s.Processes) {
-			invalid("the run had %d processes and the results of %d are here: name all files", p.Conditions.Processes, len(s.Processes))
+		if got := processes[p.Conditions.Run]; n == 0 && p.Conditions.Processes != got {
+			invalid("run %s had %d processes and the results of %d are here: name all files", p.Conditions.Run, p.Conditions.Processes, got)
 		}
 	}
 	if s.Connections.Unmade > 0 {

@@ -2,8 +2,10 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
-	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"fanfare/loadtest/account"
@@ -188,22 +190,28 @@ func (r *Report) judge(texts []string) error {
 	return nil
 }
 
-// span is the time from the first message's intended time to the last arrival, but not less than the schedule took.
+// span is the time from the first message's intended time to the last arrival, but not less than the schedule took; of
+// several runs, the sum.
 func span(a *account.Account) time.Duration {
-	var last int64
-	first := a.Conditions.Start
+	last := make([]int64, len(a.Starts))
+	messages := make([]int, len(a.Starts))
 	for i := range a.Broadcasts {
 		b := &a.Broadcasts[i]
-		last = max(last, b.Intended+b.Last.Microseconds(), b.Sent)
+		last[b.Run] = max(last[b.Run], b.Intended+b.Last.Microseconds(), b.Sent)
+		messages[b.Run]++
 	}
-	if last <= first {
-		return 0
+	var sum time.Duration
+	for run, s := range a.Starts {
+		if messages[run] == 0 {
+			continue
+		}
+		measured := max(time.Duration(last[run]-s.At)*time.Microsecond, 0)
+		if a.Conditions.Rate > 0 {
+			measured = max(measured, time.Duration(float64(messages[run])/a.Conditions.Rate*float64(time.Second)))
+		}
+		sum += measured
 	}
-	measured := time.Duration(last-first) * time.Microsecond
-	if a.Conditions.Rate > 0 {
-		measured = max(measured, time.Duration(float64(len(a.Broadcasts))/a.Conditions.Rate*float64(time.Second)))
-	}
-	return measured
+	return sum
 }
 
 // curves takes the percentiles at ever finer steps toward 1, as far as there are values to tell apart.
@@ -243,32 +251,76 @@ func (r *Report) series(a *account.Account) {
 	}
 }
 
-// Load makes the report of result files: all of one run, whose own expectations count too.
+// Load makes the report of result files, of one run or of several; the runs' own expectations count too.
 func Load(names []string, expectations []string) (r *Report, err error) {
-	var segments []*result.Segment
-	cut := map[string]bool{}
+	runs := map[string][]*result.Segment{}
+	var doubts []Doubt
 	for _, name := range names {
 		f, err := result.Open(name)
 		if err != nil {
 			return nil, err
 		}
 		defer f.Close()
-		segments = append(segments, f.Segments...)
+		for _, s := range f.Segments {
+			runs[s.Conditions.Run] = append(runs[s.Conditions.Run], s)
+		}
 		if f.Cut {
-			cut[name] = true
+			doubts = append(doubts, Doubt{Invalid: true, Text: fmt.Sprintf("%s ends in mid-sentence: the harness was killed", name)})
 		}
 	}
-	a, err := account.Of(segments)
-	if err != nil {
+	var accounts []*account.Account
+	for _, segments := range runs {
+		a, err := account.Of(segments)
+		if err != nil {
+			return nil, err
+		}
+		accounts = append(accounts, a)
+	}
+	slices.SortFunc(accounts, func(a, b *account.Account) int { return cmp.Compare(a.Conditions.Start, b.Conditions.Start) })
+	a := accounts[0]
+	if len(accounts) > 1 {
+		if a, err = account.Merge(accounts); err != nil {
+			return nil, err
+		}
+	}
+	var all []string
+	for _, run := range accounts {
+		for _, text := range run.Conditions.Expect {
+			if !slices.Contains(all, text) {
+				all = append(all, text)
+			}
+		}
+		if d := Differences(&accounts[0].Conditions, &run.Conditions); len(d) > 0 {
+			doubts = append(doubts, Doubt{Text: fmt.Sprintf("runs %s and %s differ in %s", a.Conditions.Run, run.Conditions.Run, strings.Join(d, "; "))})
+		}
+	}
+	if r, err = Of(a, append(all, expectations...)); err != nil {
 		return nil, err
 	}
-	merged := append(append([]string{}, a.Conditions.Expect...), expectations...)
-	if r, err = Of(a, merged); err != nil {
-		return nil, err
-	}
-	for name := range maps.Keys(cut) {
-		r.Doubts = append(r.Doubts, Doubt{Invalid: true, Text: fmt.Sprintf("%s ends in mid-sentence: the harness was killed", name)})
-		r.Verdict = Invalid
+	for _, d := range doubts {
+		r.Doubts = append(r.Doubts, d)
+		if d.Invalid {
+			r.Verdict = Invalid
+		}
 	}
 	return r, nil
+}
+
+// Differences names the conditions in which two runs differ.
+func Differences(a, b *result.Conditions) []string {
+	var all []string
+	for _, c := range []struct {
+		name string
+		a, b any
+	}{
+		{"target", a.Target, b.Target}, {"connections", a.Connections, b.Connections}, {"rate", a.Rate, b.Rate}, {"messages", a.Count, b.Count},
+		{"size", a.Size, b.Size}, {"publishers", a.Publishers, b.Publishers}, {"published", a.Via, b.Via}, {"churn", a.Churn, b.Churn},
+		{"slow clients", a.Slow, b.Slow}, {"processes", a.Processes, b.Processes}, {"warm-up", a.Warmup, b.Warmup}, {"deadline", a.Deadline, b.Deadline},
+		{"machine", a.Host.Name, b.Host.Name}, {"cores", a.Host.Cores, b.Host.Cores},
+	} {
+		if c.a != c.b {
+			all = append(all, fmt.Sprintf("%s: %v and %v", c.name, c.a, c.b))
+		}
+	}
+	return all
 }

@@ -99,6 +99,17 @@ func TestTwoMachinesAreAWarning(t *testing.T) {
 	}
 }
 
+func TestSeveralRunsAreOneReport(t *testing.T) {
+	other := func(c *result.Conditions) { c.Rate, c.Expect = 20, []string{"p50 < 1ms"} }
+	r := load(t, nil, specimen.Run{Name: "first001"}, specimen.Run{Name: "second02", Missing: 1, Rate: 20, Change: other})
+	s := text(t, r)
+	for _, want := range []string{"2 runs: first001, second02", "owed 400 · delivered 399", "scheduled 40 · handed over 40", "missing: run second02, client 0", "MISSED p50 < 1ms", "differ in rate: 10 and 20"} {
+		if !strings.Contains(s, want) {
+			t.Errorf("no %q in\n%s", want, s)
+		}
+	}
+}
+
 func TestFigures(t *testing.T) {
 	r := load(t, nil, specimen.Run{Clients: 100, Messages: 50, Change: func(c *result.Conditions) { c.PostRate, c.PostBurst = 1000, 50 }})
 	for name, want := range map[string]string{

@@ -59,6 +59,18 @@ func (r *Report) grouped(name string) string { return Grouped(r.value(name)) }
 
 func (r *Report) time(name string) string { return r.Figures[name].String() }
 
+// Name names the run, or the runs.
+func (r *Report) Name() string {
+	if len(r.Account.Starts) == 1 {
+		return "run " + r.Conditions.Run
+	}
+	var names []string
+	for _, s := range r.Account.Starts {
+		names = append(names, s.Run)
+	}
+	return fmt.Sprintf("%d runs: %s", len(names), strings.Join(names, ", "))
+}
+
 // Describe says in one line what was done.
 func (r *Report) Describe() string {
 	c := &r.Conditions
@@ -87,7 +99,7 @@ func (r *Report) Describe() string {
 
 func (t *text) headline(r *Report) {
 	verdict := map[Verdict]string{Pass: t.paint(green, "PASS"), Fail: t.paint(red, "FAIL"), Invalid: t.paint(yellow, "INVALID")}[r.Verdict]
-	t.line("\n%s  run %s  %s  %s", t.paint(bold, verdict), r.Conditions.Run, r.Conditions.Target, time.UnixMicro(r.Conditions.Start).Format("2006-01-02 15:04:05"))
+	t.line("\n%s  %s  %s  %s", t.paint(bold, verdict), r.Name(), r.Conditions.Target, time.UnixMicro(r.Conditions.Start).Format("2006-01-02 15:04:05"))
 	t.line("      %s\n", r.Describe())
 }
 
@@ -110,7 +122,7 @@ func (t *text) counts(r *Report) {
 	if r.Account.Publishing.Silent {
 		answers = "the system answers nothing"
 	}
-	t.line("publishing   scheduled %s · handed over %s · %s", Grouped(float64(r.Conditions.Count)), r.grouped("sent"), answers)
+	t.line("publishing   scheduled %s · handed over %s · %s", Grouped(float64(r.Account.Publishing.Scheduled)), r.grouped("sent"), answers)
 	t.line("connections  opened %s of %s clients · failed attempts %s · lost %s · moved %d", r.grouped("connections"), Grouped(float64(r.Conditions.Connections)),
 		r.grouped("failed_connects"), r.grouped("lost_connections"), r.Account.Connections.Moved)
 	for _, reasons := range []struct {
@@ -252,26 +264,20 @@ func (r *Report) Grouped(most int) []Group {
 func (r *Report) Finding(i int) string {
 	f := r.Findings[i]
 	s := fmt.Sprintf("%s: client %d", f.Kind, f.Slot)
+	if len(r.Account.Starts) > 1 {
+		s = fmt.Sprintf("%s: run %s, client %d", f.Kind, r.Account.Starts[f.Run].Run, f.Slot)
+	}
 	if f.Broadcast >= 0 {
 		s += fmt.Sprintf(", message %d", f.Broadcast)
-		if id := r.id(f.Broadcast); id != "" {
-			s += " (" + id + ")"
+		if f.ID != "" {
+			s += " (" + f.ID + ")"
 		}
 	}
 	if f.At != 0 {
-		s += fmt.Sprintf(", at %.3f s", float64(f.At-r.Conditions.Start)/1e6)
+		s += fmt.Sprintf(", at %.3f s", float64(f.At-r.Account.Starts[f.Run].At)/1e6)
 	}
 	if f.Text != "" {
 		s += ", " + f.Text
 	}
 	return s
-}
-
-func (r *Report) id(number int) string {
-	for i := range r.Broadcasts {
-		if r.Broadcasts[i].Number == number {
-			return r.Broadcasts[i].ID
-		}
-	}
-	return ""
 }
