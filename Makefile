@@ -43,6 +43,10 @@ build: $(FUNCTIONS:%=build/functions/%/bootstrap) ## Build the five function bin
 $(FUNCTIONS:%=build/functions/%/bootstrap): build/functions/%/bootstrap:
 	GOOS=linux GOARCH=arm64 go build -o $@ ./functions/$*
 
+.PHONY: conformance
+conformance: ## Hold local/ against DynamoDB Local, ElasticMQ, moto and aws-sam-translator, which it installs outside the repository.
+	@e2e/emulator/conformance/run.sh
+
 lint: ## Check code and template: gofmt, vet, staticcheck; cfn-lint and sam validate where they are installed.
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "Not gofmt-ed:"; echo "$$unformatted"; exit 1; }
 	GOFLAGS= go vet ./...
