@@ -275,6 +275,17 @@ func TestEachPlantedFaultIsFound(t *testing.T) {
 			want: map[audit.Kind]int64{audit.Unaccounted: 1}, detail: "4 clients received it",
 		},
 		{
+			name: "a delivery to a client that had long vanished",
+			finish: func(t *audit.Trail) {
+				c := t.Client("vanished")
+				c.Open(at(0))
+				c.Close(at(time.Second), audit.ByClient)
+				t.Report(id(2), audit.Report{Audience: 5, Delivered: 5})
+			},
+			options: audit.Options{Unnoticed: 1019 * time.Millisecond},
+			want:    map[audit.Kind]int64{audit.Unaccounted: 1}, detail: "4 clients received it, and 0 more",
+		},
+		{
 			name: "one delivery is in the books as failed, too", report: books(func(r *audit.Report) { r.Audience++; r.Failed["network"]++ }),
 			want: map[audit.Kind]int64{audit.Unaccounted: 1}, detail: "no more than 0 clients did not receive it",
 		},
@@ -298,6 +309,11 @@ func TestEachPlantedFaultIsFound(t *testing.T) {
 		{
 			name: "counts that cancel each other out", report: books(func(r *audit.Report) { r.Gone--; r.Failed["network"]++; r.Outstanding = 0 }),
 			want: map[audit.Kind]int64{audit.Unaccounted: 2}, detail: "negative",
+		},
+		{
+			name: "negative counts, and a delivery missing", deliver: drop,
+			report: books(func(r *audit.Report) { r.Failed["network"], r.Outstanding = -2, -1 }),
+			want:   map[audit.Kind]int64{audit.Missing: 1, audit.Unaccounted: 3}, detail: "negative",
 		},
 		{
 			name: "outstanding for ever", deliver: drop, report: books(func(r *audit.Report) { r.Delivered--; r.Outstanding++ }),
@@ -382,6 +398,15 @@ func TestWhatIsNoFault(t *testing.T) {
 			check:  func(v *audit.Verdict) bool { return v.Repeats == 1 && v.Licensed == 1 },
 		},
 		{
+			name:   "a client that received it of a sender that died, and left before the repeat",
+			report: func(n int, r *audit.Report) { r.Audience, r.Delivered = r.Audience-n/5, r.Delivered-n/5 }, // the last
+			finish: func(t *audit.Trail) {
+				t.Client(name(1)).Close(at(time.Hour), audit.ByClient)
+				t.MayRepeat(id(5), name(1))
+			},
+			check: func(v *audit.Verdict) bool { return v.Delivered == 24 && v.Repeats == 0 },
+		},
+		{
 			name: "repeats of a crashed batch",
 			deliver: func(c *audit.Client, client, n int, at time.Time) bool {
 				if n == 2 {
@@ -413,6 +438,17 @@ func TestWhatIsNoFault(t *testing.T) {
 				t.Report(id(3), audit.Report{Audience: 5, Delivered: 5}) // a post succeeds until the connection is known to be gone
 			},
 			options: audit.Options{Join: time.Second},
+			check:   func(v *audit.Verdict) bool { return v.Owed == 24 },
+		},
+		{
+			name: "a client that had vanished, which the system had yet to notice",
+			finish: func(t *audit.Trail) {
+				c := t.Client("vanished")
+				c.Open(at(0))
+				c.Close(at(time.Second), audit.ByClient)
+				t.Report(id(2), audit.Report{Audience: 5, Delivered: 5})
+			},
+			options: audit.Options{Unnoticed: 1020 * time.Millisecond},
 			check:   func(v *audit.Verdict) bool { return v.Owed == 24 },
 		},
 		{

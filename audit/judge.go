@@ -17,6 +17,9 @@ type Options struct {
 	// Join is how long after a broadcast was offered a connection may open and receive it none the less: the audience is
 	// read some time after the acceptance. 0 means not at all.
 	Join time.Duration
+	// Unnoticed is how long the system may take a connection for open whose client has closed it or vanished: as long, its
+	// books may count deliveries that nobody received.
+	Unnoticed time.Duration
 	// Incomplete accepts books with outstanding deliveries; else they are a fault.
 	Incomplete bool
 	// MayCut accepts that the system closes connections.
@@ -27,9 +30,9 @@ type Options struct {
 type tally struct {
 	seen     int // clients that received it
 	missing  []uint32
-	closed   int // clients that were open after the offer, have closed since, and did not receive it
+	closed   int // clients that the system may have taken for open after the offer, have closed, and did not receive it
 	seenGone int // clients that received it without a licence and have closed since
-	owed     int // to clients that stayed open
+	owed     int // to clients that have to be in the audience: they stayed, or received it
 }
 
 // judgement is a verdict in the making.
@@ -176,7 +179,7 @@ func (j *judgement) debts(c *Client) {
 	// A connection that opens in the instant of an offer may have come after it.
 	from := sort.Search(len(j.byOffer), func(i int) bool { return j.byOffer[i].offered > c.opened })
 	for _, b := range j.byOffer[from:] {
-		if c.closed != never && b.offered > c.closed {
+		if c.closed != never && b.offered > c.closed+int64(j.Unnoticed) {
 			break
 		}
 		t := &j.tallies[b.index]
@@ -184,14 +187,16 @@ func (j *judgement) debts(c *Client) {
 		if c.closed != never && !seen {
 			t.closed++
 		}
-		if b.accepted == never || b.excludes(c.name) {
+		if b.accepted == never || b.excludes(c.name) || b.offered > c.closed {
 			continue
 		}
 		j.Owed++
 		switch left := c.closed != never && (j.Within == 0 || c.closed < b.accepted+int64(j.Within)); {
 		case seen:
 			j.Delivered++
-			t.owed++
+			if c.closed == never || j.licences(b, c) == 0 {
+				t.owed++ // else whoever repeated the delivery may not have found the client any more
+			}
 		case left && c.by == ByClient:
 			j.Excused++
 		case left:
@@ -223,9 +228,9 @@ func (j *judgement) broadcast(b *Broadcast) {
 	missing := t.missing
 	if b.report != nil {
 		// What the books say has failed is not missing, as often as they say so.
-		failed := min(len(missing), b.report.failed())
+		failed := max(0, min(len(missing), b.report.failed()))
 		j.Failed += int64(failed)
-		outstanding := min(len(missing)-failed, b.report.Outstanding)
+		outstanding := max(0, min(len(missing)-failed, b.report.Outstanding))
 		j.Outstanding += int64(outstanding)
 		missing = missing[failed+outstanding:]
 		j.books(b, t)
@@ -233,7 +238,7 @@ func (j *judgement) broadcast(b *Broadcast) {
 	j.Missing += int64(len(missing))
 	for _, c := range missing {
 		j.find(1, Finding{Kind: Missing, Broadcast: b.name(), Client: j.trail.clients[c].name, At: time.Duration(b.offered),
-			Detail: fmt.Sprintf("published by %s; of %d clients that stayed, %d did not receive it", b.publisher, t.owed, len(t.missing))})
+			Detail: fmt.Sprintf("published by %s; of the %d clients to which it is owed and that stayed or received it, %d did not receive it", b.publisher, t.owed, len(t.missing))})
 	}
 }
 
@@ -248,7 +253,7 @@ func (j *judgement) books(b *Broadcast, t *tally) {
 	}{
 		{min(r.Audience, r.Delivered, r.Gone, failed, r.Outstanding) < 0, "a count is negative"},
 		{r.Audience != r.Delivered+r.Gone+failed+r.Outstanding, "the counts do not add up to the audience"},
-		{r.Audience < t.owed, fmt.Sprintf("the audience leaves out some of the %d clients to which it is owed and that stayed", t.owed)},
+		{r.Audience < t.owed-j.trail.pool, fmt.Sprintf("the audience leaves out some of the %d clients to which it is owed and that stayed or received it", t.owed)},
 		{r.Delivered > t.seen+t.closed, fmt.Sprintf("%d clients received it, and %d more may have closed before they did", t.seen, t.closed)},
 		{r.Delivered < t.seen-allowed, fmt.Sprintf("%d clients received it, and of no more than %d of them need the books not know", t.seen, allowed)},
 		{r.Gone > j.closed-t.seenGone+j.trail.dead, fmt.Sprintf("there are no more than %d connections that could have been found gone", j.closed-t.seenGone+j.trail.dead)},

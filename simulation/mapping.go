@@ -1,0 +1,187 @@
+package simulation
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+)
+
+// mapping is an event source mapping: it receives from a queue and invokes a function, up to so many at once.
+type mapping struct {
+	world       *world
+	name        string
+	queue       *messageQueue
+	batch       int           // messages to an invocation, at most
+	concurrency int           // invocations at once, at most
+	timeout     time.Duration // of the function
+	start       func() handler
+
+	running   int
+	scheduled bool       // a poll is
+	idle      []*process // that wait for their next invocation
+	processes int
+}
+
+// handler is a function in a process of its own: invoked many times, but not twice at once.
+type handler func(ctx context.Context, inv *invocation, event events.SQSEvent) (events.SQSEventResponse, error)
+
+// process is an execution environment: what it keeps in memory is kept until it dies.
+type process struct {
+	handler handler
+	started time.Time
+}
+
+// invocation is a function at work.
+type invocation struct {
+	number  int
+	id      string // Lambda's request id
+	mapping *mapping
+	process *process
+	handles []handle
+	cancel  context.CancelFunc
+	dead    bool // guarded by world.mu
+	died    chan struct{}
+	ended   bool
+
+	// Of a sender: what it delivered, of which it may not have recorded the outcome.
+	delivered []parcel
+}
+
+type invocationKey struct{}
+
+// invoked returns the invocation on whose behalf something is asked.
+func invoked(ctx context.Context) *invocation { return ctx.Value(invocationKey{}).(*invocation) }
+
+// invocation makes one, and its context.
+func (w *world) invocation(name string, timeout time.Duration) (context.Context, *invocation) {
+	w.invocations++
+	inv := &invocation{number: w.invocations, id: fmt.Sprintf("%s-%d", name, w.invocations), died: make(chan struct{})}
+	ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), invocationKey{}, inv), timeout)
+	inv.cancel = cancel
+	return ctx, inv
+}
+
+// do runs something that is no function of a mapping: what a client or its connect function does.
+func (w *world) spawn(name string, timeout time.Duration, do func(ctx context.Context)) {
+	ctx, inv := w.invocation(name, timeout)
+	w.running++
+	go func() {
+		defer inv.cancel()
+		do(ctx)
+		w.do(context.WithoutCancel(ctx), "~ends", instantly, nil, func() error { w.running--; return nil })
+	}()
+}
+
+func instantly() time.Duration { return 0 }
+
+// poll has the mapping look at its queue, some time soon.
+func (m *mapping) poll() {
+	if m.scheduled || m.running >= m.concurrency {
+		return
+	}
+	m.scheduled = true
+	m.world.after(m.world.between(0, 50*time.Millisecond), m.name+" polls", func() {
+		m.scheduled = false
+		if m.running < m.concurrency {
+			n := 1 + m.world.random.IntN(m.batch)
+			if handles := m.queue.receive(n); len(handles) > 0 {
+				m.invoke(handles)
+			}
+		}
+		if slices.ContainsFunc(m.queue.messages, func(msg *message) bool { return !msg.visible.After(time.Now()) }) {
+			m.poll()
+		}
+	})
+}
+
+// invoke invokes the function with what was received.
+func (m *mapping) invoke(handles []handle) {
+	w := m.world
+	ctx, inv := w.invocation(m.name, m.timeout)
+	inv.mapping, inv.handles = m, handles
+	if len(m.idle) > 0 {
+		i := w.random.IntN(len(m.idle))
+		inv.process = m.idle[i]
+		m.idle = slices.Delete(m.idle, i, i+1)
+	} else {
+		inv.process = &process{handler: m.start(), started: time.Now()}
+		m.processes++
+	}
+	m.running++
+	w.running++
+	w.tracer.note(w, "  %s gets %s", inv.id, ids(handles))
+	w.after(m.timeout, inv.id+" times out", func() {
+		if !inv.ended {
+			w.census.Timeouts++
+		}
+		w.kill(inv, "time-out")
+	})
+	event := recordsOf(handles)
+	go func() {
+		defer inv.cancel()
+		response, err := inv.process.handler(ctx, inv, event)
+		w.do(context.WithoutCancel(ctx), "~returns", instantly, nil, func() error {
+			w.end(inv, response, err)
+			return nil
+		})
+	}()
+}
+
+// end deletes what the function is done with. The rest comes back after the visibility timeout.
+func (w *world) end(inv *invocation, response events.SQSEventResponse, err error) {
+	if inv.ended {
+		return
+	}
+	m := inv.mapping
+	m.idle = append(m.idle, inv.process)
+	w.leave(inv)
+	if err != nil {
+		w.census.Errors++
+		w.tracer.note(w, "  %s failed: %v", inv.id, err)
+		return
+	}
+	failed := make(map[string]bool)
+	for _, f := range response.BatchItemFailures {
+		failed[f.ItemIdentifier] = true
+	}
+	for _, h := range inv.handles {
+		if !failed[h.message.id] {
+			m.queue.delete(h)
+		}
+	}
+}
+
+// kill ends a process in the midst of an invocation.
+func (w *world) kill(inv *invocation, how string) {
+	if inv.ended {
+		return // it has answered
+	}
+	w.mu.Lock()
+	inv.dead = true
+	w.mu.Unlock()
+	close(inv.died)
+	inv.cancel()
+	w.census.Kills++
+	w.tracer.note(w, "  %s dies: %s", inv.id, how)
+	w.leave(inv)
+}
+
+// leave is what follows from the end of an invocation, however it ended.
+func (w *world) leave(inv *invocation) {
+	inv.ended = true
+	inv.mapping.running--
+	w.running--
+	w.license(inv)
+	inv.mapping.poll()
+}
+
+func ids(handles []handle) []string {
+	var ids []string
+	for _, h := range handles {
+		ids = append(ids, fmt.Sprintf("%s (%d)", h.message.id, h.count))
+	}
+	return ids
+}

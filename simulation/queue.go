@@ -1,0 +1,144 @@
+package simulation
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+)
+
+// message is a message on a queue.
+type message struct {
+	id         string
+	body       string
+	attributes map[string]string
+	sent       time.Time
+	visible    time.Time
+	receives   int
+	receipt    int // the latest
+	deleted    bool
+	// moved tells that SQS itself moved it to the dead-letter queue: for it was received too often.
+	moved bool
+}
+
+// messageQueue is a standard SQS queue: it may hand a message over twice, late, and in any order.
+type messageQueue struct {
+	world       *world
+	name        string
+	visibility  time.Duration
+	maxReceives int
+	dead        *messageQueue
+	messages    []*message
+	stored      map[string]bool // ids of all messages there ever were
+	poll        func()          // tells the event source mapping that there may be something to receive
+}
+
+// send stores a message.
+func (q *messageQueue) send(body string, attributes map[string]string, delay time.Duration) *message {
+	w := q.world
+	m := &message{
+		id: fmt.Sprintf("%s-%d", q.name, len(q.stored)+1), body: body, attributes: attributes,
+		sent: time.Now(), visible: time.Now().Add(delay),
+	}
+	// A message may take a while to reach all of SQS's servers.
+	if w.chance(w.settings.Queue.Late) {
+		m.visible = m.visible.Add(w.between(0, 30*time.Second))
+	}
+	q.put(m)
+	return m
+}
+
+func (q *messageQueue) put(m *message) {
+	q.stored[m.id] = true
+	q.messages = append(q.messages, m)
+	q.announce(m)
+}
+
+// announce has the mapping told when the message can be seen.
+func (q *messageQueue) announce(m *message) {
+	if q.poll != nil {
+		q.world.after(max(0, time.Until(m.visible)), q.name+" shows "+m.id, q.poll)
+	}
+}
+
+// handle is a message as it was received.
+type handle struct {
+	message *message
+	receipt int
+	count   int // the receive count that came with it
+}
+
+// receive hands over up to n messages, and hides them for the visibility timeout.
+func (q *messageQueue) receive(n int) []handle {
+	w := q.world
+	var handles []handle
+	candidates := slices.DeleteFunc(slices.Clone(q.messages), func(m *message) bool { return m.visible.After(time.Now()) })
+	if w.chance(w.settings.Queue.Shuffle) {
+		w.random.Shuffle(len(candidates), func(i, j int) { candidates[i], candidates[j] = candidates[j], candidates[i] })
+	}
+	for _, m := range candidates[:min(n, len(candidates))] {
+		if m.receives >= q.maxReceives {
+			q.move(m)
+			continue
+		}
+		m.receives++
+		m.receipt++
+		handles = append(handles, handle{m, m.receipt, m.receives})
+		m.visible = time.Now().Add(q.visibility)
+		if w.chance(w.settings.Queue.Duplicate) {
+			// One of SQS's servers has not heard of it, and hands it over again.
+			m.visible = time.Now().Add(w.between(0, 5*time.Second))
+			w.census.Repeated++
+			if w.random.IntN(2) == 0 {
+				m.receives--
+			}
+		}
+		q.announce(m)
+	}
+	return handles
+}
+
+// move moves a message that was received too often to the dead-letter queue, where it keeps its id.
+func (q *messageQueue) move(m *message) {
+	q.remove(m)
+	m.receives, m.visible, m.moved, m.deleted = 0, time.Now(), true, false
+	q.world.census.Moved++
+	q.world.tracer.note(q.world, "  %s is moved to the dead-letter queue", m.id)
+	q.dead.put(m)
+}
+
+// delete deletes a message. With a receipt that is not the latest it may not.
+func (q *messageQueue) delete(h handle) {
+	w := q.world
+	if h.message.deleted || h.message.moved || w.chance(w.settings.Queue.Undeleted) || h.receipt != h.message.receipt && w.random.IntN(2) == 0 {
+		return
+	}
+	q.remove(h.message)
+}
+
+func (q *messageQueue) remove(m *message) {
+	m.deleted = true
+	q.messages = slices.DeleteFunc(q.messages, func(other *message) bool { return other == m })
+}
+
+// recordsOf returns messages as Lambda's event source mapping hands them to a function.
+func recordsOf(handles []handle) events.SQSEvent {
+	var e events.SQSEvent
+	for _, h := range handles {
+		record := events.SQSMessage{
+			MessageId: h.message.id, Body: h.message.body,
+			Attributes: map[string]string{
+				"ApproximateReceiveCount": strconv.Itoa(h.count),
+				"SentTimestamp":           strconv.FormatInt(h.message.sent.UnixMilli(), 10),
+			},
+			MessageAttributes: make(map[string]events.SQSMessageAttribute),
+		}
+		for name, value := range h.message.attributes {
+			record.MessageAttributes[name] = events.SQSMessageAttribute{StringValue: &value, DataType: "String"}
+		}
+		e.Records = append(e.Records, record)
+	}
+	return e
+}

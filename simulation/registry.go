@@ -1,0 +1,143 @@
+package simulation
+
+import (
+	"context"
+	"hash/fnv"
+	"math/bits"
+	"slices"
+	"strings"
+	"time"
+
+	"fanfare/pkg/broadcast"
+)
+
+// registry is the connections table: rows in the order of a hash, as DynamoDB scans them.
+type registry struct {
+	rows []row
+}
+
+type row struct {
+	place       uint64
+	id          string
+	connectedAt time.Time
+	expiresAt   time.Time
+}
+
+// place is where DynamoDB would keep the row: the hash of its key.
+func place(id string) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(id))
+	return h.Sum64() * 0x9E3779B97F4A7C15 // FNV's high bits differ too little
+}
+
+func (r *registry) find(id string) (int, bool) {
+	p := place(id)
+	return slices.BinarySearchFunc(r.rows, p, func(r row, p uint64) int {
+		switch {
+		case r.place < p:
+			return -1
+		case r.place > p:
+			return 1
+		}
+		return strings.Compare(r.id, id)
+	})
+}
+
+func (r *registry) put(new row) {
+	new.place = place(new.id)
+	i, found := r.find(new.id)
+	if found {
+		r.rows[i] = new
+		return
+	}
+	r.rows = slices.Insert(r.rows, i, new)
+}
+
+func (r *registry) remove(id string) {
+	if i, found := r.find(id); found {
+		r.rows = slices.Delete(r.rows, i, i+1)
+	}
+}
+
+// scan reads up to limit rows of a segment after a key, whose row need not exist any more.
+func (r *registry) scan(segment, segments, limit int, after string) (page []row, more bool) {
+	from := 0
+	if after != "" {
+		i, found := r.find(after)
+		if from = i; found {
+			from++
+		}
+	}
+	for _, row := range r.rows[from:] {
+		high, _ := bits.Mul64(row.place, uint64(segments))
+		if int(high) != segment {
+			continue
+		}
+		if len(page) == limit {
+			return page, true
+		}
+		page = append(page, row)
+	}
+	return page, false
+}
+
+// registryClient is the connections table as a process reaches it.
+type registryClient struct{ world *world }
+
+func (c registryClient) do(ctx context.Context, key string, act func() error) error {
+	w := c.world
+	return w.do(ctx, key, w.settings.Registry.latency(w), &w.settings.Registry, act)
+}
+
+// Page reads a page as pkg/registry does: expired rows are left out after the page was filled.
+func (c registryClient) Page(ctx context.Context, segment, segments int, after string) (connections []broadcast.Connection, next string, err error) {
+	w := c.world
+	key := "Page " + broadcast.Plan{Segment: segment, Segments: segments}.Key() + " after " + after
+	err = w.do(ctx, key, w.settings.Scan.latency(w), &w.settings.Scan, func() error {
+		page, more := w.registry.scan(segment, segments, w.settings.PageRows, after)
+		// DynamoDB may give a last key though nothing comes after it.
+		if len(page) > 0 && (more || w.chance(w.settings.NeedlessKey)) {
+			next = page[len(page)-1].id
+		}
+		for _, r := range page {
+			if r.expiresAt.After(time.Now()) {
+				connections = append(connections, broadcast.Connection{ID: r.id, ConnectedAt: r.connectedAt})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	return connections, next, nil
+}
+
+func (c registryClient) Add(ctx context.Context, connection broadcast.Connection) error {
+	return c.do(ctx, "Add "+connection.ID, func() error {
+		c.world.registry.put(row{
+			id: connection.ID, connectedAt: connection.ConnectedAt,
+			expiresAt: connection.ConnectedAt.Add(broadcast.MaxConnectionAge + 5*time.Minute),
+		})
+		return nil
+	})
+}
+
+func (c registryClient) Remove(ctx context.Context, id string) error {
+	return c.do(ctx, "Remove "+id, func() error { c.delete(id); return nil })
+}
+
+func (c registryClient) RemoveAll(ctx context.Context, ids []string) error {
+	for _, id := range ids {
+		if err := c.Remove(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c registryClient) delete(id string) {
+	if client := c.world.gateway.clients[id]; client != nil && client.state != closed {
+		c.world.fail("the row of client %s is deleted, which is there", id)
+	}
+	c.world.registry.remove(id)
+}

@@ -1,0 +1,157 @@
+package simulation
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// Settings are what a run is made of. SettingsOf draws them from a seed.
+type Settings struct {
+	// Of the stack.
+	PostsPerSecond        float64
+	DispatcherConcurrency int
+	SenderConcurrency     int
+	BatchConnections      int
+	BatchPosts            int
+	Segments              int
+	StretchConnections    int
+	Workers               int // posts that a sender has under way at once
+	MaxAttempts           int
+	DisconnectFull        bool
+	PageRows              int // rows to a page of the connections table
+
+	// Of the scenario.
+	Clients    int           // that are there at the beginning
+	DeadRows   int           // rows of connections that are not
+	Expired    int           // rows that are past their time
+	Joining    int           // clients that come while broadcasts are under way
+	Leaving    int           // clients that go
+	Broadcasts int           // published
+	Duration   time.Duration // of coming, going and publishing
+	Large      float64       // share of broadcasts of the largest size
+	Excluding  float64       // share of broadcasts that exclude some clients
+	Unreadable float64       // share of broadcasts that can never be sent
+	Stalled    float64       // share of clients that do not read
+	Slow       float64       // share of clients that take seconds
+	Flaky      float64       // share of clients to which posts fail, as Posts says
+
+	// Faults.
+	Crash       float64     // chance that a process dies at a crash point
+	CrashAt     map[int]int // instead, if not nil: how it dies at which crash points, counted from 1
+	Registry    Faults      // of writes to the connections table
+	Scan        Faults
+	Ledger      Faults
+	Queue       QueueFaults
+	Publish     Faults // of publishing; the answer may be lost, too
+	Posts       Faults
+	Throttled   float64 // chance of a 429 over the rate
+	Forbidden   Window  // when every post is answered 403
+	NeedlessKey float64 // chance of a last key after which nothing comes
+	Skew        time.Duration
+
+	calm bool // nothing fails any more
+}
+
+// Faults are the ways in which a service fails.
+type Faults struct {
+	Before  float64 // chance of an error instead of the effect
+	After   float64 // chance of an error though the effect took place
+	Slow    float64 // chance of an answer that takes up to SlowFor
+	SlowFor time.Duration
+	Outage  Window // when nothing succeeds
+}
+
+// QueueFaults are those that SQS has besides.
+type QueueFaults struct {
+	Faults
+	Duplicate float64 // chance that a message is handed over twice
+	Late      float64 // chance that a message shows up late
+	Shuffle   float64 // chance that messages are received in no order
+	Partial   float64 // chance that a batch is stored in part, and reported worse than it is
+	Undeleted float64 // chance that a deleted message is not
+}
+
+// Window is a stretch of time since the run's begin.
+type Window struct{ From, To time.Duration }
+
+func (w Window) covers(at time.Duration) bool { return at >= w.From && at < w.To }
+
+func (f *Faults) latency(w *world) func() time.Duration {
+	return func() time.Duration {
+		d := w.between(time.Millisecond, 20*time.Millisecond)
+		if w.chance(f.Slow) {
+			d = w.between(d, f.SlowFor)
+		}
+		return d
+	}
+}
+
+// SettingsOf returns the settings of a seed. Each fault is left out of most runs, so that what it does can be seen, and
+// each may be frequent.
+func SettingsOf(seed uint64) Settings {
+	r := rand.New(rand.NewPCG(seed, 1))
+	number := func(low, high int) int { return low + r.IntN(high-low+1) }
+	perhaps := func(share, most float64) float64 { // 0 in most runs, else up to most, more often a little
+		if r.Float64() >= share {
+			return 0
+		}
+		p := r.Float64()
+		return most * p * p
+	}
+	s := Settings{
+		PostsPerSecond:        float64(number(5, 400)),
+		DispatcherConcurrency: number(1, 3),
+		SenderConcurrency:     number(1, 4),
+		BatchConnections:      number(1, 12),
+		BatchPosts:            number(1, 60),
+		Segments:              number(1, 4),
+		StretchConnections:    number(1, 40),
+		Workers:               1,
+		MaxAttempts:           number(2, 8),
+		DisconnectFull:        r.IntN(4) == 0,
+		PageRows:              number(1, 20),
+
+		Clients:    number(0, 24),
+		DeadRows:   number(0, 4),
+		Expired:    number(0, 3),
+		Joining:    number(0, 6),
+		Leaving:    number(0, 6),
+		Broadcasts: number(1, 10),
+		Duration:   time.Duration(number(1, 60)) * time.Second,
+		Large:      perhaps(0.01, 1),
+		Excluding:  perhaps(0.3, 1),
+		Unreadable: perhaps(0.2, 0.5),
+		Stalled:    perhaps(0.3, 0.5),
+		Slow:       perhaps(0.2, 0.5),
+		Flaky:      perhaps(0.4, 1),
+
+		Crash:       perhaps(0.5, 0.1),
+		Throttled:   perhaps(0.3, 0.3),
+		NeedlessKey: perhaps(0.2, 1),
+		Skew:        time.Duration(perhaps(0.2, 2000)) * time.Millisecond,
+	}
+	if r.IntN(4) == 0 {
+		s.Workers = number(2, 4)
+	}
+	faults := func() Faults {
+		f := Faults{Before: perhaps(0.3, 0.3), After: perhaps(0.3, 0.3), Slow: perhaps(0.2, 0.3), SlowFor: time.Duration(number(1, 12)) * time.Second}
+		if r.IntN(10) == 0 {
+			f.Outage.From = time.Duration(number(0, 60)) * time.Second
+			f.Outage.To = f.Outage.From + time.Duration(number(1, 300))*time.Second
+		}
+		return f
+	}
+	s.Registry, s.Scan, s.Ledger, s.Publish, s.Posts = faults(), faults(), faults(), faults(), faults()
+	s.Queue = QueueFaults{
+		Faults: faults(), Duplicate: perhaps(0.4, 0.5), Late: perhaps(0.2, 0.5), Shuffle: perhaps(0.5, 1),
+		Partial: perhaps(0.3, 0.5), Undeleted: perhaps(0.3, 0.3),
+	}
+	if r.IntN(12) == 0 {
+		s.Forbidden.From = time.Duration(number(0, 60)) * time.Second
+		s.Forbidden.To = s.Forbidden.From + time.Duration(number(1, 600))*time.Second
+	}
+	if r.IntN(8) == 0 { // a table that takes longer than one dispatcher has
+		s.Scan.Slow, s.Scan.SlowFor, s.PageRows = 1, time.Duration(number(5, 19))*time.Second, number(1, 3)
+	}
+	return s
+}

@@ -1,0 +1,164 @@
+package simulation_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"reflect"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"fanfare/simulation"
+)
+
+var (
+	seeds = flag.Int("seeds", 400, "how many seeds TestSeeds runs")
+	first = flag.Uint64("seed", 1, "the first seed that TestSeeds runs")
+	trace = flag.String("trace", "", "the file that what happens is written to; for a single seed")
+)
+
+// failuresKept is after how many bad seeds TestSeeds has seen enough.
+const failuresKept = 5
+
+// TestSeeds runs scenarios that chance has made, each with faults of its own, and holds each against the promises.
+func TestSeeds(t *testing.T) {
+	var next, failed atomic.Int64
+	var mu sync.Mutex
+	var sum simulation.Census
+	t.Run("workers", func(t *testing.T) {
+		for i := range runtime.GOMAXPROCS(0) {
+			t.Run(fmt.Sprint(i), func(t *testing.T) {
+				t.Parallel()
+				for n := next.Add(1) - 1; n < int64(*seeds) && failed.Load() < failuresKept; n = next.Add(1) - 1 {
+					seed := *first + uint64(n)
+					r := simulation.Run(t, seed, simulation.SettingsOf(seed), *trace != "")
+					for _, err := range r.Broken {
+						t.Errorf("seed %d: %v", seed, err)
+					}
+					if len(r.Broken) > 0 {
+						failed.Add(1)
+						t.Errorf("run it again: go test ./simulation -run TestSeeds -seeds 1 -seed %d -trace /dev/stderr", seed)
+					}
+					if *trace != "" {
+						if err := os.WriteFile(*trace, []byte(r.Log), 0o666); err != nil {
+							t.Error(err)
+						}
+						t.Logf("%+v\n%+v", r.Census, r.Verdict)
+					}
+					mu.Lock()
+					add(&sum, r.Census)
+					mu.Unlock()
+				}
+			})
+		}
+	})
+	t.Logf("%d seeds: %+v", *seeds, sum)
+	if *seeds < 100 {
+		return // too few for anything to be sure to happen
+	}
+	for name, n := range fields(sum) {
+		if n == 0 {
+			t.Errorf("in %d seeds there was not one of %s: what it takes to survive it was not tested", *seeds, name)
+		}
+	}
+}
+
+func add(sum *simulation.Census, c simulation.Census) {
+	s, v := reflect.ValueOf(sum).Elem(), reflect.ValueOf(c)
+	for i := range v.NumField() {
+		s.Field(i).SetInt(s.Field(i).Int() + v.Field(i).Int())
+	}
+}
+
+func fields(c simulation.Census) map[string]int64 {
+	all := make(map[string]int64)
+	v := reflect.ValueOf(c)
+	for i := range v.NumField() {
+		all[v.Type().Field(i).Name] = v.Field(i).Int()
+	}
+	return all
+}
+
+// TestARunCanBeRepeated holds that a seed is all it takes to see a failure again. Where a sender has several posts under
+// way at once, the Go scheduler decides which of them waits first for the pace, and a run may come out otherwise.
+func TestARunCanBeRepeated(t *testing.T) {
+	for seed := range uint64(40) {
+		s := simulation.SettingsOf(seed)
+		a, b := simulation.Run(t, seed, s, false), simulation.Run(t, seed, s, false)
+		if a.Digest != b.Digest && s.Workers == 1 {
+			t.Errorf("seed %d made another run the second time", seed)
+		}
+		if c := simulation.Run(t, seed+1, s, false); c.Digest == a.Digest {
+			t.Errorf("another seed made the same run as seed %d: the digest tells nothing", seed)
+		}
+	}
+}
+
+// plain is a stack without faults, small enough for every crash point to be tried.
+var plain = simulation.Settings{
+	PostsPerSecond: 100, DispatcherConcurrency: 1, SenderConcurrency: 2, BatchConnections: 3, BatchPosts: 20,
+	Segments: 2, StretchConnections: 4, Workers: 1, MaxAttempts: 3, PageRows: 20,
+	Clients: 4, DeadRows: 1, Broadcasts: 2, Duration: 1,
+}
+
+// TestEveryCrashPoint has a process die before and after each single thing that it asks of the world, one after the
+// other, and then at each two of them.
+func TestEveryCrashPoint(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(*simulation.Settings)
+		pairs  bool
+	}{
+		{"one page", func(*simulation.Settings) {}, true},
+		{"several segments and stretches", func(s *simulation.Settings) { s.PageRows, s.Clients = 2, 10 }, false},
+		{"clients come and go", func(s *simulation.Settings) { s.Duration, s.Joining, s.Leaving = 1e9, 3, 3 }, false},
+		{"clients that are full, to the last attempt", func(s *simulation.Settings) { s.Stalled, s.MaxAttempts = 0.6, 2 }, false},
+		{"clients that are disconnected", func(s *simulation.Settings) { s.Stalled, s.MaxAttempts, s.DisconnectFull = 0.6, 2, true }, false},
+		{"dead letters", func(s *simulation.Settings) { s.Forbidden, s.MaxAttempts = simulation.Window{From: 3e8, To: 20e9}, 2 }, false},
+		{"a table that takes several dispatchers", func(s *simulation.Settings) {
+			s.PageRows, s.Clients, s.Segments, s.StretchConnections = 1, 6, 1, 2
+			s.Scan.Slow, s.Scan.SlowFor = 1, 18e9
+		}, false},
+		{"messages that SQS hands over twice", func(s *simulation.Settings) { s.Queue.Duplicate, s.Queue.Undeleted = 0.3, 0.3 }, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s := plain
+			test.change(&s)
+			runs, repeats := 0, int64(0)
+			run := func(at map[int]int) simulation.Result {
+				s.CrashAt = at
+				r := simulation.Run(t, 1, s, false)
+				for _, err := range r.Broken {
+					t.Errorf("crashes at %v: %v", at, err)
+				}
+				runs++
+				repeats += r.Verdict.Repeats
+				return r
+			}
+			whole := run(map[int]int{})
+			if whole.Verdict.Repeats > 0 || whole.Census.Kills > 0 {
+				t.Errorf("without a crash: %+v, %+v", whole.Verdict, whole.Census)
+			}
+			for point := 1; point <= whole.Points && !t.Failed(); point++ {
+				for _, how := range simulation.Crashes {
+					r := run(map[int]int{point: how})
+					if r.Census.Kills == 0 && how == simulation.CrashBefore {
+						t.Errorf("nothing died at point %d", point)
+					}
+					for second := point + 1; test.pairs && second <= r.Points && !t.Failed(); second++ {
+						for _, then := range simulation.Crashes {
+							run(map[int]int{point: how, second: then})
+						}
+					}
+				}
+			}
+			t.Logf("%d crash points, %d runs, %d deliveries repeated", whole.Points, runs, repeats)
+			if repeats == 0 {
+				t.Error("no crash has repeated a delivery: none was in mid-batch")
+			}
+		})
+	}
+}

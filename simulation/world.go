@@ -1,0 +1,287 @@
+package simulation
+
+import (
+	"cmp"
+	"container/heap"
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing/synctest"
+	"time"
+
+	"fanfare/audit"
+)
+
+// horizon and manyEvents are when a run that has not come to rest is given up.
+const (
+	horizon    = 24 * time.Hour
+	manyEvents = 1_000_000
+)
+
+// world is one run: everything there is, and what is going to happen. All of it but arrivals is touched by the goroutine
+// of run alone, which is what makes a run repeatable: the stages run in goroutines of their own, but whatever they ask of
+// the world waits until all of them wait, and is then done in an order that the seed decides.
+type world struct {
+	settings Settings
+	random   *rand.Rand
+	begin    time.Time
+	agenda   agenda
+	serial   int  // of events
+	points   int  // crash points passed
+	unheard  bool // whoever asked for the effect at hand will not hear of it
+	tracer   tracer
+
+	mu       sync.Mutex
+	arrivals []*effect // asked for since the last look
+	wake     chan struct{}
+
+	running     int // invocations and clients' own doings
+	invocations int
+	trail       *audit.Trail
+	offers      map[string]*audit.Broadcast // by payload
+	queues      map[string]*messageQueue
+	registry    *registry
+	ledger      *ledger
+	gateway     *gateway
+	census      Census
+	broken      []error // promises that were broken
+}
+
+// event is something that happens at a time.
+type event struct {
+	at   time.Time
+	seq  int
+	name string
+	do   func()
+}
+
+type agenda []*event
+
+func (e agenda) Len() int           { return len(e) }
+func (e agenda) Less(i, j int) bool { return cmp.Or(e[i].at.Compare(e[j].at), e[i].seq-e[j].seq) < 0 }
+func (e agenda) Swap(i, j int)      { e[i], e[j] = e[j], e[i] }
+func (e *agenda) Push(x any)        { *e = append(*e, x.(*event)) }
+func (e *agenda) Pop() any {
+	last := len(*e) - 1
+	x := (*e)[last]
+	(*e)[last] = nil
+	*e = (*e)[:last]
+	return x
+}
+
+// after has something happen after a while.
+func (w *world) after(d time.Duration, name string, do func()) {
+	w.serial++
+	heap.Push(&w.agenda, &event{time.Now().Add(d), w.serial, name, do})
+}
+
+// run lets the world go on until nothing more is going to happen.
+func (w *world) run() {
+	for {
+		synctest.Wait() // every stage waits: for an answer, or for its time
+		w.admit()
+		if len(w.agenda) == 0 && w.running == 0 {
+			return
+		}
+		if time.Since(w.begin) > horizon || w.serial > manyEvents {
+			w.fail("the system does not come to rest: %d invocations are running, %d messages to dispatch, %d to send",
+				w.running, len(w.queues["broadcast"].messages), len(w.queues["send"].messages))
+			return
+		}
+		if len(w.agenda) == 0 {
+			<-w.wake
+			continue
+		}
+		next := w.agenda[0]
+		wait := time.Until(next.at)
+		if wait <= 0 {
+			heap.Pop(&w.agenda)
+			w.tracer.note(w, "%s", next.name)
+			next.do()
+			continue
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-w.wake:
+			timer.Stop()
+		}
+	}
+}
+
+// effect is one thing that a stage asks of the world.
+type effect struct {
+	by      *invocation
+	key     string
+	latency func() time.Duration
+	act     func() error
+	faults  *Faults
+
+	done      chan struct{}
+	err       error
+	abandoned bool // guarded by world.mu: whoever asked is no longer waiting
+}
+
+// errDead is what an invocation gets whose process has been killed. Nobody hears what it makes of it.
+var errDead = errors.New("the process is dead")
+
+// do asks for an effect and waits for its answer, or for ctx to end: then the effect may take place or not. With faults,
+// the answer may be an error though the effect took place, or because it did not.
+func (w *world) do(ctx context.Context, key string, latency func() time.Duration, faults *Faults, act func() error) error {
+	inv := invoked(ctx)
+	e := &effect{by: inv, key: key, latency: latency, act: act, faults: faults, done: make(chan struct{})}
+	w.mu.Lock()
+	if inv.dead {
+		w.mu.Unlock()
+		return errDead
+	}
+	w.arrivals = append(w.arrivals, e)
+	w.mu.Unlock()
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+	select {
+	case <-e.done:
+		return e.err
+	case <-inv.died:
+		return errDead
+	case <-ctx.Done():
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		e.abandoned = true
+		return ctx.Err()
+	}
+}
+
+// admit takes up what has been asked for, in an order that does not depend on the scheduler of goroutines.
+func (w *world) admit() {
+	w.mu.Lock()
+	arrivals := w.arrivals
+	w.arrivals = nil
+	w.mu.Unlock()
+	slices.SortStableFunc(arrivals, func(a, b *effect) int {
+		return cmp.Or(cmp.Compare(a.by.number, b.by.number), cmp.Compare(a.key, b.key))
+	})
+	for _, e := range arrivals {
+		w.after(e.latency(), e.by.id+" "+e.key, func() { w.execute(e) })
+	}
+}
+
+// execute has an effect take place, or fail, or be the last thing that its process did.
+func (w *world) execute(e *effect) {
+	w.mu.Lock()
+	lost := e.abandoned || e.by.dead
+	w.mu.Unlock()
+	if lost { // it was on the wire
+		if w.random.IntN(2) == 0 {
+			w.unheard = true
+			e.act()
+			w.unheard = false
+		}
+		return
+	}
+	crash := w.crash(e.by)
+	if crash == CrashBefore {
+		w.kill(e.by, "crash before "+e.key)
+		return
+	}
+	switch fault := w.fault(e.faults); fault {
+	case faultBefore:
+		e.err = fmt.Errorf("simulated: %s failed", e.key)
+	case faultAfter:
+		e.act()
+		e.err = fmt.Errorf("simulated: %s took effect, and its answer was lost", e.key)
+	default:
+		e.err = e.act()
+	}
+	if crash == CrashAfter && !e.by.ended {
+		w.kill(e.by, "crash after "+e.key)
+		return
+	}
+	if e.err != nil {
+		w.tracer.note(w, "  %v", e.err)
+	}
+	close(e.done)
+}
+
+// How a process dies: before what it asked for has taken effect, or after.
+const (
+	crashNot = iota
+	CrashBefore
+	CrashAfter
+)
+
+// Crashes are the ways in which a process dies at a crash point.
+var Crashes = []int{CrashBefore, CrashAfter}
+
+// crash decides whether an invocation ends here. Only dispatchers and senders do.
+func (w *world) crash(inv *invocation) int {
+	if inv.mapping == nil || w.settings.calm {
+		return crashNot
+	}
+	w.points++
+	if w.settings.CrashAt != nil {
+		return w.settings.CrashAt[w.points]
+	}
+	if !w.chance(w.settings.Crash) {
+		return crashNot
+	}
+	return CrashBefore + w.random.IntN(2)
+}
+
+const (
+	faultNot = iota
+	faultBefore
+	faultAfter
+)
+
+func (w *world) fault(f *Faults) int {
+	switch {
+	case f == nil || w.settings.calm:
+	case f.Outage.covers(time.Since(w.begin)):
+		return faultBefore
+	case w.chance(f.Before):
+		return faultBefore
+	case w.chance(f.After):
+		return faultAfter
+	}
+	return faultNot
+}
+
+// chance is true with a probability, and never in a calm world.
+func (w *world) chance(p float64) bool {
+	return p > 0 && !w.settings.calm && w.random.Float64() < p
+}
+
+// between returns a duration from low to high.
+func (w *world) between(low, high time.Duration) time.Duration {
+	return low + time.Duration(w.random.Int64N(int64(high-low)+1))
+}
+
+func (w *world) fail(format string, args ...any) {
+	err := fmt.Errorf("after %v: "+format, append([]any{time.Since(w.begin)}, args...)...)
+	w.tracer.note(w, "BROKEN: %v", err)
+	w.broken = append(w.broken, err)
+}
+
+// tracer remembers what happened: as a digest, by which a replay is known to be faithful, and in words if asked to.
+type tracer struct {
+	digest uint64
+	lines  *strings.Builder
+}
+
+func (t *tracer) note(w *world, format string, args ...any) {
+	line := fmt.Sprintf("%12s  ", time.Since(w.begin)) + fmt.Sprintf(format, args...)
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%x %s", t.digest, line)
+	t.digest = h.Sum64()
+	if t.lines != nil {
+		t.lines.WriteString(line + "\n")
+	}
+}
