@@ -42,7 +42,7 @@ func (*runCommand) Help() string {
     loadtest run -c 200 -r 5 -d 30s --churn 20% --expect 'delivery_ratio == 100%' --junit loadtest.xml --quiet
 
 Latencies count from the intended time of publishing, so a stall of the system cannot hide. Without --expect the run passes
-if nothing is missing, corrupt, cut off, unknown, refused or unanswered; those checks stay unless one names the same figure.`
+if nothing is missing, corrupt, cut off, unknown, refused, unanswered or late; those checks stay unless one names the same figure.`
 }
 
 func (r *runCommand) Run(ctx context.Context) (err error) {

@@ -28,7 +28,7 @@ type sweepCommand struct {
 
 func (*sweepCommand) Help() string {
 	return `Capacity as Azure defines it for its services: the highest rate at which 99 % of the deliveries take less than a second.
-A rate is kept to if nothing is missing, corrupt, cut off, refused or unanswered, and the bound holds. Where it is exceeded and
+A rate is kept to if nothing is missing, late, corrupt, cut off, refused or unanswered, and the bound holds. Where it is exceeded and
 the harness itself was late, the rate is tried again, and the search ends if that does not pass.
 The connections stay open between the tries.
 

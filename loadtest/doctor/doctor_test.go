@@ -48,17 +48,17 @@ func TestTheHarnessIsHealthy(t *testing.T) {
 func TestNoControlIsBlind(t *testing.T) {
 	reports := map[string]*report.Report{}
 	faultless := controls[0]
-	faultless.check = func(r *report.Report) (string, error) { reports["faultless"] = r; return "", nil }
+	faultless.check = func(r *report.Report, _ relay.Fault) (string, error) { reports["faultless"] = r; return "", nil }
 	if _, err := faultless.examine(t.Context(), ""); err != nil {
 		t.Fatal(err)
 	}
 	s := settings("")
 	for _, c := range controls[1:] {
-		if _, err := c.judge(reports["faultless"], s); err == nil {
+		if _, err := c.judge(reports["faultless"], c.fault(), s); err == nil {
 			t.Errorf("%q is content with a run without faults", c.name)
 		}
 	}
-	faulty := control{name: "drops one", fault: func() relay.Fault { return relay.Drop{At: at} }, check: func(r *report.Report) (string, error) {
+	faulty := control{name: "drops one", fault: func() relay.Fault { return relay.Drop{At: at} }, check: func(r *report.Report, _ relay.Fault) (string, error) {
 		reports["drop"] = r
 		return "", nil
 	}}
@@ -66,7 +66,7 @@ func TestNoControlIsBlind(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range controls {
-		if _, err := c.judge(reports["drop"], s); (err == nil) != (c.name == "drops one delivery") {
+		if _, err := c.judge(reports["drop"], c.fault(), s); (err == nil) != (c.name == "drops one delivery") {
 			t.Errorf("%q of a run that dropped one delivery: %v", c.name, err)
 		}
 	}

@@ -217,6 +217,29 @@ func TestSlowClientsHarmOnlyThemselves(t *testing.T) {
 	}
 }
 
+// A system that is behind at the deadline, but still delivers, is late, not lossy.
+func TestTheRunWaitsWhileAnythingArrives(t *testing.T) {
+	s, url := serve(t, echo.Options{})
+	waiting := make(chan string, 1000)
+	var dispatching sync.WaitGroup
+	dispatching.Go(func() { // ten a second, however many come in
+		for body := range waiting {
+			s.Broadcast([]byte(body))
+			time.Sleep(100 * time.Millisecond)
+		}
+	})
+	p := plan(url)
+	p.Via, p.QueueURL = engine.Queue, queueOf(t, func(body string) { waiting <- body })
+	c := conditions(p, 100, 25)
+	c.Deadline = 500 * time.Millisecond
+	a := measure(t, opened(t, p), c)
+	close(waiting)
+	dispatching.Wait()
+	if d := a.Deliveries; d.Owed != 500 || d.Missing != 0 || d.Delivered != 500 || d.Late < 100 {
+		t.Errorf("%+v", d)
+	}
+}
+
 // A server that hangs up in mid-run: the losses are called cut, and the clients come back.
 func TestClosedSocketsAreNotMissingDeliveries(t *testing.T) {
 	_, url := serve(t, echo.Options{})

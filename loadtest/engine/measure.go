@@ -115,18 +115,41 @@ func (e *Engine) recordFailures(w *result.Writer) {
 	records.Flush()
 }
 
-// drain waits until every reading connection has everything, or the deadline of the last message is over, and then for
-// what may still come twice.
+const (
+	// quiet is how long nothing must arrive after the deadline before what has not come counts as missing: a system that
+	// is behind but still delivers is late, not lossy.
+	quiet = 2 * time.Second
+	// drains bounds the whole wait, in deadlines.
+	drains = 10
+)
+
+// drain waits until every reading connection has everything, or the deadline of the last message is over and nothing
+// arrives any more; and then for what may still come twice.
 func (e *Engine) drain(ctx context.Context, m *Measurement, w *result.Writer) {
 	c := &m.Conditions
 	length := schedule.Steady{Rate: c.Rate, Count: c.Count}.Offset(max(c.Count-1, 0))
-	until := max(c.Start+length.Microseconds(), clock.Now()) + c.Deadline.Microseconds()
-	for clock.Now() < until && !e.complete() && !w.Failed() {
-		if schedule.Wait(ctx, clock.Now()+20_000) != nil {
+	begun := max(c.Start+length.Microseconds(), clock.Now())
+	until, limit := begun+c.Deadline.Microseconds(), begun+drains*c.Deadline.Microseconds()
+	var frames, last int64
+	for !e.complete() && !w.Failed() {
+		now := clock.Now()
+		if n := e.received(); n != frames {
+			frames, last = n, now
+		}
+		if now >= limit || now >= until && now-last >= quiet.Microseconds() {
+			break
+		}
+		if schedule.Wait(ctx, now+20_000) != nil {
 			return
 		}
 	}
 	_ = schedule.Wait(ctx, clock.Now()+m.Settle.Microseconds()) // interrupted or not, the measurement ends here
+}
+
+// received counts what has arrived in this measurement.
+func (e *Engine) received() (n int64) {
+	e.listeners(func(l *listener) { n += l.frames.Load() })
+	return n
 }
 
 // complete tells whether every connection that reads has every message exactly once.

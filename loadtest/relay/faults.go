@@ -2,8 +2,12 @@ package relay
 
 import (
 	"bytes"
+	"slices"
 	"sync"
 	"time"
+
+	"fanfare/loadtest/clock"
+	"fanfare/loadtest/payload"
 )
 
 // Faithful passes everything. Faults embed it for what they leave alone.
@@ -158,14 +162,16 @@ type Swallow struct {
 // Upward lets all pass but one.
 func (f Swallow) Upward(c *Client, n int) bool { return n != f.Nth }
 
-// Stall holds everything to everybody back for a while, from when the Nth payload of the first client arrives.
+// Stall holds everything to everybody back for a while, from when the Nth payload of the first client arrives, and notes
+// how long after its intended time it passed each payload on.
 type Stall struct {
 	Faithful
 	Nth int
 	For time.Duration
 
-	mu    sync.Mutex
-	until time.Time
+	mu     sync.Mutex
+	until  time.Time
+	passed []time.Duration
 }
 
 // Payload waits while the stall lasts.
@@ -177,5 +183,18 @@ func (f *Stall) Payload(c *Client, n int, text []byte) error {
 	wait := time.Until(f.until)
 	f.mu.Unlock()
 	time.Sleep(wait) // the fault itself; it ends by itself
-	return c.Send(text)
+	err := c.Send(text)
+	if h, _, readable := payload.Recognise(text, payload.Run(text)); readable {
+		f.mu.Lock()
+		f.passed = append(f.passed, -clock.Until(h.At))
+		f.mu.Unlock()
+	}
+	return err
+}
+
+// Passed returns how long after their intended times payloads were passed on, in rising order.
+func (f *Stall) Passed() []time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Sorted(slices.Values(f.passed))
 }

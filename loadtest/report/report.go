@@ -40,7 +40,7 @@ func (v Verdict) ExitCode() int {
 
 // Defaults are the expectations of a run that names none on the same figure: what no system may do unnoticed.
 // Duplicates and another order are for the system to promise, so they are reported and not judged.
-var Defaults = []string{"missing == 0", "corrupt == 0", "cut == 0", "unknown == 0", "refused == 0", "unanswered == 0"}
+var Defaults = []string{"missing == 0", "corrupt == 0", "cut == 0", "unknown == 0", "refused == 0", "unanswered == 0", "late == 0"}
 
 // Report is a run, judged. It is what the JSON output holds.
 type Report struct {

@@ -52,6 +52,7 @@ func TestVerdicts(t *testing.T) {
 	}{
 		"good":                         {specimen.Run{Messages: 40}, nil, report.Pass, "PASS"},
 		"one missing":                  {specimen.Run{Missing: 1}, nil, report.Fail, "missing: client 0, message 0 (id)"},
+		"all late":                     {specimen.Run{Slower: 6 * time.Second}, nil, report.Fail, "MISSED late == 0"},
 		"one missing, which may":       {specimen.Run{Missing: 1}, []string{"missing < 5"}, report.Pass, "missing < 5"},
 		"too slow":                     {specimen.Run{}, []string{"p99 < 20ms"}, report.Fail, "MISSED p99 < 20ms"},
 		"fast enough":                  {specimen.Run{}, []string{"p99 < 100ms", "time_to_last < 100ms", "delivery_ratio == 100%"}, report.Pass, "ok     p99 < 100ms"},
@@ -207,7 +208,7 @@ func TestJUnit(t *testing.T) {
 	if err := xml.Unmarshal(b.Bytes(), &v); err != nil {
 		t.Fatal(err)
 	}
-	if v.Tests != 9 || v.Failures != 1 || v.Errors != 2 || len(v.Cases) != 9 || v.Cases[6].Failure == nil || !strings.Contains(v.Cases[6].Failure.Message, "ms") {
+	if v.Tests != 10 || v.Failures != 1 || v.Errors != 2 || len(v.Cases) != 10 || v.Cases[7].Failure == nil || !strings.Contains(v.Cases[7].Failure.Message, "ms") {
 		t.Errorf("%s", b.String())
 	}
 }
