@@ -1,5 +1,13 @@
 package dynamodb
 
+import (
+	"maps"
+	"slices"
+)
+
+// Operations returns the names of the operations that are emulated, sorted.
+func Operations() []string { return slices.Sorted(maps.Keys(operations)) }
+
 // operation is an operation of the API with the parameters it takes and those of the API that are refused.
 type operation struct {
 	serve      func(*call) ([]byte, error)

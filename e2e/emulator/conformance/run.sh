@@ -25,7 +25,7 @@ alone() { # port, "server command", command...
     ip link set lo up
     port=$1 server=$2; shift 2
     set -f # the asterisk of a class path is for Java
-    $server >"$LOG" 2>&1 &
+    (cd "$(dirname "$LOG")" && exec $server) >"$LOG" 2>&1 & # DynamoDB Local leaves a file where it runs
     pid=$!
     trap "kill -9 $pid 2>/dev/null; wait $pid 2>/dev/null" EXIT
     for _ in $(seq 600); do (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && break; sleep 0.2; done
