@@ -32,14 +32,17 @@ func (c *console) banner(text string) {
 	fmt.Fprintln(c.out, text)
 }
 
-// line prints who did what.
+// oneLine makes one line of several, as of a function's error.
+var oneLine = strings.NewReplacer("\r\n", " ", "\n", " ", "\r", " ")
+
+// line prints who did what, in one line.
 func (c *console) line(at time.Time, who, what string) {
 	if c.quiet {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	fmt.Fprintf(c.out, "%s  %-12s %s\n", at.Format("15:04:05.000"), who, what)
+	fmt.Fprintf(c.out, "%s  %-12s %s\n", at.Format("15:04:05.000"), who, oneLine.Replace(what))
 }
 
 // gateway prints what happens at the WebSocket API. Single posts are left out: the functions tell of them in sums.

@@ -181,6 +181,7 @@ func (f *function) start() {
 		f.place(p)
 	case f.waiting.Len() > 0:
 		f.nextWaiter() <- assignment{err: err}
+	case errors.Is(err, ErrShutDown): // the start was broken off, and nobody waits for it
 	default: // those who waited were served by other processes
 		f.s.log.Error("a process did not start", "function", f.Name, "error", err)
 	}

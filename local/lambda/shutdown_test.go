@@ -1,8 +1,10 @@
 package lambda_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -53,6 +55,36 @@ func TestShutdownDrains(t *testing.T) {
 		if alive(pid) {
 			t.Errorf("process %d is left", pid)
 		}
+	}
+}
+
+// A start that the shutdown breaks off, when nobody waits for it any more, is no error.
+func TestShutdownDuringAStart(t *testing.T) {
+	var log bytes.Buffer
+	seen := &observer{}
+	s, err := lambda.New(lambda.Options{Output: seen.output, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Add(lambda.Function{Name: "f", Dir: goDir(t), Timeout: patience, Env: map[string]string{"INIT": "hang"}}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, giveUp := context.WithCancel(t.Context())
+	given := make(chan error, 1)
+	go func() {
+		_, err := s.Invoke(ctx, "f", []byte(`{}`), "")
+		given <- err
+	}()
+	eventually(t, "a process that starts", func() bool { return seen.count("about to hang") == 1 })
+	giveUp()
+	if err := <-given; !errors.Is(err, context.Canceled) {
+		t.Errorf("the caller gave up and got %v", err)
+	}
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if strings.Contains(log.String(), "level=ERROR") {
+		t.Errorf("the log has an error:\n%s", &log)
 	}
 }
 
