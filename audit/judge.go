@@ -51,8 +51,12 @@ type judgement struct {
 	last  []int32
 }
 
-// Judge says what the trail comes to. Nothing may be recorded meanwhile.
+// Judge says what the trail comes to. What clients record meanwhile does not count; nothing else may be recorded.
 func (t *Trail) Judge(o Options) *Verdict {
+	clients := make([]*Client, len(t.clients))
+	for i, c := range t.clients {
+		clients[i] = c.snapshot()
+	}
 	j := &judgement{
 		Verdict: &Verdict{Clients: len(t.clients), Faults: make(map[Kind]int64), Unserved: make(map[string]int64)},
 		Options: o, trail: t, pool: t.pool,
@@ -68,12 +72,12 @@ func (t *Trail) Judge(o Options) *Verdict {
 			j.Broadcasts++
 		}
 	}
-	for _, c := range t.clients {
+	for _, c := range clients {
 		if c.closed != never {
 			j.closed++
 		}
 	}
-	for _, c := range t.clients {
+	for _, c := range clients {
 		j.client(c)
 	}
 	for _, b := range j.byOffer {

@@ -179,6 +179,16 @@ func (c *Client) Open(at time.Time) {
 	c.opened = c.trail.nanos(at)
 }
 
+// snapshot returns the client as it is now. What it records from now on is only appended.
+func (c *Client) snapshot() *Client {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return &Client{
+		trail: c.trail, index: c.index, name: c.name,
+		opened: c.opened, closed: c.closed, by: c.by, receptions: c.receptions, strays: c.strays,
+	}
+}
+
 // Close records that the connection has ended, and through whom.
 func (c *Client) Close(at time.Time, by Party) {
 	c.mu.Lock()

@@ -217,9 +217,10 @@ func (f fire) run(t *testing.T, template string) {
 			unserved += n
 		}
 	}
+	memory := w.held()
 	row := fmt.Sprintf("| %s | %d | %d | %d | %d | %d | %d | %d of at most %d | %d | %d | %v | %d | %d | %.0f s | local %d, sender %d, dispatcher %d |",
 		f.name, v.Clients, v.Broadcasts, w.crashes(), v.Owed, v.Missing, unserved, v.Repeats, licensed, sum.Gone, sum.Retries, words(sum.Failed), redriven,
-		sum.Audience, time.Since(begin).Seconds(), w.memory["local"], w.memory["sender"], w.memory["dispatcher"])
+		sum.Audience, time.Since(begin).Seconds(), memory["local"], memory["sender"], memory["dispatcher"])
 	t.Logf("\n| fault | connections | broadcasts | kills | owed | missing | failed for who reads | repeated | gone | retried posts | failed | redriven | in the ledger | took | most memory, MB |\n%s", row)
 }
 

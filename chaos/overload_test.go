@@ -81,7 +81,7 @@ func TestOverload(t *testing.T) {
 	t.Logf("acknowledged after %v (median), %v (99 %%), %v (the slowest)", percentile(c.acks, 0.5), percentile(c.acks, 0.99), percentile(c.acks, 1))
 	t.Logf("age at the last delivery, by tenths of the broadcasts in the order of their publication (s): %s", tenths(ages))
 	t.Logf("age of a last broadcast, after the queues were empty: %v", reports[len(reports)-1].Last.Sub(c.publishedAt[reports[len(reports)-1].BroadcastID]).Round(time.Millisecond))
-	t.Logf("most memory of one process, MB: %v", w.memory)
+	t.Logf("most memory of one process, MB: %v", w.held())
 }
 
 // tenths returns the median of each tenth.

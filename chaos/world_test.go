@@ -14,6 +14,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -236,6 +237,13 @@ func (w *world) weigh() {
 			return
 		}
 	}
+}
+
+// held returns the most memory that each kind of process has held so far, in MB.
+func (w *world) held() map[string]int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return maps.Clone(w.memory)
 }
 
 var highWater = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
