@@ -15,7 +15,7 @@
 // # How faithful it is
 //
 // The ledger and the connections table are models of what pkg/ledger and pkg/registry do with DynamoDB;
-// TestTheModelsAreTheRealTables holds them against each other. The fates of posts are given as pkg/push gives them. A
+// tests hold them against each other. The fates of posts are given as pkg/push gives them. A
 // redrive does what the redrive command has to do.
 //
 // # How a run repeats

@@ -136,7 +136,7 @@ func (p gatewayClient) Post(ctx context.Context, connection string, payload []by
 		}
 		return d
 	}
-	return w.do(ctx, fmt.Sprintf("Post %.20q to %s", payload, connection), latency, nil, func() error {
+	err := w.do(ctx, fmt.Sprintf("Post %.20q to %s", payload, connection), latency, nil, func() error {
 		c := w.gateway.clients[connection]
 		err := w.gateway.post(invoked(ctx), c, w.gateway.payloads[string(payload)], payload, timedOut)
 		if err != nil && c != nil {
@@ -144,6 +144,10 @@ func (p gatewayClient) Post(ctx context.Context, connection string, payload []by
 		}
 		return err
 	})
+	if _, planted := err.(failure); planted {
+		return errNetwork
+	}
+	return err
 }
 
 // post decides what becomes of a post.

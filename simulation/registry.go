@@ -89,21 +89,11 @@ func (c registryClient) do(ctx context.Context, key string, act func() error) er
 	return w.do(ctx, key, w.settings.Registry.latency(w), &w.settings.Registry, act)
 }
 
-// Page reads a page as pkg/registry does: expired rows are left out after the page was filled.
 func (c registryClient) Page(ctx context.Context, segment, segments int, after string) (connections []broadcast.Connection, next string, err error) {
 	w := c.world
 	key := "Page " + broadcast.Plan{Segment: segment, Segments: segments}.Key() + " after " + after
 	err = w.do(ctx, key, w.settings.Scan.latency(w), &w.settings.Scan, func() error {
-		page, more := w.registry.scan(segment, segments, w.settings.PageRows, after)
-		// DynamoDB may give a last key though nothing comes after it.
-		if len(page) > 0 && (more || w.chance(w.settings.NeedlessKey)) {
-			next = page[len(page)-1].id
-		}
-		for _, r := range page {
-			if r.expiresAt.After(time.Now()) {
-				connections = append(connections, broadcast.Connection{ID: r.id, ConnectedAt: r.connectedAt})
-			}
-		}
+		connections, next = c.page(segment, segments, after)
 		return nil
 	})
 	if err != nil {
@@ -112,13 +102,30 @@ func (c registryClient) Page(ctx context.Context, segment, segments int, after s
 	return connections, next, nil
 }
 
+// page reads a page as pkg/registry does: rows past their time are left out after the page was filled.
+func (c registryClient) page(segment, segments int, after string) (connections []broadcast.Connection, next string) {
+	w := c.world
+	page, more := w.registry.scan(segment, segments, w.settings.PageRows, after)
+	// DynamoDB may give a last key though nothing comes after it.
+	if len(page) > 0 && (more || w.chance(w.settings.NeedlessKey)) {
+		next = page[len(page)-1].id
+	}
+	for _, r := range page {
+		if r.expiresAt.After(time.Now()) {
+			connections = append(connections, broadcast.Connection{ID: r.id, ConnectedAt: r.connectedAt})
+		}
+	}
+	return connections, next
+}
+
 func (c registryClient) Add(ctx context.Context, connection broadcast.Connection) error {
-	return c.do(ctx, "Add "+connection.ID, func() error {
-		c.world.registry.put(row{
-			id: connection.ID, connectedAt: connection.ConnectedAt,
-			expiresAt: connection.ConnectedAt.Add(broadcast.MaxConnectionAge + 5*time.Minute),
-		})
-		return nil
+	return c.do(ctx, "Add "+connection.ID, func() error { c.add(connection); return nil })
+}
+
+func (c registryClient) add(connection broadcast.Connection) {
+	c.world.registry.put(row{
+		id: connection.ID, connectedAt: connection.ConnectedAt,
+		expiresAt: connection.ConnectedAt.Add(broadcast.MaxConnectionAge + 5*time.Minute),
 	})
 }
 

@@ -25,13 +25,14 @@ type Result struct {
 	Broken  []error // promises that were broken; none, as it should be
 	Verdict *audit.Verdict
 	Census  Census
-	Points  int    // crash points passed
+	Points  int    // where dispatchers and senders asked for something
 	Digest  uint64 // of everything that happened: the same for the same run
 	Log     string // what happened, if it was asked for
 }
 
-// Run plays a scenario: with its faults until everything has come to rest, then, the faults repaired, with what the
-// dead-letter queues hold sent back, and at last with one broadcast more. The same seed and settings make the same run.
+// Run plays a scenario: with its faults until everything has come to rest, then, the faults repaired (or once before they
+// are), with what the dead-letter queues hold sent back, and at last with one broadcast more. The same seed and settings
+// make the same run.
 func Run(t *testing.T, seed uint64, s Settings, log bool) (result Result) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(seed, s)
@@ -76,8 +77,16 @@ func (w *world) mapping(name, queue string, batch, concurrency int, timeout time
 
 func (w *world) play() {
 	w.script()
+	if w.settings.plant != nil {
+		w.settings.plant(w)
+	}
 	w.run()
 	w.rest()
+	if w.settings.RedrivenEarly {
+		w.redrive()
+		w.run()
+		w.rest()
+	}
 	w.settings.calm = true
 	for w.redrive() { // what is sent back may turn out to have something left to bury
 		w.run()

@@ -34,11 +34,13 @@ type Settings struct {
 	Stalled    float64       // share of clients that do not read
 	Slow       float64       // share of clients that take seconds
 	Flaky      float64       // share of clients to which posts fail, as Posts says
+	// RedrivenEarly has the dead-letter queues sent back before the faults end.
+	RedrivenEarly bool
 
 	// Faults.
-	Crash       float64     // chance that a process dies at a crash point
-	CrashAt     map[int]int // instead, if not nil: how it dies at which crash points, counted from 1
-	Registry    Faults      // of writes to the connections table
+	Crash       float64        // chance that a dispatcher or a sender dies with anything that it asks for
+	At          map[int]Mishap // instead, if not nil: what happens at which points, counted from 1
+	Registry    Faults         // of writes to the connections table
 	Scan        Faults
 	Ledger      Faults
 	Queue       QueueFaults
@@ -49,7 +51,8 @@ type Settings struct {
 	NeedlessKey float64 // chance of a last key after which nothing comes
 	Skew        time.Duration
 
-	calm bool // nothing fails any more
+	calm  bool         // nothing fails any more
+	plant func(*world) // what a test adds, to see that it is found
 }
 
 // Faults are the ways in which a service fails.
@@ -133,6 +136,7 @@ func SettingsOf(seed uint64) Settings {
 	if r.IntN(4) == 0 {
 		s.Workers = number(2, 4)
 	}
+	s.RedrivenEarly = r.IntN(3) == 0
 	faults := func() Faults {
 		f := Faults{Before: perhaps(0.3, 0.3), After: perhaps(0.3, 0.3), Slow: perhaps(0.2, 0.3), SlowFor: time.Duration(number(1, 12)) * time.Second}
 		if r.IntN(10) == 0 {

@@ -103,8 +103,8 @@ var plain = simulation.Settings{
 	Clients: 4, DeadRows: 1, Broadcasts: 2, Duration: 1,
 }
 
-// TestEveryCrashPoint has a process die before and after each single thing that it asks of the world, one after the
-// other, and then at each two of them.
+// TestEveryCrashPoint has a process die before and after each single thing that it asks of the world, and has that fail
+// before and after it took effect: one after the other, and then each two of the crashes.
 func TestEveryCrashPoint(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -128,34 +128,34 @@ func TestEveryCrashPoint(t *testing.T) {
 			s := plain
 			test.change(&s)
 			runs, repeats := 0, int64(0)
-			run := func(at map[int]int) simulation.Result {
-				s.CrashAt = at
+			run := func(at map[int]simulation.Mishap) simulation.Result {
+				s.At = at
 				r := simulation.Run(t, 1, s, false)
 				for _, err := range r.Broken {
-					t.Errorf("crashes at %v: %v", at, err)
+					t.Errorf("mishaps %v: %v", at, err)
 				}
 				runs++
 				repeats += r.Verdict.Repeats
 				return r
 			}
-			whole := run(map[int]int{})
+			whole := run(map[int]simulation.Mishap{})
 			if whole.Verdict.Repeats > 0 || whole.Census.Kills > 0 {
 				t.Errorf("without a crash: %+v, %+v", whole.Verdict, whole.Census)
 			}
 			for point := 1; point <= whole.Points && !t.Failed(); point++ {
-				for _, how := range simulation.Crashes {
-					r := run(map[int]int{point: how})
+				for _, how := range simulation.Mishaps {
+					r := run(map[int]simulation.Mishap{point: how})
 					if r.Census.Kills == 0 && how == simulation.CrashBefore {
 						t.Errorf("nothing died at point %d", point)
 					}
-					for second := point + 1; test.pairs && second <= r.Points && !t.Failed(); second++ {
-						for _, then := range simulation.Crashes {
-							run(map[int]int{point: how, second: then})
+					for second := point + 1; test.pairs && how < simulation.FailBefore && second <= r.Points && !t.Failed(); second++ {
+						for _, then := range simulation.Mishaps[:2] {
+							run(map[int]simulation.Mishap{point: how, second: then})
 						}
 					}
 				}
 			}
-			t.Logf("%d crash points, %d runs, %d deliveries repeated", whole.Points, runs, repeats)
+			t.Logf("%d points, %d runs, %d deliveries repeated", whole.Points, runs, repeats)
 			if repeats == 0 {
 				t.Error("no crash has repeated a delivery: none was in mid-batch")
 			}

@@ -20,7 +20,7 @@ import (
 // horizon and manyEvents are when a run that has not come to rest is given up.
 const (
 	horizon    = 24 * time.Hour
-	manyEvents = 1_000_000
+	manyEvents = 150_000
 )
 
 // world is one run: everything there is, and what is going to happen. All of it but arrivals is touched by the goroutine
@@ -186,21 +186,23 @@ func (w *world) execute(e *effect) {
 		}
 		return
 	}
-	crash := w.crash(e.by)
-	if crash == CrashBefore {
+	mishap := w.mishap(e)
+	if mishap == CrashBefore {
 		w.kill(e.by, "crash before "+e.key)
 		return
 	}
-	switch fault := w.fault(e.faults); fault {
-	case faultBefore:
-		e.err = fmt.Errorf("simulated: %s failed", e.key)
-	case faultAfter:
+	switch mishap {
+	case FailBefore:
+		e.err = failure(e.key + " failed")
+	case FailAfter:
+		w.unheard = true
 		e.act()
-		e.err = fmt.Errorf("simulated: %s took effect, and its answer was lost", e.key)
+		w.unheard = false
+		e.err = failure(e.key + " took effect, and its answer was lost")
 	default:
 		e.err = e.act()
 	}
-	if crash == CrashAfter && !e.by.ended {
+	if mishap == CrashAfter && !e.by.ended {
 		w.kill(e.by, "crash after "+e.key)
 		return
 	}
@@ -210,48 +212,44 @@ func (w *world) execute(e *effect) {
 	close(e.done)
 }
 
-// How a process dies: before what it asked for has taken effect, or after.
-const (
-	crashNot = iota
-	CrashBefore
-	CrashAfter
-)
+// failure is an error of the world's.
+type failure string
 
-// Crashes are the ways in which a process dies at a crash point.
-var Crashes = []int{CrashBefore, CrashAfter}
+func (f failure) Error() string { return "simulated: " + string(f) }
 
-// crash decides whether an invocation ends here. Only dispatchers and senders do.
-func (w *world) crash(inv *invocation) int {
-	if inv.mapping == nil || w.settings.calm {
-		return crashNot
-	}
-	w.points++
-	if w.settings.CrashAt != nil {
-		return w.settings.CrashAt[w.points]
-	}
-	if !w.chance(w.settings.Crash) {
-		return crashNot
-	}
-	return CrashBefore + w.random.IntN(2)
-}
+// Mishap is what happens to an effect.
+type Mishap int
 
 const (
-	faultNot = iota
-	faultBefore
-	faultAfter
+	NoMishap    Mishap = iota
+	CrashBefore        // whoever asked for it dies, and it does not take place
+	CrashAfter         // it takes place, and whoever asked for it dies
+	FailBefore         // an error, and it does not take place
+	FailAfter          // an error, though it takes place
 )
 
-func (w *world) fault(f *Faults) int {
+// Mishaps are all of them.
+var Mishaps = []Mishap{CrashBefore, CrashAfter, FailBefore, FailAfter}
+
+// mishap decides what happens to an effect. What a dispatcher or a sender asks for is a point that may be chosen.
+func (w *world) mishap(e *effect) Mishap {
+	ours := e.by.mapping != nil && !w.settings.calm
+	if ours {
+		w.points++
+	}
 	switch {
-	case f == nil || w.settings.calm:
-	case f.Outage.covers(time.Since(w.begin)):
-		return faultBefore
-	case w.chance(f.Before):
-		return faultBefore
-	case w.chance(f.After):
-		return faultAfter
+	case ours && w.settings.At != nil && w.settings.At[w.points] != NoMishap:
+		return w.settings.At[w.points]
+	case ours && w.settings.At == nil && w.chance(w.settings.Crash):
+		return CrashBefore + Mishap(w.random.IntN(2))
+	case e.faults == nil:
+		return NoMishap
+	case !w.settings.calm && e.faults.Outage.covers(time.Since(w.begin)), w.chance(e.faults.Before):
+		return FailBefore
+	case w.chance(e.faults.After):
+		return FailAfter
 	}
-	return faultNot
+	return NoMishap
 }
 
 // chance is true with a probability, and never in a calm world.

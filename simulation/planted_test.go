@@ -1,0 +1,153 @@
+package simulation
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"fanfare/pkg/broadcast"
+)
+
+// TestPlantedFaultsAreFound has the world itself go wrong, once, and expects the promise to be named that is broken by it.
+func TestPlantedFaultsAreFound(t *testing.T) {
+	// The scenario has no faults; its two broadcasts are long delivered when the fault is planted, unless that is later.
+	quiet := Settings{
+		PostsPerSecond: 100, DispatcherConcurrency: 1, SenderConcurrency: 2, BatchConnections: 3, BatchPosts: 20,
+		Segments: 2, Workers: 1, MaxAttempts: 3, PageRows: 20, Clients: 6, Broadcasts: 2, Duration: 1,
+	}
+	const soon, later = 70 * time.Millisecond, 20 * time.Second
+	c0 := func(w *world) *client { return w.gateway.clients["c0"] }
+	posted := func(w *world) (payload []byte, id string) {
+		for p, i := range w.gateway.payloads {
+			if id == "" || i < id {
+				payload, id = []byte(p), i
+			}
+		}
+		return payload, id
+	}
+	// first does something with the first broadcast as soon as it is on the queue.
+	first := func(w *world, do func(m *message)) {
+		q, done := w.queues["broadcast"], false
+		poll := q.poll
+		q.poll = func() {
+			if !done {
+				done = true
+				do(q.messages[0])
+			}
+			poll()
+		}
+	}
+	settled := func(w *world, change func(*batchPart)) {
+		_, id := posted(w)
+		for name, part := range w.ledger.batches[id] {
+			change(&part)
+			w.ledger.batches[id][name] = part
+			return
+		}
+		panic("no batch is settled yet")
+	}
+	for _, test := range []struct {
+		name  string
+		at    time.Duration
+		plant func(w *world)
+		want  string
+	}{
+		{"nothing", later, func(w *world) {}, ""},
+		{"SQS loses a batch", soon, func(w *world) {
+			q := w.queues["send"]
+			if len(q.messages) == 0 {
+				panic("there is no batch to lose")
+			}
+			q.remove(q.messages[len(q.messages)-1])
+		}, "outstanding"},
+		{"SQS loses a broadcast", 0, func(w *world) {
+			first(w, func(m *message) { w.queues["broadcast"].remove(m) })
+		}, "missing"},
+		{"a broadcast is acknowledged that was not stored", 0, func(w *world) {
+			first(w, func(m *message) { w.queues["broadcast"].stored[m.id] = false })
+		}, "SQS has not stored it"},
+		{"a client receives a broadcast again", later, func(w *world) {
+			payload, _ := posted(w)
+			c0(w).audit.Receive(payload, time.Now())
+		}, "duplicate"},
+		{"a client receives something else", later, func(w *world) {
+			c0(w).audit.Receive([]byte("something else"), time.Now())
+		}, "corrupt"},
+		{"a row of a client that is there is deleted", later, func(w *world) {
+			registryClient{w}.delete("c0")
+		}, "the row of client c0 is deleted, which is there"},
+		{"a row of a client that is there vanishes", later, func(w *world) {
+			w.registry.remove("c0")
+		}, "client c0 is connected and has no row"},
+		{"API Gateway takes posts for a client that is not there", soon, func(w *world) {
+			c0(w).state = lost
+		}, "missing"},
+		{"the ledger counts one delivery more", later, func(w *world) {
+			settled(w, func(p *batchPart) { p.outcome.Delivered++; p.claim.Size++ })
+		}, "unaccounted"},
+		{"the ledger counts one delivery less", later, func(w *world) {
+			settled(w, func(p *batchPart) { p.outcome.Delivered--; p.claim.Size-- })
+		}, "unaccounted"},
+		{"the ledger counts a delivery as gone", later, func(w *world) {
+			settled(w, func(p *batchPart) { p.outcome.Delivered--; p.outcome.Gone++ })
+		}, "unaccounted"},
+		{"the ledger counts a delivery as failed", later, func(w *world) {
+			settled(w, func(p *batchPart) {
+				p.outcome.Delivered--
+				p.outcome.Failed = map[string]int{broadcast.ReasonBufferFull: 1}
+			})
+		}, "unaccounted"},
+		{"an outcome does not add up to its claim", later, func(w *world) {
+			settled(w, func(p *batchPart) { p.outcome.Gone++ })
+		}, "and its outcome is of"},
+		{"the ledger forgets a plan", later, func(w *world) {
+			_, id := posted(w)
+			clear(w.ledger.plans[id])
+		}, "is in no plan"},
+		{"a dead letter has no reason", later, func(w *world) {
+			w.queues["send-dead"].send("{}", nil, 0)
+		}, "without a reason"},
+		{"more is posted than the budget allows", later, func(w *world) {
+			for range 4 {
+				w.gateway.log = append(w.gateway.log, spending{at: time.Now()})
+			}
+		}, "more than 100 a second"},
+		{"no rest", later, func(w *world) {
+			var again func()
+			again = func() { w.after(time.Second, "again", again) }
+			again()
+		}, "does not come to rest"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := quiet
+			s.plant = func(w *world) { w.after(test.at, "planted", func() { test.plant(w) }) }
+			r := Run(t, 1, s, true)
+			var all []string
+			for _, err := range r.Broken {
+				all = append(all, err.Error())
+			}
+			found := strings.Join(all, "\n")
+			if test.want == "" && found != "" || !strings.Contains(found, test.want) {
+				t.Errorf("found %q, want %q", found, test.want)
+				if testing.Verbose() {
+					t.Log(r.Log)
+				}
+			}
+		})
+	}
+}
+
+func TestARowThatIsLeftBehindIsFound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(1, Settings{})
+		w.row("expired", 3*time.Hour)
+		if w.rows(); len(w.broken) > 0 {
+			t.Errorf("a row past its time: %v", w.broken)
+		}
+		w.row("dead", 0)
+		if w.rows(); len(w.broken) != 1 || !strings.Contains(w.broken[0].Error(), "the row of dead is left behind") {
+			t.Errorf("found %v", w.broken)
+		}
+	})
+}
