@@ -37,7 +37,7 @@ test: ## Run all tests.
 chaos: ## The long tests with real processes under faults, about ten minutes; RUN= chooses among them (docs/chaos.md).
 	GOFLAGS= go test ./chaos -count=1 -v -timeout 60m -run '$(RUN)' -long
 
-build: $(FUNCTIONS:%=build/functions/%/bootstrap) ## Build the five function binaries for Lambda (arm64) into build/functions.
+build: $(FUNCTIONS:%=build/functions/%/bootstrap) ## Build the function binaries for Lambda (arm64) into build/functions.
 
 .PHONY: $(FUNCTIONS:%=build/functions/%/bootstrap)
 $(FUNCTIONS:%=build/functions/%/bootstrap): build/functions/%/bootstrap:
