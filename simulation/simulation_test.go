@@ -14,7 +14,7 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 400, "how many seeds TestSeeds runs")
+	seeds = flag.Int("seeds", 200, "how many seeds TestSeeds runs")
 	first = flag.Uint64("seed", 1, "the first seed that TestSeeds runs")
 	trace = flag.String("trace", "", "the file that what happens is written to; for a single seed")
 )
