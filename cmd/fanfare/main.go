@@ -16,6 +16,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"fanfare/pkg/transport"
 )
 
 type command struct {
@@ -64,6 +66,7 @@ func (c command) target(ctx context.Context) (*target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load the AWS configuration: %w", err)
 	}
+	cfg.HTTPClient = transport.Patient(cfg.HTTPClient)
 	return &target{dynamodb.NewFromConfig(cfg), sqs.NewFromConfig(cfg), secretsmanager.NewFromConfig(cfg), c.Prefix, os.Stdout}, nil
 }
 

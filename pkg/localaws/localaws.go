@@ -13,12 +13,14 @@ import (
 
 	"fanfare/local/dynamodb"
 	"fanfare/local/sqs"
+	"fanfare/pkg/transport"
 )
 
-// Config returns a configuration for clients of the service at endpoint.
+// Config returns a configuration for clients of the service at endpoint. An answer that the client drops would be asked for
+// again, and what it brought be in flight.
 func Config(endpoint string) aws.Config {
 	return aws.Config{
-		Region: "us-east-1", BaseEndpoint: &endpoint,
+		Region: "us-east-1", BaseEndpoint: &endpoint, HTTPClient: transport.Patient(nil),
 		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
 	}
 }
