@@ -323,6 +323,9 @@ func FuzzParse(f *testing.F) {
 		statement(`"Principal":{"AWS":["*",123]},"Action":"sqs:*","Resource":"*"`),
 		`{"Statement":[]}`, `[]`, `null`,
 	}
+	if _, err := Parse([]byte(seeds[0]), Kind(0)); err != nil {
+		f.Fatalf("the corpus has no policy to start from: %v", err)
+	}
 	for _, seed := range seeds {
 		f.Add([]byte(seed), uint8(0))
 		f.Add([]byte(seed), uint8(1))

@@ -102,7 +102,11 @@ func TestAReceiverListensOnLoopbackOnly(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, seed := range []string{head + document, head, document, head + "{}", ""} {
+	seeds := []string{head + document, head, document, head + "{}", ""}
+	if _, err := Parse([]byte(seeds[0])); err != nil {
+		f.Fatalf("the corpus has no segment to start from: %v", err)
+	}
+	for _, seed := range seeds {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, datagram []byte) {

@@ -166,6 +166,9 @@ func FuzzDecodeBatch(f *testing.F) {
 		`{"id":"b","messages":[{"id":"m","payload":"AAE=","encoding":"base64","sentAt":1,"exclude":["a="]}],"connections":[],"settling":["c="],"dispatchedAt":3}`,
 		`{}`, ``, `null`, `{"id":1}`,
 	}
+	if _, err := broadcast.DecodeBatch(seeds[0]); err != nil {
+		f.Fatalf("the corpus has no batch to start from: %v", err)
+	}
 	for _, s := range seeds {
 		f.Add(s)
 	}
