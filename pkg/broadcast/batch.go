@@ -23,6 +23,8 @@ type Batch struct {
 	DispatchedAt time.Time `json:"-"`
 	// Reason is why the deliveries are still open after an attempt; empty on the first.
 	Reason string `json:"reason,omitempty"`
+	// Full counts the attempts at which the connections' own buffers were full, as far as a sender can tell.
+	Full int `json:"full,omitempty"`
 	// Redriven marks a batch that was sent back from the dead-letter queue: its deliveries were counted as failed before.
 	Redriven bool `json:"redriven,omitempty"`
 }
@@ -69,8 +71,8 @@ func DecodeBatch(body string) (Batch, error) {
 		return Batch{}, Permanent(ReasonMalformed, fmt.Errorf("batch %s has no messages", b.ID))
 	case len(b.Connections)+len(b.Settling) == 0:
 		return Batch{}, Permanent(ReasonMalformed, fmt.Errorf("batch %s has no connections", b.ID))
-	case b.Attempt < 0:
-		return Batch{}, Permanent(ReasonMalformed, fmt.Errorf("batch %s has a negative attempt", b.ID))
+	case b.Attempt < 0 || b.Full < 0:
+		return Batch{}, Permanent(ReasonMalformed, fmt.Errorf("batch %s has a negative count of attempts", b.ID))
 	}
 	return b, nil
 }

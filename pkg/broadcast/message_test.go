@@ -103,7 +103,7 @@ func TestPayloadThatCanNeverBePostedIsPermanent(t *testing.T) {
 
 func TestBatchSurvivesTheSendQueue(t *testing.T) {
 	want := broadcast.Batch{
-		ID: "0/4.0.7~1", Attempt: 2, Reason: broadcast.ReasonThrottled, Redriven: true,
+		ID: "0/4.0.7~1", Attempt: 2, Reason: broadcast.ReasonThrottled, Full: 1, Redriven: true,
 		Messages:    []broadcast.Message{{ID: "m-1", Payload: []byte("hello"), SentAt: time.UnixMilli(5).UTC()}},
 		Connections: []string{"a=", "b="}, Settling: []string{"c="},
 		DispatchedAt: time.UnixMilli(1_700_000_000_123).UTC(),
@@ -113,7 +113,7 @@ func TestBatchSurvivesTheSendQueue(t *testing.T) {
 		t.Fatal(err)
 	}
 	const wire = `{"id":"0/4.0.7~1","attempt":2,"messages":[{"id":"m-1","payload":"hello","sentAt":5}],` +
-		`"connections":["a=","b="],"settling":["c="],"reason":"throttled","redriven":true,"dispatchedAt":1700000000123}`
+		`"connections":["a=","b="],"settling":["c="],"reason":"throttled","full":1,"redriven":true,"dispatchedAt":1700000000123}`
 	if body != wire {
 		t.Errorf("on the queue:\n got %s\nwant %s", body, wire)
 	}
@@ -140,6 +140,7 @@ func TestWhatIsNoBatchIsPermanent(t *testing.T) {
 		"an empty payload":     `{"id":"b","messages":[{"id":"m","payload":""}],"connections":["a="]}`,
 		"malformed base64":     `{"id":"b","messages":[{"id":"m","payload":"%","encoding":"base64"}],"connections":["a="]}`,
 		"a negative attempt":   `{"id":"b","attempt":-1,"messages":[` + message + `],"connections":["a="]}`,
+		"a negative count":     `{"id":"b","full":-1,"messages":[` + message + `],"connections":["a="]}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := broadcast.DecodeBatch(body)

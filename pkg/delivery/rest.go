@@ -50,10 +50,13 @@ func (s *Sender) rests(batch broadcast.Batch, messages []broadcast.Message, t *t
 			r.Connections = append(r.Connections, o.connection)
 		}
 	}
-	last := batch.Attempt+1 >= s.MaxAttempts
+	last, full := batch.Attempt+1 >= s.MaxAttempts, s.buffersFull(batch, t)
 	for _, o := range t.open {
 		reason := o.reason
-		if reason == broadcast.ReasonThrottled && t.bufferFull(batch) {
+		if reason == broadcast.ReasonThrottled && full {
+			reason = broadcast.ReasonBufferFull
+		}
+		if last && mostlyFull(batch, reason == broadcast.ReasonBufferFull) {
 			reason = broadcast.ReasonBufferFull
 		}
 		fate := fateRequeue
@@ -86,19 +89,6 @@ func (s *Sender) rests(batch broadcast.Batch, messages []broadcast.Message, t *t
 	return rests
 }
 
-// bufferFull tells what a 429 means, which API Gateway does not: when most posts of the batch got through, the rate was
-// not the reason, so the buffers of the refused clients were full. Where nothing got through, nothing new is known.
-func (t *tally) bufferFull(batch broadcast.Batch) bool {
-	delivered := 0
-	for _, o := range t.outcomes {
-		delivered += o.Delivered
-	}
-	if delivered == 0 {
-		return batch.Reason == broadcast.ReasonBufferFull
-	}
-	return delivered >= t.throttled
-}
-
 // account adds the rest to the outcomes of its messages: as left, or as failed.
 func (t *tally) account(r rest, messages []broadcast.Message) {
 	for i, m := range messages {
@@ -124,6 +114,12 @@ func (r rest) batch(parent broadcast.Batch, place int) broadcast.Batch {
 	b.Attempt = parent.Attempt + 1
 	b.Redriven = false
 	b.Connections, b.Settling, b.Reason = r.Connections, r.Settling, r.Reason
+	switch {
+	case r.Fate == fateBury:
+		b.Full = 0 // a redrive begins anew
+	case r.Reason == broadcast.ReasonBufferFull:
+		b.Full++
+	}
 	b.Messages = nil
 	for _, m := range parent.Messages {
 		if slices.Contains(r.Messages, m.ID) {

@@ -69,10 +69,13 @@ type Sender struct {
 	// Reserve is the time before the context's deadline at which no further post is begun, so that those under way can end
 	// and there is time to settle.
 	Reserve time.Duration
-	// DisconnectFull closes connections whose buffer is still full after the last attempt.
+	// DisconnectFull closes connections that the last attempt has not reached, and whose buffer was full at half of the
+	// attempts or more.
 	DisconnectFull bool
 	// Now tells the time; nil means time.Now.
 	Now func() time.Time
+
+	everybody sample
 }
 
 // Result tells what became of a batch in this invocation.

@@ -1,0 +1,126 @@
+package delivery_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"fanfare/pkg/broadcast"
+)
+
+// API Gateway answers 429 both when the rate is exceeded and when a client's buffer is full. Every batch is sent until
+// nothing of it is left, by one process.
+func TestWhatA429Means(t *testing.T) {
+	each := func(answer error, ids ...string) map[string][]error {
+		answers := make(map[string][]error)
+		for _, id := range ids {
+			answers[id] = []error{answer}
+		}
+		return answers
+	}
+	others := func(n int) []string { return connections(n + 500)[500:] }
+	for _, test := range []struct {
+		name    string
+		before  []string           // connections of a batch before, all of which receive
+		batch   broadcast.Batch    // without messages
+		answers map[string][]error // by connection: to one post after the other, the last to all that follow; nil is success
+		failed  map[string][]string
+		buried  []string
+	}{
+		{
+			name:    "what is left are stalled clients, and one whose post met the rate",
+			batch:   broadcast.Batch{Connections: append(connections(9), "s1", "s2", "s3", "unlucky")},
+			answers: map[string][]error{"s1": {throttled}, "s2": {throttled}, "s3": {throttled}, "unlucky": {throttled, nil}},
+			failed:  map[string][]string{broadcast.ReasonBufferFull: {"s1", "s2", "s3"}},
+		},
+		{
+			name:    "the last attempt of a stalled client meets a fault of another kind",
+			batch:   broadcast.Batch{Connections: append(connections(9), "s1", "s2")},
+			answers: map[string][]error{"s1": {throttled, throttled, server}, "s2": {throttled, server, server, server}},
+			failed:  map[string][]string{broadcast.ReasonBufferFull: {"s1"}, broadcast.ReasonServer: {"s2"}},
+			buried:  []string{"s2"}, // one 429 says less than two 5xx
+		},
+		{
+			name:    "a stalled client met a fault of another kind first, and is alone since",
+			batch:   broadcast.Batch{Connections: append(connections(9), "s1")},
+			answers: map[string][]error{"s1": {server, throttled}},
+			failed:  map[string][]string{broadcast.ReasonBufferFull: {"s1"}},
+		},
+		{
+			name:    "a batch of stalled clients alone, after others got through",
+			before:  others(3),
+			batch:   broadcast.Batch{Connections: []string{"s1", "s2"}},
+			answers: each(throttled, "s1", "s2"),
+			failed:  map[string][]string{broadcast.ReasonBufferFull: {"s1", "s2"}},
+		},
+		{
+			name:    "a new process, and what an earlier one has left of a batch: most are refused again",
+			batch:   broadcast.Batch{ID: "b~0", Attempt: 1, Full: 1, Reason: broadcast.ReasonBufferFull, Connections: []string{"s1", "s2", "healthy"}},
+			answers: each(throttled, "s1", "s2"),
+			failed:  map[string][]string{broadcast.ReasonBufferFull: {"s1", "s2"}},
+		},
+		{
+			name:    "the rate is exceeded for everybody",
+			batch:   broadcast.Batch{Connections: connections(4)},
+			answers: each(throttled, connections(4)...),
+			failed:  map[string][]string{broadcast.ReasonThrottled: connections(4)},
+			buried:  connections(4),
+		},
+		{
+			name:    "the rate is exceeded for everybody from now on",
+			before:  others(300),
+			batch:   broadcast.Batch{Connections: connections(200)},
+			answers: each(throttled, connections(200)...),
+			failed:  map[string][]string{broadcast.ReasonThrottled: connections(200)},
+			buried:  connections(200),
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld()
+			if test.before != nil {
+				b := broadcast.Batch{ID: "before", Messages: messages("before"), Connections: test.before}
+				if _, err := w.Send(t.Context(), record(t, b, "i")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for id, answers := range test.answers {
+				w.clients.answers[id] = func(post int) error { return answers[min(post, len(answers))-1] }
+			}
+			test.batch.Messages = messages("m")
+			if test.batch.ID == "" {
+				test.batch.ID = "b"
+			}
+			failed := make(map[string][]string)
+			for sent := []broadcast.Batch{test.batch}; len(sent) > 0; sent = sent[1:] {
+				b, retried := sent[0], len(w.rest.retried)
+				if _, err := w.Send(t.Context(), record(t, b, "i")); err != nil {
+					t.Fatal(err)
+				}
+				sent = append(sent, w.rest.retried[retried:]...)
+				if b.Attempt == 2 {
+					for reason := range w.book.outcomes["m/"+b.ID].Failed {
+						failed[reason] = append(failed[reason], b.Connections...)
+					}
+				}
+			}
+			w.account(t)
+			var buried []string
+			for _, b := range w.rest.buried {
+				buried = append(buried, b.Connections...)
+				if b.Full != 0 {
+					t.Errorf("a redrive begins with %d attempts at which the buffer was full", b.Full)
+				}
+			}
+			for _, ids := range failed {
+				slices.Sort(ids)
+			}
+			slices.Sort(buried)
+			if fmt.Sprint(failed) != fmt.Sprint(test.failed) {
+				t.Errorf("failed %v, want %v", failed, test.failed)
+			}
+			if !slices.Equal(buried, test.buried) {
+				t.Errorf("buried %v, want %v", buried, test.buried)
+			}
+		})
+	}
+}
