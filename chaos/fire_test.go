@@ -128,7 +128,10 @@ func (f fire) run(t *testing.T, template string) {
 		<-over
 		w.control(t, http.MethodDelete, "faults", nil)
 	}
+	before := w.connections(t)
 	stalled := c.joinAll(t, f.stalled, true)
+	deaf := w.connections(t)
+	maps.DeleteFunc(deaf, func(id string, _ bool) bool { return before[id] })
 	stayers = append(stayers, c.joinAll(t, f.clients-len(stayers)-len(stalled), false)...)
 	w.haunt(t, f.dead)
 	c.trail.Dead(f.dead)
@@ -184,9 +187,10 @@ func (f fire) run(t *testing.T, template string) {
 	}
 	redriven += c.last(t, slices.Concat(stayers, stalled))
 	phase("received by everybody")
-	if rows := w.rows(t); rows != f.clients {
+	if rows := len(w.connections(t)); rows != f.clients {
 		t.Errorf("%d rows are left for %d connections", rows, f.clients)
 	}
+	w.holdNoLetters(t, deaf)
 	end()
 	group.Wait()
 
@@ -249,18 +253,42 @@ func (w *world) haunt(t *testing.T, n int) {
 	}
 }
 
-func (w *world) rows(t *testing.T) int {
+// connections returns the ids in the connections table.
+func (w *world) connections(t *testing.T) map[string]bool {
 	t.Helper()
-	sum := 0
-	pages := dynamodb.NewScanPaginator(w.db, &dynamodb.ScanInput{TableName: aws.String("websocket_connections"), ConsistentRead: aws.Bool(true), Select: types.SelectCount})
+	ids := make(map[string]bool)
+	pages := dynamodb.NewScanPaginator(w.db, &dynamodb.ScanInput{TableName: aws.String("websocket_connections"), ConsistentRead: aws.Bool(true), ProjectionExpression: aws.String("connectionId")})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		sum += int(page.Count)
+		for _, item := range page.Items {
+			ids[item["connectionId"].(*types.AttributeValueMemberS).Value] = true
+		}
 	}
-	return sum
+	return ids
+}
+
+// holdNoLetters holds the system to it that a client whose own buffer stays full leaves nothing on the dead-letter queue,
+// whatever other faults its last attempts have met.
+func (w *world) holdNoLetters(t *testing.T, deaf map[string]bool) {
+	t.Helper()
+	letters := &queue.DeadLetters{Client: w.mq, URL: w.queues + "send-dead-letter"}
+	if err := letters.Each(t.Context(), func(l queue.Letter) (bool, error) {
+		b, err := broadcast.DecodeBatch(l.Body)
+		if err != nil {
+			return false, err
+		}
+		for _, id := range slices.Concat(b.Connections, b.Settling) {
+			if deaf[id] {
+				t.Errorf("the dead-letter queue holds batch %s for a client that does not read: %s, %s", b.ID, l.Reason, l.Detail)
+			}
+		}
+		return false, nil
+	}); err != nil {
+		t.Error(err)
+	}
 }
 
 // settle waits until nothing of any broadcast is outstanding. What SQS has moved to a dead-letter queue without its having

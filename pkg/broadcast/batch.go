@@ -23,7 +23,8 @@ type Batch struct {
 	DispatchedAt time.Time `json:"-"`
 	// Reason is why the deliveries are still open after an attempt; empty on the first.
 	Reason string `json:"reason,omitempty"`
-	// Full counts the attempts at which the connections' own buffers were full, as far as a sender can tell.
+	// Full counts the attempts at which the connections' own buffers were full, as far as a sender can tell, since they
+	// last took a message.
 	Full int `json:"full,omitempty"`
 	// Redriven marks a batch that was sent back from the dead-letter queue: its deliveries were counted as failed before.
 	Redriven bool `json:"redriven,omitempty"`

@@ -27,8 +27,8 @@ func (f Fate) String() string {
 
 // Reasons for which a delivery is still open, or has failed. They are the keys of a report's failures.
 const (
-	ReasonThrottled  = "throttled"   // 429 while others were throttled too: the rate
-	ReasonBufferFull = "buffer_full" // 429 for this client while others took their posts; if failed, at half of the attempts
+	ReasonThrottled  = "throttled"   // 429 while others were throttled too: the rate; or not often enough for the next
+	ReasonBufferFull = "buffer_full" // 429 for this client while others took their posts; it has failed so if half of its attempts did
 	ReasonServer     = "server_error"
 	ReasonNetwork    = "network"
 	ReasonDeadline   = "deadline" // no time was left to try

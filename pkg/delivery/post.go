@@ -15,6 +15,7 @@ type open struct {
 	connection string
 	settling   bool
 	from       int
+	took       bool // it has received some of those before
 	reason     string
 }
 
@@ -94,6 +95,7 @@ func (s *Sender) postTo(starting, ctx context.Context, o open, messages []broadc
 		t.outcomes[i].Posts++
 		t.latencies = append(t.latencies, end.Sub(start))
 		if err == nil {
+			o.took = true
 			t.outcomes[i].Delivered++
 			t.outcomes[i].First = earliest(t.outcomes[i].First, end)
 			t.outcomes[i].Last = latest(t.outcomes[i].Last, end)

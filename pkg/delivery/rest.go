@@ -25,6 +25,7 @@ type rest struct {
 	Messages    []string `json:"messages"` // ids
 	Connections []string `json:"connections,omitempty"`
 	Settling    []string `json:"settling,omitempty"`
+	Full        int      `json:"full,omitempty"` // as in Batch, of the batch that the rest becomes
 }
 
 // rests groups what is open by the message from which it is open and by reason, and decides what becomes of it.
@@ -33,12 +34,13 @@ func (s *Sender) rests(batch broadcast.Batch, messages []broadcast.Message, t *t
 		from, to int // messages[from:to]
 		fate     string
 		reason   string
+		full     int
 	}
 	groups := make(map[group]*rest)
 	put := func(g group, o open) {
 		r := groups[g]
 		if r == nil {
-			r = &rest{Fate: g.fate, Reason: g.reason}
+			r = &rest{Fate: g.fate, Reason: g.reason, Full: g.full}
 			for _, m := range messages[g.from:g.to] {
 				r.Messages = append(r.Messages, m.ID)
 			}
@@ -50,29 +52,26 @@ func (s *Sender) rests(batch broadcast.Batch, messages []broadcast.Message, t *t
 			r.Connections = append(r.Connections, o.connection)
 		}
 	}
-	last, full := batch.Attempt+1 >= s.MaxAttempts, s.buffersFull(batch, t)
+	last, theirs := batch.Attempt+1 >= s.MaxAttempts, s.buffersFull(batch, t)
 	for _, o := range t.open {
-		reason := o.reason
-		if reason == broadcast.ReasonThrottled && full {
-			reason = broadcast.ReasonBufferFull
+		g := group{from: o.from, to: len(messages), fate: fateRequeue, reason: o.reason, full: batch.Full}
+		if o.took {
+			g.full = 0
 		}
-		if last && mostlyFull(batch, reason == broadcast.ReasonBufferFull) {
-			reason = broadcast.ReasonBufferFull
+		if o.reason == broadcast.ReasonThrottled && theirs {
+			g.reason = broadcast.ReasonBufferFull
+			if !o.took {
+				g.full++
+			}
 		}
-		fate := fateRequeue
-		switch {
-		case !last:
-		case reason != broadcast.ReasonBufferFull:
-			fate = fateBury
-		case s.DisconnectFull:
-			fate = fateDisconnect
-		default:
-			fate = fateDrop
+		if last {
+			g.fate, g.reason = s.end(batch.Attempt+1, g.full, o.reason)
+			g.full = 0 // a redrive begins anew
 		}
-		put(group{o.from, len(messages), fate, reason}, o)
+		put(g, o)
 	}
 	for _, o := range t.refused {
-		put(group{o.from, o.from + 1, fateBury, o.reason}, o)
+		put(group{from: o.from, to: o.from + 1, fate: fateBury, reason: o.reason}, o)
 	}
 
 	keys := make([]group, 0, len(groups))
@@ -80,7 +79,7 @@ func (s *Sender) rests(batch broadcast.Batch, messages []broadcast.Message, t *t
 		keys = append(keys, g)
 	}
 	slices.SortFunc(keys, func(a, b group) int {
-		return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to), cmp.Compare(a.fate, b.fate), cmp.Compare(a.reason, b.reason))
+		return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to), cmp.Compare(a.fate, b.fate), cmp.Compare(a.reason, b.reason), cmp.Compare(a.full, b.full))
 	})
 	rests := make([]rest, len(keys))
 	for i, g := range keys {
@@ -113,13 +112,7 @@ func (r rest) batch(parent broadcast.Batch, place int) broadcast.Batch {
 	b.ID = fmt.Sprintf("%s~%d", parent.ID, place)
 	b.Attempt = parent.Attempt + 1
 	b.Redriven = false
-	b.Connections, b.Settling, b.Reason = r.Connections, r.Settling, r.Reason
-	switch {
-	case r.Fate == fateBury:
-		b.Full = 0 // a redrive begins anew
-	case r.Reason == broadcast.ReasonBufferFull:
-		b.Full++
-	}
+	b.Connections, b.Settling, b.Reason, b.Full = r.Connections, r.Settling, r.Reason, r.Full
 	b.Messages = nil
 	for _, m := range parent.Messages {
 		if slices.Contains(r.Messages, m.ID) {

@@ -54,12 +54,15 @@ func (s *Sender) buffersFull(batch broadcast.Batch, t *tally) bool {
 	return most
 }
 
-// mostlyFull tells whether the clients' own buffers were full at half of the attempts or more. Then they are why a delivery
-// has failed, even if a fault of another kind came last: a redrive would not help. One 429 before minutes of 5xx is less.
-func mostlyFull(batch broadcast.Batch, now bool) bool {
-	full := batch.Full
-	if now {
-		full++
+// end decides what becomes of deliveries after the last of so many attempts, at full of which the clients' buffers were
+// full, and why they have failed. Half of the attempts make it the buffers, even if a fault of another kind came last: a
+// redrive would not help. One full buffer amid minutes of other faults does not.
+func (s *Sender) end(attempts, full int, reason string) (fate, why string) {
+	switch {
+	case 2*full < attempts:
+		return fateBury, reason
+	case s.DisconnectFull:
+		return fateDisconnect, broadcast.ReasonBufferFull
 	}
-	return 2*full > batch.Attempt
+	return fateDrop, broadcast.ReasonBufferFull
 }

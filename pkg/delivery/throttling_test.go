@@ -21,8 +21,8 @@ func TestWhatA429Means(t *testing.T) {
 	others := func(n int) []string { return connections(n + 500)[500:] }
 	for _, test := range []struct {
 		name    string
-		before  []string           // connections of a batch before, all of which receive
-		batch   broadcast.Batch    // without messages
+		before  []string           // connections of a batch before, all of which receive it
+		batch   broadcast.Batch    // of one message if it has none
 		answers map[string][]error // by connection: to one post after the other, the last to all that follow; nil is success
 		failed  map[string][]string
 		buried  []string
@@ -39,6 +39,13 @@ func TestWhatA429Means(t *testing.T) {
 			answers: map[string][]error{"s1": {throttled, throttled, server}, "s2": {throttled, server, server, server}},
 			failed:  map[string][]string{broadcast.ReasonBufferFull: {"s1"}, broadcast.ReasonServer: {"s2"}},
 			buried:  []string{"s2"}, // one 429 says less than two 5xx
+		},
+		{
+			name:    "a client that takes one message at an attempt reads",
+			batch:   broadcast.Batch{Messages: messages("k", "l", "m", "n"), Connections: append(connections(9), "slow")},
+			answers: map[string][]error{"slow": {nil, throttled, nil, throttled, nil, throttled}},
+			failed:  map[string][]string{broadcast.ReasonThrottled: {"slow"}},
+			buried:  []string{"slow"},
 		},
 		{
 			name:    "a stalled client met a fault of another kind first, and is alone since",
@@ -86,7 +93,9 @@ func TestWhatA429Means(t *testing.T) {
 			for id, answers := range test.answers {
 				w.clients.answers[id] = func(post int) error { return answers[min(post, len(answers))-1] }
 			}
-			test.batch.Messages = messages("m")
+			if test.batch.Messages == nil {
+				test.batch.Messages = messages("m")
+			}
 			if test.batch.ID == "" {
 				test.batch.ID = "b"
 			}
@@ -98,7 +107,7 @@ func TestWhatA429Means(t *testing.T) {
 				}
 				sent = append(sent, w.rest.retried[retried:]...)
 				if b.Attempt == 2 {
-					for reason := range w.book.outcomes["m/"+b.ID].Failed {
+					for reason := range w.book.outcomes[b.Messages[len(b.Messages)-1].ID+"/"+b.ID].Failed {
 						failed[reason] = append(failed[reason], b.Connections...)
 					}
 				}
