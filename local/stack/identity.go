@@ -11,13 +11,13 @@ import (
 
 // identities tell by an access key who calls, and decide by the template's policies whether they may.
 type identities struct {
-	account   string
+	stack     *template.Resolved
 	functions map[string]template.Function // by access key
 	resources map[string][]iam.Document    // resource policies, by ARN
 }
 
 func newIdentities(r *template.Resolved) *identities {
-	ids := &identities{account: r.Account, functions: make(map[string]template.Function), resources: make(map[string][]iam.Document)}
+	ids := &identities{stack: r, functions: make(map[string]template.Function), resources: make(map[string][]iam.Document)}
 	for _, f := range r.Functions {
 		ids.functions[accessKey(f.Name)] = f
 	}
@@ -36,19 +36,15 @@ func accessKey(function string) string {
 // authorize decides on a call. Functions may do what their roles allow; every other key is an administrator of the
 // account, who is still bound by what resource policies deny.
 func (ids *identities) authorize(accessKeyID, action, resource string) error {
-	request := iam.Request{
-		Account: ids.account, Action: action, Resource: resource,
-		Caller: fmt.Sprintf("arn:aws:iam::%s:user/local", ids.account),
+	if f, ok := ids.functions[accessKeyID]; ok {
+		return iam.Authorize(f.Role.Documents(), ids.resources[resource], ids.stack.Request(f, action, resource))
+	}
+	return iam.Authorize([]iam.Document{administrator}, ids.resources[resource], iam.Request{
+		Account: ids.stack.Account, Action: action, Resource: resource,
+		Caller: fmt.Sprintf("arn:aws:iam::%s:user/local", ids.stack.Account),
 		// Loopback stands for TLS: what a policy demands of the transport is met.
 		Context: map[string][]string{"aws:securetransport": {"true"}},
-	}
-	identity := []iam.Document{administrator}
-	if f, ok := ids.functions[accessKeyID]; ok {
-		identity = f.Role.Documents()
-		request.Role = f.Role.ARN
-		request.Caller = fmt.Sprintf("arn:aws:sts::%s:assumed-role/%s/%s", ids.account, f.Role.Name, f.Name)
-	}
-	return iam.Authorize(identity, ids.resources[resource], request)
+	})
 }
 
 var administrator = func() iam.Document {
