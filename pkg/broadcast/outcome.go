@@ -8,6 +8,10 @@ import (
 // ErrLapsed means that a batch is no longer claimed by whoever wants to settle it: another sender has taken it over.
 var ErrLapsed = errors.New("the claim has lapsed, and another sender has taken the batch over")
 
+// ErrRefused means that the ledger refuses a record for good: a permission is missing, there is no such table, or something
+// else is misconfigured. Trying again would only hide it.
+var ErrRefused = errors.New("refused for good")
+
 // Claim is a sender's right to post a batch of a broadcast, until a time.
 type Claim struct {
 	BroadcastID string

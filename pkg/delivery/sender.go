@@ -26,7 +26,7 @@ type Poster interface {
 }
 
 // Ledger knows who posts a batch and what became of it. Settle may be called again after an error, and succeeds when an
-// earlier call had taken effect; [broadcast.ErrLapsed] is final.
+// earlier call had taken effect; [broadcast.ErrLapsed] and [broadcast.ErrRefused] are final.
 type Ledger interface {
 	Claim(ctx context.Context, c broadcast.Claim) (standing broadcast.Standing, leftovers string, err error)
 	Settle(ctx context.Context, batchID, owner string, outcomes []broadcast.Outcome, leftovers string) error
@@ -200,11 +200,12 @@ func (s *Sender) deliver(ctx context.Context, result *Result, messages []broadca
 	return errors.Join(t.fatal, s.finish(ctx, result, rests), s.Registry.RemoveAll(ctx, t.gone))
 }
 
-// settle records the outcomes, again and again while there is time: what is not recorded will be posted again.
+// settle records the outcomes, again and again while there is time: what is not recorded will be posted again. A refusal
+// is of no such kind: it has to be heard.
 func (s *Sender) settle(ctx context.Context, batchID, owner string, outcomes []broadcast.Outcome, leftovers string) error {
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		err := s.Ledger.Settle(ctx, batchID, owner, outcomes, leftovers)
-		if err == nil || errors.Is(err, broadcast.ErrLapsed) || ctx.Err() != nil {
+		if err == nil || errors.Is(err, broadcast.ErrLapsed) || errors.Is(err, broadcast.ErrRefused) || ctx.Err() != nil {
 			return err
 		}
 		select {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -52,15 +53,21 @@ func (c *clients) Disconnect(_ context.Context, id string) error {
 // book is a ledger in memory.
 type book struct {
 	mu       sync.Mutex
+	asked    int                        // of Claim and Settle
 	claims   map[string]broadcast.Claim // by broadcast and batch
 	settled  map[string]string          // leftovers, likewise
 	outcomes map[string]broadcast.Outcome
 	err      error // of Settle
+	claimErr error
 }
 
 func (b *book) Claim(_ context.Context, c broadcast.Claim) (broadcast.Standing, string, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.asked++
+	if b.claimErr != nil {
+		return 0, "", b.claimErr
+	}
 	key := c.BroadcastID + "/" + c.BatchID
 	if left, ok := b.settled[key]; ok {
 		return broadcast.Settled, left, nil
@@ -75,6 +82,7 @@ func (b *book) Claim(_ context.Context, c broadcast.Claim) (broadcast.Standing, 
 func (b *book) Settle(_ context.Context, batchID, owner string, outcomes []broadcast.Outcome, left string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.asked++
 	if b.err != nil {
 		return b.err
 	}
@@ -546,7 +554,7 @@ func TestAnOutcomeThatIsNotRecordedIsNotActedOn(t *testing.T) {
 		for _, test := range []struct {
 			err  error
 			took time.Duration
-		}{{errors.New("throttled"), 30 * time.Second}, {fmt.Errorf("settle: %w", broadcast.ErrLapsed), 0}} {
+		}{{errors.New("throttled"), 30 * time.Second}, {fmt.Errorf("settle: %w", broadcast.ErrLapsed), 0}, {fmt.Errorf("settle: %w", broadcast.ErrRefused), 0}} {
 			w := newWorld()
 			w.book.err = test.err
 			w.clients.answers["c000"] = always(gone)
@@ -563,6 +571,39 @@ func TestAnOutcomeThatIsNotRecordedIsNotActedOn(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestALedgerThatRefusesIsHeardAtOnce(t *testing.T) {
+	denied := fmt.Errorf("no permission: %w", broadcast.ErrRefused)
+	for name, test := range map[string]struct {
+		claim, settle error
+		asked         int
+		received      int
+	}{
+		"at the claim":    {denied, nil, 1, 0},
+		"at the settling": {nil, denied, 4, 6}, // after a claim for each of three messages
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			w.book.claimErr, w.book.err = test.claim, test.settle
+			w.clients.answers["c000"] = always(gone)
+			w.clients.answers["c001"] = always(server)
+			b := broadcast.Batch{ID: "b", Messages: messages("m", "n", "o"), Connections: connections(4)}
+			if _, err := w.Send(t.Context(), record(t, b, "i")); !errors.Is(err, broadcast.ErrRefused) || strings.Count(err.Error(), "no permission") != 1 {
+				t.Errorf("%v: it has to be said, once", err)
+			}
+			received := 0
+			for _, all := range w.clients.received {
+				received += len(all)
+			}
+			if w.book.asked != test.asked || received != test.received {
+				t.Errorf("asked %d times, %d received", w.book.asked, received)
+			}
+			if len(w.rest.removed)+len(w.rest.retried)+len(w.rest.buried) != 0 {
+				t.Errorf("%+v: nothing is recorded, and nothing may be done", w.rest)
+			}
+		})
+	}
 }
 
 func TestAnOutcomeIsRecordedAtLast(t *testing.T) {

@@ -7,9 +7,12 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"fanfare/pkg/broadcast"
 )
@@ -79,8 +82,8 @@ func (t *Table) Claim(ctx context.Context, c broadcast.Claim) (standing broadcas
 }
 
 // Settle records the outcomes of a batch, of all its broadcasts or of none, for an owner whose claims still hold; else it
-// returns an error, and nobody may act on the outcomes. After any error but [broadcast.ErrLapsed] it may be called again:
-// it succeeds if an earlier call has taken effect. Leftovers is kept with the first outcome for whoever meets the batch
+// returns an error, and nobody may act on the outcomes. After any error but [broadcast.ErrLapsed] and [broadcast.ErrRefused] it
+// may be called again: it succeeds if an earlier call has taken effect. Leftovers is kept with the first outcome for whoever meets the batch
 // again.
 func (t *Table) Settle(ctx context.Context, batchID, owner string, outcomes []broadcast.Outcome, leftovers string) error {
 	writes := make([]types.TransactWriteItem, len(outcomes))
@@ -117,8 +120,11 @@ func (t *Table) Settle(ctx context.Context, batchID, owner string, outcomes []br
 	}
 	_, err := t.Client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
 	var canceled *types.TransactionCanceledException
-	if errors.As(err, &canceled) {
+	switch {
+	case errors.As(err, &canceled):
 		err = judge(canceled, owner)
+	case refused(err):
+		err = fmt.Errorf("%w: %w", broadcast.ErrRefused, err)
 	}
 	if err != nil {
 		return fmt.Errorf("record the outcome of batch %s: %w", batchID, err)
@@ -151,6 +157,14 @@ func judge(canceled *types.TransactionCanceledException, owner string) error {
 		return nil
 	}
 	return broadcast.ErrLapsed
+}
+
+// refused tells whether DynamoDB has refused a request for good. Throttling, its own faults and those of the network pass.
+func refused(err error) bool {
+	var api smithy.APIError
+	var response *smithyhttp.ResponseError
+	return errors.As(err, &api) && errors.As(err, &response) && response.HTTPStatusCode() < 500 &&
+		retry.IsErrorRetryables(retry.DefaultRetryables).IsErrorRetryable(err) != aws.TrueTernary
 }
 
 func number(n int) types.AttributeValue {

@@ -1,0 +1,84 @@
+package ledger_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"fanfare/pkg/broadcast"
+	"fanfare/pkg/ledger"
+	"fanfare/pkg/localaws"
+)
+
+// What is refused for good has to be told from what passes: the one is said at once, the other tried again.
+func TestWhatIsRefusedForGood(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		status int
+		code   string
+		final  bool
+	}{
+		{"no permission", 400, "com.amazon.coral.service#AccessDeniedException", true},
+		{"no permission, by status", 403, "com.amazon.coral.service#AccessDeniedException", true},
+		{"no such table", 400, "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException", true},
+		{"a malformed request", 400, "com.amazon.coral.validate#ValidationException", true},
+		{"no such credentials", 400, "com.amazon.coral.service#UnrecognizedClientException", true},
+		{"the table's throughput", 400, "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException", false},
+		{"the account's", 400, "com.amazonaws.dynamodb.v20120810#RequestLimitExceeded", false},
+		{"the service's", 400, "com.amazonaws.dynamodb.v20120810#ThrottlingException", false},
+		{"the same transaction is under way", 400, "com.amazonaws.dynamodb.v20120810#TransactionInProgressException", false},
+		{"another transaction", 400, "com.amazonaws.dynamodb.v20120810#TransactionCanceledException", false},
+		{"a fault of DynamoDB's", 500, "com.amazonaws.dynamodb.v20120810#InternalServerError", false},
+		{"a load balancer's", 503, "", false},
+		{"a proxy's refusal", 403, "", true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var requests atomic.Int32
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				requests.Add(1)
+				io.Copy(io.Discard, r.Body)
+				w.WriteHeader(test.status)
+				if test.code != "" {
+					io.WriteString(w, `{"__type":"`+test.code+`","message":"no"}`)
+				}
+			}))
+			defer server.Close()
+			cfg := localaws.Config(server.URL)
+			if !test.final { // else the SDK itself knows that it is
+				cfg.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
+			}
+			table := &ledger.Table{Client: dynamodb.NewFromConfig(cfg), Name: "broadcasts"}
+			err := table.Settle(t.Context(), "b", "me", []broadcast.Outcome{{BroadcastID: "m"}}, "")
+			if err == nil || errors.Is(err, broadcast.ErrRefused) != test.final || errors.Is(err, broadcast.ErrLapsed) {
+				t.Errorf("Settle: %v", err)
+			}
+			if test.final && !strings.Contains(err.Error(), test.code[strings.Index(test.code, "#")+1:]) {
+				t.Errorf("%v does not say why", err)
+			}
+			if n := requests.Swap(0); n != 1 {
+				t.Errorf("Settle asked %d times", n)
+			}
+			if _, _, err := table.Claim(t.Context(), broadcast.Claim{BroadcastID: "m", BatchID: "b", Owner: "me", Until: time.Now()}); err == nil {
+				t.Error("claimed")
+			}
+			if n := requests.Load(); n != 1 {
+				t.Errorf("Claim asked %d times", n)
+			}
+		})
+	}
+}
+
+func TestALedgerWithoutATableRefuses(t *testing.T) {
+	table := &ledger.Table{Client: localaws.Tables(t), Name: "nowhere"}
+	if err := table.Settle(t.Context(), "b", "me", []broadcast.Outcome{{BroadcastID: "m"}}, ""); !errors.Is(err, broadcast.ErrRefused) {
+		t.Errorf("Settle: %v", err)
+	}
+}
