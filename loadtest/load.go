@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"fanfare/loadtest/access"
 	"fanfare/loadtest/engine"
 	"fanfare/loadtest/system"
 	"fanfare/loadtest/trial"
@@ -125,6 +126,9 @@ func (l *load) target(ctx context.Context, s *trial.Settings) (stop func() error
 	s.URL, s.Local = local.URL, true
 	if s.QueueURL == "" {
 		s.QueueURL = local.QueueURL
+	}
+	if s.LedgerEndpoint == "" {
+		s.LedgerEndpoint = access.Endpoint(local.QueueURL)
 	}
 	if !l.Quiet {
 		fmt.Fprintf(os.Stderr, "The local system is at %s\n", s.URL)

@@ -7,11 +7,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
 	"fanfare/loadtest/echo"
+	"fanfare/loadtest/specimen"
 
 	"go.uber.org/goleak"
 )
@@ -50,7 +52,7 @@ func server(t *testing.T, o echo.Options) (*echo.Server, string) {
 
 func command(t *testing.T, args ...string) *exec.Cmd {
 	c := exec.Command(os.Args[0], args...)
-	c.Env = append(os.Environ(), "LOADTEST_TEST_MAIN=1", "GORACE=atexit_sleep_ms=0", "TMPDIR="+t.TempDir())
+	c.Env = append(os.Environ(), "LOADTEST_TEST_MAIN=1", "AWS_REGION=", "AWS_DEFAULT_REGION=", "AWS_ENDPOINT_URL=", "AWS_ENDPOINT_URL_DYNAMODB=", "GORACE=atexit_sleep_ms=0", "TMPDIR="+t.TempDir())
 	c.Dir = t.TempDir()
 	return c
 }
@@ -107,11 +109,53 @@ func TestExitCodes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, stdout, stderr := loadtest(t, c.args...)
-			ok := false
-			for _, want := range c.codes {
-				ok = ok || code == want
+			if !slices.Contains(c.codes, code) || !strings.Contains(stdout, c.stdout) || !strings.Contains(stderr, c.stderr) {
+				t.Errorf("exit %d, want %v with %q and %q\n%s\n%s", code, c.codes, c.stdout, c.stderr, stdout, stderr)
 			}
-			if !ok || !strings.Contains(stdout, c.stdout) || !strings.Contains(stderr, c.stderr) {
+		})
+	}
+}
+
+// ledger starts a ledger that says the same of every message, and returns its endpoint.
+func ledger(t *testing.T, audience, delivered int) string {
+	l := &specimen.Ledger{Table: "broadcasts", Page: 1, Parts: func(id string, _ int) []specimen.Item {
+		return []specimen.Item{specimen.Plan(audience), specimen.Batch(0, audience, delivered, 0)}
+	}}
+	return l.Serve(t)
+}
+
+// With --ledger, the system's own report counts as much as what the clients saw.
+func TestLedger(t *testing.T) {
+	url := serve(t, echo.Options{})
+	denied := &specimen.Ledger{Table: "broadcasts", Fault: "AccessDeniedException"}
+	for name, c := range map[string]struct {
+		endpoint, table string
+		more            []string
+		codes           []int // 3 where a busy machine may be the reason
+		stdout, stderr  string
+	}{
+		"agrees":           {ledger(t, 20, 20), "broadcasts", nil, []int{0, 3}, "disagreements 0 · unsettled 0", ""},
+		"one more":         {ledger(t, 21, 21), "broadcasts", nil, []int{1, 3}, "MISSED ledger_disagreements == 0", ""},
+		"which may be":     {ledger(t, 21, 21), "broadcasts", []string{"--others", "1"}, []int{0, 3}, "disagreements 0 · unsettled 0", ""},
+		"one less":         {ledger(t, 19, 19), "broadcasts", nil, []int{1, 3}, "the ledger says delivered to 19, and 20 have it", ""},
+		"one outstanding":  {ledger(t, 21, 20), "broadcasts", []string{"--ledger-wait", "0s"}, []int{1, 3}, "MISSED ledger_unsettled == 0", ""},
+		"no such table":    {ledger(t, 20, 20), "elsewhere", nil, []int{3}, "", "ledger elsewhere in us-east-1 at http://127.0.0.1"},
+		"may not be read":  {denied.Serve(t), "broadcasts", nil, []int{3}, "", "dynamodb:Query"},
+		"no endpoint":      {"", "broadcasts", nil, []int{2}, "", "--ledger-endpoint"},
+		"no URL":           {"127.0.0.1:4566", "broadcasts", nil, []int{2}, "", "endpoint"},
+		"others of nobody": {"", "", []string{"--others", "1"}, []int{2}, "", "--others"},
+		"nothing to judge": {"", "", []string{"--expect", "ledger_failed == 0"}, []int{2}, "", "--ledger"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			args := quick(url, c.more...)
+			if c.table != "" {
+				args = append(args, "--ledger", c.table)
+			}
+			if c.endpoint != "" {
+				args = append(args, "--ledger-endpoint", c.endpoint)
+			}
+			code, stdout, stderr := loadtest(t, args...)
+			if !slices.Contains(c.codes, code) || !strings.Contains(stdout, c.stdout) || !strings.Contains(stderr, c.stderr) || c.stdout == "" && stdout != "" {
 				t.Errorf("exit %d, want %v with %q and %q\n%s\n%s", code, c.codes, c.stdout, c.stderr, stdout, stderr)
 			}
 		})
@@ -121,7 +165,7 @@ func TestExitCodes(t *testing.T) {
 func TestAReportCanBeMadeAgain(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name string) string { return filepath.Join(dir, name) }
-	_, first, stderr := loadtest(t, quick(serve(t, echo.Options{}), "--out", file("a.results"), "--html", file("a.html"), "--json", file("a.json"), "--csv", file("a.csv"), "--junit", file("a.xml"))...)
+	_, first, stderr := loadtest(t, quick(serve(t, echo.Options{}), "--ledger", "broadcasts", "--ledger-endpoint", ledger(t, 20, 20), "--others", "1", "--out", file("a.results"), "--html", file("a.html"), "--json", file("a.json"), "--csv", file("a.csv"), "--junit", file("a.xml"))...)
 	_, again, _ := loadtest(t, "report", file("a.results"), "--html", file("b.html"), "--json", file("b.json"), "--csv", file("b.csv"), "--junit", file("b.xml"))
 	if first, _, _ = strings.Cut(first, "\nresults:"); first == "" || strings.TrimSpace(first) != strings.TrimSpace(again) {
 		t.Errorf("the run said\n%s\n%s\nand the report\n%s", first, stderr, again)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"fanfare/loadtest/access"
 	"fanfare/loadtest/fleet"
 	"fanfare/loadtest/progress"
 	"fanfare/loadtest/report"
@@ -17,15 +19,19 @@ import (
 )
 
 type runCommand struct {
-	load     `embed:""`
-	Rate     float64       `help:"Messages per second, on an absolute schedule." default:"1" short:"r" group:"Messages"`
-	Duration time.Duration `help:"How long to publish." default:"60s" short:"d" group:"Messages"`
-	Warmup   time.Duration `help:"Messages of the first so long are counted, but not timed." default:"0s" group:"Messages"`
-	Expect   []string      `help:"Threshold, as 'p99 < 600ms'; see 'loadtest figures'. May be repeated." sep:"none" placeholder:"FIGURE < BOUND" group:"Output"`
-	Out      string        `help:"Keep the results in this file. Default: a new one in the system's temporary folder." placeholder:"FILE" group:"Output"`
-	Note     string        `help:"A remark that goes into the results." group:"Output"`
-	Profile  string        `help:"Write a CPU profile of the harness itself (of one process)." placeholder:"FILE" hidden:""`
-	outputs  `embed:""`
+	load           `embed:""`
+	Rate           float64       `help:"Messages per second, on an absolute schedule." default:"1" short:"r" group:"Messages"`
+	Duration       time.Duration `help:"How long to publish." default:"60s" short:"d" group:"Messages"`
+	Warmup         time.Duration `help:"Messages of the first so long are counted, but not timed." default:"0s" group:"Messages"`
+	Ledger         string        `help:"DynamoDB table of the system's own report, to be held against what the clients saw; the stack's is websocket_broadcasts." placeholder:"TABLE" group:"Ledger"`
+	LedgerEndpoint string        `help:"Where that DynamoDB is, if not at AWS. Default: the local system's if one is started, else the host of --queue-url, else AWS_ENDPOINT_URL." placeholder:"http://…" group:"Ledger"`
+	LedgerWait     time.Duration `help:"How long to wait, after the last delivery, until the ledger is settled." default:"1m" group:"Ledger"`
+	Others         int           `help:"So many clients besides this run's may be connected, and be counted by the ledger." default:"0" group:"Ledger"`
+	Expect         []string      `help:"Threshold, as 'p99 < 600ms'; see 'loadtest figures'. May be repeated." sep:"none" placeholder:"FIGURE < BOUND" group:"Output"`
+	Out            string        `help:"Keep the results in this file. Default: a new one in the system's temporary folder." placeholder:"FILE" group:"Output"`
+	Note           string        `help:"A remark that goes into the results." group:"Output"`
+	Profile        string        `help:"Write a CPU profile of the harness itself (of one process)." placeholder:"FILE" hidden:""`
+	outputs        `embed:""`
 }
 
 func (*runCommand) Help() string {
@@ -38,11 +44,19 @@ func (*runCommand) Help() string {
       --queue-url https://sqs.eu-west-1.amazonaws.com/123456789012/websocket-broadcast \
       --connections 10000 --rate 0.5 --duration 5m --expect 'p99 < 1.5s' --expect 'time_to_last < 3s' --out run.results
 
+  With the system's own report held against what the clients saw:
+    loadtest run --connections 5000 --rate 1 --duration 60s --ledger websocket_broadcasts
+
   In CI, with reconnecting clients and a JUnit file:
     loadtest run -c 200 -r 5 -d 30s --churn 20% --expect 'delivery_ratio == 100%' --junit loadtest.xml --quiet
 
 Latencies count from the intended time of publishing, so a stall of the system cannot hide. Without --expect the run passes
-if nothing is missing, corrupt, cut off, unknown, refused, unanswered or late; those checks stay unless one names the same figure.`
+if nothing is missing, corrupt, cut off, unknown, refused, unanswered or late; those checks stay unless one names the same figure.
+
+With --ledger the run waits until the ledger is settled, and passes only if it is (ledger_unsettled == 0) and agrees with the clients
+on every message (ledger_disagreements == 0): what it counts as delivered is at least the connections that received the message, and
+at most these, those that cannot tell (closed before the end of the run, slow, or with a damaged copy) and --others. Copies beyond
+the first count on neither side.`
 }
 
 func (r *runCommand) Run(ctx context.Context) (err error) {
@@ -51,6 +65,7 @@ func (r *runCommand) Run(ctx context.Context) (err error) {
 		return &exit{report.ExitUsage, err}
 	}
 	s.Rate, s.Duration, s.Warmup, s.Expect, s.Note = r.Rate, r.Duration, r.Warmup, r.Expect, r.Note
+	s.Ledger, s.LedgerEndpoint, s.LedgerWait, s.Others = r.Ledger, r.ledgerEndpoint(), r.LedgerWait, r.Others
 	if err := sensible(s); err != nil {
 		return err
 	}
@@ -86,12 +101,25 @@ func (r *runCommand) Run(ctx context.Context) (err error) {
 // sensible tells whether settings make sense before anything is started for them.
 func sensible(s trial.Settings) error {
 	if s.URL == "" {
-		s.URL, s.QueueURL = "ws://127.0.0.1/", "http://127.0.0.1/queue"
+		s.URL, s.QueueURL, s.LedgerEndpoint = "ws://127.0.0.1/", "http://127.0.0.1/queue", "http://127.0.0.1"
 	}
 	if err := s.Validate(); err != nil {
 		return &exit{report.ExitUsage, err}
 	}
 	return nil
+}
+
+// ledgerEndpoint is where the ledger is; empty if that is at AWS, or at a local system that is still to be started.
+func (r *runCommand) ledgerEndpoint() string {
+	switch {
+	case r.LedgerEndpoint != "":
+		return r.LedgerEndpoint
+	case r.URL == "":
+		return ""
+	case r.QueueURL != "":
+		return access.Endpoint(r.QueueURL)
+	}
+	return cmp.Or(os.Getenv("AWS_ENDPOINT_URL_DYNAMODB"), os.Getenv("AWS_ENDPOINT_URL"))
 }
 
 // file is where the results go.
@@ -113,6 +141,10 @@ func (r *runCommand) measure(ctx context.Context, s trial.Settings, out string) 
 		return nil, err
 	}
 	t, err := trial.Open(ctx, s, command)
+	var none *trial.NoLedger
+	if errors.As(err, &none) {
+		return nil, &exit{report.ExitInvalid, err}
+	}
 	if err != nil {
 		return nil, &exit{report.ExitUsage, err}
 	}

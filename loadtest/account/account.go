@@ -36,6 +36,7 @@ type Account struct {
 	Latency     Latency
 	Broadcasts  []Broadcast // in the order in which they were handed over
 	Series      Series
+	Ledger      *Ledger   // nil if the run did not ask for it
 	Findings    []Finding // at most FindingsKept of each kind
 	Starts      []Start   // of the run, or of those that were merged
 }
@@ -129,6 +130,8 @@ type Broadcast struct {
 	Median time.Duration `json:"median"`
 	P99    time.Duration `json:"p99"`
 	Last   time.Duration `json:"last"`
+
+	Ledger *Told `json:"ledger,omitempty"` // nil if there is nothing to compare with
 }
 
 // FindingsKept bounds the findings of each kind that an account names; the counts are always complete.
@@ -137,10 +140,10 @@ const FindingsKept = 50
 // Finding names one thing that went wrong.
 type Finding struct {
 	Run        int    `json:"run"`  // of those that were merged, from 0
-	Kind       string `json:"kind"` // missing, duplicate, reordered, corrupt, late, misdelivered, foreign, stray answer, unknown, lost
+	Kind       string `json:"kind"` // a key of severity
 	Process    int    `json:"process"`
-	Slot       int    `json:"client"`       // the client's number in the run
-	Connection int    `json:"connection"`   // of the process
+	Slot       int    `json:"client"`       // the client's number in the run, -1 if it is about no client
+	Connection int    `json:"connection"`   // of the process, -1 if about none
 	Broadcast  int    `json:"broadcast"`    // -1 if unknown
 	ID         string `json:"id,omitempty"` // the system's, of the message
 	At         int64  `json:"at"`           // 0 if it never happened
@@ -168,7 +171,7 @@ func Of(segments []*result.Segment) (*Account, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, l := range b.ledgers {
+	for _, l := range b.leaves {
 		if err := l.post(); err != nil {
 			return nil, err
 		}

@@ -17,7 +17,7 @@ type book struct {
 	deadline int64 // microseconds
 	messages []message
 	rankOf   []int32 // by event number; -1 if it was not handed over
-	ledgers  []*ledger
+	leaves   []*leaf
 	findings map[string]int
 }
 
@@ -28,6 +28,11 @@ type message struct {
 	guessed bool
 	seen    bool     // by any connection
 	times   []uint32 // microseconds of each delivery
+
+	// Of all connections, the slow ones included; for the comparison with the system's ledger.
+	received int64 // connections with a whole copy
+	unsure   int64 // connections that cannot tell
+	arrived  int64 // when the last first copy came
 }
 
 // asker is the connection of one process that published a message.
@@ -36,8 +41,8 @@ type asker struct {
 	connection uint32
 }
 
-// ledger is the part of a book that concerns the connections of one segment.
-type ledger struct {
+// leaf is the part of a book that concerns the connections of one segment.
+type leaf struct {
 	*book
 	segment     *result.Segment
 	connections []connection
@@ -64,8 +69,8 @@ func gather(a *Account, segments []*result.Segment) (*book, error) {
 	a.Publishing = Publishing{Scheduled: c.Count, Unpublished: map[string]int{}, Refused: map[string]int{}}
 	var answers []result.Record
 	for _, s := range segments {
-		l := &ledger{book: b, segment: s}
-		b.ledgers = append(b.ledgers, l)
+		l := &leaf{book: b, segment: s}
+		b.leaves = append(b.leaves, l)
 		err := s.Each(func(r *result.Record) error {
 			l.last = max(l.last, r.At)
 			switch r.Kind {
@@ -103,7 +108,7 @@ func gather(a *Account, segments []*result.Segment) (*book, error) {
 	return b, nil
 }
 
-func (l *ledger) attend(r *result.Record) {
+func (l *leaf) attend(r *result.Record) {
 	c := l.connection(r.Connection)
 	if r.Kind == result.Opened {
 		c.opened, c.slot, c.slow = r.At, int(r.A), r.Flag == result.Slow
@@ -127,7 +132,7 @@ func (l *ledger) attend(r *result.Record) {
 	}
 }
 
-func (l *ledger) connection(n uint32) *connection {
+func (l *leaf) connection(n uint32) *connection {
 	for int(n) >= len(l.connections) {
 		l.connections = append(l.connections, connection{highest: -1})
 	}
@@ -135,7 +140,7 @@ func (l *ledger) connection(n uint32) *connection {
 }
 
 // absent closes what the segment left open: its process did not live to tell, so from then on the harness is at fault.
-func (l *ledger) absent() {
+func (l *leaf) absent() {
 	for i := range l.connections {
 		if c := &l.connections[i]; c.opened != 0 && c.closed == 0 {
 			c.closed, c.cause = l.last, result.Harness
@@ -202,14 +207,18 @@ func (b *book) answer(r *result.Record) {
 	}
 }
 
-// find keeps a finding unless there are enough of its kind.
-func (l *ledger) find(f Finding) {
-	if l.findings[f.Kind]++; l.findings[f.Kind] > FindingsKept {
-		return
-	}
+// find keeps a finding about a connection.
+func (l *leaf) find(f Finding) {
 	f.Process = l.segment.Conditions.Process
 	f.Slot = l.connections[f.Connection].slot
-	l.Findings = append(l.Findings, f)
+	l.keep(f)
+}
+
+// keep keeps a finding unless there are enough of its kind.
+func (b *book) keep(f Finding) {
+	if b.findings[f.Kind]++; b.findings[f.Kind] <= FindingsKept {
+		b.Findings = append(b.Findings, f)
+	}
 }
 
 func microseconds(us int64) time.Duration { return time.Duration(us) * time.Microsecond }

@@ -38,6 +38,12 @@ func Merge(runs []*Account) (*Account, error) {
 		sum.Deliveries.add(&a.Deliveries)
 		sum.Slow.add(&a.Slow)
 		sum.Latency.merge(&a.Latency)
+		if a.Ledger != nil {
+			if sum.Ledger == nil {
+				sum.Ledger = &Ledger{Table: a.Ledger.Table, Reasons: map[string]int{}}
+			}
+			sum.Ledger.add(a.Ledger)
+		}
 		for _, b := range a.Broadcasts {
 			b.Run = i
 			sum.Broadcasts = append(sum.Broadcasts, b)

@@ -8,7 +8,7 @@ import (
 )
 
 // post enters the deliveries and the odd arrivals of one segment.
-func (l *ledger) post() error {
+func (l *leaf) post() error {
 	words := (len(l.messages) + 63) / 64
 	for i := range l.connections {
 		l.connections[i].seen = make([]uint64, words)
@@ -32,14 +32,14 @@ func (l *ledger) post() error {
 }
 
 // tally returns the counts that a connection belongs to.
-func (l *ledger) tally(c *connection) *Deliveries {
+func (l *leaf) tally(c *connection) *Deliveries {
 	if c.slow {
 		return &l.Slow
 	}
 	return &l.Deliveries
 }
 
-func (l *ledger) delivered(r *result.Record) {
+func (l *leaf) delivered(r *result.Record) {
 	c := &l.connections[r.Connection]
 	tally := l.tally(c)
 	rank := l.ranked(r.Broadcast)
@@ -59,6 +59,8 @@ func (l *ledger) delivered(r *result.Record) {
 	}
 	c.seen[rank/64] |= 1 << (rank % 64)
 	m.seen = true
+	m.received++
+	m.arrived = max(m.arrived, r.At)
 	if rank < c.highest {
 		tally.Reordered++
 		text := "after a later message"
@@ -86,7 +88,7 @@ func (l *ledger) delivered(r *result.Record) {
 func (c *connection) has(rank int32) bool { return c.seen[rank/64]&(1<<(rank%64)) != 0 }
 
 // outOfTurn tells whether a later message of the same publisher came before the one of this rank.
-func (l *ledger) outOfTurn(c *connection, rank int32) bool {
+func (l *leaf) outOfTurn(c *connection, rank int32) bool {
 	m := &l.messages[rank]
 	for next := m.Number + l.turns.Publishers; next < len(l.rankOf); next += l.turns.Publishers {
 		later := l.rankOf[next]
@@ -110,7 +112,7 @@ var oddities = map[uint8]struct {
 	result.Stale:       {"stale", func(d *Deliveries) *int64 { return &d.Stale }},
 }
 
-func (l *ledger) odd(r *result.Record) {
+func (l *leaf) odd(r *result.Record) {
 	odd, ok := oddities[r.Flag]
 	if !ok {
 		return

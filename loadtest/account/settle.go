@@ -19,7 +19,7 @@ func (b *book) settle() {
 			owed[rank/64] |= 1 << (rank % 64)
 		}
 	}
-	for _, l := range b.ledgers {
+	for _, l := range b.leaves {
 		for i := range l.connections {
 			if c := &l.connections[i]; c.opened != 0 {
 				l.balance(uint32(i), c, owed)
@@ -30,6 +30,7 @@ func (b *book) settle() {
 	for rank := range b.messages {
 		b.time(&b.messages[rank])
 	}
+	b.audit()
 	b.Series.close(b.Account)
 	for i := range b.Findings {
 		if f := &b.Findings[i]; f.Broadcast >= 0 {
@@ -65,7 +66,8 @@ func (b *book) reattribute() {
 	}
 }
 
-var severity = map[string]int{"missing": 1, "misdelivered": 2, "corrupt": 3, "unknown": 4, "duplicate": 5, "lost": 6, "late": 7, "reordered": 8, "stray answer": 9, "foreign": 10}
+var severity = map[string]int{"missing": 1, "misdelivered": 2, "corrupt": 3, "disagreement": 4, "unsettled": 5, "unknown": 6, "duplicate": 7,
+	"lost": 8, "late": 9, "reordered": 10, "stray answer": 11, "foreign": 12}
 
 // owed tells whether the system has accepted a message for everybody. An answer that could belong to another message
 // does not count against what was seen.
@@ -81,7 +83,7 @@ func (b *book) owed(m *message) bool {
 }
 
 // balance goes through what one connection was owed: the messages handed over while it was open.
-func (l *ledger) balance(number uint32, c *connection, owed []uint64) {
+func (l *leaf) balance(number uint32, c *connection, owed []uint64) {
 	from := sort.Search(len(l.messages), func(i int) bool { return l.messages[i].Sent > c.opened })
 	to := sort.Search(len(l.messages), func(i int) bool { return l.messages[i].Sent > c.closed })
 	to = max(to, from)
@@ -123,7 +125,7 @@ func span(word, from, to int) uint64 {
 }
 
 // unseen decides why an owed delivery did not come.
-func (l *ledger) unseen(number uint32, c *connection, rank int32, tally *Deliveries) {
+func (l *leaf) unseen(number uint32, c *connection, rank int32, tally *Deliveries) {
 	m := &l.messages[rank]
 	// Before the connection was closed the system had all the time it is given, so closing is no excuse.
 	inTime := c.closed-m.Sent >= l.deadline

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"html/template"
 	"io"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -90,6 +89,13 @@ func (v *view) tiles() {
 		{"until the last client", f["time_to_last_p50"].String(), "the slowest message " + f["time_to_last"].String()},
 		{"delivered per second", report.Grouped(f["delivered_per_second"].Value), "at best " + report.Grouped(f["delivered_peak"].Value)},
 	}
+	if l := v.Report.Ledger; l != nil && l.Error == "" {
+		word := "agrees"
+		if l.Disagreements > 0 {
+			word = report.Grouped(float64(l.Disagreements)) + " differ"
+		}
+		v.Tiles = append(v.Tiles, tile{"the system's ledger", word, "delivered " + count("ledger_delivered") + ", clients have " + count("ledger_received")})
+	}
 	if f["quota_floor"].Value > 0 {
 		v.Tiles = append(v.Tiles, tile{"of the quota floor", fmt.Sprintf("%.0f %%", f["quota_share"].Value*100), "at least " + f["quota_floor"].String() + " a broadcast"})
 	}
@@ -112,6 +118,7 @@ func (v *view) table() {
 
 func (v *view) facts() {
 	c := &v.Conditions
+	count := func(name string) string { return report.Grouped(v.Figures[name].Value) }
 	fact := func(name, format string, args ...any) {
 		v.Facts = append(v.Facts, [2]string{name, fmt.Sprintf(format, args...)})
 	}
@@ -127,9 +134,14 @@ func (v *view) facts() {
 	fact("load", "%s", v.Describe())
 	fact("ramp", "%g connects/s; connected in p50 %s, p99 %s", c.Ramp, v.Figures["connect_p50"], v.Figures["connect_p99"])
 	fact("accounting", "deadline %s, seed %d", expect.Duration(c.Deadline), c.Seed)
-	fact("published", "%s handed over, %s acknowledged, %s refused, %s unanswered", report.Grouped(v.Figures["sent"].Value), report.Grouped(v.Figures["acknowledged"].Value),
-		report.Grouped(v.Figures["refused"].Value), report.Grouped(v.Figures["unanswered"].Value))
-	fact("connections", "%s opened, %s failed attempts, %s lost", report.Grouped(v.Figures["connections"].Value), report.Grouped(v.Figures["failed_connects"].Value), report.Grouped(v.Figures["lost_connections"].Value))
+	fact("published", "%s handed over, %s acknowledged, %s refused, %s unanswered", count("sent"), count("acknowledged"),
+		count("refused"), count("unanswered"))
+	if l := v.Report.Ledger; l != nil && l.Error == "" {
+		fact("ledger", "%s: %s messages compared, %s disagreements, %s unsettled; audience %s, delivered %s, gone %s, failed %s, outstanding %s", l.Table,
+			count("ledger_compared"), count("ledger_disagreements"), count("ledger_unsettled"), count("ledger_audience"), count("ledger_delivered"),
+			count("ledger_gone"), count("ledger_failed"), count("ledger_outstanding"))
+	}
+	fact("connections", "%s opened, %s failed attempts, %s lost", count("connections"), count("failed_connects"), count("lost_connections"))
 	fact("harness", "%s, %s/%s, %d cores, %s; %s a frame, %.0f MiB; schedule lag p99 %s, read lag p99 %s", report.Processes(len(v.Account.Processes)), c.Host.OS, c.Host.Arch, c.Host.Cores, c.Host.Go,
 		v.Figures["cpu_per_frame"], v.Figures["resident"].Value/(1<<20), v.Figures["schedule_lag_p99"], v.Figures["read_lag_p99"])
 	if c.PostRate > 0 {
@@ -138,14 +150,7 @@ func (v *view) facts() {
 	if c.Note != "" {
 		fact("note", "%s", c.Note)
 	}
-	for _, reasons := range []struct {
-		what   string
-		counts map[string]int
-	}{{"not connected", v.Report.Reasons.Unopened}, {"lost", v.Report.Reasons.Lost}, {"not published", v.Report.Reasons.Unpublished}, {"refused", v.Report.Reasons.Refused}} {
-		for _, reason := range slices.Sorted(maps.Keys(reasons.counts)) {
-			v.Reasons = append(v.Reasons, fmt.Sprintf("%s: %s × %s", reasons.what, reason, report.Grouped(float64(reasons.counts[reason]))))
-		}
-	}
+	v.Reasons = v.Report.Reasons.Lines()
 }
 
 type seriesOf = []struct {

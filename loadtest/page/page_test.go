@@ -41,6 +41,7 @@ func TestThePageNeedsNothingElse(t *testing.T) {
 		"long":     {Messages: 5000, Clients: 20, Rate: 3},
 		"one":      {Messages: 1, Clients: 1},
 		"slow":     {Slower: 20 * time.Minute},
+		"ledger":   {Ledger: &result.Ledger{Reports: []result.LedgerReport{{ID: "id", Parts: 2, Dispatched: true, Audience: 11, Delivered: 11}}}},
 		"with ids": {Change: func(c *result.Conditions) { c.Note = `<script>alert("x")</script>`; c.Queue = "http://127.0.0.1/q" }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -73,6 +74,23 @@ func wellFormed(t *testing.T, s string) {
 	}
 }
 
+func TestThePageShowsTheLedger(t *testing.T) {
+	said := func(n int64) *result.Ledger {
+		return &result.Ledger{Reports: []result.LedgerReport{{ID: "id", Parts: 2, Dispatched: true, Audience: n, Delivered: n}}}
+	}
+	for n, wants := range map[int64][]string{
+		10: {"PASS", "<b>agrees</b>", "delivered 200, clients have 200", "ledger_disagreements == 0", "audience 200, delivered 200, gone 0, failed 0, outstanding 0"},
+		11: {"FAIL", "<b>20 differ</b>", "delivered 220, clients have 200", "the ledger says delivered to 11, and 10 have it"},
+	} {
+		s := write(t, specimen.Run{Ledger: said(n)})
+		for _, want := range wants {
+			if !strings.Contains(s, want) {
+				t.Errorf("%d: no %q", n, want)
+			}
+		}
+	}
+}
+
 func TestTheVerdictComesFirst(t *testing.T) {
 	for verdict, run := range map[string]specimen.Run{"PASS": {}, "FAIL": {Missing: 1}, "INVALID": {Lag: time.Second}} {
 		s := write(t, run)
@@ -80,6 +98,9 @@ func TestTheVerdictComesFirst(t *testing.T) {
 		at, tiles := strings.Index(body, verdict), strings.Index(body, "tiles")
 		if at < 0 || at > tiles {
 			t.Errorf("%s at %d, the figures at %d", verdict, at, tiles)
+		}
+		if strings.Contains(s, "ledger") {
+			t.Errorf("%s: a run without a ledger speaks of one", verdict)
 		}
 		for _, want := range []string{"Latency by percentile", "Time to last, by message", "Latency over the run", "Deliveries per second", "Delivery heat map", "The harness itself", "Conditions", "prefers-color-scheme:dark", "width=device-width"} {
 			if !strings.Contains(s, want) {

@@ -70,6 +70,9 @@ func Line(p trial.Progress, cells int) string {
 		if p.Failed > 0 {
 			figures += fmt.Sprintf(" · %d attempts failed", p.Failed)
 		}
+	case trial.Settling:
+		done = share(p.Asked-p.Unsettled, p.Asked)
+		figures = fmt.Sprintf("%s of %s messages settled", report.Grouped(float64(p.Asked-p.Unsettled)), report.Grouped(float64(p.Asked)))
 	default:
 		done = share(int(p.Published), p.Messages)
 		expected := float64(p.Published) * float64(p.Wanted)

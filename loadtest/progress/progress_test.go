@@ -25,7 +25,7 @@ func sample(phase trial.Phase) trial.Progress {
 		live.Add(i)
 	}
 	return trial.Progress{
-		Phase: phase, Began: time.Now(), Duration: time.Minute, Messages: 60, Rate: 1,
+		Phase: phase, Began: time.Now(), Duration: time.Minute, Messages: 60, Rate: 1, Asked: 60, Unsettled: 15,
 		Status: fleet.Status{Status: engine.Status{Live: live, Wanted: 1000, Connected: 750, Failed: 3, Published: 15, Accepted: 14}},
 	}
 }
@@ -34,6 +34,7 @@ func TestLine(t *testing.T) {
 	for phase, want := range map[trial.Phase]string{
 		trial.Connecting: "connecting ██████░░  75 % 750 of 1,000 clients · 3 attempts failed · 1m0s left",
 		trial.Measuring:  "measuring ██░░░░░░  25 % 750 clients · 15/60 messages · 14 acked · 12,000 received (80.0 %) · p50 6.02ms p99 11.9ms · 1m0s left",
+		trial.Settling:   "ledger ██████░░  75 % 45 of 60 messages settled · 1m0s left",
 	} {
 		if got := Line(sample(phase), 8); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)

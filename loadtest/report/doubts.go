@@ -109,6 +109,19 @@ func doubts(s *summary) []Doubt {
 	if n := s.Publishing.Guessed; n > 0 {
 		warn("%d answers came while several messages of one publisher waited for theirs: which was which is a guess, and with it their ids and the spread of ack times; more --publishers avoid it", n)
 	}
+	if l := s.Ledger; l != nil {
+		switch {
+		case l.Error != "":
+			invalid("the ledger could not be read: %s", l.Error)
+		case l.Compared == 0:
+			invalid("no message has an id that is known for certain, so nothing was compared with the ledger")
+		case l.Uncompared > 0:
+			warn("%d of %d messages have no id that is known for certain, and were not compared with the ledger", l.Uncompared, l.Compared+l.Uncompared)
+		}
+		if l.Excesses > 0 {
+			warn("the ledger has more deliveries of %d messages than the clients: other clients of the system would look the same; if it has any, say how many with --others", l.Excesses)
+		}
+	}
 	if s.Publishing.Silent && s.Publishing.Sent > 0 {
 		warn("the system acknowledged nothing, so every message that was handed over counts as owed")
 	}

@@ -24,6 +24,9 @@ type summary struct {
 	readLag     *latency.Histogram
 }
 
+// ledgerPrefix begins the names of the figures that there are only if the run read the system's ledger.
+const ledgerPrefix = "ledger_"
+
 func count[T int | int64](v T) float64 { return float64(v) }
 
 func seconds(d time.Duration) float64 { return d.Seconds() }
@@ -72,6 +75,14 @@ var figures = func() []figure {
 	d := func(name, what string, of func(*account.Deliveries) int64) figure {
 		return figure{name, expect.Count, what, func(s *summary) float64 { return count(of(&s.Deliveries)) }}
 	}
+	ledger := func(name, what string, of func(*account.Ledger) int64) figure {
+		return figure{ledgerPrefix + name, expect.Count, what, func(s *summary) float64 {
+			if s.Ledger == nil {
+				return 0
+			}
+			return count(of(s.Ledger))
+		}}
+	}
 	all := []figure{
 		d("owed", "deliveries that the system owed", func(d *account.Deliveries) int64 { return d.Owed }),
 		d("delivered", "of these, delivered", func(d *account.Deliveries) int64 { return d.Delivered }),
@@ -93,6 +104,16 @@ var figures = func() []figure {
 		d("foreign", "frames that were none of this run's", func(d *account.Deliveries) int64 { return d.ForeignTexts }),
 		d("stray_answers", "answers to clients that had asked nothing", func(d *account.Deliveries) int64 { return d.StrayAnswers }),
 		d("unknown", "payloads of this run that nobody published", func(d *account.Deliveries) int64 { return d.Unknown }),
+
+		ledger("audience", "connections that the system's ledger says it addressed", func(l *account.Ledger) int64 { return l.Audience }),
+		ledger("delivered", "of these, delivered, as the ledger says", func(l *account.Ledger) int64 { return l.Delivered }),
+		ledger("gone", "of these, no longer connected", func(l *account.Ledger) int64 { return l.Gone }),
+		ledger("failed", "of these, given up", func(l *account.Ledger) int64 { return l.Failed }),
+		ledger("outstanding", "of these, without an outcome", func(l *account.Ledger) int64 { return l.Outstanding }),
+		ledger("received", "deliveries of the same messages that the clients have", func(l *account.Ledger) int64 { return l.Received }),
+		ledger("compared", "messages held against the ledger", func(l *account.Ledger) int64 { return int64(l.Compared) }),
+		ledger("disagreements", "of these, those of which ledger and clients say different things", func(l *account.Ledger) int64 { return int64(l.Disagreements) }),
+		ledger("unsettled", "of these, those that the system is not done with", func(l *account.Ledger) int64 { return int64(l.Unsettled) }),
 
 		{"connections", expect.Count, "connections opened", func(s *summary) float64 { return count(s.Connections.Opened) }},
 		{"failed_connects", expect.Count, "attempts to connect that failed", func(s *summary) float64 { return count(total(s.Connections.Unopened)) }},

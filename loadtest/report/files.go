@@ -8,6 +8,8 @@ import (
 	"io"
 	"strconv"
 	"time"
+
+	"fanfare/loadtest/account"
 )
 
 // JSON writes the whole report. Times of broadcasts are in nanoseconds, as Go writes durations; figures are in seconds.
@@ -25,7 +27,8 @@ func micros(d time.Duration) string { return strconv.FormatInt(d.Microseconds(),
 // CSV writes one line per message, in the order in which they were handed over. Times are in microseconds.
 func (r *Report) CSV(w io.Writer) error {
 	rows := [][]string{{"message", "publisher", "sequence", "id", "way", "warmup", "intended_us", "sent_us", "acknowledged_us",
-		"owed", "delivered", "missing", "duplicates", "first_us", "median_us", "p99_us", "last_us"}}
+		"owed", "delivered", "missing", "duplicates", "first_us", "median_us", "p99_us", "last_us",
+		"received", "ledger_audience", "ledger_delivered", "ledger_gone", "ledger_failed", "ledger_outstanding", "ledger_agrees"}}
 	for _, b := range r.Broadcasts {
 		way, ack := "client", ""
 		if b.ByQueue {
@@ -34,12 +37,25 @@ func (r *Report) CSV(w io.Writer) error {
 		if b.Acknowledged != 0 {
 			ack = strconv.FormatInt(b.Acknowledged-b.Intended, 10)
 		}
-		rows = append(rows, []string{strconv.Itoa(b.Number), strconv.Itoa(int(b.Publisher)), strconv.Itoa(int(b.Sequence)), b.ID, way,
+		row := []string{strconv.Itoa(b.Number), strconv.Itoa(int(b.Publisher)), strconv.Itoa(int(b.Sequence)), b.ID, way,
 			strconv.FormatBool(b.Warm), strconv.FormatInt(b.Intended, 10), strconv.FormatInt(b.Sent-b.Intended, 10), ack,
 			strconv.FormatInt(b.Owed, 10), strconv.FormatInt(b.Delivered, 10), strconv.FormatInt(b.Missing, 10), strconv.FormatInt(b.Duplicates, 10),
-			micros(b.First), micros(b.Median), micros(b.P99), micros(b.Last)})
+			micros(b.First), micros(b.Median), micros(b.P99), micros(b.Last)}
+		rows = append(rows, append(row, told(b.Ledger)...))
 	}
 	return writeCSV(w, rows)
+}
+
+// told are the columns on the system's ledger; empty where there is nothing to compare with.
+func told(t *account.Told) []string {
+	if t == nil {
+		return make([]string, 7)
+	}
+	var row []string
+	for _, n := range []int64{t.Received, t.Audience, t.Delivered, t.Gone, t.Failed, t.Outstanding} {
+		row = append(row, strconv.FormatInt(n, 10))
+	}
+	return append(row, strconv.FormatBool(t.Agree))
 }
 
 // SeriesCSV writes one line per stretch of time. Rates are per second, times in microseconds.

@@ -4,6 +4,7 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -42,6 +43,9 @@ func (v Verdict) ExitCode() int {
 // Duplicates and another order are for the system to promise, so they are reported and not judged.
 var Defaults = []string{"missing == 0", "corrupt == 0", "cut == 0", "unknown == 0", "refused == 0", "unanswered == 0", "late == 0"}
 
+// LedgerDefaults come on top if the run read the system's ledger.
+var LedgerDefaults = []string{"ledger_disagreements == 0", "ledger_unsettled == 0"}
+
 // Report is a run, judged. It is what the JSON output holds.
 type Report struct {
 	Verdict     Verdict                  `json:"verdict"`
@@ -51,6 +55,7 @@ type Report struct {
 	Figures     map[string]expect.Figure `json:"figures"`
 	Reasons     Reasons                  `json:"reasons"`
 	SlowClients *account.Deliveries      `json:"slowClients,omitempty"`
+	Ledger      *account.Ledger          `json:"ledger,omitempty"`
 	Percentiles []Percentile             `json:"percentiles"`
 	Width       time.Duration            `json:"seriesWidth"`
 	Series      []Point                  `json:"series"`
@@ -74,6 +79,21 @@ type Reasons struct {
 	Lost        map[string]int `json:"lost,omitempty"`
 	Unpublished map[string]int `json:"unpublished,omitempty"`
 	Refused     map[string]int `json:"refused,omitempty"`
+	Failed      map[string]int `json:"failed,omitempty"` // deliveries, as the system's ledger says
+}
+
+// Lines says them in words, one a line.
+func (r *Reasons) Lines() []string {
+	var lines []string
+	for _, kind := range []struct {
+		what   string
+		counts map[string]int
+	}{{"not connected", r.Unopened}, {"lost", r.Lost}, {"not published", r.Unpublished}, {"refused", r.Refused}, {"failed by the ledger", r.Failed}} {
+		for _, reason := range slices.Sorted(maps.Keys(kind.counts)) {
+			lines = append(lines, fmt.Sprintf("%s: %s × %s", kind.what, reason, Grouped(float64(kind.counts[reason]))))
+		}
+	}
+	return lines
 }
 
 // Percentile is one point of the curves, in microseconds; 0 where there is none.
@@ -122,8 +142,11 @@ func Of(a *account.Account, expectations []string) (*Report, error) {
 	}
 	s.span = span(a)
 	r := &Report{
-		Conditions: a.Conditions, Figures: map[string]expect.Figure{}, Findings: a.Findings, Broadcasts: a.Broadcasts, Account: a,
-		Reasons: Reasons{a.Connections.Unopened, a.Connections.Causes, a.Publishing.Unpublished, a.Publishing.Refused},
+		Conditions: a.Conditions, Figures: map[string]expect.Figure{}, Findings: a.Findings, Broadcasts: a.Broadcasts, Account: a, Ledger: a.Ledger,
+		Reasons: Reasons{a.Connections.Unopened, a.Connections.Causes, a.Publishing.Unpublished, a.Publishing.Refused, nil},
+	}
+	if a.Ledger != nil {
+		r.Reasons.Failed = a.Ledger.Reasons
 	}
 	if a.Slow.Owed > 0 {
 		r.SlowClients = &a.Slow
@@ -140,8 +163,9 @@ func Of(a *account.Account, expectations []string) (*Report, error) {
 	return r, nil
 }
 
-// Expectations reads expectations and adds the defaults on figures that they do not name.
-func Expectations(texts []string) ([]expect.Threshold, error) {
+// Expectations reads expectations and adds the defaults on figures that they do not name. Without a ledger, one on what
+// it says is an error: it would hold for want of anything to compare.
+func Expectations(texts []string, ledger bool) ([]expect.Threshold, error) {
 	known := Known()
 	var all []expect.Threshold
 	named := map[string]bool{}
@@ -150,10 +174,17 @@ func Expectations(texts []string) ([]expect.Threshold, error) {
 		if err != nil {
 			return nil, err
 		}
+		if strings.HasPrefix(t.Metric, ledgerPrefix) && !ledger {
+			return nil, fmt.Errorf("--expect %q: the run does not read the system's ledger; say which table it is with --ledger", text)
+		}
 		all, named[t.Metric] = append(all, t), true
 	}
+	standing := Defaults
+	if ledger {
+		standing = slices.Concat(Defaults, LedgerDefaults)
+	}
 	var defaults []expect.Threshold
-	for _, text := range Defaults {
+	for _, text := range standing {
 		t, err := expect.Parse(text, known)
 		if err != nil {
 			return nil, err
@@ -166,7 +197,7 @@ func Expectations(texts []string) ([]expect.Threshold, error) {
 }
 
 func (r *Report) judge(texts []string) error {
-	thresholds, err := Expectations(texts)
+	thresholds, err := Expectations(texts, r.Ledger != nil)
 	if err != nil {
 		return err
 	}
@@ -317,6 +348,7 @@ func Differences(a, b *result.Conditions) []string {
 		{"size", a.Size, b.Size}, {"publishers", a.Publishers, b.Publishers}, {"published", a.Via, b.Via}, {"churn", a.Churn, b.Churn},
 		{"slow clients", a.Slow, b.Slow}, {"processes", a.Processes, b.Processes}, {"warm-up", a.Warmup, b.Warmup}, {"deadline", a.Deadline, b.Deadline},
 		{"machine", a.Host.Name, b.Host.Name}, {"cores", a.Host.Cores, b.Host.Cores},
+		{"ledger", a.Ledger, b.Ledger}, {"others' clients", a.Others, b.Others},
 	} {
 		if c.a != c.b {
 			all = append(all, fmt.Sprintf("%s: %v and %v", c.name, c.a, c.b))

@@ -43,6 +43,11 @@ func text(t *testing.T, r *report.Report) string {
 	return b.String()
 }
 
+// ledger is a system's report of one kind on every message.
+func ledger(audience, delivered int64) *result.Ledger {
+	return &result.Ledger{Reports: []result.LedgerReport{{ID: "id", Parts: 2, Dispatched: true, Audience: audience, Delivered: delivered, Outstanding: audience - delivered}}}
+}
+
 func TestVerdicts(t *testing.T) {
 	for name, c := range map[string]struct {
 		run    specimen.Run
@@ -71,7 +76,18 @@ func TestVerdicts(t *testing.T) {
 		"full machine":                 {specimen.Run{Sample: func(s *vitals.Sample) { s.Machine = 1 }}, nil, report.Pass, "processors were full"},
 		"half a run":                   {specimen.Run{Change: func(c *result.Conditions) { c.Processes = 2 }}, nil, report.Invalid, "name all files"},
 		"its own expectations":         {specimen.Run{Change: func(c *result.Conditions) { c.Expect = []string{"p50 < 1ms"} }}, nil, report.Fail, "MISSED p50 < 1ms"},
-		"early arrivals":               {specimen.Run{Slower: -10 * time.Millisecond}, nil, report.Pass, "before their intended time"},
+		"ledger agrees":                {specimen.Run{Messages: 40, Ledger: ledger(10, 10)}, nil, report.Pass, "ledger       audience 400 · delivered 400 · gone 0 · failed 0 · outstanding 0\n             messages compared 40 · the clients have 400 · disagreements 0 · unsettled 0"},
+		"ledger has one more":          {specimen.Run{Ledger: ledger(11, 11)}, nil, report.Fail, "MISSED ledger_disagreements == 0    20"},
+		"perhaps another's client":     {specimen.Run{Ledger: ledger(11, 11)}, nil, report.Fail, "other clients of the system would look the same; if it has any, say how many with --others"},
+		"ledger has one less":          {specimen.Run{Ledger: ledger(9, 9)}, nil, report.Fail, "disagreement: message 0 (id), the ledger says delivered to 9, and 10 have it"},
+		"ledger not settled":           {specimen.Run{Ledger: ledger(11, 10)}, nil, report.Fail, "MISSED ledger_unsettled == 0        20"},
+		"which may be":                 {specimen.Run{Ledger: ledger(11, 10)}, []string{"ledger_unsettled <= 20", "ledger_outstanding == 20"}, report.Pass, "ok     ledger_outstanding == 20"},
+		"ledger not read":              {specimen.Run{Ledger: &result.Ledger{Error: "there is no such table"}}, nil, report.Invalid, "invalid: the ledger could not be read: there is no such table"},
+		"ledger lost":                  {specimen.Run{Change: func(c *result.Conditions) { c.Ledger = "websocket_broadcasts" }}, nil, report.Invalid, "the ledger could not be read: it is not in the results"},
+		"nothing to ask the ledger":    {specimen.Run{Silent: true, Ledger: ledger(10, 10)}, nil, report.Invalid, "nothing was compared with the ledger"},
+		"given up, says the ledger": {specimen.Run{Missing: 20, Ledger: &result.Ledger{Reports: []result.LedgerReport{{ID: "id", Parts: 2, Dispatched: true, Audience: 10, Delivered: 9, Failed: 1, Reasons: map[string]int{"throttled": 1}}}}},
+			[]string{"missing == 20"}, report.Pass, "failed by the ledger: throttled × 20"},
+		"early arrivals": {specimen.Run{Slower: -10 * time.Millisecond}, nil, report.Pass, "before their intended time"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := load(t, c.expect, c.run)
@@ -166,14 +182,15 @@ func TestJSON(t *testing.T) {
 }
 
 func TestCSV(t *testing.T) {
-	r := load(t, nil, specimen.Run{Missing: 1})
+	r, told := load(t, nil, specimen.Run{Missing: 1}), load(t, nil, specimen.Run{Ledger: ledger(11, 9)})
 	for name, c := range map[string]struct {
 		write func(*bytes.Buffer) error
 		rows  int
 		row   string
 	}{
-		"messages": {func(b *bytes.Buffer) error { return r.CSV(b) }, 21, "1,0,1,id,client,false,1764000000100000,100,2000,10,10,0,0,7000,21000,50000,50000"},
-		"series":   {func(b *bytes.Buffer) error { return r.SeriesCSV(b) }, 3, ""},
+		"messages":               {func(b *bytes.Buffer) error { return r.CSV(b) }, 21, "1,0,1,id,client,false,1764000000100000,100,2000,10,10,0,0,7000,21000,50000,50000,,,,,,,\n"},
+		"messages with a ledger": {func(b *bytes.Buffer) error { return told.CSV(b) }, 21, ",50000,10,11,9,0,0,2,false\n"},
+		"series":                 {func(b *bytes.Buffer) error { return r.SeriesCSV(b) }, 3, ""},
 	} {
 		var b bytes.Buffer
 		if err := c.write(&b); err != nil {
@@ -221,6 +238,14 @@ func TestLossesAreNeverRoundedAway(t *testing.T) {
 		if got := report.Percent(c.part, c.whole); got != c.want {
 			t.Errorf("%v of %v is %s, want %s", c.part, c.whole, got, c.want)
 		}
+	}
+}
+
+// An expectation on a ledger that nobody read would hold for want of anything to compare.
+func TestNothingIsExpectedOfALedgerThatIsNotRead(t *testing.T) {
+	name := specimen.Write(t, specimen.Run{})
+	if _, err := report.Load([]string{name}, []string{"ledger_disagreements == 0"}); err == nil || !strings.Contains(err.Error(), "--ledger") {
+		t.Errorf("%v", err)
 	}
 }
 

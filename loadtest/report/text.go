@@ -3,8 +3,6 @@ package report
 import (
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -118,6 +116,12 @@ func (t *text) counts(r *Report) {
 	if s := r.SlowClients; s != nil {
 		t.line("slow clients owed %s · delivered %s · missing %s · cut %s (not part of the above)", Grouped(float64(s.Owed)), Grouped(float64(s.Delivered)), Grouped(float64(s.Missing)), Grouped(float64(s.Cut)))
 	}
+	if l := r.Ledger; l != nil && l.Error == "" {
+		t.line("ledger       audience %s · delivered %s · gone %s · failed %s · outstanding %s", r.grouped("ledger_audience"), r.grouped("ledger_delivered"),
+			r.grouped("ledger_gone"), r.grouped("ledger_failed"), r.grouped("ledger_outstanding"))
+		t.line("             messages compared %s · the clients have %s%s · disagreements %s · unsettled %s", r.grouped("ledger_compared"),
+			r.grouped("ledger_received"), r.unsure(), r.grouped("ledger_disagreements"), r.grouped("ledger_unsettled"))
+	}
 	answers := fmt.Sprintf("acknowledged %s · refused %s · unanswered %s", r.grouped("acknowledged"), r.grouped("refused"), r.grouped("unanswered"))
 	if r.Account.Publishing.Silent {
 		answers = "the system answers nothing"
@@ -125,14 +129,17 @@ func (t *text) counts(r *Report) {
 	t.line("publishing   scheduled %s · handed over %s · %s", Grouped(float64(r.Account.Publishing.Scheduled)), r.grouped("sent"), answers)
 	t.line("connections  opened %s of %s clients · failed attempts %s · lost %s · moved %d", r.grouped("connections"), Grouped(float64(r.Conditions.Connections)),
 		r.grouped("failed_connects"), r.grouped("lost_connections"), r.Account.Connections.Moved)
-	for _, reasons := range []struct {
-		what   string
-		counts map[string]int
-	}{{"not connected", r.Reasons.Unopened}, {"lost", r.Reasons.Lost}, {"not published", r.Reasons.Unpublished}, {"refused", r.Reasons.Refused}} {
-		for _, reason := range slices.Sorted(maps.Keys(reasons.counts)) {
-			t.line("             %s: %s × %s", reasons.what, reason, Grouped(float64(reasons.counts[reason])))
-		}
+	for _, line := range r.Reasons.Lines() {
+		t.line("             %s", line)
 	}
+}
+
+// unsure tells how many more deliveries there may have been that no client can tell of.
+func (r *Report) unsure() string {
+	if r.Ledger.Unsure == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", and up to %s of which they cannot tell", Grouped(float64(r.Ledger.Unsure)))
 }
 
 // Percent writes a share and never rounds a loss away.
@@ -263,21 +270,25 @@ func (r *Report) Grouped(most int) []Group {
 // Finding says finding i in words.
 func (r *Report) Finding(i int) string {
 	f := r.Findings[i]
-	s := fmt.Sprintf("%s: client %d", f.Kind, f.Slot)
+	var parts []string
 	if len(r.Account.Starts) > 1 {
-		s = fmt.Sprintf("%s: run %s, client %d", f.Kind, r.Account.Starts[f.Run].Run, f.Slot)
+		parts = append(parts, "run "+r.Account.Starts[f.Run].Run)
+	}
+	if f.Slot >= 0 {
+		parts = append(parts, fmt.Sprintf("client %d", f.Slot))
 	}
 	if f.Broadcast >= 0 {
-		s += fmt.Sprintf(", message %d", f.Broadcast)
+		message := fmt.Sprintf("message %d", f.Broadcast)
 		if f.ID != "" {
-			s += " (" + f.ID + ")"
+			message += " (" + f.ID + ")"
 		}
+		parts = append(parts, message)
 	}
 	if f.At != 0 {
-		s += fmt.Sprintf(", at %.3f s", float64(f.At-r.Account.Starts[f.Run].At)/1e6)
+		parts = append(parts, fmt.Sprintf("at %.3f s", float64(f.At-r.Account.Starts[f.Run].At)/1e6))
 	}
 	if f.Text != "" {
-		s += ", " + f.Text
+		parts = append(parts, f.Text)
 	}
-	return s
+	return f.Kind + ": " + strings.Join(parts, ", ")
 }

@@ -20,8 +20,10 @@ type Conditions struct {
 	Queue       string   `json:"queue,omitempty"` // queue URL
 	Local       bool     `json:"local,omitempty"` // the run started the system itself
 	Headers     []string `json:"headers,omitempty"`
-	Connections int      `json:"connections"` // in the whole run
-	Ramp        float64  `json:"ramp"`        // connects per second
+	Ledger      string   `json:"ledger,omitempty"` // table that the system's own report is read from; empty: none
+	Others      int      `json:"others,omitempty"` // clients besides the run's own that the ledger may count
+	Connections int      `json:"connections"`      // in the whole run
+	Ramp        float64  `json:"ramp"`             // connects per second
 	Slow        int      `json:"slow,omitempty"`
 	SlowRate    int      `json:"slowRate,omitempty"` // bytes per second; 0 reads nothing
 	Churn       float64  `json:"churn,omitempty"`    // share per minute

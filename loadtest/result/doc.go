@@ -10,6 +10,7 @@
 //	E  events: records (see Record), one after another
 //	V  one vitals.Sample as JSON
 //	Z  end of a segment: End as JSON; without it the segment was cut short, and readers say so
+//	L  what the system's own ledger says of the run, a Ledger as JSON; after the end of a segment, in one or more blocks
 //
 // A record is its kind (1 byte), then zigzag varints: the differences of At, Connection and Broadcast to the record
 // before it in the block (0 before the first); all kinds but Delivered go on with Flag (1 byte), A and B (varints), and

@@ -29,6 +29,7 @@ type Segment struct {
 	Conditions Conditions
 	End        *End // nil if the segment was cut short
 	Samples    []vitals.Sample
+	Ledger     *Ledger // of the whole run, if it is in this segment
 
 	source io.ReaderAt
 	events []extent
@@ -102,6 +103,10 @@ func (f *File) index(r *bufio.Reader, source io.ReaderAt) error {
 				return fmt.Errorf("vitals: %w", err)
 			}
 			segment.Samples = append(segment.Samples, s)
+		case 'L':
+			if err := segment.readLedger(body); err != nil {
+				return err
+			}
 		case 'Z':
 			segment.End = new(End)
 			if err := json.Unmarshal(body, segment.End); err != nil {

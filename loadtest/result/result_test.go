@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -60,6 +61,38 @@ func write(t testing.TB, shards ...[]result.Record) []byte {
 		t.Fatal(err)
 	}
 	return out.Bytes()
+}
+
+func TestTheLedgerIsKept(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "results")
+	// As of two processes: what is added is of the whole run, and in the last segment.
+	if err := os.WriteFile(name, slices.Concat(write(t), write(t)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var want result.Ledger
+	for n := range 12_000 { // more than a block takes
+		want.Reports = append(want.Reports, result.LedgerReport{ID: strings.Repeat("i", 36), Parts: n, Dispatched: true, Audience: 5, Delivered: 3, Failed: 2, Reasons: map[string]int{"throttled": 2}})
+	}
+	for _, l := range []result.Ledger{want, {Error: "no such table"}, {}} {
+		if err := result.AppendLedger(name, l); err != nil {
+			t.Fatal(err)
+		}
+		f, err := result.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := f.Segments[1].Ledger
+		if f.Segments[0].Ledger != nil || got == nil || !reflect.DeepEqual(got.Reports, want.Reports) || got.Error != l.Error || f.Cut || f.Segments[1].End == nil {
+			t.Errorf("%d reports, %q", len(got.Reports), got.Error)
+		}
+		f.Close()
+	}
+	if f, err := open(t, write(t)); err != nil || f.Segments[0].Ledger != nil {
+		t.Errorf("a run without a ledger has %+v, %v", f.Segments[0].Ledger, err)
+	}
+	if err := result.AppendLedger(name+".not", want); err == nil {
+		t.Error("added to a file that is not there")
+	}
 }
 
 func open(t testing.TB, content []byte) (*result.File, error) {

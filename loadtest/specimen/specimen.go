@@ -32,6 +32,8 @@ type Run struct {
 	Cut    bool              // without an end
 	Lag    time.Duration     // of schedule and reading
 	Sample func(*vitals.Sample)
+	// Ledger, if not nil, is what the system's ledger says of the run's messages, which all have the id "id".
+	Ledger *result.Ledger
 }
 
 // Write makes up the run and returns the name of its file. Client c has message n after 5 ms and another 1 ms times
@@ -61,6 +63,9 @@ func Write(t testing.TB, r Run) string {
 		Run: r.Name, Process: r.Process, Processes: 1, Target: "ws://127.0.0.1:3001/prod", Connections: r.Clients, Ramp: 400, Publishers: 1, Via: "clients",
 		Rate: r.Rate, Count: r.Messages, Size: 256, Start: Start, Deadline: 5 * time.Second, Seed: 1, PostRate: 10_000, PostBurst: 5_000,
 		Host: vitals.Machine{Name: "0a1b2c3d", OS: "linux", Arch: "amd64", Cores: 2, Go: "go1.26"},
+	}
+	if r.Ledger != nil {
+		c.Ledger = "websocket_broadcasts"
 	}
 	if r.Change != nil {
 		r.Change(&c)
@@ -126,5 +131,8 @@ func Write(t testing.TB, r Run) string {
 	}
 	must(w.Close(end))
 	must(f.Close())
+	if r.Ledger != nil {
+		must(result.AppendLedger(name, *r.Ledger))
+	}
 	return name
 }

@@ -51,6 +51,11 @@ type Settings struct {
 	PostBurst   float64
 	Expect      []string
 	Note        string
+
+	Ledger         string        // table of the system's own report; empty: it is not read
+	LedgerEndpoint string        // empty: AWS's
+	LedgerWait     time.Duration // how long to wait until the ledger is settled
+	Others         int           // clients besides the run's own that the ledger may count
 }
 
 // Limits of what can be asked for.
@@ -103,13 +108,23 @@ func (s *Settings) Validate() error {
 		{s.Processes > s.Connections, "--processes: want no more than --connections"},
 		{s.Churn > 0 && s.Via == engine.Clients && s.Publishers >= s.Connections-s.Slow, "--churn needs clients that do not publish: lower --publishers"},
 		{s.Fewest > s.Connections, "--min-connected: want at most --connections"},
+		{s.LedgerWait < 0, "--ledger-wait: want 0 or more"},
+		{s.Others < 0, "--others: want 0 or more"},
+		{s.Ledger == "" && s.Others > 0, "--others: say which table the ledger is with --ledger"},
+		{s.Ledger != "" && s.LedgerEndpoint == "" && loopback(u), "--ledger: say where the system's DynamoDB is with --ledger-endpoint, as http://127.0.0.1:4566"},
 	} {
 		if bad.when {
 			return errors.New(bad.say)
 		}
 	}
-	_, err = report.Expectations(s.Expect)
+	_, err = report.Expectations(s.Expect, s.Ledger != "")
 	return err
+}
+
+// loopback tells whether a URL is of this machine: AWS has no ledger of such a system.
+func loopback(u *url.URL) bool {
+	ip, err := netip.ParseAddr(u.Hostname())
+	return u.Hostname() == "localhost" || err == nil && ip.IsLoopback()
 }
 
 // plan shares the work out.
@@ -153,9 +168,7 @@ func sources(target string, connections int) ([]netip.Addr, error) {
 	if ports == 0 || connections <= ports {
 		return nil, nil
 	}
-	ip, err := netip.ParseAddr(u.Hostname())
-	local := err == nil && ip.Is4() && ip.IsLoopback() || u.Hostname() == "localhost"
-	if !local || runtime.GOOS != "linux" {
+	if ip, err := netip.ParseAddr(u.Hostname()); !loopback(u) || err == nil && !ip.Is4() || runtime.GOOS != "linux" {
 		return nil, fmt.Errorf("%d connections to one address need more local ports than the %d there are: name further local addresses with --source, or widen net.ipv4.ip_local_port_range", connections, vitals.Ports())
 	}
 	all := make([]netip.Addr, (connections+ports-1)/ports)

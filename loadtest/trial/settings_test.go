@@ -54,6 +54,11 @@ func TestNonsenseIsRefusedByName(t *testing.T) {
 		"--processes":     func(s *Settings) { s.Processes = 101 },
 		"--min-connected": func(s *Settings) { s.Fewest = 101 },
 		"--url":           func(s *Settings) { s.URL = "https://127.0.0.1" },
+		"--others":        func(s *Settings) { s.Others = 1 },
+		"others: want":    func(s *Settings) { s.Ledger, s.LedgerEndpoint, s.Others = "t", "http://127.0.0.1:1", -1 },
+		"--ledger-wait":   func(s *Settings) { s.LedgerWait = -1 },
+		"--ledger-endpoi": func(s *Settings) { s.Ledger = "t" },
+		"with --ledger":   func(s *Settings) { s.Expect = []string{"ledger_gone == 0"} },
 		"no metric":       func(s *Settings) { s.Expect = []string{"speed > 9"} },
 	} {
 		s := good()

@@ -1,6 +1,7 @@
 package trial
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -14,9 +15,11 @@ import (
 	"sync"
 	"time"
 
+	"fanfare/loadtest/access"
 	"fanfare/loadtest/clock"
 	"fanfare/loadtest/engine"
 	"fanfare/loadtest/fleet"
+	"fanfare/loadtest/ledger"
 	"fanfare/loadtest/report"
 	"fanfare/loadtest/result"
 	"fanfare/loadtest/schedule"
@@ -37,6 +40,12 @@ func (e *Unconnected) Error() string {
 	return s
 }
 
+// NoLedger is the error of a trial whose ledger cannot be read.
+type NoLedger struct{ Err error }
+
+func (e *NoLedger) Error() string { return e.Err.Error() }
+func (e *NoLedger) Unwrap() error { return e.Err }
+
 // Phase is what a trial is at.
 type Phase string
 
@@ -45,6 +54,7 @@ const (
 	Connecting Phase = "connecting"
 	Measuring  Phase = "measuring"
 	Draining   Phase = "waiting"
+	Settling   Phase = "ledger"
 	Reporting  Phase = "reporting"
 )
 
@@ -56,19 +66,24 @@ type Progress struct {
 	Duration time.Duration
 	Messages int // scheduled
 	Rate     float64
+
+	// While Settling: the broadcasts asked for, and of these those that the ledger is not done with.
+	Asked, Unsettled int
 }
 
 // Trial is a load test under way. Close it.
 type Trial struct {
 	settings Settings
 	fleet    *fleet.Fleet
-	folder   string // of results that nobody asked to keep
+	ledger   *ledger.Table // nil if none is to be read
+	folder   string        // of results that nobody asked to keep
 
 	mu    sync.Mutex
 	phase Progress
 }
 
-// Open starts the processes; Connect comes next. command starts a worker process, see fleet.New.
+// Open looks for the ledger, if there is to be one, and starts the processes; Connect comes next. command starts a worker
+// process, see fleet.New.
 func Open(ctx context.Context, s Settings, command []string) (*Trial, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
@@ -76,6 +91,15 @@ func Open(ctx context.Context, s Settings, command []string) (*Trial, error) {
 	plan, err := s.plan()
 	if err != nil {
 		return nil, err
+	}
+	var table *ledger.Table
+	if s.Ledger != "" {
+		if table, err = ledger.Open(ctx, s.Ledger, s.LedgerEndpoint, cmp.Or(access.Region(s.QueueURL), access.Region(s.URL))); err != nil {
+			return nil, err
+		}
+		if err := table.Check(ctx); err != nil {
+			return nil, &NoLedger{err}
+		}
 	}
 	folder, err := os.MkdirTemp("", "fanfare-loadtest-")
 	if err != nil {
@@ -87,7 +111,7 @@ func Open(ctx context.Context, s Settings, command []string) (*Trial, error) {
 		return nil, err
 	}
 	s.Processes = plan.Processes
-	t := &Trial{settings: s, fleet: f, folder: folder}
+	t := &Trial{settings: s, fleet: f, ledger: table, folder: folder}
 	t.enter(Connecting, time.Duration(float64(s.Connections)/s.Ramp*float64(time.Second)), 0, 0)
 	return t, nil
 }
@@ -176,8 +200,55 @@ func (t *Trial) Measure(ctx context.Context, rate float64, d time.Duration, file
 	if err != nil {
 		return nil, err
 	}
+	if t.ledger != nil {
+		if err := t.settle(ctx, file, &c); err != nil {
+			return nil, err
+		}
+	}
 	t.enter(Reporting, 0, c.Count, rate)
 	return report.Load([]string{file}, nil)
+}
+
+// settle waits until the system's ledger is done with what was published, and adds what it says to the results. That it
+// cannot be read is for the report to tell.
+func (t *Trial) settle(ctx context.Context, file string, c *result.Conditions) error {
+	ids, err := accepted(file)
+	if err != nil {
+		return err
+	}
+	t.enter(Settling, t.settings.LedgerWait, c.Count, c.Rate)
+	var l result.Ledger
+	if l.Reports, err = t.ledger.Await(ctx, ids, t.settings.LedgerWait, func(unsettled int) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.phase.Asked, t.phase.Unsettled = len(ids), unsettled
+	}); err != nil {
+		l.Error = err.Error()
+	}
+	return result.AppendLedger(file, l)
+}
+
+// accepted returns the ids of the broadcasts that the system acknowledged.
+func accepted(file string) ([]string, error) {
+	f, err := result.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var ids []string
+	for _, s := range f.Segments {
+		err := s.Each(func(r *result.Record) error {
+			if r.Kind == result.Answered && r.Flag&^result.Guessed == result.Acknowledged && r.Text != "" {
+				ids = append(ids, r.Text)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids), nil
 }
 
 func (t *Trial) conditions(rate float64, d time.Duration) (result.Conditions, error) {
@@ -192,6 +263,7 @@ func (t *Trial) conditions(rate float64, d time.Duration) (result.Conditions, er
 		Publishers: s.Publishers, Via: s.Via, Rate: rate, Count: schedule.Over(rate, d).Count, Size: s.Size,
 		Start: clock.Now() + startDelay.Microseconds(), Warmup: s.Warmup, Deadline: s.Deadline, Ping: s.Ping, Seed: s.Seed,
 		PostRate: s.PostRate, PostBurst: s.PostBurst, Expect: s.Expect, Note: s.Note, Host: vitals.Here(),
+		Ledger: s.Ledger, Others: s.Others,
 	}
 	if s.Via != engine.Clients {
 		c.Queue = target(s.QueueURL)
