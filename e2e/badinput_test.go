@@ -12,6 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/gobwas/ws"
+
+	"fanfare/e2e/binaries"
 )
 
 func stringAttributes(name, value string) map[string]types.MessageAttributeValue {
@@ -138,10 +140,6 @@ func TestATableThatDoesNotExist(t *testing.T) {
 
 func TestMissingEnvironmentVariablesAreNamedAtOnce(t *testing.T) {
 	start(t) // builds the functions
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
 	for function, variables := range map[string][]string{
 		"Connect":    {"CONNECTIONS_TABLE"},
 		"Disconnect": {"CONNECTIONS_TABLE"},
@@ -149,7 +147,7 @@ func TestMissingEnvironmentVariablesAreNamedAtOnce(t *testing.T) {
 		"Dispatcher": {"CONNECTIONS_TABLE", "BROADCASTS_TABLE", "BROADCAST_QUEUE_URL", "BROADCAST_DEAD_LETTER_QUEUE_URL", "SEND_QUEUE_URL", "SCAN_SEGMENTS", "BATCH_CONNECTIONS", "POSTS_PER_SECOND", "SENDER_CONCURRENCY"},
 		"Sender":     {"CONNECTIONS_TABLE", "BROADCASTS_TABLE", "SEND_QUEUE_URL", "SEND_DEAD_LETTER_QUEUE_URL", "MANAGEMENT_ENDPOINT", "POSTS_PER_SECOND", "SENDER_CONCURRENCY", "MAX_ATTEMPTS", "FULL_BUFFERS"},
 	} {
-		cmd := exec.Command(filepath.Join(filepath.Dir(path), "functions", function+"Function", "bootstrap"))
+		cmd := exec.Command(filepath.Join(binaries.Functions(), function+"Function", "bootstrap"))
 		cmd.Env = []string{"AWS_REGION=us-east-1"}
 		out, err := cmd.CombinedOutput()
 		if err == nil {
@@ -166,10 +164,6 @@ func TestMissingEnvironmentVariablesAreNamedAtOnce(t *testing.T) {
 // What a newcomer may do wrong at the start.
 func TestStartSaysWhatIsWrong(t *testing.T) {
 	w := start(t)
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
 	taken := w.aws[strings.LastIndex(w.aws, ":")+1:]
 	dir := t.TempDir()
 	write := func(name, content string) string {
@@ -203,12 +197,12 @@ func TestStartSaysWhatIsWrong(t *testing.T) {
 		{"a function that does not build", []string{"--template", write("template.yaml", string(template)), "--parameter", "Access=open", "--build-dir", filepath.Join(dir, "build")}, []string{"ConnectFunction does not build", "undefined: nonsense"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			args := append([]string{"--build-dir", filepath.Join(filepath.Dir(path), "functions")}, test.args...)
+			args := append([]string{"--build-dir", binaries.Functions()}, test.args...)
 			if test.name != "a busy port" {
 				args = append(args, "--port", "0", "--aws-port", "0")
 			}
-			cmd := exec.Command(path, args...)
-			cmd.Dir = repository
+			cmd := exec.Command(program(t), args...)
+			cmd.Dir, cmd.Env = repository, binaries.Environment()
 			out, err := cmd.CombinedOutput()
 			if err == nil {
 				t.Error("it started")

@@ -21,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"fanfare/e2e/binaries"
 	"fanfare/pkg/localaws"
 )
 
@@ -29,27 +30,14 @@ const patience = 60 * time.Second
 
 const repository = ".." // where the template is
 
-// binary builds the local AWS once for all tests.
-var binary = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "fanfare-e2e-")
+// program builds the local AWS and returns its path.
+func program(t testing.TB) string {
+	t.Helper()
+	path, err := binaries.Path("local")
 	if err != nil {
-		return "", err
+		t.Fatal(err)
 	}
-	path := filepath.Join(dir, "local")
-	cmd := exec.Command("go", "build", "-o", path, "./local")
-	cmd.Dir = repository
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
-	}
-	return path, nil
-})
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if path, err := binary(); err == nil {
-		os.RemoveAll(filepath.Dir(path))
-	}
-	os.Exit(code)
+	return path
 }
 
 // world is a running local AWS with the stack in it.
@@ -68,16 +56,12 @@ type world struct {
 // start runs the local AWS on free ports until the test ends.
 func start(t *testing.T, args ...string) *world {
 	t.Helper()
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
 	w := &world{ended: make(chan error, 1)}
-	w.cmd = exec.Command(path, append([]string{
+	w.cmd = exec.Command(program(t), append([]string{
 		"--port", "0", "--aws-port", "0", "--stack-name", "fanfare", "--template", "template.yaml", "--parameter", "Access=open",
-		"--build-dir", filepath.Join(filepath.Dir(path), "functions"),
+		"--build-dir", binaries.Functions(),
 	}, args...)...)
-	w.cmd.Dir = repository
+	w.cmd.Dir, w.cmd.Env = repository, binaries.Environment()
 	stdout, err := w.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

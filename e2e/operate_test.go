@@ -3,13 +3,13 @@ package e2e
 import (
 	"errors"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"fanfare/e2e/binaries"
 	"fanfare/pkg/broadcast"
 	"fanfare/pkg/ledger"
 	"fanfare/pkg/queue"
@@ -18,11 +18,9 @@ import (
 // operate runs the operator's command against the local AWS and returns what it prints.
 func (w *world) operate(t *testing.T, args ...string) (string, error) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "fanfare")
-	build := exec.Command("go", "build", "-o", path, "./cmd/fanfare")
-	build.Dir = repository
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	path, err := binaries.Path("cmd/fanfare")
+	if err != nil {
+		t.Fatal(err)
 	}
 	out, err := exec.Command(path, append([]string{"--local", "--endpoint", w.aws}, args...)...).CombinedOutput()
 	return string(out), err

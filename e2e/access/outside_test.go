@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"fanfare/e2e/binaries"
 	"fanfare/pkg/token/forge"
 )
 
@@ -221,7 +222,11 @@ func TestExamplesPublish(t *testing.T) {
 // TestTheCommandMakesTokens connects with the tokens that "make run ACCESS=jwt" prints.
 func TestTheCommandMakesTokens(t *testing.T) {
 	w := start(t, map[string]string{"Access": "jwt"})
-	cmd := exec.Command("go", "run", "../../cmd/fanfare", "token", "--try", "ws://there")
+	fanfare, err := binaries.Path("cmd/fanfare")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(fanfare, "token", "--try", "ws://there")
 	cmd.Env = append(os.Environ(), "OUTPUT_TokenSecretArn="+w.output("TokenSecretArn"), "AWS_ENDPOINT_URL="+w.AWSEndpoint,
 		"AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=x", "AWS_SECRET_ACCESS_KEY=x")
 	cmd.Stderr = os.Stderr

@@ -24,6 +24,7 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
 
+	"fanfare/e2e/binaries"
 	"fanfare/local/lambda"
 	"fanfare/local/stack"
 	"fanfare/local/template"
@@ -34,16 +35,9 @@ import (
 // patience is how long anything may take; a test that waits so long has failed.
 const patience = 30 * time.Second
 
-var builds string // where the functions are built, once for all stacks
-
 func TestMain(m *testing.M) {
-	var err error
-	if builds, err = os.MkdirTemp("", "fanfare-access-"); err != nil {
-		panic(err)
-	}
-	code := m.Run()
-	os.RemoveAll(builds)
-	os.Exit(code)
+	os.Setenv("GOFLAGS", binaries.Flags) // the functions are built by this process
+	os.Exit(m.Run())
 }
 
 // world is a running stack.
@@ -66,7 +60,7 @@ func start(t *testing.T, parameters map[string]string) *world {
 	defer cancel()
 	var err error
 	w.Stack, err = stack.Start(starting, "../../template.yaml", stack.Options{
-		BuildDir: builds, Template: template.Options{StackName: "fanfare", Parameters: parameters},
+		BuildDir: binaries.Functions(), Template: template.Options{StackName: "fanfare", Parameters: parameters},
 		Log: slog.New(slog.NewTextHandler(&lockedWriter{w: w}, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Output: func(_, _ string, line []byte) {
 			w.mu.Lock()

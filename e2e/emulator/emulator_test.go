@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 	"go.yaml.in/yaml/v4"
 
+	"fanfare/e2e/binaries"
 	"fanfare/local/apigateway"
 	"fanfare/local/lambda"
 	"fanfare/local/stack"
@@ -59,21 +59,16 @@ var functions = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	args := []string{"build", "-trimpath", "-tags=lambda.norpc", "-o", dir + "/"}
 	for _, entry := range entries {
-		args = append(args, "./functions/"+entry.Name())
-	}
-	cmd := exec.Command("go", args...)
-	cmd.Dir, cmd.Env = repository, append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
-	}
-	for _, entry := range entries {
+		program, err := binaries.Path("functions/" + entry.Name())
+		if err != nil {
+			return "", err
+		}
 		folder := filepath.Join(dir, "functions", entry.Name())
 		if err := os.MkdirAll(folder, 0o755); err != nil {
 			return "", err
 		}
-		if err := os.Rename(filepath.Join(dir, entry.Name()), filepath.Join(folder, "bootstrap")); err != nil {
+		if err := os.Symlink(program, filepath.Join(folder, "bootstrap")); err != nil {
 			return "", err
 		}
 	}

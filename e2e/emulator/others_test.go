@@ -16,6 +16,7 @@ import (
 	"github.com/gobwas/ws"
 	"go.yaml.in/yaml/v4"
 
+	"fanfare/e2e/binaries"
 	"fanfare/local/clock"
 	"fanfare/local/stack"
 	"fanfare/local/template"
@@ -36,8 +37,8 @@ func application(t *testing.T, root *yaml.Node, programs map[string]string) stri
 		}
 		bootstrap := filepath.Join(folder, "bootstrap")
 		if !strings.HasSuffix(program, ".py") {
-			cmd := exec.Command("go", "build", "-tags=lambda.norpc", "-o", bootstrap, "./testdata/"+program)
-			cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
+			cmd := exec.Command("go", "build", "-o", bootstrap, "./testdata/"+program)
+			cmd.Env = binaries.Environment()
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
