@@ -58,11 +58,14 @@ func main() {
 	os.Exit(run(os.Args[1:]))
 }
 
-func run(args []string) int {
-	var c commands
-	parser, err := kong.New(&c, kong.Name("loadtest"), kong.Description(description), kong.UsageOnError(),
+func newParser() (*kong.Kong, error) {
+	return kong.New(&commands{}, kong.Name("loadtest"), kong.Description(description), kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 120}),
 		kong.Vars{"processors": "one per processor, at most four"})
+}
+
+func run(args []string) int {
+	parser, err := newParser()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "loadtest:", err)
 		return report.ExitUsage

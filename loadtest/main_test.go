@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"fanfare/loadtest/echo"
 	"fanfare/loadtest/specimen"
@@ -159,6 +160,76 @@ func TestLedger(t *testing.T) {
 				t.Errorf("exit %d, want %v with %q and %q\n%s\n%s", code, c.codes, c.stdout, c.stderr, stdout, stderr)
 			}
 		})
+	}
+}
+
+// The exit codes as a report alone decides them: no load of the machine has a say.
+func TestExitCodesOfReports(t *testing.T) {
+	good, lost, late, slower := specimen.Write(t, specimen.Run{}), specimen.Write(t, specimen.Run{Missing: 1}), specimen.Write(t, specimen.Run{Lag: time.Second}), specimen.Write(t, specimen.Run{Slower: time.Second})
+	for name, c := range map[string]struct {
+		args []string
+		code int
+		say  string
+	}{
+		"passed":             {[]string{"report", good}, 0, "PASS"},
+		"one missing":        {[]string{"report", lost}, 1, "MISSED missing == 0"},
+		"threshold missed":   {[]string{"report", good, "--expect", "p99 < 1ms"}, 1, "MISSED p99 < 1ms"},
+		"no such figure":     {[]string{"report", good, "--expect", "p98 < 1s"}, 2, ""},
+		"no such file":       {[]string{"report", good + ".not"}, 2, ""},
+		"invalid":            {[]string{"report", late}, 3, "invalid: the harness published late"},
+		"the same":           {[]string{"compare", good, good, "--fail"}, 0, ""},
+		"worse":              {[]string{"compare", good, slower, "--fail"}, 1, ""},
+		"worse, and allowed": {[]string{"compare", good, slower}, 0, ""},
+	} {
+		if code, stdout, stderr := loadtest(t, c.args...); code != c.code || !strings.Contains(stdout, c.say) {
+			t.Errorf("%s: exit %d, want %d with %q\n%s\n%s", name, code, c.code, c.say, stdout, stderr)
+		}
+	}
+}
+
+// words leaves out where lines are wrapped.
+func words(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// Whoever asks a command for help learns what it does and what each flag means, without the command being carried out.
+func TestEveryCommandExplainsItself(t *testing.T) {
+	parser, err := newParser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, overview, _ := loadtest(t, "--help")
+	if code != 0 || !strings.Contains(words(overview), "Exit codes: 0 passed, 1 a threshold was missed, 2 wrong usage, 3 the run is invalid, 4 clients could not connect.") {
+		t.Errorf("exit %d\n%s", code, overview)
+	}
+	seen := 0
+	for _, command := range parser.Model.Children {
+		if command.Hidden {
+			continue
+		}
+		seen++
+		if !strings.Contains(words(overview), command.Name+" "+command.Help) {
+			t.Errorf("%s is not in the overview", command.Name)
+		}
+		code, help, stderr := loadtest(t, command.Name, "--help")
+		if code != 0 || !strings.HasPrefix(help, "Usage: loadtest "+command.Name) || !strings.Contains(words(help), command.Help) || stderr != "" {
+			t.Errorf("%s --help: exit %d\n%s\n%s", command.Name, code, help, stderr)
+		}
+		if len(command.Flags) > 2 && !strings.Contains(command.Detail, "loadtest "+command.Name+" ") && !strings.Contains(command.Detail, "Example") {
+			t.Errorf("%s has flags and shows no example", command.Name)
+		}
+		for _, flag := range command.Flags {
+			if flag.Hidden {
+				continue
+			}
+			if flag.Help == "" || !strings.Contains(help, "--"+flag.Name) {
+				t.Errorf("%s --%s is not explained", command.Name, flag.Name)
+			}
+		}
+		if code, _, stderr := loadtest(t, command.Name, "--no-such-flag"); code != 2 || !strings.Contains(stderr, "unknown flag --no-such-flag") {
+			t.Errorf("%s --no-such-flag: exit %d, %s", command.Name, code, stderr)
+		}
+	}
+	if seen < 7 {
+		t.Errorf("%d commands", seen)
 	}
 }
 

@@ -174,12 +174,18 @@ var figures = func() []figure {
 	return all
 }()
 
-// floor is the time that the quota alone costs: the burst is free, the rest is paid at the rate allowed.
 func floor(s *summary) float64 {
-	if s.Conditions.PostRate <= 0 {
+	c := &s.Conditions
+	return Floor(c.Connections-c.Slow, c.PostRate, c.PostBurst).Seconds()
+}
+
+// Floor is the time that the quota alone costs a message to so many clients: the burst is free, the rest is paid at the
+// rate allowed, in posts per second. Without a rate it is 0.
+func Floor(clients int, rate, burst float64) time.Duration {
+	if rate <= 0 {
 		return 0
 	}
-	return max(0, float64(s.Conditions.Connections-s.Conditions.Slow)-s.Conditions.PostBurst) / s.Conditions.PostRate
+	return time.Duration(max(0, float64(clients)-burst) / rate * float64(time.Second))
 }
 
 // Known tells the unit of every figure by its name.

@@ -139,7 +139,7 @@ func (r *Report) unsure() string {
 	if r.Ledger.Unsure == 0 {
 		return ""
 	}
-	return fmt.Sprintf(", and up to %s of which they cannot tell", Grouped(float64(r.Ledger.Unsure)))
+	return fmt.Sprintf(" and cannot tell of %s more", Grouped(float64(r.Ledger.Unsure)))
 }
 
 // Percent writes a share and never rounds a loss away.

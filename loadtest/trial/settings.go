@@ -36,7 +36,7 @@ type Settings struct {
 	Size        int
 	Body        []byte
 	Warmup      time.Duration
-	Deadline    time.Duration
+	Deadline    time.Duration // 0: patience, and the time that the quota alone costs one message
 	Settle      time.Duration
 	Ping        time.Duration
 	Connect     time.Duration // time-out of one attempt
@@ -63,6 +63,8 @@ const (
 	maxConnections = 1_000_000
 	maxProcesses   = 256
 	maxEvents      = 100_000_000
+	// patience is the deadline of a message to no more clients than the burst of the quota.
+	patience = 10 * time.Second
 	// spare is how many descriptors a process needs besides its connections: dialling doubles 128 of them for a moment.
 	spare = 400
 )
@@ -82,6 +84,10 @@ func (s *Settings) Validate() error {
 	if s.Shards == 0 {
 		s.Shards = min(runtime.NumCPU(), 4)
 	}
+	if s.Deadline == 0 {
+		// No system can be held to less than its quota allows.
+		s.Deadline = patience + report.Floor(s.Connections-s.Slow, s.PostRate, s.PostBurst).Round(time.Second)
+	}
 	if s.Size == 0 && s.Body == nil {
 		s.Size = 256
 	}
@@ -99,7 +105,7 @@ func (s *Settings) Validate() error {
 		{s.Slow < 0 || s.Slow >= s.Connections, "--slow: want fewer than --connections"},
 		{s.Churn < 0, "--churn: want 0 or more"},
 		{s.Warmup < 0 || s.Warmup >= s.Duration, "--warmup: want less than --duration"},
-		{s.Deadline <= 0, "--deadline: want more than 0"},
+		{s.Deadline < 0, "--deadline: want 0 or more"},
 		{s.Publishers < 0, "--publishers: want 1 or more"},
 		{s.Via != engine.Queue && s.Publishers > s.Connections-s.Slow, fmt.Sprintf("--publishers: %d clients read as they should, so at most as many can publish", s.Connections-s.Slow)},
 		{s.Via != engine.Clients && s.QueueURL == "", "--publish " + s.Via + ": say through which queue with --queue-url"},

@@ -35,6 +35,20 @@ func TestWhatIsLeftOpenIsFilledIn(t *testing.T) {
 	}
 }
 
+// A deadline that no system could keep would make every run fail for being late.
+func TestTheDeadlineLeavesTheQuotaItsTime(t *testing.T) {
+	for _, c := range []struct {
+		clients     int
+		given, want time.Duration
+	}{{100, 0, 10 * time.Second}, {5_000, 0, 10 * time.Second}, {105_000, 0, 20 * time.Second}, {105_000, 3 * time.Second, 3 * time.Second}} {
+		s := good()
+		s.Connections, s.Deadline, s.PostRate, s.PostBurst = c.clients, c.given, 10_000, 5_000
+		if err := s.Validate(); err != nil || s.Deadline != c.want {
+			t.Errorf("%d clients, --deadline %v: %v, %v; want %v", c.clients, c.given, s.Deadline, err, c.want)
+		}
+	}
+}
+
 func TestNonsenseIsRefusedByName(t *testing.T) {
 	for want, change := range map[string]func(*Settings){
 		"--connections":   func(s *Settings) { s.Connections = 0 },
@@ -47,7 +61,7 @@ func TestNonsenseIsRefusedByName(t *testing.T) {
 		"--slow":          func(s *Settings) { s.Slow = 100 },
 		"--churn":         func(s *Settings) { s.Churn = -1 },
 		"--warmup":        func(s *Settings) { s.Warmup = time.Minute },
-		"--deadline":      func(s *Settings) { s.Deadline = 0 },
+		"--deadline":      func(s *Settings) { s.Deadline = -1 },
 		"--publishers":    func(s *Settings) { s.Publishers = 101 },
 		"--queue-url":     func(s *Settings) { s.Via = engine.Queue },
 		"at least two":    func(s *Settings) { s.Via, s.QueueURL, s.Publishers = engine.Both, "http://127.0.0.1/q", 1 },
