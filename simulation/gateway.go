@@ -64,7 +64,7 @@ func (g *gateway) connect(name string, c *client, returns time.Duration) {
 	w.spawn("connect", 10*time.Second, func(ctx context.Context) {
 		err := ingress.Connect(ctx, registryClient{w}, name, at)
 		// The row is there, and it takes a while until the function has returned and its answer has arrived.
-		w.do(context.WithoutCancel(ctx), "connected "+name, func() time.Duration { return returns }, nil, func() error {
+		w.do(context.WithoutCancel(ctx), "connected "+name, func() (there, back time.Duration) { return returns, 0 }, nil, func() error {
 			switch {
 			case err != nil:
 				c.state = closed // refused; its row may be there all the same
@@ -125,16 +125,16 @@ var (
 func (p gatewayClient) Post(ctx context.Context, connection string, payload []byte) error {
 	w := p.world
 	timedOut := false
-	latency := func() time.Duration {
+	latency := func() (there, back time.Duration) {
 		w.gateway.log = append(w.gateway.log, spending{at: time.Now()})
-		d := w.settings.Posts.latency(w)()
+		there, back = w.settings.Posts.latency(w)()
 		if c := w.gateway.clients[connection]; c != nil && c.slow && !w.settings.calm {
-			d = w.between(time.Second, 8*time.Second)
+			there, back = w.divide(w.between(time.Second, 8*time.Second))
 		}
-		if timedOut = d > postTimeout; timedOut {
-			return postTimeout
+		if timedOut = there+back > postTimeout; timedOut {
+			return postTimeout, 0
 		}
-		return d
+		return there, back
 	}
 	err := w.do(ctx, fmt.Sprintf("Post %.20q to %s", payload, connection), latency, nil, func() error {
 		c := w.gateway.clients[connection]

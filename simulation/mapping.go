@@ -1,8 +1,10 @@
 package simulation
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -50,6 +52,13 @@ type invocation struct {
 	delivered []parcel
 }
 
+// returns is the answer to Lambda, the last thing that an invocation asks for.
+const returns = "~returns"
+
+// recursion is after how many invocations of one function in a chain through a queue Lambda drops the next. Source:
+// Lambda developer guide, "Use Lambda recursive loop detection to prevent infinite loops".
+const recursion = 16
+
 type invocationKey struct{}
 
 // invoked returns the invocation on whose behalf something is asked.
@@ -61,21 +70,19 @@ func (w *world) invocation(name string, timeout time.Duration) (context.Context,
 	inv := &invocation{number: w.invocations, id: fmt.Sprintf("%s-%d", name, w.invocations), died: make(chan struct{})}
 	ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), invocationKey{}, inv), timeout)
 	inv.cancel = cancel
+	w.running[inv] = true
 	return ctx, inv
 }
 
 // do runs something that is no function of a mapping: what a client or its connect function does.
 func (w *world) spawn(name string, timeout time.Duration, do func(ctx context.Context)) {
 	ctx, inv := w.invocation(name, timeout)
-	w.running++
 	go func() {
 		defer inv.cancel()
 		do(ctx)
-		w.do(context.WithoutCancel(ctx), "~ends", instantly, nil, func() error { w.running--; return nil })
+		w.do(context.WithoutCancel(ctx), "~ends", instantly, nil, func() error { delete(w.running, inv); return nil })
 	}()
 }
-
-func instantly() time.Duration { return 0 }
 
 // poll has the mapping look at its queue, some time soon.
 func (m *mapping) poll() {
@@ -102,6 +109,11 @@ func (m *mapping) invoke(handles []handle) {
 	w := m.world
 	ctx, inv := w.invocation(m.name, m.timeout)
 	inv.mapping, inv.handles = m, handles
+	for _, h := range handles {
+		if h.message.lineage >= recursion {
+			w.fail("Lambda drops %s as recursive: it came through %d invocations of the %s", h.message.id, h.message.lineage, m.name)
+		}
+	}
 	if len(m.idle) > 0 {
 		i := w.random.IntN(len(m.idle))
 		inv.process = m.idle[i]
@@ -111,7 +123,6 @@ func (m *mapping) invoke(handles []handle) {
 		m.processes++
 	}
 	m.running++
-	w.running++
 	w.tracer.note(w, "  %s gets %s", inv.id, ids(handles))
 	w.after(m.timeout, inv.id+" times out", func() {
 		if !inv.ended {
@@ -123,15 +134,15 @@ func (m *mapping) invoke(handles []handle) {
 	go func() {
 		defer inv.cancel()
 		response, err := inv.process.handler(ctx, inv, event)
-		w.do(context.WithoutCancel(ctx), "~returns", instantly, nil, func() error {
-			w.end(inv, response, err)
+		w.do(context.WithoutCancel(ctx), returns, instantly, nil, func() error {
+			w.answered(inv, response, err)
 			return nil
 		})
 	}()
 }
 
-// end deletes what the function is done with. The rest comes back after the visibility timeout.
-func (w *world) end(inv *invocation, response events.SQSEventResponse, err error) {
+// answered deletes what the function is done with. The rest comes back after the visibility timeout.
+func (w *world) answered(inv *invocation, response events.SQSEventResponse, err error) {
 	if inv.ended {
 		return
 	}
@@ -154,26 +165,45 @@ func (w *world) end(inv *invocation, response events.SQSEventResponse, err error
 	}
 }
 
+// lineage returns through how many invocations of the function a message has come that an invocation sends to its own
+// queue. Which of the messages that it was invoked with it goes back to, AWS does not tell: here, to that one of the same
+// broadcast which has come the shortest way.
+func (inv *invocation) lineage(m *message) int {
+	shortest := math.MaxInt
+	for _, h := range inv.handles {
+		origin := cmp.Or(h.message.attributes["broadcast"], h.message.id)
+		if len(inv.handles) == 1 || origin == m.attributes["broadcast"] {
+			shortest = min(shortest, h.message.lineage+1)
+		}
+	}
+	return shortest
+}
+
 // kill ends a process in the midst of an invocation.
 func (w *world) kill(inv *invocation, how string) {
 	if inv.ended {
 		return // it has answered
 	}
+	w.end(inv)
+	w.census.Kills++
+	w.tracer.note(w, "  %s dies: %s", inv.id, how)
+	w.leave(inv)
+}
+
+// end has whatever the invocation still waits for end.
+func (w *world) end(inv *invocation) {
 	w.mu.Lock()
 	inv.dead = true
 	w.mu.Unlock()
 	close(inv.died)
 	inv.cancel()
-	w.census.Kills++
-	w.tracer.note(w, "  %s dies: %s", inv.id, how)
-	w.leave(inv)
 }
 
 // leave is what follows from the end of an invocation, however it ended.
 func (w *world) leave(inv *invocation) {
 	inv.ended = true
 	inv.mapping.running--
-	w.running--
+	delete(w.running, inv)
 	w.license(inv)
 	inv.mapping.poll()
 }

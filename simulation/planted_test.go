@@ -1,10 +1,13 @@
 package simulation
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/aws/aws-lambda-go/events"
 
 	"fanfare/pkg/broadcast"
 )
@@ -113,6 +116,20 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 				w.gateway.log = append(w.gateway.log, spending{at: time.Now()})
 			}
 		}, "more than 100 a second"},
+		{"a broadcast is handed on without end", 0, func(w *world) {
+			first(w, func(m *message) { m.lineage = recursion })
+		}, "as recursive"},
+		{"a sender hangs", 0, func(w *world) {
+			m := w.mappings["sender"]
+			start := m.start
+			m.start = func() handler {
+				m.start = start
+				return func(ctx context.Context, _ *invocation, _ events.SQSEvent) (events.SQSEventResponse, error) {
+					<-ctx.Done()
+					return events.SQSEventResponse{}, ctx.Err()
+				}
+			}
+		}, "1 invocations ran into their time-out, and nothing kept them"},
 		{"no rest", later, func(w *world) {
 			var again func()
 			again = func() { w.after(time.Second, "again", again) }

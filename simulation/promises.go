@@ -18,7 +18,9 @@ type Census struct {
 	Kills, Timeouts, Errors           int // of invocations
 	Repeated, Moved, Buried, Redriven int // messages
 	Claimed, Busy, Settled            int
-	Continued, Disconnected           int
+	Continued, Hopeless               int // broadcasts handed on, and given up for having been handed on too often
+	Disconnected                      int // clients
+	Relieved                          int // runs whose faults ended before they had come to rest
 }
 
 func (c *Census) standing(s broadcast.Standing) {
@@ -132,6 +134,9 @@ func (w *world) judge() *audit.Verdict {
 	}
 	w.rows()
 	w.budget()
+	if w.census.Timeouts > 0 && !w.settings.sluggish() {
+		w.fail("%d invocations ran into their time-out, and nothing kept them", w.census.Timeouts)
+	}
 	return v
 }
 

@@ -14,6 +14,7 @@ type message struct {
 	id         string
 	body       string
 	attributes map[string]string
+	lineage    int // invocations of the function that receives it which led to it
 	sent       time.Time
 	visible    time.Time
 	receives   int

@@ -54,7 +54,8 @@ func newWorld(seed uint64, s Settings) *world {
 	w := &world{
 		settings: s, random: rand.New(rand.NewPCG(seed, 2)), begin: time.Now(), wake: make(chan struct{}, 1),
 		trail: audit.NewTrail(time.Now()), registry: &registry{}, ledger: newLedger(),
-		offers: make(map[string]*audit.Broadcast), queues: make(map[string]*messageQueue),
+		offers: make(map[string]*audit.Broadcast), queues: make(map[string]*messageQueue), mappings: make(map[string]*mapping),
+		running: make(map[*invocation]bool),
 	}
 	w.gateway = &gateway{world: w, clients: make(map[string]*client), payloads: make(map[string]string)}
 	for _, q := range []*messageQueue{
@@ -73,6 +74,7 @@ func newWorld(seed uint64, s Settings) *world {
 func (w *world) mapping(name, queue string, batch, concurrency int, timeout time.Duration, start func() handler) {
 	m := &mapping{world: w, name: name, queue: w.queues[queue], batch: batch, concurrency: concurrency, timeout: timeout, start: start}
 	m.queue.poll = m.poll
+	w.mappings[name] = m
 }
 
 func (w *world) play() {

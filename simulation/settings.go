@@ -79,14 +79,35 @@ type Window struct{ From, To time.Duration }
 
 func (w Window) covers(at time.Duration) bool { return at >= w.From && at < w.To }
 
-func (f *Faults) latency(w *world) func() time.Duration {
-	return func() time.Duration {
-		d := w.between(time.Millisecond, 20*time.Millisecond)
+// quick is what nothing takes longer than, unless it is slow.
+const quick = 20 * time.Millisecond
+
+func (f *Faults) latency(w *world) latency {
+	return func() (there, back time.Duration) {
+		there = w.between(time.Millisecond, quick)
 		if w.chance(f.Slow) {
-			d = w.between(d, f.SlowFor)
+			return w.divide(w.between(there, f.SlowFor))
 		}
-		return d
+		return there, 0
 	}
+}
+
+// divide has the request take so long, or its answer.
+func (w *world) divide(d time.Duration) (there, back time.Duration) {
+	if d > quick && w.random.IntN(2) == 0 {
+		return quick, d - quick
+	}
+	return d, 0
+}
+
+// sluggish tells whether answers may take so long that a stage cannot end in time. A post may not: that is bounded.
+func (s *Settings) sluggish() bool {
+	for _, f := range []Faults{s.Registry, s.Scan, s.Ledger, s.Queue.Faults} {
+		if f.Slow > 0 || f.Outage.To > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // SettingsOf returns the settings of a seed. Each fault is left out of most runs, so that what it does can be seen, and
@@ -156,6 +177,15 @@ func SettingsOf(seed uint64) Settings {
 	}
 	if r.IntN(8) == 0 { // a table that takes longer than one dispatcher has
 		s.Scan.Slow, s.Scan.SlowFor, s.PageRows = 1, time.Duration(number(5, 19))*time.Second, number(1, 3)
+		s.Clients, s.Segments = number(0, 80), number(1, 2)
+		if r.IntN(2) == 0 {
+			s.Registry.Slow, s.Registry.SlowFor = 0.5, 10*time.Second
+		}
+	}
+	if r.IntN(8) == 0 { // a small table in many stretches, with much coming and going, and dispatchers that die
+		s.PageRows, s.StretchConnections, s.Segments = number(1, 4), number(1, 4), number(1, 2)
+		s.Expired, s.Joining, s.Leaving, s.Duration = number(0, 10), number(0, 12), number(0, 12), time.Duration(number(2, 10))*time.Second
+		s.Crash, s.Queue.Duplicate, s.Scan.Slow, s.Scan.SlowFor = 0.05, 0.3, 0.3, time.Duration(number(1, 4))*time.Second
 	}
 	return s
 }

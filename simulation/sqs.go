@@ -13,6 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"fanfare/pkg/broadcast"
 )
 
 // sqsClient returns a client of the SDK that speaks to the world's queues, so that pkg/queue runs as it is.
@@ -63,9 +65,9 @@ func (e sqsEndpoint) Do(r *http.Request) (*http.Response, error) {
 	err = w.do(r.Context(), key, w.settings.Queue.latency(w), &w.settings.Queue.Faults, func() error {
 		switch operation {
 		case "SendMessage":
-			out = map[string]string{"MessageId": in.send(q).id}
+			out = map[string]string{"MessageId": in.send(q, invoked(r.Context())).id}
 		case "SendMessageBatch":
-			out = w.sendBatch(q, in.Entries)
+			out = w.sendBatch(q, in.Entries, invoked(r.Context()))
 		default:
 			panic("the simulated SQS does not know " + operation)
 		}
@@ -80,17 +82,23 @@ func (e sqsEndpoint) Do(r *http.Request) (*http.Response, error) {
 	return answer(r, http.StatusOK, out)
 }
 
-func (in sendRequest) send(q *messageQueue) *message {
+func (in sendRequest) send(q *messageQueue, by *invocation) *message {
 	attributes := make(map[string]string)
 	for name, value := range in.MessageAttributes {
 		attributes[name] = value.StringValue
 	}
 	m := q.send(in.MessageBody, attributes, time.Duration(in.DelaySeconds)*time.Second)
+	if by.mapping != nil && by.mapping.queue == q {
+		m.lineage = by.lineage(m)
+	}
 	switch q.name {
 	case "broadcast":
 		q.world.stored(m)
 	case "broadcast-dead", "send-dead":
 		q.world.census.Buried++
+		if m.attributes["reason"] == broadcast.ReasonAudience {
+			q.world.census.Hopeless++
+		}
 	}
 	return m
 }
@@ -108,7 +116,7 @@ type batchFailure struct {
 }
 
 // sendBatch stores the entries, but for those that it refuses; of which it stores some.
-func (w *world) sendBatch(q *messageQueue, entries []sendRequest) batchAnswer {
+func (w *world) sendBatch(q *messageQueue, entries []sendRequest, by *invocation) batchAnswer {
 	var out batchAnswer
 	partial := w.chance(w.settings.Queue.Partial)
 	for _, entry := range entries {
@@ -116,7 +124,7 @@ func (w *world) sendBatch(q *messageQueue, entries []sendRequest) batchAnswer {
 		stored := !refused || w.random.IntN(2) == 0
 		id := ""
 		if stored {
-			id = entry.send(q).id
+			id = entry.send(q, by).id
 		}
 		if refused {
 			out.Failed = append(out.Failed, batchFailure{Id: entry.Id, Code: "InternalError", Message: "simulated"})
