@@ -132,7 +132,7 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 		}, "1 invocations ran into their time-out, and nothing kept them"},
 		{"no rest", later, func(w *world) {
 			var again func()
-			again = func() { w.after(time.Second, "again", again) }
+			again = func() { w.after(time.Minute, "again", again) }
 			again()
 		}, "does not come to rest"},
 	} {

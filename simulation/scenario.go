@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -40,7 +41,7 @@ func Run(t *testing.T, seed uint64, s Settings, log bool) (result Result) {
 			w.tracer.lines = new(strings.Builder)
 		}
 		w.play()
-		result.Broken, result.Census, result.Points, result.Digest = w.broken, w.census, w.points, w.tracer.digest
+		result.Broken, result.Census, result.Points, result.Digest = w.broken, w.census, w.points, w.tracer.digest.Sum64()
 		result.Verdict = w.judge()
 		result.Broken = w.broken
 		if log {
@@ -55,7 +56,7 @@ func newWorld(seed uint64, s Settings) *world {
 		settings: s, random: rand.New(rand.NewPCG(seed, 2)), begin: time.Now(), wake: make(chan struct{}, 1),
 		trail: audit.NewTrail(time.Now()), registry: &registry{}, ledger: newLedger(),
 		offers: make(map[string]*audit.Broadcast), queues: make(map[string]*messageQueue), mappings: make(map[string]*mapping),
-		running: make(map[*invocation]bool),
+		running: make(map[*invocation]bool), tracer: tracer{digest: fnv.New64a()},
 	}
 	w.gateway = &gateway{world: w, clients: make(map[string]*client), payloads: make(map[string]string)}
 	for _, q := range []*messageQueue{

@@ -139,18 +139,11 @@ func (w *world) sendBatch(q *messageQueue, entries []sendRequest, by *invocation
 func describe(in sendRequest) string {
 	var s strings.Builder
 	for _, entry := range append([]sendRequest{in}, in.Entries...) {
-		var batch struct {
-			ID       string
-			Messages []struct{ ID string }
-		}
-		if json.Unmarshal([]byte(entry.MessageBody), &batch) == nil && batch.ID != "" {
-			fmt.Fprintf(&s, "%s %v ", batch.ID, batch.Messages)
-		} else {
-			s.WriteString(entry.MessageBody[:min(20, len(entry.MessageBody))])
-		}
+		s.WriteString(" ")
+		s.WriteString(entry.MessageBody[:min(100, len(entry.MessageBody))])
 		for _, name := range []string{"broadcast", "segment", "stretch", "reason"} {
 			if value, ok := entry.MessageAttributes[name]; ok {
-				fmt.Fprintf(&s, " %s=%s", name, value.StringValue)
+				s.WriteString(" " + name + "=" + value.StringValue)
 			}
 		}
 	}

@@ -4,9 +4,10 @@ import (
 	"cmp"
 	"container/heap"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/fnv"
+	"hash"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -306,16 +307,17 @@ func (w *world) fail(format string, args ...any) {
 
 // tracer remembers what happened: as a digest, by which a replay is known to be faithful, and in words if asked to.
 type tracer struct {
-	digest uint64
+	digest hash.Hash64
+	line   []byte
 	lines  *strings.Builder
 }
 
 func (t *tracer) note(w *world, format string, args ...any) {
-	line := fmt.Sprintf("%12s  ", time.Since(w.begin)) + fmt.Sprintf(format, args...)
-	h := fnv.New64a()
-	fmt.Fprintf(h, "%x %s", t.digest, line)
-	t.digest = h.Sum64()
+	t.line = binary.LittleEndian.AppendUint64(t.line[:0], uint64(time.Since(w.begin)))
+	text := len(t.line)
+	t.line = fmt.Appendf(t.line, format, args...)
+	t.digest.Write(t.line)
 	if t.lines != nil {
-		t.lines.WriteString(line + "\n")
+		fmt.Fprintf(t.lines, "%15s  %s\n", time.Since(w.begin), t.line[text:])
 	}
 }
