@@ -33,14 +33,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"fanfare/e2e/binaries"
 	"fanfare/pkg/ledger"
 	"fanfare/pkg/localaws"
 )
 
-var (
-	long   = flag.Bool("long", false, "the long form, of several minutes")
-	folder = flag.String("build", "", "an absolute folder for what is built, which is kept; none is a temporary one")
-)
+var long = flag.Bool("long", false, "the long form, of several minutes")
 
 // patience is how long anything may take before a test gives up. It is no measurement: nothing takes this long.
 const patience = 3 * time.Minute
@@ -49,33 +47,6 @@ const patience = 3 * time.Minute
 // which the senders' own clock decides) or later, as on AWS; were it faster, a batch whose sender has died would come back
 // while its claim stands, and could use up its five receives so.
 const speed = 6
-
-// program builds the local AWS once for all tests.
-var program = sync.OnceValues(func() (string, error) {
-	dir := *folder
-	if dir == "" {
-		var err error
-		if dir, err = os.MkdirTemp("", "fanfare-chaos-"); err != nil {
-			return "", err
-		}
-	}
-	path := filepath.Join(dir, "local")
-	cmd := exec.Command("go", "build", "-o", path, "./local")
-	cmd.Dir = ".."
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
-	}
-	return path, nil
-})
-
-func TestMain(m *testing.M) {
-	flag.Parse()
-	code := m.Run()
-	if path, err := program(); err == nil && *folder == "" {
-		os.RemoveAll(filepath.Dir(path))
-	}
-	os.Exit(code)
-}
 
 // world is a running local AWS with the stack in it.
 type world struct {
@@ -90,6 +61,7 @@ type world struct {
 	mu      sync.Mutex
 	tail    []string       // the last lines that it printed
 	crashed map[string]int // invocations that ended with their process, by function
+	unknown int            // invocations of senders that ended otherwise without having recorded what they did
 	memory  map[string]int // the most memory that one process has held, in MB, by function; "local" is the local AWS
 	stop    chan struct{}
 }
@@ -97,7 +69,7 @@ type world struct {
 // start runs the local AWS until the test ends.
 func start(t *testing.T, template string, args ...string) *world {
 	t.Helper()
-	path, err := program()
+	path, err := binaries.Path("local")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,9 +86,9 @@ func start(t *testing.T, template string, args ...string) *world {
 	w := &world{ended: make(chan error, 1), crashed: make(map[string]int), memory: make(map[string]int), stop: make(chan struct{})}
 	w.cmd = exec.Command(path, append([]string{
 		"--port", "0", "--aws-port", "0", "--stack-name", "fanfare", "--template", template,
-		"--speed", strconv.Itoa(speed), "--build-dir", filepath.Join(filepath.Dir(path), "functions"),
+		"--speed", strconv.Itoa(speed), "--build-dir", binaries.Functions(),
 	}, args...)...)
-	w.cmd.Dir = ".."
+	w.cmd.Dir, w.cmd.Env = "..", binaries.Environment()
 	stdout, err := w.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -173,8 +145,11 @@ func (w *world) read(out io.Reader, ready chan struct{}) {
 		if !strings.Contains(line, "  client  ") {
 			w.tail = append(w.tail[max(0, len(w.tail)-60):], line)
 		}
-		if strings.Contains(line, "Error Type: Runtime.ExitError") {
+		switch {
+		case strings.Contains(line, "Error Type: Runtime.ExitError"):
 			w.crashed[fields[1]]++
+		case strings.Contains(line, "  sender  ") && (strings.Contains(line, "Error Type: Sandbox.Timedout") || strings.Contains(line, "record the outcome of batch")):
+			w.unknown++
 		}
 		w.mu.Unlock()
 		switch {
@@ -195,6 +170,17 @@ func (w *world) crashes() int {
 	return w.crashed["sender"] + w.crashed["dispatcher"]
 }
 
+// unsettled returns how many senders have ended without having recorded what they did: those that were killed, those whose
+// time was up, and those that DynamoDB did not let.
+func (w *world) unsettled() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.crashed["sender"] + w.unknown
+}
+
+// functionName is in the environment of a function's process.
+var functionName = regexp.MustCompile(`\bAWS_LAMBDA_FUNCTION_NAME=[^\x00]*?([a-z]+)\x00`)
+
 // processes returns the functions' processes, by id.
 func (w *world) processes() map[int]string {
 	found := make(map[int]string)
@@ -209,12 +195,13 @@ func (w *world) processes() map[int]string {
 		if _, err := fmt.Sscan(string(data[bytes.LastIndexByte(data, ')')+1:]), &state, &parent); err != nil || parent != w.cmd.Process.Pid {
 			continue
 		}
-		exe, err := os.Readlink(filepath.Join(filepath.Dir(path), "exe"))
+		environment, err := os.ReadFile(filepath.Join(filepath.Dir(path), "environ"))
 		if err != nil {
 			continue
 		}
-		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil {
-			found[pid] = strings.ToLower(strings.TrimSuffix(filepath.Base(filepath.Dir(exe)), "Function"))
+		name := functionName.FindSubmatch(environment)
+		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil && name != nil {
+			found[pid] = string(name[1])
 		}
 	}
 	return found
