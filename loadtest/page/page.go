@@ -94,7 +94,7 @@ func (v *view) tiles() {
 		if l.Disagreements > 0 {
 			word = report.Grouped(float64(l.Disagreements)) + " differ"
 		}
-		v.Tiles = append(v.Tiles, tile{"the system's ledger", word, "delivered " + count("ledger_delivered") + ", clients have " + count("ledger_received")})
+		v.Tiles = append(v.Tiles, tile{"the system's ledger", word, "delivered " + count("ledger_delivered") + ", clients have " + count("ledger_received") + v.Unsure()})
 	}
 	if f["quota_floor"].Value > 0 {
 		v.Tiles = append(v.Tiles, tile{"of the quota floor", fmt.Sprintf("%.0f %%", f["quota_share"].Value*100), "at least " + f["quota_floor"].String() + " a broadcast"})

@@ -120,7 +120,7 @@ func (t *text) counts(r *Report) {
 		t.line("ledger       audience %s · delivered %s · gone %s · failed %s · outstanding %s", r.grouped("ledger_audience"), r.grouped("ledger_delivered"),
 			r.grouped("ledger_gone"), r.grouped("ledger_failed"), r.grouped("ledger_outstanding"))
 		t.line("             messages compared %s · the clients have %s%s · disagreements %s · unsettled %s", r.grouped("ledger_compared"),
-			r.grouped("ledger_received"), r.unsure(), r.grouped("ledger_disagreements"), r.grouped("ledger_unsettled"))
+			r.grouped("ledger_received"), r.Unsure(), r.grouped("ledger_disagreements"), r.grouped("ledger_unsettled"))
 	}
 	answers := fmt.Sprintf("acknowledged %s · refused %s · unanswered %s", r.grouped("acknowledged"), r.grouped("refused"), r.grouped("unanswered"))
 	if r.Account.Publishing.Silent {
@@ -134,8 +134,8 @@ func (t *text) counts(r *Report) {
 	}
 }
 
-// unsure tells how many more deliveries there may have been that no client can tell of.
-func (r *Report) unsure() string {
+// Unsure tells how many more deliveries there may have been that no client can tell of.
+func (r *Report) Unsure() string {
 	if r.Ledger.Unsure == 0 {
 		return ""
 	}
