@@ -1,5 +1,5 @@
 // Package simulation runs the stages (pkg/ingress, pkg/fanout, pkg/delivery) and the queue adapter (pkg/queue, over the
-// SDK) against AWS as it is on a bad day, and holds what comes of it against the promises of the design.
+// SDK, and what sends dead letters back) against AWS as it is on a bad day, and holds what comes of it against the promises of the design.
 //
 // A run is made from a seed: a stack with its parameters, clients that are there, come, go and vanish, broadcasts, and
 // faults. SQS hands messages over twice, late, in any order, stores what it reports as refused, and moves what was
@@ -16,8 +16,7 @@
 // # How faithful it is
 //
 // The ledger and the connections table are models of what pkg/ledger and pkg/registry do with DynamoDB;
-// tests hold them against each other. The fates of posts are given as pkg/push gives them. A
-// redrive does what the redrive command has to do.
+// tests hold them against each other. The fates of posts are given as pkg/push gives them.
 //
 // # How to run it
 //

@@ -47,12 +47,14 @@ type invocation struct {
 	dead    bool // guarded by world.mu
 	died    chan struct{}
 	ended   bool
+	// operator tells that it is none, but an operator's command.
+	operator bool
 
 	// Of a sender: what it delivered, of which it may not have recorded the outcome.
 	delivered []parcel
 }
 
-// returns is the answer to Lambda, the last thing that an invocation asks for.
+// returns is the answer to Lambda, or to the shell: the last thing that an invocation asks for.
 const returns = "~returns"
 
 // recursion is after how many invocations of one function in a chain through a queue Lambda drops the next. Source:
@@ -80,7 +82,7 @@ func (w *world) spawn(name string, timeout time.Duration, do func(ctx context.Co
 	go func() {
 		defer inv.cancel()
 		do(ctx)
-		w.do(context.WithoutCancel(ctx), "~ends", instantly, nil, func() error { delete(w.running, inv); return nil })
+		w.do(context.WithoutCancel(ctx), returns, instantly, nil, func() error { delete(w.running, inv); return nil })
 	}()
 }
 
@@ -94,7 +96,7 @@ func (m *mapping) poll() {
 		m.scheduled = false
 		if m.running < m.concurrency {
 			n := 1 + m.world.random.IntN(m.batch)
-			if handles := m.queue.receive(n); len(handles) > 0 {
+			if handles := m.queue.receive(n, m.queue.visibility); len(handles) > 0 {
 				m.invoke(handles)
 			}
 		}
@@ -202,10 +204,12 @@ func (w *world) end(inv *invocation) {
 // leave is what follows from the end of an invocation, however it ended.
 func (w *world) leave(inv *invocation) {
 	inv.ended = true
-	inv.mapping.running--
 	delete(w.running, inv)
 	w.license(inv)
-	inv.mapping.poll()
+	if inv.mapping != nil {
+		inv.mapping.running--
+		inv.mapping.poll()
+	}
 }
 
 func ids(handles []handle) []string {

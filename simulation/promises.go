@@ -3,7 +3,6 @@ package simulation
 import (
 	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	"fanfare/audit"
@@ -58,49 +57,6 @@ func (w *world) rest() {
 			w.fail("all is quiet, nothing of broadcast %s is on a dead-letter queue, and deliveries are outstanding: %+v", id, report)
 		}
 	}
-}
-
-// redrive sends back what the dead-letter queues hold, as the redrive command does: all but what can never be sent. It
-// reports whether there was anything.
-func (w *world) redrive() bool {
-	dead, sent := w.queues["broadcast-dead"], w.census.Redriven
-	for _, m := range dead.messages {
-		reason := m.attributes["reason"]
-		if reason == broadcast.ReasonMalformed || reason == broadcast.ReasonTooLarge {
-			continue
-		}
-		w.census.Redriven++
-		attributes := make(map[string]string)
-		maps.Copy(attributes, m.attributes)
-		for _, name := range []string{"reason", "detail", "original"} {
-			delete(attributes, name)
-		}
-		if attributes["broadcast"] == "" {
-			// It keeps its identity, for some of it may have been delivered.
-			attributes["broadcast"], attributes["sentAt"] = m.id, strconv.FormatInt(m.sent.UnixMilli(), 10)
-			attributes["segment"], attributes["stretch"] = "0/1", "0"
-		}
-		attributes["hop"] = "0"
-		w.queues["broadcast"].send(m.body, attributes, 0)
-	}
-	for _, m := range w.queues["send-dead"].messages {
-		batch, err := broadcast.DecodeBatch(m.body)
-		if err != nil {
-			w.fail("message %s of the send queue is no batch: %v", m.id, err)
-			continue
-		}
-		w.census.Redriven++
-		if !m.moved {
-			batch.Redriven, batch.Attempt = true, 0
-		}
-		body, err := batch.Encode()
-		if err != nil {
-			w.fail("%v", err)
-		}
-		w.queues["send"].send(body, nil, 0)
-	}
-	dead.messages, w.queues["send-dead"].messages = nil, nil
-	return w.census.Redriven > sent
 }
 
 // judge holds the run against the promises.

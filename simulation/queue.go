@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -19,7 +20,6 @@ type message struct {
 	visible    time.Time
 	receives   int
 	receipt    int // the latest
-	deleted    bool
 	// moved tells that SQS itself moved it to the dead-letter queue: for it was received too often.
 	moved bool
 }
@@ -71,8 +71,8 @@ type handle struct {
 	count   int // the receive count that came with it
 }
 
-// receive hands over up to n messages, and hides them for the visibility timeout.
-func (q *messageQueue) receive(n int) []handle {
+// receive hands over up to n messages, and hides them for a while.
+func (q *messageQueue) receive(n int, visibility time.Duration) []handle {
 	w := q.world
 	var handles []handle
 	candidates := slices.DeleteFunc(slices.Clone(q.messages), func(m *message) bool { return m.visible.After(time.Now()) })
@@ -80,14 +80,14 @@ func (q *messageQueue) receive(n int) []handle {
 		w.random.Shuffle(len(candidates), func(i, j int) { candidates[i], candidates[j] = candidates[j], candidates[i] })
 	}
 	for _, m := range candidates[:min(n, len(candidates))] {
-		if m.receives >= q.maxReceives {
+		if q.dead != nil && m.receives >= q.maxReceives {
 			q.move(m)
 			continue
 		}
 		m.receives++
 		m.receipt++
 		handles = append(handles, handle{m, m.receipt, m.receives})
-		m.visible = time.Now().Add(q.visibility)
+		m.visible = time.Now().Add(visibility)
 		if w.chance(w.settings.Queue.Duplicate) {
 			// One of SQS's servers has not heard of it, and hands it over again.
 			m.visible = time.Now().Add(w.between(0, 5*time.Second))
@@ -104,23 +104,35 @@ func (q *messageQueue) receive(n int) []handle {
 // move moves a message that was received too often to the dead-letter queue, where it keeps its id.
 func (q *messageQueue) move(m *message) {
 	q.remove(m)
-	m.receives, m.visible, m.moved, m.deleted = 0, time.Now(), true, false
+	m.receives, m.visible, m.moved = 0, time.Now(), true
 	q.world.census.Moved++
 	q.world.tracer.note(q.world, "  %s is moved to the dead-letter queue", m.id)
 	q.dead.put(m)
 }
 
-// delete deletes a message. With a receipt that is not the latest it may not.
+// delete deletes a message, if it is still there. With a receipt that is not the latest it may not.
 func (q *messageQueue) delete(h handle) {
 	w := q.world
-	if h.message.deleted || h.message.moved || w.chance(w.settings.Queue.Undeleted) || h.receipt != h.message.receipt && w.random.IntN(2) == 0 {
+	if w.chance(w.settings.Queue.Undeleted) || h.receipt != h.message.receipt && w.random.IntN(2) == 0 {
 		return
 	}
 	q.remove(h.message)
 }
 
+// text is the handle as SQS gives it to whoever receives by himself.
+func (h handle) text() string { return fmt.Sprintf("%s %d", h.message.id, h.receipt) }
+
+// handle reads a handle's text. The message is nil if it is no longer there.
+func (q *messageQueue) handle(text string) (h handle) {
+	id, receipt, _ := strings.Cut(text, " ")
+	h.receipt, _ = strconv.Atoi(receipt)
+	if i := slices.IndexFunc(q.messages, func(m *message) bool { return m.id == id }); i >= 0 {
+		h.message = q.messages[i]
+	}
+	return h
+}
+
 func (q *messageQueue) remove(m *message) {
-	m.deleted = true
 	q.messages = slices.DeleteFunc(q.messages, func(other *message) bool { return other == m })
 }
 

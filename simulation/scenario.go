@@ -87,12 +87,11 @@ func (w *world) play() {
 	w.rest()
 	if w.settings.RedrivenEarly {
 		w.redrive()
-		w.run()
 		w.rest()
 	}
 	w.settings.calm = true
-	for w.redrive() { // what is sent back may turn out to have something left to bury
-		w.run()
+	for w.deadLetters() { // what is sent back may turn out to have something left to bury
+		w.redrive()
 	}
 	w.after(time.Minute, "all connections have settled", func() {
 		w.publish(w.settings.Broadcasts)
@@ -251,7 +250,6 @@ func (w *world) publishUnreadable(n int) {
 // stored takes note of what SQS has stored: the payload is a broadcast now, whether its publisher hears of it or not.
 func (w *world) stored(m *message) {
 	if id := m.attributes["broadcast"]; id != "" {
-		w.census.Continued++
 		w.trail.Pass(id) // what is continued is dispatched in passes of its own from here on
 		return
 	}

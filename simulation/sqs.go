@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,13 +37,17 @@ type sqsEndpoint struct{ world *world }
 
 type attributeValue struct{ DataType, StringValue string }
 
-type sendRequest struct {
+type request struct {
 	Id                string // of an entry
 	QueueUrl          string
 	MessageBody       string
 	DelaySeconds      int
 	MessageAttributes map[string]attributeValue
-	Entries           []sendRequest
+	Entries           []request
+
+	MaxNumberOfMessages int
+	VisibilityTimeout   int // seconds
+	ReceiptHandle       string
 }
 
 func (e sqsEndpoint) Do(r *http.Request) (*http.Response, error) {
@@ -50,7 +55,7 @@ func (e sqsEndpoint) Do(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	var in sendRequest
+	var in request
 	if err := json.Unmarshal(body, &in); err != nil {
 		return nil, err
 	}
@@ -63,14 +68,7 @@ func (e sqsEndpoint) Do(r *http.Request) (*http.Response, error) {
 	var out any
 	key := fmt.Sprintf("%s to %s %s", operation, in.QueueUrl, describe(in))
 	err = w.do(r.Context(), key, w.settings.Queue.latency(w), &w.settings.Queue.Faults, func() error {
-		switch operation {
-		case "SendMessage":
-			out = map[string]string{"MessageId": in.send(q, invoked(r.Context())).id}
-		case "SendMessageBatch":
-			out = w.sendBatch(q, in.Entries, invoked(r.Context()))
-		default:
-			panic("the simulated SQS does not know " + operation)
-		}
+		out = in.do(operation, q, invoked(r.Context()))
 		return nil
 	})
 	switch {
@@ -82,25 +80,72 @@ func (e sqsEndpoint) Do(r *http.Request) (*http.Response, error) {
 	return answer(r, http.StatusOK, out)
 }
 
-func (in sendRequest) send(q *messageQueue, by *invocation) *message {
+// do carries a request out.
+func (in request) do(operation string, q *messageQueue, by *invocation) (answer any) {
+	visibility := time.Duration(in.VisibilityTimeout) * time.Second
+	switch operation {
+	case "SendMessage":
+		return map[string]string{"MessageId": in.send(q, by).id}
+	case "SendMessageBatch":
+		return q.world.sendBatch(q, in.Entries, by)
+	case "ReceiveMessage":
+		return received(q.receive(in.MaxNumberOfMessages, visibility))
+	case "DeleteMessage":
+		if h := q.handle(in.ReceiptHandle); h.message != nil {
+			q.delete(h)
+		}
+		return struct{}{}
+	case "ChangeMessageVisibility":
+		if h := q.handle(in.ReceiptHandle); h.message != nil {
+			h.message.visible = time.Now().Add(visibility)
+		}
+		return struct{}{}
+	}
+	panic("the simulated SQS does not know " + operation)
+}
+
+func (in request) send(q *messageQueue, by *invocation) *message {
 	attributes := make(map[string]string)
 	for name, value := range in.MessageAttributes {
 		attributes[name] = value.StringValue
 	}
 	m := q.send(in.MessageBody, attributes, time.Duration(in.DelaySeconds)*time.Second)
-	if by.mapping != nil && by.mapping.queue == q {
+	own := by.mapping != nil && by.mapping.queue == q
+	if own {
 		m.lineage = by.lineage(m)
 	}
-	switch q.name {
-	case "broadcast":
+	if q.name == "broadcast" {
 		q.world.stored(m)
-	case "broadcast-dead", "send-dead":
-		q.world.census.Buried++
+	}
+	census := &q.world.census
+	switch {
+	case q.dead == nil:
+		census.Buried++
 		if m.attributes["reason"] == broadcast.ReasonAudience {
-			q.world.census.Hopeless++
+			census.Hopeless++
 		}
+	case by.operator:
+		census.Redriven++
+	case own && q.name == "broadcast":
+		census.Continued++
 	}
 	return m
+}
+
+// received is the answer to whoever receives by himself.
+func received(handles []handle) any {
+	var messages []map[string]any
+	for _, h := range handles {
+		attributes := make(map[string]attributeValue)
+		for name, value := range h.message.attributes {
+			attributes[name] = attributeValue{"String", value}
+		}
+		messages = append(messages, map[string]any{
+			"MessageId": h.message.id, "ReceiptHandle": h.text(), "Body": h.message.body, "MessageAttributes": attributes,
+			"Attributes": map[string]string{"SentTimestamp": strconv.FormatInt(h.message.sent.UnixMilli(), 10)},
+		})
+	}
+	return map[string]any{"Messages": messages}
 }
 
 type batchAnswer struct {
@@ -116,7 +161,7 @@ type batchFailure struct {
 }
 
 // sendBatch stores the entries, but for those that it refuses; of which it stores some.
-func (w *world) sendBatch(q *messageQueue, entries []sendRequest, by *invocation) batchAnswer {
+func (w *world) sendBatch(q *messageQueue, entries []request, by *invocation) batchAnswer {
 	var out batchAnswer
 	partial := w.chance(w.settings.Queue.Partial)
 	for _, entry := range entries {
@@ -136,9 +181,10 @@ func (w *world) sendBatch(q *messageQueue, entries []sendRequest, by *invocation
 }
 
 // describe tells requests of one invocation apart.
-func describe(in sendRequest) string {
-	var s strings.Builder
-	for _, entry := range append([]sendRequest{in}, in.Entries...) {
+func describe(in request) string {
+	s := new(strings.Builder)
+	s.WriteString(in.ReceiptHandle)
+	for _, entry := range append([]request{in}, in.Entries...) {
 		s.WriteString(" ")
 		s.WriteString(entry.MessageBody[:min(100, len(entry.MessageBody))])
 		for _, name := range []string{"broadcast", "segment", "stretch", "reason"} {

@@ -266,15 +266,16 @@ const (
 // Mishaps are all of them.
 var Mishaps = []Mishap{CrashBefore, CrashAfter, FailBefore, FailAfter}
 
-// mishap decides what happens to an effect. What a dispatcher or a sender asks for is a point that may be chosen.
+// mishap decides what happens to an effect. What a dispatcher, a sender or an operator asks for is a point that may be
+// chosen.
 func (w *world) mishap(e *effect) Mishap {
-	ours := e.by.mapping != nil && !w.settings.calm
+	ours := (e.by.mapping != nil || e.by.operator) && !w.settings.calm
 	if ours {
 		w.points++
 	}
 	switch {
 	case ours && e.key == returns && w.settings.At[w.points] != NoMishap:
-		return CrashBefore // an answer to Lambda cannot fail but with its process
+		return CrashBefore // it cannot fail but with its process
 	case ours && w.settings.At[w.points] != NoMishap:
 		return w.settings.At[w.points]
 	case ours && w.settings.At == nil && w.chance(w.settings.Crash):
