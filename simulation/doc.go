@@ -4,10 +4,10 @@
 // A run is made from a seed: a stack with its parameters, clients that are there, come, go and vanish, broadcasts, and
 // faults. SQS hands messages over twice, late, in any order, stores what it reports as refused, and moves what was
 // received too often to a dead-letter queue. DynamoDB fails before or after a write took effect, and answers late.
-// @connections throttles, fails before or after it has delivered, is slow, forbids, and answers 410 for a connection that
-// is still being made. A dispatcher or sender dies before or after any single thing that it asks for, or at its time-out,
-// with what it had on the wire taking effect or not. Requests are slow, or their answers are. Lambda drops what has come
-// through too many invocations of one function.
+// @connections throttles, fails before or after it has delivered, delivers what the sender has given up, forbids, and
+// answers 410 for a connection that is still being made. Requests are slow, or their answers are. Lambda drops what has
+// come through too many invocations of one function. A dispatcher, a sender or whoever sends dead letters back dies before
+// or after any single thing that it asks for, or at its time-out, with what it had on the wire taking effect or not.
 //
 // When all has come to rest, everything has to be accounted for; then the faults end, the dead-letter queues are sent
 // back, and everybody who stayed has to have everything. [fanfare/audit] judges that from what clients received; the

@@ -176,7 +176,8 @@ func (g *gateway) post(inv *invocation, c *client, id string, payload []byte, ti
 	switch {
 	case timedOut:
 		if w.random.IntN(2) == 0 {
-			g.lose(c, id, deliver)
+			// It was given up, and arrives all the same: maybe after the delivery has been tried again.
+			w.after(w.between(0, 20*time.Second), "late post", func() { g.lose(c, id, deliver) })
 		}
 		return errNetwork
 	case w.chance(s.Throttled):
