@@ -10,7 +10,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"fanfare/audit"
 	"fanfare/pkg/broadcast"
@@ -18,21 +17,28 @@ import (
 	"fanfare/pkg/queue"
 )
 
-// connections returns the ids in the connections table.
-func (w *world) connections(t *testing.T) map[string]bool {
+// connections returns what is in the connections table: ids, and when they connected.
+func (w *world) connections(t *testing.T) map[string]time.Time {
 	t.Helper()
-	ids := make(map[string]bool)
-	pages := dynamodb.NewScanPaginator(w.db, &dynamodb.ScanInput{TableName: aws.String("websocket_connections"), ConsistentRead: aws.Bool(true), ProjectionExpression: aws.String("connectionId")})
+	rows := make(map[string]time.Time)
+	pages := dynamodb.NewScanPaginator(w.db, &dynamodb.ScanInput{TableName: aws.String("websocket_connections"), ConsistentRead: aws.Bool(true), ProjectionExpression: aws.String("connectionId, connectedAt")})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, item := range page.Items {
-			ids[item["connectionId"].(*types.AttributeValueMemberS).Value] = true
+			var row struct {
+				ConnectionID string `dynamodbav:"connectionId"`
+				ConnectedAt  int64  `dynamodbav:"connectedAt"`
+			}
+			if err := attributevalue.UnmarshalMap(item, &row); err != nil {
+				t.Fatal(err)
+			}
+			rows[row.ConnectionID] = time.UnixMilli(row.ConnectedAt)
 		}
 	}
-	return ids
+	return rows
 }
 
 // settle waits until nothing of any broadcast is outstanding. What SQS has moved to a dead-letter queue without its having
@@ -147,7 +153,7 @@ func (w *world) claims(t *testing.T) claims {
 
 // noLetters holds the system to it that a client whose own buffer stays full leaves nothing on the dead-letter queue,
 // whatever other faults are about: a letter that names one of the deaf has to have met such a fault at most of its attempts.
-func (w *world) noLetters(t *testing.T, deaf map[string]bool, c claims) {
+func (w *world) noLetters(t *testing.T, deaf map[string]time.Time, c claims) {
 	t.Helper()
 	letters := &queue.DeadLetters{Client: w.mq, URL: w.queues + "send-dead-letter"}
 	if err := letters.Each(t.Context(), func(l queue.Letter) (bool, error) {
@@ -155,7 +161,7 @@ func (w *world) noLetters(t *testing.T, deaf map[string]bool, c claims) {
 		if err != nil {
 			return false, err
 		}
-		if !slices.ContainsFunc(slices.Concat(b.Connections, b.Settling), func(id string) bool { return deaf[id] }) {
+		if !slices.ContainsFunc(slices.Concat(b.Connections, b.Settling), func(id string) bool { return !deaf[id].IsZero() }) {
 			return false, nil
 		}
 		// Each attempt but the last has given its successor the reason.

@@ -34,9 +34,8 @@ type crowd struct {
 
 	mu       sync.Mutex
 	names    int
-	ids      []string  // of the broadcasts that were accepted
-	churned  []string  // the names of those that have come and gone
-	joinedAt time.Time // when the last of them came
+	ids      []string // of the broadcasts that were accepted
+	churned  []string // the names of those that have come and gone
 	acks     []time.Duration
 	sequence int
 	offered  map[int]time.Time
@@ -249,7 +248,7 @@ func (c *crowd) churn(ctx context.Context, n int, group *sync.WaitGroup) {
 					return
 				}
 				c.mu.Lock()
-				c.churned, c.joinedAt = append(c.churned, k.name), time.Now()
+				c.churned = append(c.churned, k.name)
 				c.mu.Unlock()
 				select {
 				case <-time.After(time.Duration(rand.N(3000)) * time.Millisecond):
@@ -259,13 +258,6 @@ func (c *crowd) churn(ctx context.Context, n int, group *sync.WaitGroup) {
 			}
 		})
 	}
-}
-
-// lastJoin returns when the last of those that come and go came.
-func (c *crowd) lastJoin() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.joinedAt
 }
 
 // keepAlive lets each client send a ping now and then, so that none is closed for idleness, which comes early at this
