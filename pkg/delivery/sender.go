@@ -216,7 +216,11 @@ func (s *Sender) settle(ctx context.Context, batchID, owner string, outcomes []b
 	}
 }
 
-// finish hands on what is left of a settled batch. It may be done twice: batches are recognised by their ids.
+// finish hands on what is left of a settled batch. It is done again by whoever meets a copy of the batch, as nothing tells
+// whether the first had come to the end; to record that would cost a write for each batch. It is harmless: a rest that comes
+// twice has the same id, and is claimed and posted once. The second costs a read of the ledger, and resends its own rest in
+// turn, MaxAttempts times at most. A letter may be on the dead-letter queue twice; when both are sent back, the one batch is
+// posted once.
 func (s *Sender) finish(ctx context.Context, result *Result, rests []rest) error {
 	var errs []error
 	for i, r := range rests {

@@ -631,3 +631,38 @@ func TestWhatIsNoBatchIsBuriedOnce(t *testing.T) {
 		t.Errorf("%v, %+v, %+v", err, result, w.rest.records)
 	}
 }
+
+// SQS may hand over a batch long after it was settled, and more than once.
+func TestWhatIsHandedOnTwiceIsPostedOnce(t *testing.T) {
+	w := newWorld()
+	w.clients.answers["c001"] = func(post int) error {
+		if post <= 3 { // as many as MaxAttempts
+			return server
+		}
+		return nil
+	}
+	sent := []broadcast.Record{record(t, broadcast.Batch{ID: "b", Messages: messages("m"), Connections: connections(3)}, "i")}
+	for n := 0; n < len(sent); n++ {
+		for range 2 {
+			retried := len(w.rest.retried)
+			if _, err := w.Send(t.Context(), sent[n]); err != nil {
+				t.Fatal(err)
+			}
+			for _, b := range w.rest.retried[retried:] {
+				sent = append(sent, record(t, b, "i"))
+			}
+		}
+	}
+	if len(sent) != 1+2+4 || len(w.rest.buried) != 8 {
+		t.Errorf("%d batches were sent, and %d letters", len(sent), len(w.rest.buried))
+	}
+	for _, letter := range w.rest.buried {
+		letter.Attempt, letter.Redriven = 0, true
+		if _, err := w.Send(t.Context(), record(t, letter, "i")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if w.clients.posts["c000"] != 1 || w.clients.posts["c001"] != 4 || len(w.clients.received["c001"]) != 1 {
+		t.Errorf("posts %v, received %v", w.clients.posts, w.clients.received)
+	}
+}
