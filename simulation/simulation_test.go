@@ -102,11 +102,10 @@ func fields(c simulation.Census) map[string]int64 {
 	return all
 }
 
-// TestARunCanBeRepeated holds that a seed is all it takes to see a failure again, for one in twenty of the seeds. Where a
-// sender has several posts under way at once, a run may come out otherwise.
+// TestARunCanBeRepeated holds that a seed is all it takes to see a failure again, for one in a hundred of the seeds. Where
+// a sender has several posts under way at once, a run may come out otherwise.
 func TestARunCanBeRepeated(t *testing.T) {
-	repeated := 0
-	for n := range uint64(*seeds / 20) {
+	for n := range max(5, uint64(*seeds/100)) {
 		seed := *first + 20*n
 		s := simulation.SettingsOf(seed)
 		s.Workers = 1
@@ -117,9 +116,7 @@ func TestARunCanBeRepeated(t *testing.T) {
 		if c := simulation.Run(t, seed+1, s, false); c.Digest == a.Digest {
 			t.Errorf("another seed made the same run as seed %d: the digest tells nothing", seed)
 		}
-		repeated++
 	}
-	t.Logf("%d runs were repeated", repeated)
 }
 
 // TestABroadcastThatIsHandedOnTooOften has a table that takes more dispatchers than a broadcast may pass through: it has
@@ -170,6 +167,7 @@ func TestEveryCrashPoint(t *testing.T) {
 		{"clients that are disconnected", func(s *simulation.Settings) { s.Stalled, s.MaxAttempts, s.DisconnectFull = 0.6, 2, true }, false},
 		{"dead letters", func(s *simulation.Settings) {
 			s.Forbidden, s.MaxAttempts, s.RedrivenEarly = simulation.Window{From: 3e8, To: 20e9}, 2, true
+			s.Clients = 2
 		}, false},
 		{"a table that takes several dispatchers", func(s *simulation.Settings) {
 			s.PageRows, s.Segments, s.StretchConnections = 1, 1, 3
