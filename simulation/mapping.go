@@ -1,10 +1,8 @@
 package simulation
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
@@ -168,17 +166,14 @@ func (w *world) answered(inv *invocation, response events.SQSEventResponse, err 
 }
 
 // lineage returns through how many invocations of the function a message has come that an invocation sends to its own
-// queue. Which of the messages that it was invoked with it goes back to, AWS does not tell: here, to that one of the same
-// broadcast which has come the shortest way.
-func (inv *invocation) lineage(m *message) int {
-	shortest := math.MaxInt
+// queue. Which of the messages that it was invoked with it goes back to, AWS does not tell: here, to that one which has come
+// the longest way.
+func (inv *invocation) lineage() int {
+	longest := 0
 	for _, h := range inv.handles {
-		origin := cmp.Or(h.message.attributes["broadcast"], h.message.id)
-		if len(inv.handles) == 1 || origin == m.attributes["broadcast"] {
-			shortest = min(shortest, h.message.lineage+1)
-		}
+		longest = max(longest, h.message.lineage+1)
 	}
-	return shortest
+	return longest
 }
 
 // kill ends a process in the midst of an invocation.

@@ -112,7 +112,7 @@ func (in request) send(q *messageQueue, by *invocation) *message {
 	m := q.send(in.MessageBody, attributes, time.Duration(in.DelaySeconds)*time.Second)
 	own := by.mapping != nil && by.mapping.queue == q
 	if own {
-		m.lineage = by.lineage(m)
+		m.lineage = by.lineage()
 	}
 	if q.name == "broadcast" {
 		q.world.stored(m)

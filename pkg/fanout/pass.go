@@ -17,6 +17,9 @@ import (
 type pass struct {
 	*Dispatcher
 	at time.Time
+	// hop is the longest way that any of the requests has come. Lambda counts invocations, and does not say which of the
+	// messages of an invocation a message goes back to that it sends: so what is handed on counts from the longest.
+	hop int
 
 	mu      sync.Mutex
 	results []Result
@@ -32,6 +35,7 @@ func (p *pass) accept(requests []broadcast.Request) map[broadcast.Portion][]int 
 	groups := make(map[broadcast.Portion][]int)
 	for i, r := range requests {
 		p.results[i].Request = r
+		p.hop = max(p.hop, r.Portion.Hop)
 		if r.Unreadable != nil {
 			p.results[i].Err = r.Unreadable
 			continue
@@ -363,10 +367,10 @@ func (p *pass) batches(plan broadcast.Plan, members []int, s page) []broadcast.B
 func (p *pass) handOn(ctx context.Context, rest broadcast.Portion, g planned) error {
 	for _, m := range g.members {
 		r := p.results[m].Request
-		if r.Portion.Hop+1 >= MaxHops {
+		if p.hop+1 >= MaxHops {
 			return errTooManyHops
 		}
-		rest.Hop = r.Portion.Hop + 1
+		rest.Hop = p.hop + 1
 		r.Portion = rest
 		if err := p.Queue.Continue(ctx, r); err != nil {
 			return err
