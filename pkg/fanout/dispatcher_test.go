@@ -575,6 +575,24 @@ func TestTooManyHopsEndInADeadLetter(t *testing.T) {
 	}
 }
 
+// Lambda may count the chain of each message that an invocation sends from whichever it was given.
+func TestHopsCountFromTheLongestWayOfTheInvocation(t *testing.T) {
+	w := newWorld(connections(400, time.Hour), 100)
+	far, young := request("far"), request("young")
+	far.Portion, young.Portion = broadcast.Portion{Segments: 1, Hop: 5}, broadcast.Portion{Segments: 1}
+	ctx, cancel := context.WithTimeout(t.Context(), w.Reserve/2)
+	defer cancel()
+	noErrors(t, w.Dispatch(ctx, []broadcast.Request{young, far}))
+	if len(w.queues.continued) != 2 {
+		t.Fatalf("%d are continued", len(w.queues.continued))
+	}
+	for _, r := range w.queues.continued {
+		if r.Portion.Hop != 6 {
+			t.Errorf("%s goes on at hop %d, want 6", r.Message.ID, r.Portion.Hop)
+		}
+	}
+}
+
 func TestTheUnreadableIsBuriedAndTheRestGoesOut(t *testing.T) {
 	w := newWorld(connections(5, time.Hour), 100)
 	bad := broadcast.Request{Record: broadcast.Record{ID: "bad"}, Unreadable: broadcast.Permanent(broadcast.ReasonMalformed, errors.New("%"))}
