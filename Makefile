@@ -15,9 +15,10 @@ FUNCTIONS := $(notdir $(wildcard functions/*))
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Tests run under the race detector, which needs a C compiler on Linux. Without one they run all the same, and say so. Vetting
-# is make lint's.
+# is make lint's. More packages than cores run at once, as many tests wait for a time that AWS's or a client's clock sets.
 CC_FOUND := $(shell command -v $${CC:-cc} 2>/dev/null || command -v gcc 2>/dev/null)
-TEST := $(if $(CC_FOUND),CGO_ENABLED=1 GOFLAGS= go test -vet=off -race,CGO_ENABLED=0 GOFLAGS= go test -vet=off)
+TEST := $(if $(CC_FOUND),CGO_ENABLED=1 GOFLAGS= go test -race,CGO_ENABLED=0 GOFLAGS= go test) -vet=off \
+	-p $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 2)))
 
 .DEFAULT_GOAL := help
 .PHONY: help run test chaos build lint tools security sam-build deploy report dead-letters redrive clean
@@ -35,7 +36,7 @@ test: ## Run all tests.
 	$(if $(CC_FOUND),,@echo "No C compiler is here: the tests run without the race detector.")
 	$(TEST) ./...
 
-chaos: ## The long tests with real processes under faults, about ten minutes; RUN= chooses among them (docs/chaos.md).
+chaos: ## The long tests with real processes under faults, about half an hour; RUN= chooses among them (docs/chaos.md).
 	GOFLAGS= go test ./chaos -count=1 -v -timeout 60m -run '$(RUN)' -long
 
 build: $(FUNCTIONS:%=build/functions/%/bootstrap) ## Build the function binaries for Lambda (arm64) into build/functions.
