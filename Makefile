@@ -56,10 +56,10 @@ lint: ## Check code and template: gofmt, vet, staticcheck; cfn-lint and sam vali
 	@if command -v cfn-lint >/dev/null; then cfn-lint template.yaml; else echo "cfn-lint is not installed (pip install cfn-lint): the template is not checked"; fi
 	@if command -v sam >/dev/null; then sam validate --lint --template template.yaml --region us-east-1; else echo "sam is not installed: the template is not validated"; fi
 
-tools: ## Install into build/tools what tests of other languages need (PyJWT, boto3, the AWS CLI; jose, the AWS SDK); without it they say NOT RUN.
+tools: ## Install into build/tools what tests of other languages need (PyJWT, boto3, the AWS CLI, websockets; jose, the AWS SDK, ws); without it they say NOT RUN.
 	python3 -m venv build/tools/venv
-	build/tools/venv/bin/pip install --quiet --disable-pip-version-check "pyjwt[crypto]==2.15.1" "boto3==1.44.5" "awscli==1.46.3"
-	npm install --silent --no-audit --no-fund --no-save --prefix build/tools "jose@6.2.18" "@aws-sdk/client-sqs@3.1169.0"
+	build/tools/venv/bin/pip install --quiet --disable-pip-version-check "pyjwt[crypto]==2.15.1" "boto3==1.44.5" "awscli==1.46.3" "websockets==17.4"
+	npm install --silent --no-audit --no-fund --no-save --prefix build/tools "jose@6.2.18" "@aws-sdk/client-sqs@3.1169.0" "ws@8.23.0"
 
 security: ## Check dependencies against the vulnerability database, and the template with checkov where it is installed.
 	GOFLAGS= go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
