@@ -9,8 +9,8 @@ import (
 // sampleSize is how many posts a sample remembers. A batch of more outweighs what was before it.
 const sampleSize = 100
 
-// sample is what became of the latest posts to connections that no 429 had singled out before: how it fares with them is
-// how it fares with everybody. It is kept across the batches of a process.
+// sample is what became of the latest first posts: how it fares with them is how it fares with everybody. Later attempts
+// are made to those that were refused before, who are no sample. It is kept across the batches of a process.
 type sample struct {
 	mu                   sync.Mutex
 	delivered, throttled float64
@@ -37,10 +37,11 @@ func (s *sample) through() (most, known bool) {
 // buffersFull tells what the 429s of a batch mean, which API Gateway does not: when most posts of late got through, the
 // rate was not the reason, so the buffers of the refused clients were full.
 //
-// A batch of clients whose buffers were full before says nothing of the rate, as such clients are refused in any case. It is
-// judged by other batches that this process has posted, or, where there were none, as it was judged before.
+// What an earlier attempt has left says nothing of the rate, as clients with full buffers are refused in any case. It is
+// judged by the first attempts that this process has made. A process that has made none has only the batch's own history: the
+// rate was exceeded if the attempt before was refused for that.
 func (s *Sender) buffersFull(batch broadcast.Batch, t *tally) bool {
-	if batch.Full == 0 {
+	if batch.Attempt == 0 && !batch.Redriven {
 		delivered := 0
 		for _, o := range t.outcomes {
 			delivered += o.Delivered
@@ -49,7 +50,7 @@ func (s *Sender) buffersFull(batch broadcast.Batch, t *tally) bool {
 	}
 	most, known := s.everybody.through()
 	if !known {
-		return batch.Full > 0
+		return batch.Reason != "" && batch.Reason != broadcast.ReasonThrottled
 	}
 	return most
 }

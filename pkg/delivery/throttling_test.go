@@ -22,6 +22,7 @@ func TestWhatA429Means(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		before  []string           // connections of a batch before, all of which receive it
+		left    []string           // connections of a batch that is tried for the second time, before
 		batch   broadcast.Batch    // of one message if it has none
 		answers map[string][]error // by connection: to one post after the other, the last to all that follow; nil is success
 		failed  map[string][]string
@@ -67,6 +68,26 @@ func TestWhatA429Means(t *testing.T) {
 			failed:  map[string][]string{broadcast.ReasonBufferFull: {"s1", "s2"}},
 		},
 		{
+			name:    "a new process, and what a fault of another kind has left: a stalled client",
+			batch:   broadcast.Batch{ID: "b~0", Attempt: 1, Reason: broadcast.ReasonServer, Connections: []string{"s1"}},
+			answers: each(throttled, "s1"),
+			failed:  map[string][]string{broadcast.ReasonBufferFull: {"s1"}},
+		},
+		{
+			name:    "a new process, after it has tried what was left of others in vain: they are no sample",
+			left:    []string{"s2", "s3"},
+			batch:   broadcast.Batch{ID: "b~0", Attempt: 1, Full: 1, Reason: broadcast.ReasonBufferFull, Connections: []string{"s1"}},
+			answers: each(throttled, "s1", "s2", "s3"),
+			failed:  map[string][]string{broadcast.ReasonBufferFull: {"s1"}},
+		},
+		{
+			name:    "a new process, and what an exceeded rate has left",
+			batch:   broadcast.Batch{ID: "b~0", Attempt: 1, Reason: broadcast.ReasonThrottled, Connections: []string{"a", "b"}},
+			answers: each(throttled, "a", "b"),
+			failed:  map[string][]string{broadcast.ReasonThrottled: {"a", "b"}},
+			buried:  []string{"a", "b"},
+		},
+		{
 			name:    "the rate is exceeded for everybody",
 			batch:   broadcast.Batch{Connections: connections(4)},
 			answers: each(throttled, connections(4)...),
@@ -92,6 +113,12 @@ func TestWhatA429Means(t *testing.T) {
 			}
 			for id, answers := range test.answers {
 				w.clients.answers[id] = func(post int) error { return answers[min(post, len(answers))-1] }
+			}
+			if test.left != nil {
+				b := broadcast.Batch{ID: "left~0", Attempt: 1, Reason: broadcast.ReasonServer, Messages: messages("left"), Connections: test.left}
+				if _, err := w.Send(t.Context(), record(t, b, "i")); err != nil {
+					t.Fatal(err)
+				}
 			}
 			if test.batch.Messages == nil {
 				test.batch.Messages = messages("m")
