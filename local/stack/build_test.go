@@ -1,6 +1,8 @@
 package stack
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -8,6 +10,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/gofrs/flock"
 
 	"fanfare/local/template"
 )
@@ -62,6 +67,21 @@ func TestBuild(t *testing.T) {
 			building.Go(func() { check(t) })
 		}
 		building.Wait()
+	})
+	t.Run("one after the other", func(t *testing.T) {
+		other := flock.New(filepath.Join(dir, ".lock"))
+		if err := other.Lock(); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		defer cancel()
+		if _, err := build(ctx, functions, dir); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "another build") {
+			t.Errorf("beside another build: %v", err)
+		}
+		if err := other.Unlock(); err != nil {
+			t.Fatal(err)
+		}
+		check(t)
 	})
 	t.Run("what does not build is named, and all of it", func(t *testing.T) {
 		before := functions
