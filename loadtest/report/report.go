@@ -282,9 +282,11 @@ func (r *Report) series(a *account.Account) {
 	}
 }
 
-// Load makes the report of result files, of one run or of several; the runs' own expectations count too.
+// Load makes the report of result files, of one run or of several; the runs' own expectations count too. Runs come in the
+// order in which they started, and those that started at once in the order of the files.
 func Load(names []string, expectations []string) (r *Report, err error) {
 	runs := map[string][]*result.Segment{}
+	var order []string // of the runs, as the files name them
 	var doubts []Doubt
 	for _, name := range names {
 		f, err := result.Open(name)
@@ -293,21 +295,25 @@ func Load(names []string, expectations []string) (r *Report, err error) {
 		}
 		defer f.Close()
 		for _, s := range f.Segments {
-			runs[s.Conditions.Run] = append(runs[s.Conditions.Run], s)
+			run := s.Conditions.Run
+			if runs[run] == nil {
+				order = append(order, run)
+			}
+			runs[run] = append(runs[run], s)
 		}
 		if f.Cut {
 			doubts = append(doubts, Doubt{Invalid: true, Text: fmt.Sprintf("%s ends in mid-sentence: the harness was killed", name)})
 		}
 	}
 	var accounts []*account.Account
-	for _, segments := range runs {
-		a, err := account.Of(segments)
+	for _, run := range order {
+		a, err := account.Of(runs[run])
 		if err != nil {
 			return nil, err
 		}
 		accounts = append(accounts, a)
 	}
-	slices.SortFunc(accounts, func(a, b *account.Account) int { return cmp.Compare(a.Conditions.Start, b.Conditions.Start) })
+	slices.SortStableFunc(accounts, func(a, b *account.Account) int { return cmp.Compare(a.Conditions.Start, b.Conditions.Start) })
 	a := accounts[0]
 	if len(accounts) > 1 {
 		if a, err = account.Merge(accounts); err != nil {
