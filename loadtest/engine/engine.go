@@ -25,12 +25,14 @@ const (
 	failuresKept = 10_000
 )
 
-// Engine is a process's share of a load test. Open comes first, Close last; Status may be called at any time.
+// Engine is a process's share of a load test. Open comes first, then Prepare and Measure for each measurement, Close
+// last; Status may be called at any time.
 type Engine struct {
 	plan       Plan
 	pool       *client.Pool
 	queue      *queue.Queue
 	publishers []publisher
+	prepared   *measuring // not yet measured
 
 	mu       sync.Mutex
 	current  map[int]*client.Conn // by slot
@@ -78,6 +80,7 @@ func (e *Engine) Close() {
 	e.mu.Unlock()
 	e.stop()
 	e.coming.Wait()
+	_ = e.abandon() // nobody will read it
 	e.pool.Close()
 }
 

@@ -67,11 +67,18 @@ func opened(t *testing.T, p engine.Plan) *engine.Engine {
 	return e
 }
 
+func record(ctx context.Context, e *engine.Engine, m engine.Measurement) error {
+	if err := e.Prepare(m); err != nil {
+		return err
+	}
+	return e.Measure(ctx)
+}
+
 func measure(t *testing.T, e *engine.Engine, c result.Conditions) *account.Account {
 	t.Helper()
 	c.Start = clock.Now() + 20_000
 	m := engine.Measurement{Conditions: c, Settle: 50 * time.Millisecond, File: filepath.Join(t.TempDir(), "results")}
-	if err := e.Measure(t.Context(), m); err != nil {
+	if err := record(t.Context(), e, m); err != nil {
 		t.Fatal(err)
 	}
 	return accountOf(t, m.File)
@@ -155,8 +162,13 @@ func TestSeveralProcessesShareARun(t *testing.T) {
 		c.Start = start
 		name := filepath.Join(t.TempDir(), fmt.Sprint("results", process))
 		names = append(names, name)
+		if err := e.Prepare(engine.Measurement{Conditions: c, Settle: 50 * time.Millisecond, File: name}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, e := range engines {
 		running.Go(func() {
-			if err := e.Measure(t.Context(), engine.Measurement{Conditions: c, Settle: 50 * time.Millisecond, File: name}); err != nil {
+			if err := e.Measure(t.Context()); err != nil {
 				t.Error(err)
 			}
 		})
@@ -165,6 +177,56 @@ func TestSeveralProcessesShareARun(t *testing.T) {
 	a := accountOf(t, names...)
 	if want := (account.Deliveries{Owed: 1200, Delivered: 1200}); without(a.Deliveries) != want || a.Publishing.Sent != 60 || a.Connections.Opened != 20 {
 		t.Errorf("%+v\n%+v\n%+v", a.Deliveries, a.Publishing, a.Connections)
+	}
+}
+
+// A process that comes to measure late has heard what the others published since it was prepared.
+func TestWhatArrivesBeforeMeasuringIsRecorded(t *testing.T) {
+	_, url := serve(t, echo.Options{})
+	p := plan(url)
+	p.Publishers, p.Processes = 1, 2
+	first := opened(t, p)
+	p.Process = 1
+	late := opened(t, p)
+	c := conditions(p, 1000, 20)
+	c.Start = clock.Now()
+	names := []string{filepath.Join(t.TempDir(), "first"), filepath.Join(t.TempDir(), "late")}
+	for i, e := range []*engine.Engine{first, late} {
+		if err := e.Prepare(engine.Measurement{Conditions: c, File: names[i]}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, e := range []*engine.Engine{first, late} {
+		if err := e.Measure(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if a := accountOf(t, names...); a.Deliveries.Owed != 400 || a.Deliveries.Delivered != 400 {
+		t.Errorf("%+v", a.Deliveries)
+	}
+}
+
+func TestPreparing(t *testing.T) {
+	_, url := serve(t, echo.Options{})
+	p := plan(url)
+	e := opened(t, p)
+	if err := e.Measure(t.Context()); err == nil {
+		t.Error("measured what was not prepared")
+	}
+	c := conditions(p, 200, 20)
+	if err := e.Prepare(engine.Measurement{Conditions: c, File: filepath.Join(t.TempDir(), "none", "results")}); err == nil {
+		t.Error("prepared a file in a folder that is not there")
+	}
+	given := filepath.Join(t.TempDir(), "given up")
+	if err := e.Prepare(engine.Measurement{Conditions: c, File: given}); err != nil {
+		t.Fatal(err)
+	}
+	c.Run = "run00002"
+	if a := measure(t, e, c); a.Deliveries.Owed != 400 || a.Deliveries.Delivered != 400 {
+		t.Errorf("%+v", a.Deliveries)
+	}
+	if a := accountOf(t, given); a.Publishing.Sent != 0 || a.Deliveries.Owed != 0 {
+		t.Errorf("what was given up holds %+v %+v", a.Publishing, a.Deliveries)
 	}
 }
 
@@ -286,7 +348,7 @@ func TestAnInterruptedRunSaysSo(t *testing.T) {
 	c := conditions(p, 100, 100_000)
 	c.Start = clock.Now()
 	m := engine.Measurement{Conditions: c, Settle: 50 * time.Millisecond, File: filepath.Join(t.TempDir(), "results")}
-	if err := e.Measure(ctx, m); err != nil {
+	if err := record(ctx, e, m); err != nil {
 		t.Fatal(err)
 	}
 	a := accountOf(t, m.File)
@@ -316,7 +378,7 @@ func BenchmarkStatus(b *testing.B) {
 	}
 	c := conditions(p, 200, 100)
 	c.Start = clock.Now()
-	if err := e.Measure(b.Context(), engine.Measurement{Conditions: c, File: filepath.Join(b.TempDir(), "results")}); err != nil {
+	if err := record(b.Context(), e, engine.Measurement{Conditions: c, File: filepath.Join(b.TempDir(), "results")}); err != nil {
 		b.Fatal(err)
 	}
 	for b.Loop() {

@@ -47,8 +47,7 @@ type question struct {
 const maxQuestions = 4096
 
 // begin starts a measurement.
-func (l *listener) begin(m *Measurement, records *result.Shard) {
-	c := &m.Conditions
+func (l *listener) begin(c *result.Conditions, records *result.Shard) {
 	l.records, l.run, l.turns = records, c.Run, schedule.Turns{Publishers: max(c.Publishers, 1)}
 	l.asked, l.live = map[*client.Conn]*questions{}, latency.NewCoarse()
 	l.total, l.digest, l.patience = uint32(c.Count), 0, c.Deadline.Microseconds()

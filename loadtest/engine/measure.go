@@ -19,26 +19,59 @@ import (
 // sampleEvery is the distance of the samples of the harness's vitals.
 const sampleEvery = time.Second
 
-// Measure publishes on schedule, records to m.File, waits for the deliveries, and ends the file. An ended ctx stops the
-// publishing early, and the wait for deliveries with it; the file then says that the run was interrupted.
-func (e *Engine) Measure(ctx context.Context, m Measurement) (err error) {
+// measuring is a measurement under way.
+type measuring struct {
+	Measurement
+	file        *os.File
+	writer      *result.Writer
+	publication *publication
+}
+
+// Prepare creates m.File and turns the connections to the new measurement: once it has returned, whatever arrives of it
+// is recorded, whichever process published it. What an earlier Prepare began without a Measure is given up.
+func (e *Engine) Prepare(m Measurement) (err error) {
+	if err := e.abandon(); err != nil {
+		return err
+	}
 	file, err := os.OpenFile(m.File, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("result file: %w", err)
 	}
-	defer func() { err = errors.Join(err, file.Close()) }()
 	c := &m.Conditions
 	c.Process, c.Processes, c.Host = e.plan.Process, e.plan.Processes, vitals.Here()
 	writer, err := result.NewWriter(file, *c)
 	if err != nil {
-		return err
+		return errors.Join(err, file.Close())
 	}
-	records := writer.Shard()
-	publication, err := newPublication(e, &m, records)
-	if err != nil {
-		return errors.Join(err, writer.Close(result.End{}))
+	run := &measuring{Measurement: m, file: file, writer: writer}
+	if run.publication, err = newPublication(e, &run.Measurement, writer.Shard()); err != nil {
+		return errors.Join(err, writer.Close(result.End{}), file.Close())
 	}
-	e.begin(&m, writer)
+	e.begin(run)
+	e.prepared = run
+	return nil
+}
+
+// abandon ends a measurement that was prepared and not made.
+func (e *Engine) abandon() error {
+	run := e.prepared
+	if run == nil {
+		return nil
+	}
+	e.prepared = nil
+	return errors.Join(run.writer.Close(e.end(run.writer)), run.file.Close())
+}
+
+// Measure carries out what Prepare prepared: it publishes on schedule, waits for the deliveries, and ends the file. An
+// ended ctx stops the publishing early, and the wait for deliveries with it; the file then says that the run was
+// interrupted.
+func (e *Engine) Measure(ctx context.Context) (err error) {
+	run := e.prepared
+	if run == nil {
+		return errors.New("measure: nothing is prepared")
+	}
+	e.prepared = nil
+	defer func() { err = errors.Join(err, run.file.Close()) }()
 	stepped := clock.Stepped()
 	watch := vitals.NewWatch()
 	e.pool.TakeLag()
@@ -46,37 +79,37 @@ func (e *Engine) Measure(ctx context.Context, m Measurement) (err error) {
 
 	side, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
-	running.Go(func() { e.sample(side, watch, writer, publication) })
-	running.Go(func() { e.churn(side, c) })
+	running.Go(func() { e.sample(side, watch, run) })
+	running.Go(func() { e.churn(side, &run.Conditions) })
 	running.Go(func() { e.pings(side) })
 	var publishing sync.WaitGroup
-	publishing.Go(func() { publication.run(ctx, false) })
-	publishing.Go(func() { publication.run(ctx, true) })
+	publishing.Go(func() { run.publication.run(ctx, false) })
+	publishing.Go(func() { run.publication.run(ctx, true) })
 	publishing.Wait()
-	e.drain(ctx, &m, writer)
+	e.drain(ctx, run)
 	stop()
 	running.Wait()
 
-	end := e.end(writer)
-	records.Flush()
+	end := e.end(run.writer)
+	run.publication.records.Flush()
 	end.At, end.Interrupted = clock.Now(), ctx.Err() != nil
 	end.Clock = clock.Stepped() - stepped
 	end.Usage = watch.Usage()
 	var lagErr, readErr error
-	end.Usage.ScheduleLag, lagErr = publication.lag.Encode()
+	end.Usage.ScheduleLag, lagErr = run.publication.lag.Encode()
 	end.Usage.ReadLag, readErr = e.pool.TakeLag().Encode()
-	return errors.Join(lagErr, readErr, writer.Close(end))
+	return errors.Join(lagErr, readErr, run.writer.Close(end))
 }
 
 // begin turns the listeners to a new measurement: the file starts with who is there and who could not come.
-func (e *Engine) begin(m *Measurement, w *result.Writer) {
+func (e *Engine) begin(run *measuring) {
 	e.published.Store(0)
 	e.accepted.Store(0)
-	e.recordFailures(w)
+	e.recordFailures(run.writer)
 	for _, s := range e.pool.Shards() {
 		s.Do(func(h client.Handler, conns iter.Seq[*client.Conn]) {
 			l := h.(*listener)
-			l.begin(m, w.Shard())
+			l.begin(&run.Conditions, run.writer.Shard())
 			for c := range conns {
 				l.opened(c)
 			}
@@ -125,13 +158,13 @@ const (
 
 // drain waits until every reading connection has everything, or the deadline of the last message is over and nothing
 // arrives any more; and then for what may still come twice.
-func (e *Engine) drain(ctx context.Context, m *Measurement, w *result.Writer) {
-	c := &m.Conditions
+func (e *Engine) drain(ctx context.Context, run *measuring) {
+	c := &run.Conditions
 	length := schedule.Steady{Rate: c.Rate, Count: c.Count}.Offset(max(c.Count-1, 0))
 	begun := max(c.Start+length.Microseconds(), clock.Now())
 	until, limit := begun+c.Deadline.Microseconds(), begun+drains*c.Deadline.Microseconds()
 	var frames, last int64
-	for !e.complete() && !w.Failed() {
+	for !e.complete() && !run.writer.Failed() {
 		now := clock.Now()
 		if n := e.received(); n != frames {
 			frames, last = n, now
@@ -143,7 +176,7 @@ func (e *Engine) drain(ctx context.Context, m *Measurement, w *result.Writer) {
 			return
 		}
 	}
-	_ = schedule.Wait(ctx, clock.Now()+m.Settle.Microseconds()) // interrupted or not, the measurement ends here
+	_ = schedule.Wait(ctx, clock.Now()+run.Settle.Microseconds()) // interrupted or not, the measurement ends here
 }
 
 // received counts what has arrived in this measurement.
@@ -162,7 +195,7 @@ func (e *Engine) complete() bool {
 	return open > 0 && complete >= open
 }
 
-func (e *Engine) sample(ctx context.Context, watch *vitals.Watch, w *result.Writer, p *publication) {
+func (e *Engine) sample(ctx context.Context, watch *vitals.Watch, run *measuring) {
 	ticker := time.NewTicker(sampleEvery)
 	defer ticker.Stop()
 	for over := false; !over; {
@@ -172,8 +205,8 @@ func (e *Engine) sample(ctx context.Context, watch *vitals.Watch, w *result.Writ
 			over = true // after a last sample: a short run has only that
 		}
 		s := watch.Sample()
-		s.Open, s.ScheduleLag, s.ReadLag = e.Connected(), p.takeWorst(), e.pool.WorstLag()
-		if w.Sample(s) != nil {
+		s.Open, s.ScheduleLag, s.ReadLag = e.Connected(), run.publication.takeWorst(), e.pool.WorstLag()
+		if run.writer.Sample(s) != nil {
 			return
 		}
 	}

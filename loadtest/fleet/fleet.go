@@ -19,7 +19,8 @@ import (
 // member is one process's engine, here or elsewhere.
 type member interface {
 	Open(ctx context.Context) error
-	Measure(ctx context.Context, m engine.Measurement) error
+	Prepare(m engine.Measurement) error
+	Measure(ctx context.Context) error
 	Status() engine.Status
 	Close()
 }
@@ -71,17 +72,24 @@ func (f *Fleet) Open(ctx context.Context) error {
 	return f.all(func(_ int, m member) error { return m.Open(ctx) })
 }
 
-// Measure measures once, into m.File: the processes' results one after another.
+// Measure measures once, into m.File: the processes' results one after another. No process publishes before all of them
+// record, or the messages of the first would be missing at the last.
 func (f *Fleet) Measure(ctx context.Context, m engine.Measurement) error {
 	if len(f.members) == 1 {
-		return f.members[0].Measure(ctx, m)
+		if err := f.members[0].Prepare(m); err != nil {
+			return err
+		}
+		return f.members[0].Measure(ctx)
 	}
 	part := func(i int) string { return fmt.Sprintf("%s.%d", m.File, i) }
 	err := f.all(func(i int, each member) error {
 		mine := m
 		mine.File = part(i)
-		return each.Measure(ctx, mine)
+		return each.Prepare(mine)
 	})
+	if err == nil {
+		err = f.all(func(_ int, each member) error { return each.Measure(ctx) })
+	}
 	// Whatever the error, what was measured is kept.
 	return errors.Join(err, join(m.File, len(f.members), part))
 }

@@ -16,7 +16,7 @@ import (
 
 // The words that pass between a fleet and a worker, one JSON object after another each way.
 type order struct {
-	Do          string              `json:"do"` // plan, open, measure, interrupt or close
+	Do          string              `json:"do"` // plan, open, prepare, measure or interrupt
 	Plan        *engine.Plan        `json:"plan,omitempty"`
 	Measurement *engine.Measurement `json:"measurement,omitempty"`
 }
@@ -120,9 +120,11 @@ func (w *worker) say(o order) error {
 
 func (w *worker) Open(ctx context.Context) error { return w.order(ctx, order{Do: "open"}) }
 
-func (w *worker) Measure(ctx context.Context, m engine.Measurement) error {
-	return w.order(ctx, order{Do: "measure", Measurement: &m})
+func (w *worker) Prepare(m engine.Measurement) error {
+	return w.order(context.Background(), order{Do: "prepare", Measurement: &m})
 }
+
+func (w *worker) Measure(ctx context.Context) error { return w.order(ctx, order{Do: "measure"}) }
 
 func (w *worker) Status() engine.Status {
 	w.mu.Lock()
@@ -231,8 +233,10 @@ func (s *service) carryOut(ctx context.Context, o order) error {
 		return err
 	case o.Do == "open" && e != nil:
 		return e.Open(ctx)
-	case o.Do == "measure" && e != nil && o.Measurement != nil:
-		return e.Measure(ctx, *o.Measurement)
+	case o.Do == "prepare" && e != nil && o.Measurement != nil:
+		return e.Prepare(*o.Measurement)
+	case o.Do == "measure" && e != nil:
+		return e.Measure(ctx)
 	}
 	return fmt.Errorf("worker: cannot %q now", o.Do)
 }
