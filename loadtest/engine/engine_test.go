@@ -50,7 +50,7 @@ func plan(url string) engine.Plan {
 func conditions(p engine.Plan, rate float64, count int) result.Conditions {
 	return result.Conditions{
 		Run: "12345678", Connections: p.Connections, Publishers: p.Publishers, Via: p.Via, Rate: rate, Count: count,
-		Size: 256, Deadline: 3 * time.Second, Slow: p.Slow, Seed: 1,
+		Size: 256, Deadline: 30 * time.Second, Slow: p.Slow, Seed: 1,
 	}
 }
 
@@ -109,7 +109,7 @@ func accountOf(t *testing.T, names ...string) *account.Account {
 
 // once calls do when the engine has published so many messages.
 func once(t *testing.T, e *engine.Engine, messages int64, do func()) {
-	for deadline := time.Now().Add(20 * time.Second); e.Status().Published < messages; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); e.Status().Published < messages; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Error("nothing was published")
 			break
@@ -333,7 +333,9 @@ func TestClosedSocketsAreNotMissingDeliveries(t *testing.T) {
 	p := plan("ws://" + l.Addr().String())
 	e := opened(t, p)
 	go once(t, e, 5, func() { close(hangUp) })
-	a := measure(t, e, conditions(p, 30, 75))
+	c := conditions(p, 30, 75)
+	c.Deadline = 5 * time.Second // is waited for, as nobody has everything
+	a := measure(t, e, c)
 	if a.Connections.Opened != 40 || a.Connections.Lost+a.Connections.Broken < 20 || a.Deliveries.Missing != 0 || a.Deliveries.Owed == 0 {
 		t.Errorf("%+v\n%+v", a.Connections, a.Deliveries)
 	}
