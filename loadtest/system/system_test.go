@@ -2,7 +2,9 @@ package system_test
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,17 +15,38 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// The test binary plays the system when it is told where to leave word. A shell would not do: it cannot trap an interrupt
+// that whoever started the tests has it ignore.
+func TestMain(m *testing.M) {
+	left := os.Getenv("SYSTEM_TEST_LEFT")
+	if left == "" {
+		goleak.VerifyTestMain(m)
+	}
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt)
+	fmt.Println("building")
+	fmt.Println("WebSocket API     ws://127.0.0.1:3001/prod")
+	fmt.Fprintln(os.Stderr, "AWS endpoint      http://127.0.0.1:4566")
+	fmt.Println("Broadcast queue   http://127.0.0.1:4566/000000000000/websocket-broadcast")
+	<-interrupted
+	if err := os.WriteFile(left, []byte("bye"), 0o600); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
 
 func shell(script string) []string { return []string{"/bin/sh", "-c", script} }
 
 func TestAddressesAreTakenFromWhatItPrints(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
 	left := filepath.Join(t.TempDir(), "left")
-	s, err := system.Start(t.Context(), t.TempDir(), shell(`
-		trap 'echo bye > `+left+`; exit 0' INT
-		echo "building"; echo "WebSocket API     ws://127.0.0.1:3001/prod" ; echo "AWS endpoint      http://127.0.0.1:4566" >&2
-		echo "Broadcast queue   http://127.0.0.1:4566/000000000000/websocket-broadcast"
-		while :; do sleep 0.05; done`))
+	t.Setenv("SYSTEM_TEST_LEFT", left)
+	t.Setenv("GORACE", "atexit_sleep_ms=0")
+	s, err := system.Start(t.Context(), t.TempDir(), []string{self})
 	if err != nil {
 		t.Fatal(err)
 	}
