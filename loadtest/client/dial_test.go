@@ -36,17 +36,18 @@ func TestWhyConnectingFailed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer mute.Close()
-	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	// The near end of a connection: a port where nobody listens, and that nobody else is given.
+	taken, err := net.Dial("tcp", mute.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	gone.Close()
+	defer taken.Close()
 	for name, c := range map[string]struct {
 		options client.Options
 		want    client.DialError
 	}{
 		"refused by HTTP": {client.Options{URL: "ws" + refuse.URL[4:]}, client.DialError{Reason: "HTTP 403", Status: 403}},
-		"nobody there":    {client.Options{URL: "ws://" + gone.Addr().String()}, client.DialError{Reason: "connection refused"}},
+		"nobody there":    {client.Options{URL: "ws://" + taken.LocalAddr().String()}, client.DialError{Reason: "connection refused"}},
 		"no answer":       {client.Options{URL: "ws://" + mute.Addr().String(), ConnectTimeout: 50 * time.Millisecond}, client.DialError{Reason: "no answer within 50ms"}},
 		"a source that this machine has not": {client.Options{URL: "ws://" + mute.Addr().String(), Sources: []netip.Addr{netip.MustParseAddr("192.0.2.1")}},
 			client.DialError{Reason: "cannot assign requested address", Harness: true}},

@@ -86,7 +86,10 @@ func (p *poller) adopt(c *Conn, early []byte) error {
 	return nil
 }
 
-func (p *poller) release(c *Conn) { syscall.Close(c.fd) } // which takes it out of the epoll set, too
+func (p *poller) release(c *Conn) {
+	syscall.Close(c.fd) // which takes it out of the epoll set, too
+	c.out = nil
+}
 
 func (p *poller) awaitWritable(c *Conn) error {
 	event := syscall.EpollEvent{Events: p.interest(c), Fd: int32(c.index), Pad: int32(c.ID)}

@@ -83,7 +83,7 @@ type Shard struct {
 // loop is a transport of a shard.
 type loop interface {
 	adopt(c *Conn, early []byte) error // start to read; called with the shard's lock held
-	release(c *Conn)                   // stop and close the socket; called with both locks held
+	release(c *Conn)                   // stop, send what waits if the peer takes it, and close; called with both locks held
 	awaitWritable(c *Conn) error       // called with the connection's lock held
 	probe() (write func([]byte) error) // where to write probes to
 	run(ctx context.Context) error     // until ctx ends
@@ -277,7 +277,7 @@ func (s *Shard) close(c *Conn, cause uint8, code int, detail string) {
 	s.free = append(s.free, c.index)
 	s.open--
 	s.handler.Closed(c, cause, code, detail, clock.Now())
-	c.in, c.out = assembler{}, nil
+	c.in = assembler{}
 }
 
 // fail closes everything after a transport broke: a fault of the harness.

@@ -18,7 +18,7 @@ type streams struct {
 	s          *Shard
 	probeRead  *os.File
 	probeWrite *os.File
-	readers    sync.WaitGroup
+	running    sync.WaitGroup
 	stop       context.CancelFunc // of slow readers
 	ctx        context.Context
 }
@@ -41,11 +41,10 @@ func (t *streams) adopt(c *Conn, early []byte) error {
 	if len(early) > 0 {
 		t.s.received(c, early)
 	}
-	if c.closed {
-		return nil
+	t.running.Go(func() { t.write(c) }) // even if it is closed already: the close frame waits
+	if !c.closed {
+		t.running.Go(func() { t.read(c) })
 	}
-	t.readers.Go(func() { t.read(c) })
-	t.readers.Go(func() { t.write(c) })
 	return nil
 }
 
@@ -88,9 +87,12 @@ func (t *streams) read(c *Conn) {
 	}
 }
 
-// write sends what was put into the connection's backlog.
+// write sends what was put into the connection's backlog, and closes the socket when the connection is closed and all is
+// sent.
 func (t *streams) write(c *Conn) {
-	for range c.wake {
+	defer c.stream.Close()
+	for more := true; more; {
+		_, more = <-c.wake
 		c.mu.Lock()
 		b := c.out
 		c.out, c.sending = nil, len(b)
@@ -119,16 +121,15 @@ func (c *Conn) signal() {
 	}
 }
 
+// farewell is how long a peer may take for what was sent to it before the end: one that takes nothing must not hold it up.
+const farewell = time.Second
+
+// release ends the reader, and leaves it to the writer to send what waits, the close frame at least, and to close.
 func (t *streams) release(c *Conn) {
-	if len(c.out) > 0 && c.sending == 0 {
-		// The close frame still waits here; a peer that takes nothing must not hold up the end.
-		c.stream.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
-		_, _ = c.stream.Write(c.out)
-	}
-	c.stream.Close()
-	if c.wake != nil {
-		close(c.wake)
-	}
+	now := time.Now()
+	c.stream.SetReadDeadline(now)
+	c.stream.SetWriteDeadline(now.Add(farewell))
+	close(c.wake)
 }
 
 func (t *streams) awaitWritable(*Conn) error { return nil }
@@ -153,7 +154,7 @@ func (t *streams) run(ctx context.Context) error {
 		t.s.probed(buf[:n])
 		t.s.mu.Unlock()
 		if err != nil {
-			t.readers.Wait()
+			t.running.Wait()
 			if ctx.Err() != nil {
 				return nil
 			}
