@@ -15,7 +15,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"github.com/gobwas/ws"
 )
@@ -50,7 +49,7 @@ type Server struct {
 type shard struct {
 	frames chan []byte
 	mu     sync.Mutex
-	peers  map[*peer]bool
+	peers  map[*peer]bool // true once the handshake is answered
 }
 
 type peer struct {
@@ -142,8 +141,8 @@ func (h *shard) run(done <-chan struct{}) {
 			return
 		case frame := <-h.frames:
 			h.mu.Lock()
-			for p := range h.peers {
-				if p.send(frame) != nil {
+			for p, in := range h.peers {
+				if in && p.send(frame) != nil {
 					p.conn.Close() // its reader takes it out
 				}
 			}
@@ -155,7 +154,6 @@ func (h *shard) run(done <-chan struct{}) {
 // admission takes a client in at the moment its handshake is answered: a message that is sent after the client has the
 // answer must find it, and one that is sent before must not.
 type admission struct {
-	s *Server
 	h *shard
 	p *peer
 }
@@ -165,16 +163,25 @@ func (a admission) Read(b []byte) (int, error) { return a.p.conn.Read(b) }
 func (a admission) Write(b []byte) (int, error) {
 	a.h.mu.Lock()
 	defer a.h.mu.Unlock()
-	select {
-	case <-a.s.done:
-		return 0, net.ErrClosed
-	default:
-	}
 	n, err := a.p.conn.Write(b)
 	if err == nil {
 		a.h.peers[a.p] = true
 	}
 	return n, err
+}
+
+// meet notes a client that has not asked for anything yet, so that Close does not wait for it; false if the server is
+// closing.
+func (s *Server) meet(h *shard, p *peer) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	select {
+	case <-s.done:
+		return false
+	default:
+		h.peers[p] = false
+		return true
+	}
 }
 
 func (s *Server) serve(h *shard, conn net.Conn) {
@@ -189,17 +196,17 @@ func (s *Server) serve(h *shard, conn net.Conn) {
 	}
 	p := &peer{conn: conn, raw: raw}
 	p.try = p.write
+	if !s.meet(h, p) {
+		return
+	}
 	defer func() {
 		h.mu.Lock()
 		delete(h.peers, p)
 		h.mu.Unlock()
 	}()
-	// A peer that never asks must not hold up Close.
-	conn.SetReadDeadline(time.Now().Add(5 * time.Second))
-	if _, err := ws.Upgrade(admission{s, h, p}); err != nil {
+	if _, err := ws.Upgrade(admission{h, p}); err != nil {
 		return
 	}
-	conn.SetReadDeadline(time.Time{})
 	for {
 		text, err := p.receive()
 		if err != nil {

@@ -87,6 +87,27 @@ func TestEveryoneHearsAndThePublisherIsAnswered(t *testing.T) {
 	}
 }
 
+// A client that never asks for anything does not hold up the end.
+func TestAClientThatNeverAsks(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := echo.New(echo.Options{})
+	done := make(chan error)
+	go func() { done <- s.Serve(l) }()
+	mute, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mute.Close()
+	ask(t, dial(t, "ws://"+l.Addr().String())) // by now the other has been accepted
+	s.Close()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestSilent(t *testing.T) {
 	conn := dial(t, serve(t, echo.Options{Silent: true}))
 	ask(t, conn)
