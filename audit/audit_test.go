@@ -157,8 +157,40 @@ func TestEachPlantedFaultIsFound(t *testing.T) {
 				c.Receive(payload(2), at)
 				c.Receive(payload(2), at)
 			}),
+			report: books(func(r *audit.Report) { r.Repeatable = 1 }),
 			finish: func(t *audit.Trail) { t.MayRepeat(id(2), name(1)) },
 			want:   map[audit.Kind]int64{audit.Duplicate: 1},
+		},
+		{
+			name: "one repeat more than the books allow for", deliver: only(func(c *audit.Client, at time.Time) {
+				c.Receive(payload(2), at)
+				c.Receive(payload(2), at)
+				c.Receive(payload(2), at)
+			}),
+			options: audit.Options{MayRepeat: true},
+			report:  books(func(r *audit.Report) { r.Repeatable = 1 }),
+			want:    map[audit.Kind]int64{audit.Duplicate: 1}, detail: "reception number 3",
+		},
+		{
+			name: "a repeat where the books allow for one of another broadcast", deliver: only(func(c *audit.Client, at time.Time) {
+				c.Receive(payload(2), at)
+				c.Receive(payload(2), at)
+			}),
+			options: audit.Options{MayRepeat: true},
+			report: func(n int, r *audit.Report) {
+				if n == 1 {
+					r.Repeatable = 1
+				}
+			},
+			want: map[audit.Kind]int64{audit.Duplicate: 1},
+		},
+		{
+			name: "a repeat with a licence, of which the books know nothing", deliver: only(func(c *audit.Client, at time.Time) {
+				c.Receive(payload(2), at)
+				c.Receive(payload(2), at)
+			}),
+			finish: func(t *audit.Trail) { t.MayRepeat(id(2), name(1)) },
+			want:   map[audit.Kind]int64{audit.Unaccounted: 1}, detail: "1 deliveries were repeated, and no more than 0",
 		},
 		{
 			name: "a licence for another delivery", deliver: only(func(c *audit.Client, at time.Time) {
@@ -392,6 +424,7 @@ func TestWhatIsNoFault(t *testing.T) {
 				if n == 2 {
 					r.Delivered--
 					r.Failed["network"]++
+					r.Repeatable++
 				}
 			},
 			finish: func(t *audit.Trail) { t.MayRepeat(id(2), name(1)) },
@@ -414,8 +447,9 @@ func TestWhatIsNoFault(t *testing.T) {
 				}
 				return false
 			},
-			finish: func(t *audit.Trail) { t.MayRepeatAny(4) },
-			check:  func(v *audit.Verdict) bool { return v.Repeats == 4 && v.Licensed == 4 },
+			options: audit.Options{MayRepeat: true},
+			report:  func(_ int, r *audit.Report) { r.Repeatable = 4 },
+			check:   func(v *audit.Verdict) bool { return v.Repeats == 4 && v.Licensed == 4 },
 		},
 		{
 			name: "a newcomer",

@@ -16,7 +16,8 @@
 // # Repeats
 //
 // A repeated delivery is a fault unless the trail holds a licence for it ([Trail.MayRepeat]): the test has crashed what
-// was delivering it, or lost its answer.
+// was delivering it, or lost its answer. A test that cannot know which deliveries it crashed accepts so many repeats of a
+// broadcast as the system's own books allow for ([Options].MayRepeat).
 //
 // # Cost
 //

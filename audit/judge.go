@@ -20,6 +20,10 @@ type Options struct {
 	// Unnoticed is how long the system may take a connection for open whose client has closed it or vanished: as long, its
 	// books may count deliveries that nobody received.
 	Unnoticed time.Duration
+	// MayRepeat accepts so many repeats of a broadcast as its books allow for (Report.Repeatable), for a test that cannot know
+	// which they are. What was delivered more often, or by somebody who could not say so any more, may then be missing from
+	// its other counts, too.
+	MayRepeat bool
 	// Incomplete accepts books with outstanding deliveries; else they are a fault.
 	Incomplete bool
 	// MayCut accepts that the system closes connections.
@@ -33,6 +37,8 @@ type tally struct {
 	closed   int // clients that the system may have taken for open after the offer, have closed, and did not receive it
 	seenGone int // clients that received it without a licence and have closed since
 	owed     int // to clients that have to be in the audience: they stayed, or received it
+	licensed int // repeats with a licence
+	repeats  int // repeats without
 }
 
 // judgement is a verdict in the making.
@@ -43,8 +49,7 @@ type judgement struct {
 	byOffer []*Broadcast // in the order of their offers
 	tallies []tally      // by the broadcast's index
 	allowed []int        // licensed deliveries that were received, by the broadcast's index
-	pool    int
-	closed  int // clients that have closed
+	closed  int          // clients that have closed
 
 	// Of the client at hand, by the broadcast's index or by the pass; put back to zero after each.
 	times []int32
@@ -59,7 +64,7 @@ func (t *Trail) Judge(o Options) *Verdict {
 	}
 	j := &judgement{
 		Verdict: &Verdict{Clients: len(t.clients), Faults: make(map[Kind]int64), Unserved: make(map[string]int64)},
-		Options: o, trail: t, pool: t.pool,
+		Options: o, trail: t,
 		byOffer: slices.Clone(t.broadcasts),
 		tallies: make([]tally, len(t.broadcasts)),
 		allowed: make([]int, len(t.broadcasts)),
@@ -109,11 +114,12 @@ func (j *judgement) reception(c *Client, r reception) {
 	j.Received++
 	j.times[r.broadcast]++
 	if j.times[r.broadcast] > 1 {
+		t := &j.tallies[b.index]
 		j.Repeats++
 		if j.licences(b, c) >= int(j.times[r.broadcast])-1 {
+			t.licensed++
 			j.Licensed++
-		} else if j.pool > 0 {
-			j.pool--
+		} else if t.repeats++; t.repeats <= j.repeatable(b) {
 			j.Licensed++
 		} else {
 			j.find(1, Finding{Kind: Duplicate, Broadcast: b.name(), Client: c.name, At: millis(r.at),
@@ -143,6 +149,14 @@ func (j *judgement) reception(c *Client, r reception) {
 		j.find(1, Finding{Kind: Reordered, Broadcast: b.name(), Client: c.name, At: millis(r.at),
 			Detail: fmt.Sprintf("it is number %d of its pass, and number %d had come before", place, j.last[b.pass])})
 	}
+}
+
+// repeatable returns how many deliveries of the broadcast may have been repeated for all that the test knows.
+func (j *judgement) repeatable(b *Broadcast) int {
+	if !j.MayRepeat || b.report == nil {
+		return 0
+	}
+	return b.report.Repeatable
 }
 
 func (j *judgement) licences(b *Broadcast, c *Client) int {
@@ -248,7 +262,9 @@ func (j *judgement) broadcast(b *Broadcast) {
 
 func (j *judgement) books(b *Broadcast, t *tally) {
 	r := b.report
-	failed, allowed := r.failed(), j.allowed[b.index]+j.trail.pool
+	failed, repeatable := r.failed(), j.repeatable(b)
+	allowed := j.allowed[b.index] + repeatable
+	found := j.closed - t.seenGone + j.trail.dead + repeatable // gone, at most
 	// Who did not receive it: they and the dead may be in the books as gone or failed.
 	unseen := len(j.trail.clients) - t.seen + j.trail.dead
 	for _, check := range []struct {
@@ -257,12 +273,13 @@ func (j *judgement) books(b *Broadcast, t *tally) {
 	}{
 		{min(r.Audience, r.Delivered, r.Gone, failed, r.Outstanding) < 0, "a count is negative"},
 		{r.Audience != r.Delivered+r.Gone+failed+r.Outstanding, "the counts do not add up to the audience"},
-		{r.Audience < t.owed-j.trail.pool, fmt.Sprintf("the audience leaves out some of the %d clients to which it is owed and that stayed or received it", t.owed)},
+		{r.Audience < t.owed-repeatable, fmt.Sprintf("the audience leaves out some of the %d clients to which it is owed and that stayed or received it", t.owed)},
 		{r.Delivered > t.seen+t.closed, fmt.Sprintf("%d clients received it, and %d more may have closed before they did", t.seen, t.closed)},
 		{r.Delivered < t.seen-allowed, fmt.Sprintf("%d clients received it, and of no more than %d of them need the books not know", t.seen, allowed)},
-		{r.Gone > j.closed-t.seenGone+j.trail.dead, fmt.Sprintf("there are no more than %d connections that could have been found gone", j.closed-t.seenGone+j.trail.dead)},
+		{r.Gone > found, fmt.Sprintf("there are no more than %d connections that could have been found gone", found)},
 		{failed+r.Outstanding > unseen+allowed, fmt.Sprintf("no more than %d clients did not receive it", unseen)},
 		{r.Outstanding > 0 && !j.Incomplete, "deliveries are outstanding"},
+		{t.licensed > r.Repeatable, fmt.Sprintf("%d deliveries were repeated, and no more than %d can have been by the books", t.licensed, r.Repeatable)},
 	} {
 		if check.wrong {
 			j.find(1, Finding{Kind: Unaccounted, Broadcast: b.name(), At: time.Duration(b.offered),

@@ -23,7 +23,6 @@ type Trail struct {
 	names      map[string]*Client
 	passes     int
 	licences   map[delivery]int // repeats that are allowed, by delivery
-	pool       int              // repeats that are allowed to any delivery
 	dead       int
 }
 
@@ -231,14 +230,6 @@ func (t *Trail) MayRepeat(id, connection string) {
 	}
 }
 
-// MayRepeatAny allows n repeats of any deliveries, for a test that cannot know which: n is the size of the batches that it
-// has crashed.
-func (t *Trail) MayRepeatAny(n int) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.pool += n
-}
-
 // Report is what the system's own books say of a broadcast.
 type Report struct {
 	Audience    int // deliveries that were undertaken
@@ -246,6 +237,7 @@ type Report struct {
 	Gone        int            // the connection no longer existed
 	Failed      map[string]int // by reason
 	Outstanding int            // not ended yet
+	Repeatable  int            // deliveries that may have been made again
 }
 
 func (r Report) failed() int {

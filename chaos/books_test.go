@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -109,17 +110,10 @@ func (c *crowd) last(t *testing.T, clients []*client) (redriven int) {
 	}
 }
 
-// claims is what senders have claimed, as the ledger has it at the end.
-type claims struct {
-	largest    int               // the most deliveries that one invocation has claimed
-	unanswered int               // deliveries that were tried again because a post had no answer
-	reasons    map[string]string // why an attempt was made, by broadcast and batch; empty for the first
-}
-
-// claims reads them from the ledger's table.
-func (w *world) claims(t *testing.T) claims {
+// reasons returns why each attempt was made, by broadcast and batch; empty for the first. It is from the ledger's table.
+func (w *world) reasons(t *testing.T) map[string]string {
 	t.Helper()
-	all, sizes := claims{reasons: make(map[string]string)}, make(map[string]int)
+	reasons := make(map[string]string)
 	pages := dynamodb.NewScanPaginator(w.db, &dynamodb.ScanInput{TableName: aws.String("websocket_broadcasts"), ConsistentRead: aws.Bool(true)})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(t.Context())
@@ -130,31 +124,24 @@ func (w *world) claims(t *testing.T) claims {
 			var part struct {
 				BroadcastID string `dynamodbav:"broadcastId"`
 				Part        string `dynamodbav:"part"`
-				Owner       string `dynamodbav:"owner"`
-				Size        int    `dynamodbav:"size"`
 				Reason      string `dynamodbav:"reason"`
 			}
 			if err := attributevalue.UnmarshalMap(item, &part); err != nil {
 				t.Fatal(err)
 			}
-			if part.Owner == "" {
-				continue // a plan
+			if batch, ok := strings.CutPrefix(part.Part, "batch."); ok {
+				reasons[part.BroadcastID+"/"+batch] = part.Reason
 			}
-			sizes[part.Owner] += part.Size
-			all.largest = max(all.largest, sizes[part.Owner])
-			if part.Reason == broadcast.ReasonNetwork {
-				all.unanswered += part.Size
-			}
-			all.reasons[part.BroadcastID+"/"+strings.TrimPrefix(part.Part, "batch.")] = part.Reason
 		}
 	}
-	return all
+	return reasons
 }
 
 // noLetters holds the system to it that a client whose own buffer stays full leaves nothing on the dead-letter queue,
 // whatever other faults are about: a letter that names one of the deaf has to have met such a fault at most of its attempts.
-func (w *world) noLetters(t *testing.T, deaf map[string]time.Time, c claims) {
+func (w *world) noLetters(t *testing.T, deaf map[string]time.Time) {
 	t.Helper()
+	why := w.reasons(t)
 	letters := &queue.DeadLetters{Client: w.mq, URL: w.queues + "send-dead-letter"}
 	if err := letters.Each(t.Context(), func(l queue.Letter) (bool, error) {
 		b, err := broadcast.DecodeBatch(l.Body)
@@ -168,7 +155,7 @@ func (w *world) noLetters(t *testing.T, deaf map[string]time.Time, c claims) {
 		reasons := []string{l.Reason}
 		for id := b.ID; len(reasons) < l.Attempts; {
 			id = id[:max(0, strings.LastIndexByte(id, '~'))]
-			reasons = append(reasons, c.reasons[b.Messages[0].ID+"/"+id])
+			reasons = append(reasons, why[b.Messages[0].ID+"/"+id])
 		}
 		full := 0 // whoever does not read is answered 429 for that
 		for _, reason := range reasons {
@@ -185,16 +172,20 @@ func (w *world) noLetters(t *testing.T, deaf map[string]time.Time, c claims) {
 	}
 }
 
-// reports puts the books into the trail, and returns them.
-func (c *crowd) reports(t *testing.T) (reports []ledger.Report) {
+// reports puts the books into the trail, and returns them. What the ledger says may have been repeated counts for the causes
+// named.
+func (c *crowd) reports(t *testing.T, causes ...string) (reports []ledger.Report) {
 	t.Helper()
 	for _, id := range c.ids {
 		r, err := c.books.Report(t.Context(), id)
 		if err != nil {
 			t.Fatal(err)
 		}
+		maps.DeleteFunc(r.Repeatable, func(cause string, _ int) bool { return !slices.Contains(causes, cause) })
 		reports = append(reports, r)
-		if err := c.trail.Report(id, audit.Report{Audience: r.Audience, Delivered: r.Delivered, Gone: r.Gone, Failed: r.Failed, Outstanding: r.Outstanding}); err != nil {
+		if err := c.trail.Report(id, audit.Report{
+			Audience: r.Audience, Delivered: r.Delivered, Gone: r.Gone, Failed: r.Failed, Outstanding: r.Outstanding, Repeatable: r.AllRepeatable(),
+		}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -202,12 +193,15 @@ func (c *crowd) reports(t *testing.T) (reports []ledger.Report) {
 }
 
 func total(reports []ledger.Report) ledger.Report {
-	sum := ledger.Report{Failed: make(map[string]int)}
+	sum := ledger.Report{Failed: make(map[string]int), Repeatable: make(map[string]int)}
 	for _, r := range reports {
 		sum.Audience, sum.Delivered, sum.Gone = sum.Audience+r.Audience, sum.Delivered+r.Delivered, sum.Gone+r.Gone
 		sum.Posts, sum.Retries = sum.Posts+r.Posts, sum.Retries+r.Retries
 		for reason, n := range r.Failed {
 			sum.Failed[reason] += n
+		}
+		for cause, n := range r.Repeatable {
+			sum.Repeatable[cause] += n
 		}
 	}
 	return sum

@@ -35,7 +35,6 @@ type crowd struct {
 	mu       sync.Mutex
 	names    int
 	ids      []string // of the broadcasts that were accepted
-	churned  []string // the names of those that have come and gone
 	acks     []time.Duration
 	sequence int
 	offered  map[int]time.Time
@@ -247,9 +246,6 @@ func (c *crowd) churn(ctx context.Context, n int, group *sync.WaitGroup) {
 				if err != nil {
 					return
 				}
-				c.mu.Lock()
-				c.churned = append(c.churned, k.name)
-				c.mu.Unlock()
 				select {
 				case <-time.After(time.Duration(rand.N(3000)) * time.Millisecond):
 				case <-ctx.Done():

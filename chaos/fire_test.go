@@ -18,6 +18,7 @@ import (
 
 	"fanfare/audit"
 	"fanfare/pkg/broadcast"
+	"fanfare/pkg/ledger"
 )
 
 // fire is a run under faults.
@@ -232,26 +233,19 @@ func (f fire) run(t *testing.T, template string) {
 	end()
 	group.Wait()
 
-	reports, claimed := c.reports(t), w.claims(t)
-	w.noLetters(t, deaf, claimed)
-	// A post without an answer may have been delivered, and so may any of a sender that could not say what it did. A
-	// dispatcher that dies repeats nothing.
-	licensed := claimed.unanswered + w.unsettled()*claimed.largest
-	if w.unsettled() > 0 {
-		// Who received something from a sender that was killed, and then left, was not there when it was sent again.
-		for _, name := range c.churned {
-			for _, id := range c.ids {
-				c.trail.MayRepeat(id, name)
-			}
-		}
-	}
-	sum := total(reports)
+	// A post without an answer may have been delivered, and so may any of a sender that could not say what it did: the ledger
+	// knows of both, broadcast by broadcast. A dispatcher that dies repeats nothing.
+	causes := []string{ledger.TakenOver, broadcast.ReasonNetwork}
 	if f.lost {
-		licensed += sum.Posts / 25 // twice what befell; each is one post
+		causes = append(causes, broadcast.ReasonServer)
 	}
-	c.trail.MayRepeatAny(licensed)
+	sum := total(c.reports(t, causes...))
+	if n := sum.Repeatable[ledger.TakenOver]; n > 0 && w.unsettled() == 0 {
+		t.Errorf("batches of %d deliveries were taken over, and every sender has recorded what it did", n)
+	}
+	w.noLetters(t, deaf)
 	c.trail.Dead(int(c.refused.Load())) // some may have a row, and never opened
-	v := c.trail.Judge(audit.Options{Join: time.Hour, Unnoticed: unnoticed})
+	v := c.trail.Judge(audit.Options{Join: time.Hour, Unnoticed: unnoticed, MayRepeat: true})
 	if err := v.Err(); err != nil {
 		t.Error(err)
 	}
@@ -269,7 +263,7 @@ func (f fire) run(t *testing.T, template string) {
 		t.Errorf("the processes %v were seen: without those of senders and dispatchers none is killed", memory)
 	}
 	row := fmt.Sprintf("| %s | %d | %d | %d | %d | %d | %d | %d of at most %d | %d | %d | %v | %d | %d | %.0f s | local %d, sender %d, dispatcher %d |",
-		f.name, v.Clients, v.Broadcasts, w.crashes(), v.Owed, v.Missing, unserved, v.Repeats, licensed, sum.Gone, sum.Retries, words(sum.Failed), redriven,
+		f.name, v.Clients, v.Broadcasts, w.crashes(), v.Owed, v.Missing, unserved, v.Repeats, sum.AllRepeatable(), sum.Gone, sum.Retries, words(sum.Failed), redriven,
 		sum.Audience, time.Since(begin).Seconds(), memory["local"], memory["sender"], memory["dispatcher"])
 	t.Logf("\n| fault | connections | broadcasts | kills | owed | missing | failed for who reads | repeated | gone | retried posts | failed | redriven | in the ledger | took | most memory, MB |\n%s", row)
 }

@@ -36,7 +36,7 @@ func TestOperatorsSeeWhatBecameOfABroadcast(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, want := range []string{"broadcast     " + id, "to everyone", "audience      2", "delivered     2", "outstanding   0", "posts         2, of which 0 were retries", "cost          about $0.0000"} {
+	for _, want := range []string{"broadcast     " + id, "to everyone", "audience      2", "delivered     2", "outstanding   0", "repeated      at most 0", "posts         2, of which 0 were retries", "cost          about $0.0000"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the report lacks %q:\n%s", want, out)
 		}

@@ -23,6 +23,7 @@ type ledger struct {
 // batchPart is what the ledger has of a batch.
 type batchPart struct {
 	claim     broadcast.Claim
+	claims    map[string]int // of those that claimed it: how many deliveries
 	settled   bool
 	outcome   broadcast.Outcome
 	leftovers string
@@ -62,7 +63,12 @@ func (l *ledger) claim(c broadcast.Claim, now time.Time) (broadcast.Standing, st
 	case ok && earlier.claim.Until.UnixMilli() >= now.UnixMilli() && earlier.claim.Owner != c.Owner:
 		return broadcast.Busy, ""
 	}
-	l.batches[c.BroadcastID][c.BatchID] = batchPart{claim: c}
+	claims := maps.Clone(earlier.claims)
+	if claims == nil {
+		claims = make(map[string]int)
+	}
+	claims[fmt.Sprint(c.Size, " ", c.Owner)] = c.Size
+	l.batches[c.BroadcastID][c.BatchID] = batchPart{claim: c, claims: claims}
 	return broadcast.Claimed, ""
 }
 
@@ -120,6 +126,14 @@ func (l *ledger) report(id string) (r audit.Report, err error) {
 			wrong("batch %s of broadcast %s is in no plan", batch, id)
 		} else if end > 0 && !parts[batch[:end]].settled {
 			wrong("batch %s of broadcast %s is the rest of one that is not settled", batch, id)
+		}
+		all, largest := 0, 0
+		for _, size := range part.claims {
+			all, largest = all+size, max(largest, size)
+		}
+		r.Repeatable += all - largest
+		if part.claim.Reason == broadcast.ReasonNetwork || part.claim.Reason == broadcast.ReasonServer {
+			r.Repeatable += part.claim.Size
 		}
 		if part.claim.Redriven {
 			r.Failed[part.claim.Reason] -= part.claim.Size

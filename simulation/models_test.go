@@ -89,7 +89,7 @@ func TestTheLedgerIsLikeTheReal(t *testing.T) {
 			for _, id := range broadcasts {
 				got, err := table.Report(ctx, id)
 				want, _ := model.report(id) // what was made up here does not add up
-				if err != nil || got.Audience != want.Audience || got.Delivered != want.Delivered || got.Gone != want.Gone || !maps.Equal(got.Failed, want.Failed) {
+				if err != nil || got.Audience != want.Audience || got.Delivered != want.Delivered || got.Gone != want.Gone || got.AllRepeatable() != want.Repeatable || !maps.Equal(got.Failed, want.Failed) {
 					t.Errorf("the report of %s is %+v, %v; the model's %+v", id, got, err, want)
 				}
 			}

@@ -57,6 +57,10 @@ func (c *report) Run(ctx context.Context, t *target) error {
 		line("", "%d %s", r.Failed[reason], reason)
 	}
 	line("outstanding", "%d", r.Outstanding)
+	line("repeated", "at most %d", r.AllRepeatable())
+	for _, cause := range slices.Sorted(maps.Keys(r.Repeatable)) {
+		line("", "%d %s", r.Repeatable[cause], cause)
+	}
 	line("posts", "%d, of which %d were retries", r.Posts, r.Retries)
 	if !r.First.IsZero() {
 		line("first", "%s", r.First.Format(time.RFC3339Nano))

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -22,7 +24,8 @@ type batchPart struct {
 	BroadcastID string         `dynamodbav:"broadcastId"`
 	Part        string         `dynamodbav:"part"`
 	Owner       string         `dynamodbav:"owner"`
-	Until       int64          `dynamodbav:"until"` // epoch milliseconds, when the claim lapses
+	Claims      []string       `dynamodbav:"claims,stringset,omitempty"` // by whom, and of how many deliveries: "2 owner"
+	Until       int64          `dynamodbav:"until"`                      // epoch milliseconds, when the claim lapses
 	Size        int            `dynamodbav:"size"`
 	Attempt     int            `dynamodbav:"attempt"`
 	Redriven    bool           `dynamodbav:"redriven,omitempty"`
@@ -44,23 +47,26 @@ type batchPart struct {
 //
 // It is one conditional write: of two senders that hold copies of a batch, one gets it.
 func (t *Table) Claim(ctx context.Context, c broadcast.Claim) (standing broadcast.Standing, leftovers string, err error) {
-	item, err := attributevalue.MarshalMap(batchPart{
-		BroadcastID: c.BroadcastID, Part: batchPrefix + c.BatchID, Owner: c.Owner, Until: c.Until.UnixMilli(),
-		Size: c.Size, Attempt: c.Attempt, Redriven: c.Redriven, Reason: c.Reason, ExpiresAt: t.expiry(),
-	})
-	if err != nil {
-		return 0, "", fmt.Errorf("encode the claim of batch %s: %w", c.BatchID, err)
-	}
-	_, err = t.Client.PutItem(ctx, &dynamodb.PutItemInput{
-		TableName: &t.Name, Item: item,
+	// All that is kept of an earlier claim is that there was one. What is in a set already is not added again.
+	_, err = t.Client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName: &t.Name, Key: key(c.BroadcastID, batchPrefix+c.BatchID),
 		ConditionExpression: aws.String("attribute_not_exists(broadcastId) OR (settled = :false AND (#until < :now OR #owner = :me))"),
+		UpdateExpression: aws.String("SET #owner = :me, #until = :until, #size = :size, attempt = :attempt, redriven = :redriven, " +
+			"reason = :reason, settled = :false, expiresAt = :expiry ADD claims :claims"),
 		ExpressionAttributeNames: map[string]string{
-			"#until": "until", "#owner": "owner",
+			"#until": "until", "#owner": "owner", "#size": "size",
 		},
 		ExpressionAttributeValues: map[string]types.AttributeValue{
-			":false": &types.AttributeValueMemberBOOL{Value: false},
-			":now":   millis(t.now()),
-			":me":    &types.AttributeValueMemberS{Value: c.Owner},
+			":false":    &types.AttributeValueMemberBOOL{Value: false},
+			":now":      millis(t.now()),
+			":me":       &types.AttributeValueMemberS{Value: c.Owner},
+			":claims":   &types.AttributeValueMemberSS{Value: []string{fmt.Sprintf("%d %s", c.Size, c.Owner)}},
+			":until":    millis(c.Until),
+			":size":     number(c.Size),
+			":attempt":  number(c.Attempt),
+			":redriven": &types.AttributeValueMemberBOOL{Value: c.Redriven},
+			":reason":   &types.AttributeValueMemberS{Value: c.Reason},
+			":expiry":   &types.AttributeValueMemberN{Value: strconv.FormatInt(t.expiry(), 10)},
 		},
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	})
@@ -130,6 +136,21 @@ func (t *Table) Settle(ctx context.Context, batchID, owner string, outcomes []br
 		return fmt.Errorf("record the outcome of batch %s: %w", batchID, err)
 	}
 	return nil
+}
+
+// repeatable returns how many of the part's deliveries may have been made by more than one of those that claimed it. The copies
+// of a batch that was dispatched twice may differ by a few connections: who is in k of them may have been posted to k times.
+func (p batchPart) repeatable() (int, error) {
+	all, largest := 0, 0
+	for _, claim := range p.Claims {
+		size, _, _ := strings.Cut(claim, " ")
+		n, err := strconv.Atoi(size)
+		if err != nil {
+			return 0, fmt.Errorf("claim %q: %w", claim, err)
+		}
+		all, largest = all+n, max(largest, n)
+	}
+	return all - largest, nil
 }
 
 // judge tells why DynamoDB has not recorded an outcome. It may have done so before: nil. A transaction is also canceled

@@ -1,8 +1,8 @@
 // Package ledger keeps the delivery ledger: what each broadcast was planned to reach, and what became of it.
 //
 // The table's key is broadcastId (S) and part (S). A broadcast has one part per plan ("plan.0/4.0", see
-// [broadcast.Plan]) and one per batch ("batch.0/4.0.7"). A part is overwritten as a whole or not at all, never added
-// to, so that what is done twice is counted once. Parts expire after a day.
+// [broadcast.Plan]) and one per batch ("batch.0/4.0.7"). Counts are overwritten, never added to, so that what is done
+// twice is counted once; the one thing that grows is the set of a batch's claims. Parts expire after a day.
 package ledger
 
 import (

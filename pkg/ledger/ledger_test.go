@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"testing"
@@ -109,6 +110,41 @@ func TestABatchIsSettledForAllItsBroadcastsOrForNone(t *testing.T) {
 	if standing, _, err := table.Claim(t.Context(), broadcast.Claim{BroadcastID: "b1", BatchID: "x", Owner: "other", Until: *present}); err != nil || standing != broadcast.Busy {
 		t.Errorf("b1 is %v, %v; want busy as before", standing, err)
 	}
+}
+
+// What a dead sender has not recorded may have been delivered, and is delivered again: the report says how much that can be.
+func TestTheReportKnowsWhatMayHaveBeenRepeated(t *testing.T) {
+	table, present := newTable(t)
+	repeatable := func(step string, want map[string]int) {
+		t.Helper()
+		r, err := table.Report(t.Context(), "b")
+		if err != nil || !maps.Equal(r.Repeatable, want) {
+			t.Errorf("%s: %v, %v; want %v", step, r.Repeatable, err, want)
+		}
+	}
+	claim := func(batch, owner, reason string, size int) {
+		t.Helper()
+		c := broadcast.Claim{BroadcastID: "b", BatchID: batch, Owner: owner, Until: present.Add(30 * time.Second), Size: size, Reason: reason}
+		if standing, _, err := table.Claim(t.Context(), c); err != nil || standing != broadcast.Claimed {
+			t.Fatal(standing, err)
+		}
+	}
+	claim("0/1.0.0", "first", "", 5)
+	claim("0/1.0.0", "first", "", 5) // the answer was lost
+	repeatable("one sender", nil)
+	*present = present.Add(time.Minute)
+	claim("0/1.0.0", "second", "", 3) // two have left since
+	repeatable("taken over", map[string]int{ledger.TakenOver: 3})
+	*present = present.Add(time.Minute)
+	claim("0/1.0.0", "third", "", 4)
+	repeatable("taken over once more", map[string]int{ledger.TakenOver: 7})
+	if err := table.Settle(t.Context(), "0/1.0.0", "third", []broadcast.Outcome{{BroadcastID: "b", Delivered: 1, Left: 3, Posts: 4}}, ""); err != nil {
+		t.Fatal(err)
+	}
+	for i, reason := range []string{broadcast.ReasonNetwork, broadcast.ReasonServer, broadcast.ReasonThrottled} {
+		claim(fmt.Sprintf("0/1.0.0~%d", i), "fourth", reason, 1)
+	}
+	repeatable("retried", map[string]int{ledger.TakenOver: 7, broadcast.ReasonNetwork: 1, broadcast.ReasonServer: 1})
 }
 
 func TestReportAddsUp(t *testing.T) {

@@ -24,6 +24,7 @@ type Report struct {
 	Outstanding int            `json:"outstanding"` // not tried yet, or to be tried again
 	Posts       int            `json:"posts"`       // calls of PostToConnection
 	Retries     int            `json:"retries"`     // of these, after a first attempt
+	Repeatable  map[string]int `json:"repeatable"`  // deliveries that may have reached their client once more than once, by cause
 	Batches     int            `json:"batches"`     // that a sender has claimed
 	Plans       int            `json:"plans"`
 	PlannedAt   time.Time      `json:"plannedAt"` // when the first connections were read
@@ -31,13 +32,22 @@ type Report struct {
 	Last        time.Time      `json:"last"`      // delivery so far
 }
 
+// TakenOver is the cause of repeats that no failure of a post is: the batch was another sender's, which ended without having
+// recorded what it had delivered. The other causes are [broadcast.ReasonNetwork] and [broadcast.ReasonServer]: the post had
+// no answer, or none that tells whether it was delivered, and was made again.
+const TakenOver = "taken_over"
+
 // Unknown tells whether the ledger has nothing of the broadcast: it was never dispatched, or more than a day ago.
 func (r Report) Unknown() bool { return r.Plans == 0 && r.Batches == 0 }
 
 // AllFailed returns how many deliveries were given up.
-func (r Report) AllFailed() int {
-	sum := 0
-	for n := range maps.Values(r.Failed) {
+func (r Report) AllFailed() int { return sum(r.Failed) }
+
+// AllRepeatable returns how many deliveries have at most been repeated.
+func (r Report) AllRepeatable() int { return sum(r.Repeatable) }
+
+func sum(counts map[string]int) (sum int) {
+	for n := range maps.Values(counts) {
 		sum += n
 	}
 	return sum
@@ -64,12 +74,12 @@ func (t *Table) Report(ctx context.Context, broadcastID string) (Report, error) 
 	if err != nil {
 		return Report{}, fmt.Errorf("read the batches of broadcast %s: %w", broadcastID, err)
 	}
-	return add(broadcastID, plans, batches), nil
+	return add(broadcastID, plans, batches)
 }
 
 // add makes a report of plans and batches.
-func add(broadcastID string, plans []broadcast.Plan, batches map[string]batchPart) Report {
-	r := Report{BroadcastID: broadcastID, Failed: make(map[string]int), Batches: len(batches), Plans: len(plans), Dispatched: dispatched(plans)}
+func add(broadcastID string, plans []broadcast.Plan, batches map[string]batchPart) (Report, error) {
+	r := Report{BroadcastID: broadcastID, Failed: make(map[string]int), Repeatable: make(map[string]int), Batches: len(batches), Plans: len(plans), Dispatched: dispatched(plans)}
 	for _, p := range plans {
 		if r.PlannedAt.IsZero() || p.At.Before(r.PlannedAt) {
 			r.PlannedAt = p.At
@@ -92,6 +102,16 @@ func add(broadcastID string, plans []broadcast.Plan, batches map[string]batchPar
 		for reason, n := range part.Failed {
 			r.Failed[reason] += n
 		}
+		n, err := part.repeatable()
+		if err != nil {
+			return Report{}, fmt.Errorf("decode part %s of broadcast %s: %w", part.Part, broadcastID, err)
+		}
+		if n > 0 {
+			r.Repeatable[TakenOver] += n
+		}
+		if part.Reason == broadcast.ReasonNetwork || part.Reason == broadcast.ReasonServer {
+			r.Repeatable[part.Reason] += part.Size
+		}
 		if part.Redriven {
 			r.Failed[part.Reason] -= part.Size // it was counted when it was given up
 		}
@@ -104,7 +124,7 @@ func add(broadcastID string, plans []broadcast.Plan, batches map[string]batchPar
 	}
 	maps.DeleteFunc(r.Failed, func(_ string, n int) bool { return n == 0 })
 	r.Outstanding = r.Audience - r.Delivered - r.Gone - r.AllFailed()
-	return r
+	return r, nil
 }
 
 // dispatched tells whether the plans cover every segment to its end and all their batches are on the send queue.
