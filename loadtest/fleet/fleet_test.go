@@ -1,11 +1,16 @@
 package fleet_test
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -52,7 +57,7 @@ func serve(t *testing.T) string {
 func plan(url string, processes int) engine.Plan {
 	return engine.Plan{
 		URL: url, Processes: processes, Connections: 30, Ramp: 10_000, Publishers: 3, Via: engine.Clients, Shards: 1,
-		ConnectTimeout: 5 * time.Second, Attempts: 1, Start: clock.Now(),
+		ConnectTimeout: time.Minute, Attempts: 1, Start: clock.Now(),
 	}
 }
 
@@ -76,7 +81,19 @@ func start(t *testing.T, p engine.Plan) *fleet.Fleet {
 	if err := f.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	if s := status(t, f); s.Connected != p.Connections {
+		t.Errorf("%d clients are connected, says the status", s.Connected)
+	}
 	return f
+}
+
+func status(t *testing.T, f *fleet.Fleet) fleet.Status {
+	t.Helper()
+	s, err := f.Status()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 func read(t *testing.T, name string) *account.Account {
@@ -110,17 +127,9 @@ func TestProcesses(t *testing.T) {
 					t.Errorf("parts are left: %v", parts)
 				}
 			}
-			for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-				s, err := f.Status()
-				if err != nil {
-					t.Fatal(err)
-				}
-				if s.Connected == 30 && s.Published == 30 && s.Accepted == 30 && s.Live.Count() == 900 {
-					break
-				}
-				if time.Now().After(deadline) {
-					t.Fatalf("status %+v of %d deliveries", s.Status, s.Live.Count())
-				}
+			s := status(t, f)
+			if s.Published != 30 || s.Accepted != 30 || s.Live.Count() != 900 {
+				t.Errorf("status %+v of %d deliveries", s.Status, s.Live.Count())
 			}
 		})
 	}
@@ -146,6 +155,42 @@ func TestInterruptionReachesTheWorkers(t *testing.T) {
 		if p.End == nil || !p.End.Interrupted {
 			t.Errorf("process %d ended as %+v", p.Conditions.Process, p.End)
 		}
+	}
+}
+
+// An interrupt that comes with its order, before that is taken up, is not lost: the measurement would take a thousand seconds.
+func TestAnInterruptOnTheHeelsOfItsOrder(t *testing.T) {
+	p, m := plan(serve(t), 1), measurement(t, 100_000)
+	var orders bytes.Buffer
+	for _, o := range []map[string]any{{"do": "plan", "plan": p}, {"do": "open"}, {"do": "prepare", "measurement": m}, {"do": "measure"}, {"do": "interrupt"}} {
+		if err := json.NewEncoder(&orders).Encode(o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The orders come as one, and their end does not come before the answer to the last.
+	in, end := io.Pipe()
+	answers, out := io.Pipe()
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := fleet.Serve(t.Context(), io.MultiReader(&orders, in), out); err != nil {
+			t.Error(err)
+		}
+		out.Close()
+	})
+	for d, done := json.NewDecoder(answers), ""; ; {
+		var a struct{ Done, Error string }
+		if err := d.Decode(&a); err != nil || a.Error != "" {
+			t.Fatalf("after %q: %q, %v", done, a.Error, err)
+		}
+		if done = cmp.Or(a.Done, done); done == "measure" {
+			break
+		}
+	}
+	end.Close()
+	io.Copy(io.Discard, answers)
+	running.Wait()
+	if a := read(t, m.File); !a.Processes[0].End.Interrupted {
+		t.Errorf("ended as %+v", a.Processes[0].End)
 	}
 }
 

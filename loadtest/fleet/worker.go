@@ -22,7 +22,7 @@ type order struct {
 }
 
 type message struct {
-	Done   string         `json:"done,omitempty"` // the order that was carried out
+	Done   string         `json:"done,omitempty"` // the order that was carried out; empty if this is only a status
 	Error  string         `json:"error,omitempty"`
 	Status *engine.Status `json:"status,omitempty"`
 }
@@ -78,9 +78,10 @@ func (w *worker) listen(r io.Reader) {
 			w.mu.Lock()
 			w.status = *m.Status
 			w.mu.Unlock()
-			continue
 		}
-		w.done <- m
+		if m.Done != "" {
+			w.done <- m
+		}
 	}
 }
 
@@ -141,26 +142,39 @@ func (w *worker) Close() {
 	_ = w.process.Wait() // how it ended no longer matters
 }
 
+// errand is an order with what an interrupt ends, which is there before the order is taken up: an interrupt may be on
+// its heels.
+type errand struct {
+	order
+	ctx    context.Context
+	cancel context.CancelFunc
+}
+
 // Serve is a worker's life: it carries out the orders that it reads from r and answers on w, until r ends.
 func Serve(ctx context.Context, r io.Reader, w io.Writer) error {
 	s := &service{out: json.NewEncoder(w)}
-	orders := make(chan order)
+	errands := make(chan errand)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() {
 		defer stop()
-		defer close(orders)
+		defer close(errands)
+		var last errand
 		for in := json.NewDecoder(r); ; {
 			var o order
 			if in.Decode(&o) != nil {
 				return
 			}
 			if o.Do == "interrupt" {
-				s.interrupt()
+				if last.cancel != nil {
+					last.cancel()
+				}
 				continue
 			}
+			last.order = o
+			last.ctx, last.cancel = context.WithCancel(ctx)
 			select {
-			case orders <- o:
+			case errands <- last:
 			case <-ctx.Done():
 				return
 			}
@@ -175,12 +189,17 @@ func Serve(ctx context.Context, r io.Reader, w io.Writer) error {
 			e.Close()
 		}
 	}()
-	for o := range orders {
-		m := message{Done: o.Do}
-		if err := s.carryOut(ctx, o); err != nil {
+	for e := range errands {
+		m := message{Done: e.Do}
+		if err := s.carryOut(e.ctx, e.order); err != nil {
 			m.Error = err.Error()
 		}
-		if err := s.say(m); err != nil {
+		e.cancel()
+		var err error
+		if m.Status, err = s.status(); err == nil {
+			err = s.say(m)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -191,7 +210,6 @@ type service struct {
 	mu     sync.Mutex
 	out    *json.Encoder
 	engine *engine.Engine
-	cancel context.CancelFunc // of the order at hand
 }
 
 func (s *service) say(m message) error {
@@ -209,20 +227,7 @@ func (s *service) current() *engine.Engine {
 	return s.engine
 }
 
-func (s *service) interrupt() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.cancel != nil {
-		s.cancel()
-	}
-}
-
 func (s *service) carryOut(ctx context.Context, o order) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	s.mu.Lock()
-	s.cancel = cancel
-	s.mu.Unlock()
 	e := s.current()
 	switch {
 	case o.Do == "plan" && o.Plan != nil && e == nil:
@@ -241,6 +246,18 @@ func (s *service) carryOut(ctx context.Context, o order) error {
 	return fmt.Errorf("worker: cannot %q now", o.Do)
 }
 
+// status is how the engine is doing, nil if there is none.
+func (s *service) status() (*engine.Status, error) {
+	e := s.current()
+	if e == nil {
+		return nil, nil
+	}
+	status := e.Status()
+	var err error
+	status.Latency, err = status.Live.Encode()
+	return &status, err
+}
+
 // tell says how the engine is doing, again and again.
 func (s *service) tell(ctx context.Context) {
 	ticker := time.NewTicker(statusEvery)
@@ -251,14 +268,9 @@ func (s *service) tell(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		e := s.current()
-		if e == nil {
-			continue
-		}
-		status := e.Status()
-		var err error
-		if status.Latency, err = status.Live.Encode(); err == nil {
-			err = s.say(message{Status: &status})
+		status, err := s.status()
+		if err == nil && status != nil {
+			err = s.say(message{Status: status})
 		}
 		if err != nil {
 			return // nobody listens any more

@@ -125,26 +125,12 @@ func (t *Trial) Connect(ctx context.Context) error {
 	if fewest == 0 {
 		fewest = t.settings.Connections
 	}
-	var status fleet.Status
-	// Workers tell how they are doing with a little delay.
-	delay := time.Duration(0)
-	if len(t.Workers()) > 0 {
-		delay = 2 * time.Second
+	status, err := t.fleet.Status()
+	if err != nil {
+		return err
 	}
-	for deadline := time.Now().Add(delay); ; {
-		var err error
-		if status, err = t.fleet.Status(); err != nil {
-			return err
-		}
-		if status.Connected >= fewest {
-			return nil
-		}
-		if time.Now().After(deadline) {
-			break
-		}
-		if err := schedule.Wait(ctx, clock.Now()+50_000); err != nil {
-			return err
-		}
+	if status.Connected >= fewest {
+		return nil
 	}
 	return &Unconnected{Wanted: t.settings.Connections, Connected: status.Connected, Reasons: t.reasons(ctx)}
 }
