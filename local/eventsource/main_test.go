@@ -144,6 +144,7 @@ func inWorld(t *testing.T, m eventsource.Mapping, f *function, test func(*world)
 		go func() { ended <- eventsource.Run(ctx, m, watchedQueue{server, t}, f, eventsource.Options{}) }()
 		w := &world{t: t, sqs: server, queue: arn}
 		w.stop = sync.OnceValue(func() error {
+			synctest.Wait() // so that nobody is between having looked for the end and receiving
 			cancel()
 			return <-ended
 		})
