@@ -13,9 +13,9 @@ import (
 // Ledger is the system's own report on a run's broadcasts, held against what the clients saw of each.
 //
 // The two agree on a broadcast if the ledger's delivered is at least the connections that received it, and at most
-// these, those that cannot tell, and the clients that are not the run's (Conditions.Others). A connection has received a
-// broadcast with the first whole copy; further copies do not count again. It cannot tell whether a broadcast was posted
-// to it if it has no whole copy and
+// these, those that cannot tell, and the clients that are not the run's (Conditions.Others); and if no more further copies
+// arrived than the ledger says may have. A connection has received a broadcast with the first whole copy. It cannot tell
+// whether a broadcast was posted to it if it has no whole copy and
 //
 //   - it was open at any time from the handing over to the deadline or, if that is later, the last arrival of the
 //     broadcast at anybody, and
@@ -35,6 +35,7 @@ type Ledger struct {
 	Gone          int64          `json:"gone"`
 	Failed        int64          `json:"failed"`
 	Outstanding   int64          `json:"outstanding"`
+	Repeatable    int64          `json:"repeatable"`
 	Received      int64          `json:"received"` // by the run's connections
 	Unsure        int64          `json:"unsure"`   // connections that cannot tell
 	Reasons       map[string]int `json:"reasons,omitempty"`
@@ -45,6 +46,7 @@ type Told struct {
 	result.LedgerReport
 	Received int64 `json:"received"` // connections with a whole copy
 	Unsure   int64 `json:"unsure"`   // connections that cannot tell
+	Repeated int64 `json:"repeated"` // further copies
 	Agree    bool  `json:"agree"`
 }
 
@@ -86,8 +88,8 @@ func (b *book) audit() {
 // hold compares one broadcast.
 func (b *book) hold(report *result.LedgerReport, m *message, broadcast *Broadcast) {
 	l := b.Ledger
-	told := &Told{LedgerReport: *report, Received: m.received, Unsure: m.unsure}
-	told.Agree = told.Delivered >= told.Received && told.Delivered <= told.Received+told.Unsure+int64(b.Conditions.Others)
+	told := &Told{LedgerReport: *report, Received: m.received, Unsure: m.unsure, Repeated: broadcast.Duplicates}
+	told.Agree = told.Delivered >= told.Received && told.Delivered <= told.Received+told.Unsure+int64(b.Conditions.Others) && told.Repeated <= told.Repeatable
 	broadcast.Ledger = told
 	l.Compared++
 	l.Audience += told.Audience
@@ -95,6 +97,7 @@ func (b *book) hold(report *result.LedgerReport, m *message, broadcast *Broadcas
 	l.Gone += told.Gone
 	l.Failed += told.Failed
 	l.Outstanding += told.Outstanding
+	l.Repeatable += told.Repeatable
 	l.Received += told.Received
 	l.Unsure += told.Unsure
 	addCounts(l.Reasons, told.Reasons)
@@ -121,6 +124,9 @@ func (t *Told) disagreement(others int) string {
 	}
 	if t.Delivered > t.Received && others > 0 {
 		s += fmt.Sprintf(", %d may be others' clients", others)
+	}
+	if t.Repeated > 0 {
+		s += fmt.Sprintf("; %d more copies came, and the ledger knows of at most %d", t.Repeated, t.Repeatable)
 	}
 	s += fmt.Sprintf("; of an audience of %d, gone %d, failed %d", t.Audience, t.Gone, t.Failed)
 	if len(t.Reasons) > 0 {
@@ -193,6 +199,7 @@ func (l *Ledger) add(o *Ledger) {
 	l.Gone += o.Gone
 	l.Failed += o.Failed
 	l.Outstanding += o.Outstanding
+	l.Repeatable += o.Repeatable
 	l.Received += o.Received
 	l.Unsure += o.Unsure
 	addCounts(l.Reasons, o.Reasons)

@@ -62,7 +62,10 @@ func TestTheLedgerAgainstTheClients(t *testing.T) {
 			result.LedgerReport{Parts: 2, Dispatched: true, Audience: 2, Delivered: 1, Failed: 1, Reasons: map[string]int{"throttled": 1}}, account.Told{Received: 1, Agree: true}, ""},
 		"said to have failed, and received": {ended(story(all()...)), nil,
 			result.LedgerReport{Parts: 2, Dispatched: true, Audience: 2, Delivered: 1, Failed: 1, Reasons: map[string]int{"network": 1}}, account.Told{Received: 2}, "failed 1 (network × 1)"},
-		"a copy too many does not count":                 {ended(story(append(all(), delivered(1, 2, 3))...)), nil, report(2, 2, 0), account.Told{Received: 2, Agree: true}, ""},
+		"a copy too many": {ended(story(append(all(), delivered(1, 2, 3))...)), nil, report(2, 2, 0), account.Told{Received: 2, Repeated: 1},
+			"delivered to 2, and 2 have it; 1 more copies came, and the ledger knows of at most 0"},
+		"a copy too many, which the ledger says there may be": {ended(story(append(all(), delivered(1, 2, 3))...)), nil,
+			result.LedgerReport{Parts: 2, Dispatched: true, Audience: 2, Delivered: 2, Repeatable: 1}, account.Told{Received: 2, Repeated: 1, Agree: true}, ""},
 		"another's client":                               {ended(story(all()...)), others(1), report(3, 3, 0), account.Told{Received: 2, Agree: true}, ""},
 		"two more than another's client":                 {ended(story(all()...)), others(1), report(4, 4, 0), account.Told{Received: 2}, "1 may be others' clients"},
 		"one left before it could read":                  {append(story(all([2]uint32{1, 2})...), closed(0, 20, result.Ended), closed(1, 2.05, result.Moved)), nil, report(2, 2, 0), account.Told{Received: 1, Unsure: 1, Agree: true}, ""},
@@ -85,8 +88,8 @@ func TestTheLedgerAgainstTheClients(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a := audited(t, c.change, said(c.third), c.records)
 			told := a.Broadcasts[2].Ledger
-			if told == nil || told.Received != c.want.Received || told.Unsure != c.want.Unsure || told.Agree != c.want.Agree {
-				t.Errorf("%+v, want received %d, unsure %d, agree %v", told, c.want.Received, c.want.Unsure, c.want.Agree)
+			if told == nil || told.Received != c.want.Received || told.Unsure != c.want.Unsure || told.Repeated != c.want.Repeated || told.Agree != c.want.Agree {
+				t.Errorf("%+v, want received %d, unsure %d, repeated %d, agree %v", told, c.want.Received, c.want.Unsure, c.want.Repeated, c.want.Agree)
 			}
 			if first := a.Broadcasts[0].Ledger; first == nil || !first.Agree {
 				t.Errorf("the first message: %+v", first)

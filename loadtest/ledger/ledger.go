@@ -78,7 +78,7 @@ func (t *Table) Report(ctx context.Context, id string) (result.LedgerReport, err
 			}
 		}
 	}
-	return all.report(id), nil
+	return all.report(id)
 }
 
 // explanations are of the errors that a user can do something about, by DynamoDB's code.

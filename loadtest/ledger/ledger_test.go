@@ -54,6 +54,12 @@ func TestThePartsAddUp(t *testing.T) {
 			result.LedgerReport{Parts: 3, Dispatched: true, Audience: 10, Delivered: 8, Failed: 2, Reasons: map[string]int{"throttled": 2}}, true},
 		"and redriven": {[]specimen.Item{specimen.Plan(10), specimen.Batch(0, 10, 7, 0), retry, with(specimen.Batch(0, 2, 2, 0), specimen.Item{"part": specimen.S("batch.0/1.0.0~0~0"), "redriven": specimen.B(true), "reason": specimen.S("throttled")})},
 			result.LedgerReport{Parts: 4, Dispatched: true, Audience: 10, Delivered: 10}, true},
+		"taken over twice, by ever fewer": {[]specimen.Item{specimen.Plan(10), with(specimen.Batch(0, 8, 8, 0), specimen.Item{"claims": specimen.SS("10 first", "9 second", "8 third")})},
+			result.LedgerReport{Parts: 2, Dispatched: true, Audience: 8, Delivered: 8, Repeatable: 17}, true},
+		"tried again after posts without an answer": {[]specimen.Item{specimen.Plan(10), with(specimen.Batch(0, 10, 7, 0), specimen.Item{"claims": specimen.SS("10 first")}),
+			with(specimen.Batch(0, 2, 2, 0), specimen.Item{"part": specimen.S("batch.0/1.0.0~0"), "reason": specimen.S("network")}),
+			with(specimen.Batch(0, 1, 1, 0), specimen.Item{"part": specimen.S("batch.0/1.0.0~1"), "reason": specimen.S("throttled")})},
+			result.LedgerReport{Parts: 4, Dispatched: true, Audience: 10, Delivered: 10, Repeatable: 2}, true},
 		"not emitted":       {[]specimen.Item{with(specimen.Plan(5), specimen.Item{"emitted": specimen.B(false)}), specimen.Batch(0, 5, 5, 0)}, result.LedgerReport{Parts: 2, Audience: 5, Delivered: 5}, false},
 		"a stretch to come": {[]specimen.Item{with(specimen.Plan(5), specimen.Item{"end": specimen.S("key")}), specimen.Batch(0, 5, 5, 0)}, result.LedgerReport{Parts: 2, Audience: 5, Delivered: 5}, false},
 		"two segments, one of them split off": {[]specimen.Item{

@@ -3,6 +3,7 @@ package ledger
 import (
 	"fmt"
 	"maps"
+	"strconv"
 	"strings"
 
 	"fanfare/loadtest/result"
@@ -34,8 +35,9 @@ type plan struct {
 type batch struct {
 	Part      string         `dynamodbav:"part"`
 	Size      int64          `dynamodbav:"size"`
+	Claims    []string       `dynamodbav:"claims"`   // one for each sender that has had it: "2 who", of so many deliveries
 	Redriven  bool           `dynamodbav:"redriven"` // had been given up before, for Reason
-	Reason    string         `dynamodbav:"reason"`
+	Reason    string         `dynamodbav:"reason"`   // why it is tried again; empty the first time
 	Delivered int64          `dynamodbav:"delivered"`
 	Gone      int64          `dynamodbav:"gone"`
 	Failed    map[string]int `dynamodbav:"failed"`
@@ -81,7 +83,7 @@ func (p *parts) take(item map[string]types.AttributeValue) error {
 }
 
 // report adds them up.
-func (p *parts) report(id string) result.LedgerReport {
+func (p *parts) report(id string) (result.LedgerReport, error) {
 	r := result.LedgerReport{ID: id, Parts: len(p.plans) + len(p.batches), Dispatched: p.dispatched()}
 	for _, one := range p.plans {
 		key := strings.TrimPrefix(one.Part, planPrefix)
@@ -97,6 +99,11 @@ func (p *parts) report(id string) result.LedgerReport {
 	for _, one := range p.batches {
 		r.Delivered += one.Delivered
 		r.Gone += one.Gone
+		repeatable, err := one.repeatable()
+		if err != nil {
+			return r, err
+		}
+		r.Repeatable += repeatable
 		for reason, n := range one.Failed {
 			reasons[reason] += n
 		}
@@ -112,7 +119,28 @@ func (p *parts) report(id string) result.LedgerReport {
 		r.Reasons = reasons
 	}
 	r.Outstanding = r.Audience - r.Delivered - r.Gone - r.Failed
-	return r
+	return r, nil
+}
+
+// unanswered are the reasons of posts that may have been delivered all the same.
+var unanswered = map[string]bool{"network": true, "server_error": true}
+
+// repeatable returns how many deliveries of the batch may have been made before: by those that had it and have not said what
+// they did, or by a post without an answer.
+func (b *batch) repeatable() (n int64, err error) {
+	var sum, largest int64
+	for _, claim := range b.Claims {
+		size, _, _ := strings.Cut(claim, " ")
+		n, err := strconv.ParseInt(size, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("part %s: claim %q: %w", b.Part, claim, err)
+		}
+		sum, largest = sum+n, max(largest, n)
+	}
+	if n = sum - largest; unanswered[b.Reason] {
+		n += b.Size
+	}
+	return n, nil
 }
 
 // dispatched tells whether the plans cover every segment from its beginning to its end, and all their batches are on

@@ -137,9 +137,9 @@ func (v *view) facts() {
 	fact("published", "%s handed over, %s acknowledged, %s refused, %s unanswered", count("sent"), count("acknowledged"),
 		count("refused"), count("unanswered"))
 	if l := v.Report.Ledger; l != nil && l.Error == "" {
-		fact("ledger", "%s: %s messages compared, %s disagreements, %s unsettled; audience %s, delivered %s, gone %s, failed %s, outstanding %s", l.Table,
+		fact("ledger", "%s: %s messages compared, %s disagreements, %s unsettled; audience %s, delivered %s, gone %s, failed %s, outstanding %s, repeated at most %s", l.Table,
 			count("ledger_compared"), count("ledger_disagreements"), count("ledger_unsettled"), count("ledger_audience"), count("ledger_delivered"),
-			count("ledger_gone"), count("ledger_failed"), count("ledger_outstanding"))
+			count("ledger_gone"), count("ledger_failed"), count("ledger_outstanding"), count("ledger_repeatable"))
 	}
 	fact("connections", "%s opened, %s failed attempts, %s lost", count("connections"), count("failed_connects"), count("lost_connections"))
 	fact("harness", "%s, %s/%s, %d cores, %s; %s a frame, %.0f MiB; schedule lag p99 %s, read lag p99 %s", report.Processes(len(v.Account.Processes)), c.Host.OS, c.Host.Arch, c.Host.Cores, c.Host.Go,

@@ -79,7 +79,7 @@ func TestThePageShowsTheLedger(t *testing.T) {
 		return &result.Ledger{Reports: []result.LedgerReport{{ID: "id", Parts: 2, Dispatched: true, Audience: n, Delivered: n}}}
 	}
 	for n, wants := range map[int64][]string{
-		10: {"PASS", "<b>agrees</b>", "delivered 200, clients have 200", "ledger_disagreements == 0", "audience 200, delivered 200, gone 0, failed 0, outstanding 0"},
+		10: {"PASS", "<b>agrees</b>", "delivered 200, clients have 200", "ledger_disagreements == 0", "audience 200, delivered 200, gone 0, failed 0, outstanding 0, repeated at most 0"},
 		11: {"FAIL", "<b>20 differ</b>", "delivered 220, clients have 200", "the ledger says delivered to 11, and 10 have it"},
 	} {
 		s := write(t, specimen.Run{Ledger: said(n)})

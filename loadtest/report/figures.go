@@ -110,6 +110,7 @@ var figures = func() []figure {
 		ledger("gone", "of these, no longer connected", func(l *account.Ledger) int64 { return l.Gone }),
 		ledger("failed", "of these, given up", func(l *account.Ledger) int64 { return l.Failed }),
 		ledger("outstanding", "of these, without an outcome", func(l *account.Ledger) int64 { return l.Outstanding }),
+		ledger("repeatable", "deliveries that may have been made more than once, as the ledger says", func(l *account.Ledger) int64 { return l.Repeatable }),
 		ledger("received", "deliveries of the same messages that the clients have", func(l *account.Ledger) int64 { return l.Received }),
 		ledger("compared", "messages held against the ledger", func(l *account.Ledger) int64 { return int64(l.Compared) }),
 		ledger("disagreements", "of these, those of which ledger and clients say different things", func(l *account.Ledger) int64 { return int64(l.Disagreements) }),

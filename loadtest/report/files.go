@@ -28,7 +28,7 @@ func micros(d time.Duration) string { return strconv.FormatInt(d.Microseconds(),
 func (r *Report) CSV(w io.Writer) error {
 	rows := [][]string{{"message", "publisher", "sequence", "id", "way", "warmup", "intended_us", "sent_us", "acknowledged_us",
 		"owed", "delivered", "missing", "duplicates", "first_us", "median_us", "p99_us", "last_us",
-		"received", "ledger_audience", "ledger_delivered", "ledger_gone", "ledger_failed", "ledger_outstanding", "ledger_agrees"}}
+		"received", "ledger_audience", "ledger_delivered", "ledger_gone", "ledger_failed", "ledger_outstanding", "ledger_repeatable", "ledger_agrees"}}
 	for _, b := range r.Broadcasts {
 		way, ack := "client", ""
 		if b.ByQueue {
@@ -49,10 +49,10 @@ func (r *Report) CSV(w io.Writer) error {
 // told are the columns on the system's ledger; empty where there is nothing to compare with.
 func told(t *account.Told) []string {
 	if t == nil {
-		return make([]string, 7)
+		return make([]string, 8)
 	}
 	var row []string
-	for _, n := range []int64{t.Received, t.Audience, t.Delivered, t.Gone, t.Failed, t.Outstanding} {
+	for _, n := range []int64{t.Received, t.Audience, t.Delivered, t.Gone, t.Failed, t.Outstanding, t.Repeatable} {
 		row = append(row, strconv.FormatInt(n, 10))
 	}
 	return append(row, strconv.FormatBool(t.Agree))

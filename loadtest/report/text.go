@@ -117,8 +117,8 @@ func (t *text) counts(r *Report) {
 		t.line("slow clients owed %s · delivered %s · missing %s · cut %s (not part of the above)", Grouped(float64(s.Owed)), Grouped(float64(s.Delivered)), Grouped(float64(s.Missing)), Grouped(float64(s.Cut)))
 	}
 	if l := r.Ledger; l != nil && l.Error == "" {
-		t.line("ledger       audience %s · delivered %s · gone %s · failed %s · outstanding %s", r.grouped("ledger_audience"), r.grouped("ledger_delivered"),
-			r.grouped("ledger_gone"), r.grouped("ledger_failed"), r.grouped("ledger_outstanding"))
+		t.line("ledger       audience %s · delivered %s · gone %s · failed %s · outstanding %s · repeated at most %s", r.grouped("ledger_audience"), r.grouped("ledger_delivered"),
+			r.grouped("ledger_gone"), r.grouped("ledger_failed"), r.grouped("ledger_outstanding"), r.grouped("ledger_repeatable"))
 		t.line("             messages compared %s · the clients have %s%s · disagreements %s · unsettled %s", r.grouped("ledger_compared"),
 			r.grouped("ledger_received"), r.Unsure(), r.grouped("ledger_disagreements"), r.grouped("ledger_unsettled"))
 	}

@@ -25,7 +25,8 @@ type LedgerReport struct {
 	Gone        int64          `json:"gone"`       // no longer connected
 	Failed      int64          `json:"failed"`     // given up
 	Outstanding int64          `json:"outstanding"`
-	Reasons     map[string]int `json:"reasons,omitempty"` // of Failed
+	Repeatable  int64          `json:"repeatable,omitempty"` // deliveries that may have been made again
+	Reasons     map[string]int `json:"reasons,omitempty"`    // of Failed
 }
 
 // Settled tells whether the system is done with the broadcast: nothing more will become of it.

@@ -14,11 +14,12 @@ import (
 // Item is an item of a DynamoDB table as the wire has it.
 type Item map[string]any
 
-// S, N, B, L and M are DynamoDB's attribute values.
+// S, N, B, L, M and SS are DynamoDB's attribute values.
 func S(v string) any         { return map[string]any{"S": v} }
 func N(v int) any            { return map[string]any{"N": fmt.Sprint(v)} }
 func B(v bool) any           { return map[string]any{"BOOL": v} }
 func M(v map[string]any) any { return map[string]any{"M": v} }
+func SS(v ...string) any     { return map[string]any{"SS": v} }
 func L(numbers ...int) any {
 	list := []any{}
 	for _, n := range numbers {
