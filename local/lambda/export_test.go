@@ -2,8 +2,9 @@ package lambda
 
 import "time"
 
-// Without luck: an answer never comes before its report, however slow the machine. A test of the grace sets it.
-func init() { responseGrace = time.Hour }
+// Without luck, however slow the machine: an answer never comes before its report, and no init phase is too long. Tests of
+// these times set them.
+func init() { responseGrace, initLimit = time.Hour, time.Hour }
 
 // SetResponseGrace changes the grace and returns what restores it.
 func SetResponseGrace(grace time.Duration) (restore func()) {
@@ -17,4 +18,11 @@ func SetInitLimit(limit time.Duration) (restore func()) {
 	before := initLimit
 	initLimit = limit
 	return func() { initLimit = before }
+}
+
+// SetTermGrace changes the time between SIGTERM and SIGKILL and returns what restores it.
+func SetTermGrace(grace time.Duration) (restore func()) {
+	before := termGrace
+	termGrace = grace
+	return func() { termGrace = before }
 }

@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -89,8 +91,13 @@ func TestFunctionErrors(t *testing.T) {
 			if test.dies {
 				eventually(t, "the end of the process", func() bool { return !alive(r.PID) })
 			}
-			if next := invoke[answer](t, s, "f", order{}); (next.PID != r.PID) != test.dies {
-				t.Errorf("then process %d, before %d: it should have been replaced: %v", next.PID, r.PID, test.dies)
+			if test.timeout == 0 {
+				invoke[answer](t, s, "f", order{})
+			} else {
+				invokeError(t, s, "f", test.order) // only luck would have another order done in that time
+			}
+			if next := seen.last(t).PID; (next != r.PID) != test.dies {
+				t.Errorf("then process %d, before %d: it should have been replaced: %v", next, r.PID, test.dies)
 			}
 		})
 	}
@@ -138,13 +145,22 @@ func TestLargestResponseAndEvent(t *testing.T) {
 func TestCallerGivesUp(t *testing.T) {
 	s, seen := start(t, lambda.Options{}, lambda.Function{Name: "f", Dir: goDir(t)})
 	warm := invoke[answer](t, s, "f", order{})
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	if _, err := s.Invoke(ctx, "f", event(t, order{"sleep": 300, "do": "print", "n": 1, "text": "late"}), ""); !errors.Is(err, context.DeadlineExceeded) {
+	ctx, giveUp := context.WithCancel(t.Context())
+	release, given := filepath.Join(t.TempDir(), "release"), make(chan error, 1)
+	go func() {
+		_, err := s.Invoke(ctx, "f", event(t, order{"do": "hold", "text": release}), "")
+		given <- err
+	}()
+	eventually(t, "an invocation at work", func() bool { return seen.count("|holding") == 1 })
+	giveUp()
+	if err := <-given; !errors.Is(err, context.Canceled) {
 		t.Fatalf("error %v, want the context's", err)
 	}
 	if other := invoke[answer](t, s, "f", order{}); other.PID == warm.PID {
 		t.Error("a process got a second invocation before it had finished the first")
+	}
+	if err := os.WriteFile(release, nil, 0o600); err != nil {
+		t.Fatal(err)
 	}
 	eventually(t, "the end of what was given up", func() bool { return len(seen.Reports()) == 3 })
 	if r := seen.last(t); r.PID != warm.PID || r.Status != lambda.StatusSuccess {

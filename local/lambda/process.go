@@ -15,7 +15,7 @@ import (
 
 // termGrace is the time between SIGTERM and SIGKILL for a process with an internal extension.
 // Source: docs.aws.amazon.com/lambda/latest/dg/runtimes-extensions-api.html, Shutdown phase.
-const termGrace = 500 * time.Millisecond
+var termGrace = 500 * time.Millisecond // a variable for tests alone
 
 // state is that of a process, as seen through the Runtime API. The names are the ones its errors use.
 type state string

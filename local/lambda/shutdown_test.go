@@ -120,22 +120,31 @@ func TestShutdownCutsShort(t *testing.T) {
 	}
 }
 
-// A process that registered an extension gets a SIGTERM and half a second; the others are killed at once.
+// A process that registered an extension gets a SIGTERM, and time to act on it.
 func TestSigterm(t *testing.T) {
+	defer lambda.SetTermGrace(patience)()
 	file := filepath.Join(t.TempDir(), "terminated")
-	s, _ := closed(t,
-		lambda.Function{Name: "f", Dir: goDir(t), Env: map[string]string{"INIT": "sigterm:" + file}},
-		lambda.Function{Name: "ignores", Dir: goDir(t), Env: map[string]string{"INIT": "ignore"}},
-	)
-	if err := s.WarmUp(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	s, _ := closed(t, lambda.Function{Name: "f", Dir: goDir(t), Timeout: patience, Env: map[string]string{"INIT": "sigterm:" + file}})
 	invoke[answer](t, s, "f", order{})
 	if err := s.Shutdown(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if said, err := os.ReadFile(file); string(said) != "terminated" {
 		t.Errorf("the SIGTERM handler left %q (%v)", said, err)
+	}
+}
+
+// The time is short: a process that has not ended by then is killed.
+func TestSigtermIsIgnored(t *testing.T) {
+	s, _ := closed(t, lambda.Function{Name: "f", Dir: goDir(t), Env: map[string]string{"INIT": "ignore"}})
+	if err := s.WarmUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if left := children(); len(left) > 0 {
+		t.Errorf("processes left: %v", left)
 	}
 }
 

@@ -116,6 +116,7 @@ func main() {
 	case "sigterm":
 		lambda.StartWithOptions(handle, lambda.WithEnableSIGTERM(func() {
 			_ = os.WriteFile(text, []byte("terminated"), 0o600)
+			os.Exit(0)
 		}))
 	case "ignore": // SIGTERM, though asked for
 		lambda.StartWithOptions(handle, lambda.WithEnableSIGTERM(func() { signal.Ignore(syscall.SIGTERM) }))
