@@ -13,6 +13,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewaymanagementapi"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewaymanagementapi/types"
@@ -113,7 +114,7 @@ func TestAWSSDKGoV2_1534_WrongEndpointIsASilentTimeout(t *testing.T) {
 	c := g.open(t)
 	for _, path := range []string{"", "/dev", "/prod/prod"} {
 		sdk := apigatewaymanagementapi.New(apigatewaymanagementapi.Options{
-			Region: "us-east-1", BaseEndpoint: aws.String("http://" + g.address + path), RetryMaxAttempts: 1,
+			Region: "us-east-1", BaseEndpoint: aws.String("http://" + g.address + path), RetryMaxAttempts: 1, HTTPClient: patient{awshttp.NewBuildableClient()},
 			Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", ""),
 		})
 		ctx, cancel := context.WithTimeout(t.Context(), patience)

@@ -23,7 +23,7 @@ const (
 
 // closeGrace is how long, of the machine's time, a client that is being disconnected may take to agree and to read
 // what is on its way to it.
-const closeGrace = time.Second
+var closeGrace = time.Second // a variable for tests alone
 
 // Codes and reasons with which connections end. The texts of 1000, 1001 and 1005 are captured from AWS.
 const (

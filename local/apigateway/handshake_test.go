@@ -37,9 +37,8 @@ func TestConnectDecidesTheHandshake(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			api := newAPI()
-			api.Routes[0].Integration.Timeout = 50 * time.Millisecond
-			if test.want != 504 {
-				api.Routes[0].Integration.Timeout = patience
+			if test.want == 504 {
+				api.Routes[0].Integration.Timeout = 50 * time.Millisecond
 			}
 			g := start(t, api, apigateway.Options{}, map[string]handler{"connect": test.connect})
 			c, response := g.handshake(t, "/prod", nil)

@@ -218,21 +218,28 @@ func TestPostsOfOneCallerStayInOrder(t *testing.T) {
 func TestSlowClientFillsOnlyItsOwnBuffer(t *testing.T) {
 	for _, reads := range []bool{true, false} {
 		t.Run(fmt.Sprintf("reads again: %v", reads), func(t *testing.T) {
+			if !reads {
+				t.Cleanup(apigateway.SetCloseGrace(time.Second))
+			}
 			g := start(t, newAPI(), apigateway.Options{SendBuffer: 256 * kib}, nil)
 			slow := g.open(t)
 			slow.conn.(*net.TCPConn).SetReadBuffer(64 * kib)
 			body := func(i int) string { return fmt.Sprintf("%06d", i) + string(text(32*kib-6)) }
 			accepted := 0
 			for ; ; accepted++ {
-				if status := g.post(t, slow.id, body(accepted)); status == 429 {
-					break
-				} else if status != 200 || accepted > 10_000 {
+				if status := g.post(t, slow.id, body(accepted)); status == 200 {
+					continue
+				} else if status != 429 || accepted > 10_000 {
 					t.Fatalf("after %d posts the answer is %d", accepted, status)
 				}
-			}
-			response, errorBody := g.call(t, "POST", connectionPath(slow.id), body(accepted), nil)
-			if response.StatusCode != 429 || response.Header.Get("X-Amzn-ErrorType") != "LimitExceededException" || errorBody != "" {
-				t.Errorf("a full buffer is answered with %s %v %q", response.Status, response.Header, errorBody)
+				response, errorBody := g.call(t, "POST", connectionPath(slow.id), body(accepted), nil)
+				if response.StatusCode == 200 {
+					continue // the kernel has taken more of it meanwhile
+				}
+				if response.StatusCode != 429 || response.Header.Get("X-Amzn-ErrorType") != "LimitExceededException" || errorBody != "" {
+					t.Errorf("a full buffer is answered with %s %v %q", response.Status, response.Header, errorBody)
+				}
+				break
 			}
 			other := g.open2(t, slow.id)
 			if status := g.post(t, other.id, "x"); status != 200 {

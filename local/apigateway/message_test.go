@@ -119,7 +119,6 @@ func TestReplies(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			api := newAPI(replying("end", "end"))
 			api.Routes[2].Response = test.response
-			api.Routes[2].Integration.Timeout = patience
 			if test.name == "no time left" {
 				api.Routes[2].Integration.Timeout = 50 * time.Millisecond
 			}
