@@ -72,7 +72,7 @@ unshare --map-root-user --net ip link set lo up 2>/dev/null || isolated=
 dynamodb="$TOOLS/dynamodb-local/package/emulator"
 [ -f "$dynamodb/DynamoDBLocal.jar" ] || {
   mkdir -p "$TOOLS/dynamodb-local"
-  (cd "$TOOLS/dynamodb-local" && npm pack --silent amplify-dynamodb-simulator@2.9.30 && tar xzf amplify-dynamodb-simulator-*.tgz) >"$TOOLS/npm.log" 2>&1
+  (cd "$TOOLS/dynamodb-local" && timeout 180 npm pack --silent amplify-dynamodb-simulator@2.9.30 && tar xzf amplify-dynamodb-simulator-*.tgz) >"$TOOLS/npm.log" 2>&1
 }
 if [ -z "$isolated" ]; then lack dynamodb-local "no network namespace can be made (unshare, ip)"
 elif ! command -v java >/dev/null; then lack dynamodb-local "java is not installed"
@@ -84,7 +84,7 @@ fi
 
 # --- ElasticMQ ---
 [ -d "$TOOLS/elasticmq" ] || {
-  mvn -q -B -f "$here/elasticmq.xml" dependency:copy-dependencies -DoutputDirectory="$TOOLS/elasticmq" >"$TOOLS/mvn.log" 2>&1 || rm -rf "$TOOLS/elasticmq"
+  timeout 180 mvn -q -B -f "$here/elasticmq.xml" dependency:copy-dependencies -DoutputDirectory="$TOOLS/elasticmq" >"$TOOLS/mvn.log" 2>&1 || rm -rf "$TOOLS/elasticmq"
 }
 if [ -z "$isolated" ]; then lack elasticmq "no network namespace can be made (unshare, ip)"
 elif ! command -v java >/dev/null; then lack elasticmq "java is not installed"
@@ -96,7 +96,7 @@ fi
 # --- moto and aws-sam-translator ---
 [ -x "$TOOLS/python/bin/python" ] && "$TOOLS/python/bin/python" -c 'import moto.server, samtranslator' 2>/dev/null || {
   python3 -m venv "$TOOLS/python" &&
-    "$TOOLS/python/bin/pip" install --quiet --disable-pip-version-check 'moto[server]==5.2.1' 'aws-sam-translator==1.115.0' pyyaml
+    timeout 180 "$TOOLS/python/bin/pip" install --quiet --disable-pip-version-check 'moto[server]==5.2.1' 'aws-sam-translator==1.115.0' pyyaml
 } >"$TOOLS/pip.log" 2>&1
 python="$TOOLS/python/bin/python"
 if [ -z "$isolated" ]; then lack moto "no network namespace can be made (unshare, ip)"
