@@ -269,7 +269,7 @@ func TestConformVisibility(t *testing.T) {
 	if err := change(second, 0); err != nil {
 		t.Error(err)
 	}
-	third := a.one(url, 0, hide(30)) // at once, and counted once
+	third := a.one(url, 0, hide(600)) // at once, and counted once
 	if third.Attributes["ApproximateReceiveCount"] != "3" {
 		t.Errorf("after visibility 0 the count is %s, want 3", third.Attributes["ApproximateReceiveCount"])
 	}

@@ -54,7 +54,7 @@ func TestConformMoveTask(t *testing.T) {
 	if _, err := a.client.StartMessageMoveTask(t.Context(), &sqs.StartMessageMoveTaskInput{SourceArn: &arn}); err != nil {
 		t.Fatal(err)
 	}
-	m := a.one(url, 10)
+	m := a.one(url, 20)
 	if *m.Body != "x" || m.Attributes["ApproximateReceiveCount"] != "1" || m.Attributes["DeadLetterQueueSourceArn"] != "" {
 		t.Errorf("moved back: %q %v", *m.Body, m.Attributes)
 	}
