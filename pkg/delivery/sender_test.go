@@ -233,7 +233,8 @@ func (w world) account(t *testing.T) {
 }
 
 func TestEachConnectionHasItsFate(t *testing.T) {
-	w := newWorld()
+	w, at := newWorld(), time.Now()
+	w.Now = func() time.Time { return at } // who is settling stays so
 	maps.Copy(w.clients.answers, map[string]func(int) error{
 		"c001": always(gone),
 		"c002": always(server),
@@ -258,7 +259,7 @@ func TestEachConnectionHasItsFate(t *testing.T) {
 		},
 		"y001": always(gone), // still connecting
 	})
-	b := broadcast.Batch{ID: "b", Messages: messages("m1", "m2", "m3"), Connections: connections(20), Settling: []string{"y000", "y001"}, DispatchedAt: time.Now()}
+	b := broadcast.Batch{ID: "b", Messages: messages("m1", "m2", "m3"), Connections: connections(20), Settling: []string{"y000", "y001"}, DispatchedAt: at}
 	result, err := w.Send(t.Context(), record(t, b, "i"))
 	if err != nil {
 		t.Fatal(err)

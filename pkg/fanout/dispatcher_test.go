@@ -281,7 +281,9 @@ func TestMessagesTooLargeForOneBatchGoInSeveral(t *testing.T) {
 }
 
 func TestExcludedAndSettlingConnections(t *testing.T) {
-	w := newWorld(append(connections(5, time.Hour), broadcast.Connection{ID: "c000007", ConnectedAt: time.Now().Add(-3 * time.Second)}), 100)
+	at := time.Now()
+	w := newWorld(append(connections(5, time.Hour), broadcast.Connection{ID: "c000007", ConnectedAt: at.Add(-3 * time.Second)}), 100)
+	w.Now = func() time.Time { return at }
 	r := request("m")
 	r.Message.Exclude = []string{"c000001", "c000003"}
 	results := w.Dispatch(t.Context(), []broadcast.Request{r, request("for all")})

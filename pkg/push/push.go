@@ -20,7 +20,7 @@ import (
 )
 
 // postTimeout bounds one post. API Gateway answers in milliseconds; what takes longer holds a worker that others need.
-const postTimeout = 5 * time.Second
+var postTimeout = 5 * time.Second // a variable for tests alone
 
 // Client posts to the connections of one stage of one WebSocket API. It is safe for concurrent use; make one per process,
 // for it keeps the connections to API Gateway.

@@ -26,7 +26,7 @@ func receive(t *testing.T, client *sqs.Client, url string, n int) events.SQSEven
 	var event events.SQSEvent
 	for len(event.Records) < n {
 		out, err := client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{
-			QueueUrl: &url, MaxNumberOfMessages: 10, WaitTimeSeconds: 5,
+			QueueUrl: &url, MaxNumberOfMessages: 10, WaitTimeSeconds: 5, VisibilityTimeout: 600,
 			MessageAttributeNames:       []string{"All"},
 			MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
 		})
@@ -179,8 +179,8 @@ func TestARetryWaits(t *testing.T) {
 	if err := q.Retry(t.Context(), batch("b", 1), time.Hour); err != nil {
 		t.Fatalf("a delay beyond what SQS allows: %v", err)
 	}
-	if err := q.Retry(t.Context(), batch("b", 1), 1500*time.Millisecond); err != nil {
-		t.Fatal(err)
+	if err := q.Retry(t.Context(), batch("b", 1), broadcast.MaxDelay-time.Millisecond); err != nil {
+		t.Fatalf("a delay that is rounded up to all that SQS allows: %v", err)
 	}
 	out, err := client.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{
 		QueueUrl: &urls[0], AttributeNames: []types.QueueAttributeName{"ApproximateNumberOfMessagesDelayed"},

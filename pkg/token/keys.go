@@ -17,10 +17,9 @@ const (
 	defaultStale = time.Hour
 	defaultPause = 30 * time.Second
 	defaultRetry = 5 * time.Second
-)
 
-// fetchTimeout bounds one fetch; an authorizer has ten seconds in all.
-const fetchTimeout = 3 * time.Second
+	defaultTimeout = 3 * time.Second // an authorizer has ten in all
+)
 
 // ErrNoKeys is that no keys could be fetched: tokens can be neither accepted nor refused.
 var ErrNoKeys = errors.New("the keys that verify tokens are not to be had")
@@ -30,8 +29,10 @@ var ErrNoKeys = errors.New("the keys that verify tokens are not to be had")
 // time, at most once in Fresh while all is well, once in Pause for tokens that no key verifies, and once in Retry while
 // they cannot be had. Make them with NewKeys; they are safe for concurrent use.
 type Keys struct {
-	// Fetch gets the present keys. Its context ends after three seconds.
+	// Fetch gets the present keys. Its context ends after Timeout.
 	Fetch func(ctx context.Context) ([]jose.JSONWebKey, error)
+	// Timeout bounds one fetch.
+	Timeout time.Duration
 	// Fresh is how long keys are used without asking again. A key that the issuer has withdrawn is trusted so long.
 	Fresh time.Duration
 	// Stale is how long keys are used at most, while newer ones cannot be had.
@@ -56,7 +57,7 @@ type Keys struct {
 
 // NewKeys returns keys that are yet to be fetched.
 func NewKeys(fetch func(ctx context.Context) ([]jose.JSONWebKey, error)) *Keys {
-	return &Keys{Fetch: fetch, Fresh: defaultFresh, Stale: defaultStale, Pause: defaultPause, Retry: defaultRetry, turn: make(chan struct{}, 1)}
+	return &Keys{Fetch: fetch, Timeout: defaultTimeout, Fresh: defaultFresh, Stale: defaultStale, Pause: defaultPause, Retry: defaultRetry, turn: make(chan struct{}, 1)}
 }
 
 // Find tells whether a key verifies a token. When none of those at hand does, it asks once whether there are newer ones,
@@ -100,7 +101,7 @@ func (k *Keys) current(ctx context.Context, due func(now time.Time) bool) ([]jos
 		return keys, err
 	}
 	began := k.now()
-	fetching, cancel := context.WithTimeout(ctx, fetchTimeout)
+	fetching, cancel := context.WithTimeout(ctx, k.Timeout)
 	defer cancel()
 	keys, err := k.Fetch(fetching)
 	if err == nil && len(keys) == 0 {

@@ -43,6 +43,13 @@ func (i *issuer) serve(set []byte) {
 
 func (i *issuer) behave(answer http.HandlerFunc) { i.answer.Store(&answer) }
 
+// unhurried returns keys whose fetch a busy machine does not break off.
+func unhurried(fetch func(context.Context) ([]jose.JSONWebKey, error)) *token.Keys {
+	keys := token.NewKeys(fetch)
+	keys.Timeout = time.Minute
+	return keys
+}
+
 // trusting returns a verifier of the issuer's tokens with a clock that only the test moves.
 func (i *issuer) trusting(t *testing.T) (v *token.Verifier, pass func(time.Duration)) {
 	t.Helper()
@@ -53,7 +60,7 @@ func (i *issuer) trusting(t *testing.T) (v *token.Verifier, pass func(time.Durat
 	var clock atomic.Int64
 	clock.Store(now.UnixNano())
 	v = verifier(t)
-	v.Keys = token.NewKeys(set.Fetch)
+	v.Keys = unhurried(set.Fetch)
 	v.Keys.Now = func() time.Time { return time.Unix(0, clock.Load()) }
 	return v, func(d time.Duration) { clock.Add(int64(d)) }
 }

@@ -32,7 +32,7 @@ func TestASharedSecretVerifies(t *testing.T) {
 	const secret = "a secret of the stack, thirty-two bytes or more"
 	client, ids := sharing(t, secret)
 	v := verifier(t)
-	v.Keys, v.Algorithms = token.NewKeys(token.Secret{Client: client, ID: ids[0]}.Fetch), token.SecretAlgorithms
+	v.Keys, v.Algorithms = unhurried(token.Secret{Client: client, ID: ids[0]}.Fetch), token.SecretAlgorithms
 	claims := forge.Listener(now).With(forge.Claims{"scope": "publish"})
 	for _, header := range []string{`{"alg":"HS256"}`, `{"alg":"HS256","typ":"JWT","kid":"any"}`} {
 		if grant, err := v.Verify(t.Context(), forge.Token(header, claims, forge.HS256([]byte(secret)))); err != nil || !grant.Publish {
@@ -67,7 +67,7 @@ func TestASecretIsReplaced(t *testing.T) {
 	client, ids := sharing(t, strings.Repeat("old ", 8), strings.Repeat("new ", 8))
 	present := token.Secret{Client: client, ID: ids[0]}
 	v := verifier(t)
-	v.Keys, v.Algorithms = token.NewKeys(present.Fetch), token.SecretAlgorithms
+	v.Keys, v.Algorithms = unhurried(present.Fetch), token.SecretAlgorithms
 	clock := now
 	v.Keys.Now = func() time.Time { return clock }
 	old := forge.Token(`{"alg":"HS256"}`, forge.Listener(now), forge.HS256([]byte(strings.Repeat("old ", 8))))

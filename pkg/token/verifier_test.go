@@ -27,7 +27,7 @@ func verifier(t testing.TB) *token.Verifier {
 		t.Fatal(err)
 	}
 	v := &token.Verifier{
-		Keys: token.NewKeys(set.Fetch), Algorithms: []jose.SignatureAlgorithm{jose.RS256, jose.ES256},
+		Keys: unhurried(set.Fetch), Algorithms: []jose.SignatureAlgorithm{jose.RS256, jose.ES256},
 		Issuer: "https://issuer.example", Audience: "fanfare", Leeway: 30 * time.Second,
 		Publish: token.Claim{Name: "scope", Value: "publish"}, Now: func() time.Time { return now },
 	}
