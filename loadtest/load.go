@@ -36,7 +36,7 @@ type load struct {
 	Publishers     int           `help:"How many take turns to publish. Default: so many that each has two seconds between its messages." group:"Messages"`
 	Size           int           `help:"Size of a message in bytes." default:"256" group:"Messages"`
 	PayloadFile    string        `help:"Content of the messages instead of padding: JSON as it stands, other text as a JSON string." type:"existingfile" group:"Messages"`
-	Deadline       time.Duration `help:"A delivery after this is late. The end of a run waits as long for what is missing, and on while anything still arrives, at most ten times as long. Default: 10s, and as long as the posts of one message take at --post-rate beyond the burst." group:"Messages"`
+	Deadline       time.Duration `help:"A delivery after this is late. The end of a run waits as long for what is missing or unanswered, and on while anything still arrives, at most ten times as long. Default: 10s, and as long as the posts of one message take at --post-rate beyond the burst." group:"Messages"`
 	Settle         time.Duration `help:"How long to watch for duplicates once everything has arrived." default:"1s" group:"Messages"`
 	Seed           uint64        `help:"Seed of everything that is drawn by lot." default:"1" group:"Messages"`
 	Processes      int           `help:"Processes to spread over. Default: as many as the descriptor limit asks for." group:"Harness"`

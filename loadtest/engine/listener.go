@@ -20,6 +20,7 @@ type listener struct {
 	earlier  map[string]bool // runs measured before on these connections
 	turns    schedule.Turns
 	asked    map[*client.Conn]*questions
+	answered bool // anybody's message
 	live     *latency.Histogram
 	total    uint32 // events of the measurement
 	patience int64  // microseconds that an answer may take
@@ -49,7 +50,7 @@ const maxQuestions = 4096
 // begin starts a measurement.
 func (l *listener) begin(c *result.Conditions, records *result.Shard) {
 	l.records, l.run, l.turns = records, c.Run, schedule.Turns{Publishers: max(c.Publishers, 1)}
-	l.asked, l.live = map[*client.Conn]*questions{}, latency.NewCoarse()
+	l.asked, l.answered, l.live = map[*client.Conn]*questions{}, false, latency.NewCoarse()
 	l.total, l.digest, l.patience = uint32(c.Count), 0, c.Deadline.Microseconds()
 	for n := range l.total {
 		l.digest ^= mix(n)
@@ -177,6 +178,7 @@ func (l *listener) answer(c *client.Conn, text []byte, at int64) bool {
 		l.answers.Add(-1) // it is recorded as an odd arrival instead
 		return true
 	}
+	l.answered = true
 	record.Broadcast = q.waiting[0].event
 	if q.mixed {
 		record.Flag |= result.Guessed

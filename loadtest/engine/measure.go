@@ -156,23 +156,40 @@ const (
 	drains = 10
 )
 
-// drain waits until every reading connection has everything, or the deadline of the last message is over and nothing
-// arrives any more; and then for what may still come twice.
+// glance is the distance of looks at what has arrived.
+const glance = 20 * time.Millisecond
+
+// silence is for how long the system has been heard to say nothing. What the harness slept through, as when its machine
+// stood still, was no silence of the system: what came meanwhile is still to be read.
+type silence struct {
+	frames, looked int64
+	lasted         time.Duration
+}
+
+func (s *silence) look(now, frames int64) time.Duration {
+	if frames != s.frames {
+		s.lasted = 0
+	} else if s.looked > 0 {
+		s.lasted += min(time.Duration(now-s.looked)*time.Microsecond, 5*glance)
+	}
+	s.frames, s.looked = frames, now
+	return s.lasted
+}
+
+// drain waits until every reading connection has everything and every publisher its answers, or the deadline of the last
+// message is over and nothing arrives any more; and then for what may still come twice.
 func (e *Engine) drain(ctx context.Context, run *measuring) {
 	c := &run.Conditions
 	length := schedule.Steady{Rate: c.Rate, Count: c.Count}.Offset(max(c.Count-1, 0))
 	begun := max(c.Start+length.Microseconds(), clock.Now())
 	until, limit := begun+c.Deadline.Microseconds(), begun+drains*c.Deadline.Microseconds()
-	var frames, last int64
-	for !e.complete() && !run.writer.Failed() {
+	var heard silence
+	for c.Count > 0 && !e.complete() && !run.writer.Failed() {
 		now := clock.Now()
-		if n := e.received(); n != frames {
-			frames, last = n, now
-		}
-		if now >= limit || now >= until && now-last >= quiet.Microseconds() {
+		if silent := heard.look(now, e.received()); now >= limit || now >= until && silent >= quiet {
 			break
 		}
-		if schedule.Wait(ctx, now+20_000) != nil {
+		if schedule.Wait(ctx, now+glance.Microseconds()) != nil {
 			return
 		}
 	}
@@ -185,14 +202,22 @@ func (e *Engine) received() (n int64) {
 	return n
 }
 
-// complete tells whether every connection that reads has every message exactly once.
+// complete tells whether every connection that reads has every message exactly once, and every publisher the answers to
+// its messages, if the system gives any.
 func (e *Engine) complete() bool {
 	var complete int64
+	waiting, answered := 0, false
 	e.mu.Lock()
 	open := e.reading
 	e.mu.Unlock()
-	e.listeners(func(l *listener) { complete += l.complete.Load() })
-	return open > 0 && complete >= open
+	e.listeners(func(l *listener) {
+		complete += l.complete.Load()
+		for _, q := range l.asked {
+			waiting += len(q.waiting)
+		}
+		answered = answered || l.answered
+	})
+	return open > 0 && complete >= open && (waiting == 0 || !answered)
 }
 
 func (e *Engine) sample(ctx context.Context, watch *vitals.Watch, run *measuring) {
