@@ -10,6 +10,7 @@ import (
 	"fanfare/loadtest/fleet"
 	"fanfare/loadtest/relay"
 	"fanfare/loadtest/report"
+	"fanfare/loadtest/specimen"
 
 	"go.uber.org/goleak"
 )
@@ -69,6 +70,17 @@ func TestNoControlIsBlind(t *testing.T) {
 		if _, err := c.judge(reports["drop"], c.fault(), s); (err == nil) != (c.name == "drops one delivery") {
 			t.Errorf("%q of a run that dropped one delivery: %v", c.name, err)
 		}
+	}
+}
+
+// A machine that stands still makes deliveries late, and that is no fault of the relay.
+func TestALateRunIsFaultless(t *testing.T) {
+	r, err := report.Load([]string{specimen.Write(t, specimen.Run{Clients: clients, Messages: messages, Slower: time.Minute})}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := controls[0].judge(r, nil, settings("")); err != nil || r.Account.Deliveries.Late == 0 {
+		t.Errorf("%d late: %v", r.Account.Deliveries.Late, err)
 	}
 }
 

@@ -14,14 +14,23 @@ import (
 	"fanfare/loadtest/trial"
 )
 
-// suspend stops the trial's first worker after a while, for a while.
-func suspend(ctx context.Context, t *trial.Trial, after, d time.Duration) error {
+// suspend stops the trial's first worker, which publishes, for a while as soon as it does.
+func suspend(ctx context.Context, t *trial.Trial, d time.Duration) error {
 	workers := t.Workers()
 	if len(workers) == 0 {
 		return errors.New("there is no worker process to stop")
 	}
-	if err := schedule.Wait(ctx, clock.Now()+after.Microseconds()); err != nil {
-		return err
+	for {
+		p, err := t.Progress()
+		if err != nil {
+			return err
+		}
+		if p.Published > 0 {
+			break
+		}
+		if err := schedule.Wait(ctx, clock.Now()+20_000); err != nil {
+			return fmt.Errorf("nothing was published: %w", err)
+		}
 	}
 	if err := syscall.Kill(workers[0], syscall.SIGSTOP); err != nil {
 		return fmt.Errorf("stop a worker: %w", err)

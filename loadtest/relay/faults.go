@@ -91,35 +91,37 @@ func (f Corrupt) Payload(c *Client, n int, text []byte) error {
 	return c.Send(text)
 }
 
-// Misdeliver hands one delivery to another client, behind one of that client's own.
+// Misdeliver hands one delivery to another client, behind that client's own copy.
 type Misdeliver struct {
 	Faithful
 	At
 	To int
 
 	mu   sync.Mutex
-	held []byte
+	own  bool   // the other client has had its own
+	held []byte // until then
 }
 
 // Payload passes all, one of them to the wrong client.
 func (f *Misdeliver) Payload(c *Client, n int, text []byte) error {
-	f.mu.Lock()
-	held := f.held
-	switch {
-	case f.is(c, n):
-		f.held = bytes.Clone(text)
-		f.mu.Unlock()
-		return nil
-	case held != nil && c.Number == f.To && n > f.Nth: // it has had its own copy
-		f.held = nil
-	default:
-		held = nil
+	if f.is(c, n) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if !f.own {
+			f.held = bytes.Clone(text)
+			return nil
+		}
+		return c.Relay().Client(f.To).Send(text)
 	}
-	f.mu.Unlock()
-	if err := c.Send(text); err != nil || held == nil {
+	if err := c.Send(text); err != nil || c.Number != f.To || n != f.Nth {
 		return err
 	}
-	return c.Send(held)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.own = true; f.held == nil {
+		return nil
+	}
+	return c.Send(f.held)
 }
 
 // Inject lets a stranger's text slip in before one delivery.
