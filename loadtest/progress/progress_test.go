@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"fanfare/loadtest/engine"
@@ -36,9 +37,11 @@ func TestLine(t *testing.T) {
 		trial.Measuring:  "measuring ██░░░░░░  25 % 750 clients · 15/60 messages · 14 acked · 12,000 received (80.0 %) · p50 6.02ms p99 11.9ms · 1m0s left",
 		trial.Settling:   "ledger ██████░░  75 % 45 of 60 messages settled · 1m0s left",
 	} {
-		if got := Line(sample(phase), 8); got != want {
-			t.Errorf("got  %s\nwant %s", got, want)
-		}
+		synctest.Test(t, func(t *testing.T) { // no time passes
+			if got := Line(sample(phase), 8); got != want {
+				t.Errorf("got  %s\nwant %s", got, want)
+			}
+		})
 	}
 	if got := Line(trial.Progress{Phase: trial.Measuring, Status: fleet.Status{Status: engine.Status{Live: latency.NewCoarse()}}}, 0); strings.Contains(got, "NaN") {
 		t.Errorf("before anything is known: %s", got)

@@ -96,7 +96,8 @@ func Start(ctx context.Context, dir string, command []string) (*System, error) {
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	return nil, errors.Join(fmt.Errorf("start the local system: %w. Its last words:\n%s", err, s.last()), s.Stop())
+	stopped := s.Stop() // after which it has said everything
+	return nil, errors.Join(fmt.Errorf("start the local system: %w. Its last words:\n%s", err, s.last()), stopped)
 }
 
 func (s *System) listen(r io.ReadCloser, ready chan struct{}) {

@@ -7,8 +7,8 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
-	"time"
 
 	"fanfare/loadtest/system"
 
@@ -68,9 +68,18 @@ func TestFailuresShowItsLastWords(t *testing.T) {
 	if _, err := system.Start(t.Context(), t.TempDir(), []string{"/nonexistent/local"}); err == nil {
 		t.Error("a command that is not there was started")
 	}
+	said := filepath.Join(t.TempDir(), "said")
+	if err := syscall.Mkfifo(said, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(100*time.Millisecond, cancel)
-	if _, err := system.Start(ctx, t.TempDir(), shell(`echo "still building"; exec sleep 60`)); err == nil || !strings.Contains(err.Error(), "still building") {
+	go func() {
+		defer cancel()
+		if _, err := os.ReadFile(said); err != nil {
+			t.Error(err)
+		}
+	}()
+	if _, err := system.Start(ctx, t.TempDir(), shell(`echo "still building"; : >"`+said+`"; exec sleep 60`)); err == nil || !strings.Contains(err.Error(), "still building") {
 		t.Errorf("%v", err)
 	}
 }

@@ -36,7 +36,7 @@ func (w *Watch) Sample() Sample {
 	}
 	busy, all := ticks()
 	if all > w.all {
-		s.Machine = (busy - w.busy) / (all - w.all)
+		s.Machine = min((busy-w.busy)/(all-w.all), 1) // what waited for a disk may be taken back (proc_stat(5), iowait)
 	}
 	w.at, w.cpu, w.busy, w.all = now, cpu, busy, all
 	w.rss = max(w.rss, s.RSS)
