@@ -110,6 +110,9 @@ func TestBadQueueMessagesEndAsDeadLettersWithTheirReason(t *testing.T) {
 		}
 	}
 	// Once, without retries: each function has spoken of it one time.
+	if err := w.stop(); err != nil {
+		t.Fatal(err)
+	}
 	if n := strings.Count(w.printed(), "dead-lettered"); n != 3 {
 		t.Errorf("%d lines tell of 3 dead letters", n)
 	}

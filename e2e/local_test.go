@@ -85,7 +85,7 @@ func start(t *testing.T, args ...string) *world {
 	case err := <-w.ended:
 		w.ended <- nil
 		t.Fatalf("the local AWS did not start: %v", err)
-	case <-time.After(patience):
+	case <-time.After(5 * time.Minute): // it builds the functions
 		t.Fatal("the local AWS does not start")
 	}
 	cfg := localaws.Config(w.aws)
