@@ -130,7 +130,7 @@ func TestChatWithAnAuthorizerAndAQueue(t *testing.T) {
 	// API Gateway needs one more permission than its author has written.
 	resources.Content = append(resources.Content, text("SendPermission"), allowInvoking("SendFunction"))
 
-	w := start(t, application(t, root, programs), stack.Options{Clock: clock.New(50), Template: template.Options{StackName: "chat"}})
+	w := start(t, application(t, root, programs), stack.Options{Clock: clock.New(20), Template: template.Options{StackName: "chat"}}) // hides messages for 3 s
 	ctx := patient(t)
 	for query, want := range map[string]int{
 		"": http.StatusUnauthorized, "?token=": http.StatusUnauthorized, "?token=nobody": http.StatusUnauthorized,
