@@ -119,7 +119,7 @@ func start(t *testing.T, template string, args ...string) *world {
 	})
 	select {
 	case <-ready:
-	case <-time.After(patience):
+	case <-time.After(5 * time.Minute): // it builds the functions
 		t.Fatal("the local AWS does not start")
 	}
 	if w.aws == "" {
