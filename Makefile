@@ -37,7 +37,7 @@ test: ## Run all tests.
 	$(TEST) ./...
 
 chaos: ## The long tests with real processes under faults, about half an hour; RUN= chooses among them (docs/chaos.md).
-	GOFLAGS= go test ./chaos -count=1 -v -timeout 60m -run '$(RUN)' -long
+	GOFLAGS= go test ./test/chaos -count=1 -v -timeout 60m -run '$(RUN)' -long
 
 build: $(FUNCTIONS:%=build/functions/%/bootstrap) ## Build the function binaries for Lambda (arm64) into build/functions.
 
@@ -47,7 +47,7 @@ $(FUNCTIONS:%=build/functions/%/bootstrap): build/functions/%/bootstrap:
 
 .PHONY: conformance
 conformance: ## Hold local/ against DynamoDB Local, ElasticMQ, moto and aws-sam-translator, which it installs outside the repository.
-	@e2e/emulator/conformance/run.sh
+	@test/e2e/emulator/conformance/run.sh
 
 lint: ## Check code and template: gofmt, vet, staticcheck; cfn-lint and sam validate where they are installed.
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "Not gofmt-ed:"; echo "$$unformatted"; exit 1; }

@@ -14,8 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
-	"fanfare/pkg/localaws"
 	"fanfare/publish"
+	"fanfare/test/awstest"
 )
 
 func Example() {
@@ -62,7 +62,7 @@ func received(t *testing.T, q publish.Queue) map[string]string {
 }
 
 func TestPublish(t *testing.T) {
-	client, urls := localaws.Queues(t, "broadcast")
+	client, urls := awstest.Queues(t, "broadcast")
 	q := publish.Queue{Client: client, URL: urls[0]}
 	want := make(map[string]string)
 	for payload, exclude := range map[string][]string{
@@ -83,7 +83,7 @@ func TestPublish(t *testing.T) {
 }
 
 func TestPublishAll(t *testing.T) {
-	client, urls := localaws.Queues(t, "broadcast")
+	client, urls := awstest.Queues(t, "broadcast")
 	q := publish.Queue{Client: client, URL: urls[0]}
 	var payloads [][]byte
 	for i := range 23 {
@@ -111,7 +111,7 @@ func TestPublishAll(t *testing.T) {
 }
 
 func TestWhatCannotBePublished(t *testing.T) {
-	client, urls := localaws.Queues(t, "broadcast")
+	client, urls := awstest.Queues(t, "broadcast")
 	q := publish.Queue{Client: client, URL: urls[0]}
 	large := make([]byte, publish.MaxBytes+1)
 	for _, payload := range [][]byte{nil, {}, large} {

@@ -13,14 +13,14 @@ import (
 	"fanfare/pkg/broadcast"
 	"fanfare/pkg/fanout"
 	"fanfare/pkg/ledger"
-	"fanfare/pkg/localaws"
 	"fanfare/pkg/registry"
+	"fanfare/test/awstest"
 )
 
 // Promise 2, at a size where every segment of the table has several pages of 1 MB.
 func TestAnAudienceOf200000(t *testing.T) {
 	const audience = 200_000
-	client := localaws.Tables(t)
+	client := awstest.Tables(t)
 	fill(t, client, audience)
 
 	queues := &queues{}

@@ -11,13 +11,13 @@ import (
 	"fanfare/pkg/access"
 	"fanfare/pkg/broadcast"
 	"fanfare/pkg/ingress"
-	"fanfare/pkg/localaws"
 	"fanfare/pkg/queue"
 	"fanfare/pkg/registry"
+	"fanfare/test/awstest"
 )
 
 func TestConnectAndDisconnect(t *testing.T) {
-	table := &registry.Table{Client: localaws.Tables(t), Name: "connections"}
+	table := &registry.Table{Client: awstest.Tables(t), Name: "connections"}
 	arrival := time.Now().Add(time.Hour) // so that the time for it is not up, however slow the machine
 	if err := ingress.Connect(t.Context(), table, "a=", arrival); err != nil {
 		t.Fatal(err)
@@ -85,7 +85,7 @@ func (unavailable) Publish(context.Context, []byte) (string, error) {
 }
 
 func TestPublishAnswersTheClient(t *testing.T) {
-	client, urls := localaws.Queues(t, "broadcast")
+	client, urls := awstest.Queues(t, "broadcast")
 	for _, test := range []struct {
 		name, frame string
 		code        string // of the error frame

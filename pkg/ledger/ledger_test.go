@@ -10,12 +10,12 @@ import (
 
 	"fanfare/pkg/broadcast"
 	"fanfare/pkg/ledger"
-	"fanfare/pkg/localaws"
+	"fanfare/test/awstest"
 )
 
 func newTable(t *testing.T) (*ledger.Table, *time.Time) {
 	present := time.Now().Truncate(time.Millisecond)
-	return &ledger.Table{Client: localaws.Tables(t), Name: "broadcasts", Now: func() time.Time { return present }}, &present
+	return &ledger.Table{Client: awstest.Tables(t), Name: "broadcasts", Now: func() time.Time { return present }}, &present
 }
 
 func TestTheFirstPlanHolds(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 
 	"fanfare/pkg/broadcast"
 	"fanfare/pkg/ledger"
-	"fanfare/pkg/localaws"
+	"fanfare/test/awstest"
 )
 
 // What is refused for good has to be told from what passes: the one is said at once, the other tried again.
@@ -51,7 +51,7 @@ func TestWhatIsRefusedForGood(t *testing.T) {
 				}
 			}))
 			defer server.Close()
-			cfg := localaws.Config(server.URL)
+			cfg := awstest.Config(server.URL)
 			if !test.final { // else the SDK itself knows that it is
 				cfg.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
 			}
@@ -77,7 +77,7 @@ func TestWhatIsRefusedForGood(t *testing.T) {
 }
 
 func TestALedgerWithoutATableRefuses(t *testing.T) {
-	table := &ledger.Table{Client: localaws.Tables(t), Name: "nowhere"}
+	table := &ledger.Table{Client: awstest.Tables(t), Name: "nowhere"}
 	if err := table.Settle(t.Context(), "b", "me", []broadcast.Outcome{{BroadcastID: "m"}}, ""); !errors.Is(err, broadcast.ErrRefused) {
 		t.Errorf("Settle: %v", err)
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"fanfare/pkg/broadcast"
-	"fanfare/pkg/localaws"
 	"fanfare/pkg/push"
+	"fanfare/test/awstest"
 )
 
 // client returns a client of an API Gateway that answers with handler.
@@ -22,7 +22,7 @@ func client(t *testing.T, workers int, handler http.HandlerFunc) *push.Client {
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
-	cfg := localaws.Config("")
+	cfg := awstest.Config("")
 	cfg.BaseEndpoint = nil
 	return push.New(cfg, server.URL+"/prod", workers)
 }
@@ -118,7 +118,7 @@ func TestNetworkErrorsAreRetried(t *testing.T) {
 		})
 	}
 	// Nobody is given port 1; one that was free a moment ago may be another's.
-	err := push.New(localaws.Config("http://127.0.0.1:1"), "", 1).Post(t.Context(), "a=", []byte("x"))
+	err := push.New(awstest.Config("http://127.0.0.1:1"), "", 1).Post(t.Context(), "a=", []byte("x"))
 	if fate, reason := broadcast.FateOf(err); fate != broadcast.FateRetry || reason != broadcast.ReasonNetwork {
 		t.Errorf("nobody listens: fate %v for %q: %v", fate, reason, err)
 	}
@@ -160,7 +160,7 @@ func TestEveryWorkerKeepsItsConnection(t *testing.T) {
 	}
 	server.Start()
 	defer server.Close()
-	cfg := localaws.Config("")
+	cfg := awstest.Config("")
 	cfg.BaseEndpoint = nil
 	cfg.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
 	c := push.New(cfg, server.URL, workers)

@@ -16,8 +16,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"fanfare/pkg/broadcast"
-	"fanfare/pkg/localaws"
 	"fanfare/pkg/queue"
+	"fanfare/test/awstest"
 )
 
 // receive takes n messages off the queue, as an event source mapping would hand them over.
@@ -50,7 +50,7 @@ func receive(t *testing.T, client *sqs.Client, url string, n int) events.SQSEven
 }
 
 func TestWhatIsPublishedIsRead(t *testing.T) {
-	client, urls := localaws.Queues(t, "broadcast")
+	client, urls := awstest.Queues(t, "broadcast")
 	q := &queue.Broadcasts{Client: client, URL: urls[0]}
 	for _, payload := range []string{"hello", "a\x00b", "\uffff", `{"s":"\ud800"}`, " ", strings.Repeat("x", broadcast.MaxPayloadBytes)} {
 		id, err := q.Publish(t.Context(), []byte(payload))
@@ -72,7 +72,7 @@ func TestWhatIsPublishedIsRead(t *testing.T) {
 }
 
 func TestBackendsMayExcludeAndEncode(t *testing.T) {
-	client, urls := localaws.Queues(t, "broadcast")
+	client, urls := awstest.Queues(t, "broadcast")
 	send := func(body string, attrs map[string]string) broadcast.Request {
 		t.Helper()
 		in := &sqs.SendMessageInput{QueueUrl: &urls[0], MessageBody: &body, MessageAttributes: map[string]types.MessageAttributeValue{}}
@@ -113,7 +113,7 @@ func TestBackendsMayExcludeAndEncode(t *testing.T) {
 }
 
 func TestAContinuationIsTheSameBroadcast(t *testing.T) {
-	client, urls := localaws.Queues(t, "broadcast")
+	client, urls := awstest.Queues(t, "broadcast")
 	q := &queue.Broadcasts{Client: client, URL: urls[0]}
 	want := broadcast.Request{
 		Message: broadcast.Message{ID: "the first id", Payload: []byte("a\x00b"), SentAt: time.UnixMilli(1_700_000_000_123).UTC(), Exclude: []string{"a=", "b="}},
@@ -138,7 +138,7 @@ func batch(id string, connections int) broadcast.Batch {
 }
 
 func TestBatchesFillTheQueueWithinItsLimits(t *testing.T) {
-	client, urls := localaws.Queues(t, "send")
+	client, urls := awstest.Queues(t, "send")
 	q := &queue.Batches{Client: client, URL: urls[0]}
 	var batches []broadcast.Batch
 	var want []string
@@ -174,7 +174,7 @@ func TestBatchesFillTheQueueWithinItsLimits(t *testing.T) {
 }
 
 func TestARetryWaits(t *testing.T) {
-	client, urls := localaws.Queues(t, "send")
+	client, urls := awstest.Queues(t, "send")
 	q := &queue.Batches{Client: client, URL: urls[0]}
 	if err := q.Retry(t.Context(), batch("b", 1), time.Hour); err != nil {
 		t.Fatalf("a delay beyond what SQS allows: %v", err)
@@ -191,7 +191,7 @@ func TestARetryWaits(t *testing.T) {
 }
 
 func TestDeadLettersTellTheirReason(t *testing.T) {
-	client, urls := localaws.Queues(t, "dead")
+	client, urls := awstest.Queues(t, "dead")
 	q := &queue.DeadLetters{Client: client, URL: urls[0]}
 	reason := broadcast.Permanent(broadcast.ReasonMalformed, errors.New("not base64\x00, and "+strings.Repeat("very ", 1000)+"long"))
 
@@ -229,7 +229,7 @@ func TestDeadLettersTellTheirReason(t *testing.T) {
 }
 
 func TestAQueueThatDoesNotExistIsFatal(t *testing.T) {
-	client, urls := localaws.Queues(t, "broadcast")
+	client, urls := awstest.Queues(t, "broadcast")
 	url := urls[0] + "-nowhere"
 	_, err := (&queue.Broadcasts{Client: client, URL: url}).Publish(t.Context(), []byte("x"))
 	for call, err := range map[string]error{
@@ -268,7 +268,7 @@ func TestReadRecordInsistsOnOne(t *testing.T) {
 }
 
 func TestSendEndsWithItsContext(t *testing.T) {
-	client, urls := localaws.Queues(t, "send")
+	client, urls := awstest.Queues(t, "send")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := (&queue.Batches{Client: client, URL: urls[0]}).Send(ctx, []broadcast.Batch{batch("b", 1)}); !errors.Is(err, context.Canceled) {
@@ -277,7 +277,7 @@ func TestSendEndsWithItsContext(t *testing.T) {
 }
 
 func TestDeadLettersGoBack(t *testing.T) {
-	client, urls := localaws.Queues(t, "broadcast", "broadcast-dead", "send", "send-dead")
+	client, urls := awstest.Queues(t, "broadcast", "broadcast-dead", "send", "send-dead")
 	broadcasts, batches := &queue.Broadcasts{Client: client, URL: urls[0]}, &queue.Batches{Client: client, URL: urls[2]}
 	deadBroadcasts, deadBatches := &queue.DeadLetters{Client: client, URL: urls[1]}, &queue.DeadLetters{Client: client, URL: urls[3]}
 	audience := broadcast.Permanent(broadcast.ReasonAudience, errors.New("too large"))

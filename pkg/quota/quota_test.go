@@ -11,8 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"fanfare/local/dynamodb"
-	"fanfare/pkg/localaws"
 	"fanfare/pkg/quota"
+	"fanfare/test/awstest"
 )
 
 // table returns an empty quotas table.
@@ -30,7 +30,7 @@ func table(t *testing.T, rate, burst int) *quota.Table {
 	}
 	listener := httptest.NewServer(server)
 	t.Cleanup(listener.Close)
-	return &quota.Table{Client: dynamodbclient.NewFromConfig(localaws.Config(listener.URL)), Name: "quotas", Rate: rate, Burst: burst}
+	return &quota.Table{Client: dynamodbclient.NewFromConfig(awstest.Config(listener.URL)), Name: "quotas", Rate: rate, Burst: burst}
 }
 
 func TestTheRateHoldsInTheLongRun(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"fanfare/pkg/broadcast"
-	"fanfare/pkg/localaws"
 	"fanfare/pkg/registry"
+	"fanfare/test/awstest"
 )
 
 // all reads every page of a segment.
@@ -34,7 +34,7 @@ func all(t *testing.T, table *registry.Table, segment, segments int) (ids []stri
 }
 
 func TestConnectionsComeAndGo(t *testing.T) {
-	table := &registry.Table{Client: localaws.Tables(t), Name: "connections"}
+	table := &registry.Table{Client: awstest.Tables(t), Name: "connections"}
 	at := time.Now().Truncate(time.Millisecond)
 	var want []string
 	for i := range 60 {
@@ -84,7 +84,7 @@ func TestConnectionsComeAndGo(t *testing.T) {
 
 func TestRowsPastTheirTimeAreSkipped(t *testing.T) {
 	present := time.Now()
-	table := &registry.Table{Client: localaws.Tables(t), Name: "connections", Now: func() time.Time { return present }}
+	table := &registry.Table{Client: awstest.Tables(t), Name: "connections", Now: func() time.Time { return present }}
 	for id, age := range map[string]time.Duration{"young=": 0, "old=": broadcast.MaxConnectionAge, "dead=": broadcast.MaxConnectionAge + 6*time.Minute} {
 		if err := table.Add(t.Context(), broadcast.Connection{ID: id, ConnectedAt: present.Add(-age)}); err != nil {
 			t.Fatal(err)
@@ -98,7 +98,7 @@ func TestRowsPastTheirTimeAreSkipped(t *testing.T) {
 }
 
 func TestATableThatDoesNotExistIsFatal(t *testing.T) {
-	table := &registry.Table{Client: localaws.Tables(t), Name: "nowhere"}
+	table := &registry.Table{Client: awstest.Tables(t), Name: "nowhere"}
 	_, _, err := table.Page(t.Context(), 0, 1, "")
 	for call, err := range map[string]error{
 		"Add":       table.Add(t.Context(), broadcast.Connection{ID: "a="}),

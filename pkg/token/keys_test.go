@@ -16,7 +16,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"fanfare/pkg/token"
-	"fanfare/pkg/token/forge"
+	"fanfare/test/tokentest"
 )
 
 // issuer serves a JWK set and counts who asks.
@@ -65,10 +65,10 @@ func (i *issuer) trusting(t *testing.T) (v *token.Verifier, pass func(time.Durat
 	return v, func(d time.Duration) { clock.Add(int64(d)) }
 }
 
-var listener = sync.OnceValue(func() string { return forge.Good().Signed(forge.Listener(now)) })
+var listener = sync.OnceValue(func() string { return tokentest.Good().Signed(tokentest.Listener(now)) })
 
 func TestKeysAreFetchedOnceForAll(t *testing.T) {
-	i := newIssuer(t, forge.Good().JWKS())
+	i := newIssuer(t, tokentest.Good().JWKS())
 	v, _ := i.trusting(t)
 	var clients sync.WaitGroup
 	for range 50 {
@@ -86,13 +86,13 @@ func TestKeysAreFetchedOnceForAll(t *testing.T) {
 
 // A storm of tokens with unknown keys must not become one against the issuer.
 func TestUnknownKeysAskTheIssuerSeldom(t *testing.T) {
-	i := newIssuer(t, forge.Good().JWKS())
+	i := newIssuer(t, tokentest.Good().JWKS())
 	v, pass := i.trusting(t)
 	storm := func() {
 		var clients sync.WaitGroup
 		for n := range 200 {
 			clients.Go(func() {
-				text := forge.Token(fmt.Sprintf(`{"alg":"ES256","kid":"unknown-%d"}`, n), forge.Listener(now), func([]byte) []byte { return make([]byte, 64) })
+				text := tokentest.Token(fmt.Sprintf(`{"alg":"ES256","kid":"unknown-%d"}`, n), tokentest.Listener(now), func([]byte) []byte { return make([]byte, 64) })
 				if _, err := v.Verify(t.Context(), text); reason(err) != token.ReasonSignature {
 					t.Error(err)
 				}
@@ -117,12 +117,12 @@ func TestUnknownKeysAskTheIssuerSeldom(t *testing.T) {
 }
 
 func TestKeysRotate(t *testing.T) {
-	i := newIssuer(t, forge.Set(forge.Good().RSAKey("old")))
+	i := newIssuer(t, tokentest.Set(tokentest.Good().RSAKey("old")))
 	v, pass := i.trusting(t)
-	signedBy := func(who *forge.Issuer, kid string) string {
-		return forge.Token(`{"alg":"RS256","kid":"`+kid+`"}`, forge.Listener(now), who.RS256)
+	signedBy := func(who *tokentest.Issuer, kid string) string {
+		return tokentest.Token(`{"alg":"RS256","kid":"`+kid+`"}`, tokentest.Listener(now), who.RS256)
 	}
-	old, young := signedBy(forge.Good(), "old"), signedBy(forge.Evil(), "new") // Evil is but another key here
+	old, young := signedBy(tokentest.Good(), "old"), signedBy(tokentest.Evil(), "new") // Evil is but another key here
 	check := func(when, text string, accepted bool) {
 		t.Helper()
 		if _, err := v.Verify(t.Context(), text); (err == nil) != accepted || err != nil && reason(err) == "" {
@@ -131,26 +131,26 @@ func TestKeysRotate(t *testing.T) {
 	}
 	check("before", old, true)
 	check("before its key is there", young, false)
-	i.serve(forge.Set(forge.Good().RSAKey("old"), forge.Evil().RSAKey("new")))
+	i.serve(tokentest.Set(tokentest.Good().RSAKey("old"), tokentest.Evil().RSAKey("new")))
 	check("within the pause", young, false)
 	pass(30 * time.Second)
 	check("after the pause", young, true)
 	check("beside the new one", old, true)
-	i.serve(forge.Set(forge.Evil().RSAKey("new")))
+	i.serve(tokentest.Set(tokentest.Evil().RSAKey("new")))
 	check("withdrawn, but still trusted", old, true)
 	pass(10 * time.Minute)
 	check("withdrawn", old, false)
 	check("after the withdrawal", young, true)
 
 	// The same id for another key.
-	i.serve(forge.Set(forge.Good().RSAKey("new")))
+	i.serve(tokentest.Set(tokentest.Good().RSAKey("new")))
 	pass(30 * time.Second)
-	check("another key under the same id", signedBy(forge.Good(), "new"), true)
+	check("another key under the same id", signedBy(tokentest.Good(), "new"), true)
 	check("the key that the id had before", young, false)
 }
 
 func TestTheIssuerIsDown(t *testing.T) {
-	i := newIssuer(t, forge.Good().JWKS())
+	i := newIssuer(t, tokentest.Good().JWKS())
 	down := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }
 	i.behave(down)
 	v, pass := i.trusting(t)
@@ -181,7 +181,7 @@ func TestTheIssuerIsDown(t *testing.T) {
 	unavailable("from the start", 1)
 	pass(5 * time.Second)
 	unavailable("when it is tried again", 2)
-	i.serve(forge.Good().JWKS())
+	i.serve(tokentest.Good().JWKS())
 	pass(5 * time.Second)
 	works("up", 3)
 
@@ -232,7 +232,7 @@ func TestTheIssuerHangs(t *testing.T) {
 }
 
 func TestAHostileIssuer(t *testing.T) {
-	good := forge.Good()
+	good := tokentest.Good()
 	weak := map[string]any{"kty": "RSA", "kid": "rsa", "n": strings.Repeat("A", 170) + "AQ", "e": "AQAB"}
 	private := good.RSAKey("rsa")
 	private["d"] = "AQAB"
@@ -253,15 +253,15 @@ func TestAHostileIssuer(t *testing.T) {
 		{"no keys", set(`{"keys":[]}`)},
 		{"keys of another kind", set(`{"keys":{}}`)},
 		{"keys that are not objects", set(`{"keys":[1,null,"x",[]]}`)},
-		{"a shared secret", set(string(forge.Set(map[string]any{"kty": "oct", "kid": "rsa", "k": "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U"})))},
-		{"a weak key", set(string(forge.Set(weak)))},
-		{"an oversized key", set(string(forge.Set(map[string]any{"kty": "RSA", "kid": "rsa", "n": strings.Repeat("_", 4000), "e": "AQAB"})))},
-		{"an even modulus of zero", set(string(forge.Set(map[string]any{"kty": "RSA", "kid": "rsa", "n": "AA", "e": "AA"})))},
-		{"a point off the curve", set(string(forge.Set(map[string]any{"kty": "EC", "kid": "ec", "crv": "P-256", "x": strings.Repeat("A", 43), "y": strings.Repeat("A", 43)})))},
-		{"a private key", set(string(forge.Set(private)))},
-		{"a key for encryption", set(strings.ReplaceAll(string(forge.Set(good.RSAKey("rsa"))), `"sig"`, `"enc"`))},
-		{"a key for another algorithm", set(strings.ReplaceAll(string(forge.Set(good.RSAKey("rsa"))), `"RS256"`, `"RS512"`))},
-		{"a key without an id", set(string(forge.Set(good.RSAKey(""))))},
+		{"a shared secret", set(string(tokentest.Set(map[string]any{"kty": "oct", "kid": "rsa", "k": "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U"})))},
+		{"a weak key", set(string(tokentest.Set(weak)))},
+		{"an oversized key", set(string(tokentest.Set(map[string]any{"kty": "RSA", "kid": "rsa", "n": strings.Repeat("_", 4000), "e": "AQAB"})))},
+		{"an even modulus of zero", set(string(tokentest.Set(map[string]any{"kty": "RSA", "kid": "rsa", "n": "AA", "e": "AA"})))},
+		{"a point off the curve", set(string(tokentest.Set(map[string]any{"kty": "EC", "kid": "ec", "crv": "P-256", "x": strings.Repeat("A", 43), "y": strings.Repeat("A", 43)})))},
+		{"a private key", set(string(tokentest.Set(private)))},
+		{"a key for encryption", set(strings.ReplaceAll(string(tokentest.Set(good.RSAKey("rsa"))), `"sig"`, `"enc"`))},
+		{"a key for another algorithm", set(strings.ReplaceAll(string(tokentest.Set(good.RSAKey("rsa"))), `"RS256"`, `"RS512"`))},
+		{"a key without an id", set(string(tokentest.Set(good.RSAKey(""))))},
 		{"too many keys", set(`{"keys":[` + strings.Repeat(`{},`, 100) + string(good.JWKS()[9:]))},
 		{"megabytes", func(w http.ResponseWriter, _ *http.Request) {
 			chunk := []byte(strings.Repeat(" ", 64<<10))
@@ -294,7 +294,7 @@ func TestAHostileIssuer(t *testing.T) {
 
 // One bad key in a set does not take the others with it.
 func TestUnusableKeysArePassedOver(t *testing.T) {
-	i := newIssuer(t, forge.Set(map[string]any{"kty": "new", "kid": "rsa"}, map[string]any{"kty": "oct", "kid": "rsa", "k": "AAAA"}, forge.Good().RSAKey("rsa")))
+	i := newIssuer(t, tokentest.Set(map[string]any{"kty": "new", "kid": "rsa"}, map[string]any{"kty": "oct", "kid": "rsa", "k": "AAAA"}, tokentest.Good().RSAKey("rsa")))
 	v, _ := i.trusting(t)
 	if _, err := v.Verify(t.Context(), listener()); err != nil {
 		t.Error(err)

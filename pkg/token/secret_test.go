@@ -9,9 +9,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"fanfare/local/secrets"
-	"fanfare/pkg/localaws"
 	"fanfare/pkg/token"
-	"fanfare/pkg/token/forge"
+	"fanfare/test/awstest"
+	"fanfare/test/tokentest"
 )
 
 // sharing returns Secrets Manager's client and the ids of the secrets of these values.
@@ -25,7 +25,7 @@ func sharing(t *testing.T, values ...string) (*secretsmanager.Client, []string) 
 	}
 	server := httptest.NewServer(secrets.New(secrets.Options{}, all...))
 	t.Cleanup(server.Close)
-	return secretsmanager.NewFromConfig(localaws.Config(server.URL)), ids
+	return secretsmanager.NewFromConfig(awstest.Config(server.URL)), ids
 }
 
 func TestASharedSecretVerifies(t *testing.T) {
@@ -33,18 +33,18 @@ func TestASharedSecretVerifies(t *testing.T) {
 	client, ids := sharing(t, secret)
 	v := verifier(t)
 	v.Keys, v.Algorithms = unhurried(token.Secret{Client: client, ID: ids[0]}.Fetch), token.SecretAlgorithms
-	claims := forge.Listener(now).With(forge.Claims{"scope": "publish"})
+	claims := tokentest.Listener(now).With(tokentest.Claims{"scope": "publish"})
 	for _, header := range []string{`{"alg":"HS256"}`, `{"alg":"HS256","typ":"JWT","kid":"any"}`} {
-		if grant, err := v.Verify(t.Context(), forge.Token(header, claims, forge.HS256([]byte(secret)))); err != nil || !grant.Publish {
+		if grant, err := v.Verify(t.Context(), tokentest.Token(header, claims, tokentest.HS256([]byte(secret)))); err != nil || !grant.Publish {
 			t.Errorf("%s: %+v, %v", header, grant, err)
 		}
 	}
 	for name, text := range map[string]string{
-		"another secret": forge.Token(`{"alg":"HS256"}`, claims, forge.HS256([]byte(secret+"."))),
-		"none":           forge.Token(`{"alg":"none"}`, claims, forge.Unsigned),
-		"HS512":          forge.Token(`{"alg":"HS512"}`, claims, forge.HS256([]byte(secret))),
-		"RS256":          forge.Good().Signed(claims),
-		"expired":        forge.Token(`{"alg":"HS256"}`, claims.With(forge.Claims{"exp": 1}), forge.HS256([]byte(secret))),
+		"another secret": tokentest.Token(`{"alg":"HS256"}`, claims, tokentest.HS256([]byte(secret+"."))),
+		"none":           tokentest.Token(`{"alg":"none"}`, claims, tokentest.Unsigned),
+		"HS512":          tokentest.Token(`{"alg":"HS512"}`, claims, tokentest.HS256([]byte(secret))),
+		"RS256":          tokentest.Good().Signed(claims),
+		"expired":        tokentest.Token(`{"alg":"HS256"}`, claims.With(tokentest.Claims{"exp": 1}), tokentest.HS256([]byte(secret))),
 	} {
 		if _, err := v.Verify(t.Context(), text); reason(err) == "" {
 			t.Errorf("%s: %v", name, err)
@@ -70,8 +70,8 @@ func TestASecretIsReplaced(t *testing.T) {
 	v.Keys, v.Algorithms = unhurried(present.Fetch), token.SecretAlgorithms
 	clock := now
 	v.Keys.Now = func() time.Time { return clock }
-	old := forge.Token(`{"alg":"HS256"}`, forge.Listener(now), forge.HS256([]byte(strings.Repeat("old ", 8))))
-	young := forge.Token(`{"alg":"HS256"}`, forge.Listener(now), forge.HS256([]byte(strings.Repeat("new ", 8))))
+	old := tokentest.Token(`{"alg":"HS256"}`, tokentest.Listener(now), tokentest.HS256([]byte(strings.Repeat("old ", 8))))
+	young := tokentest.Token(`{"alg":"HS256"}`, tokentest.Listener(now), tokentest.HS256([]byte(strings.Repeat("new ", 8))))
 	if _, err := v.Verify(t.Context(), old); err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 
 	"fanfare/pkg/access"
 	"fanfare/pkg/token"
-	"fanfare/pkg/token/forge"
+	"fanfare/test/tokentest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -19,9 +19,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // now is the time of every test that needs none to pass.
 var now = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
-// verifier trusts forge.Good.
+// verifier trusts tokentest.Good.
 func verifier(t testing.TB) *token.Verifier {
-	server := newIssuer(t, forge.Good().JWKS())
+	server := newIssuer(t, tokentest.Good().JWKS())
 	set, err := token.NewJWKS(server.URL)
 	if err != nil {
 		t.Fatal(err)
@@ -35,27 +35,27 @@ func verifier(t testing.TB) *token.Verifier {
 }
 
 func TestGoodTokens(t *testing.T) {
-	v, good := verifier(t), forge.Good()
-	claims := forge.Listener(now)
+	v, good := verifier(t), tokentest.Good()
+	claims := tokentest.Listener(now)
 	for _, test := range []struct {
 		name    string
 		token   string
 		publish bool
 	}{
 		{"a listener", good.Signed(claims), false},
-		{"a publisher", good.Signed(claims.With(forge.Claims{"scope": "publish"})), true},
-		{"a publisher among scopes", good.Signed(claims.With(forge.Claims{"scope": "openid publish email"})), true},
-		{"a publisher by a list", good.Signed(claims.With(forge.Claims{"scope": []string{"openid", "publish"}})), true},
-		{"a scope that begins alike", good.Signed(claims.With(forge.Claims{"scope": "publisher republish"})), false},
-		{"a scope that is true", good.Signed(claims.With(forge.Claims{"scope": true})), false},
-		{"a list of lists", good.Signed(claims.With(forge.Claims{"scope": []any{[]string{"publish"}}})), false},
-		{"several audiences", good.Signed(claims.With(forge.Claims{"aud": []string{"other", "fanfare"}})), false},
-		{"without iat and nbf", good.Signed(claims.With(forge.Claims{"iat": nil, "nbf": nil})), false},
-		{"fractions of seconds", good.Signed(claims.With(forge.Claims{"exp": float64(claims["exp"].(int64)) + 0.9})), false},
-		{"an elliptic key", forge.Token(`{"alg":"ES256","kid":"ec"}`, claims, good.ES256), false},
-		{"an access token", forge.Token(`{"alg":"RS256","kid":"rsa","typ":"at+jwt"}`, claims, good.RS256), false},
-		{"harmless headers", forge.Token(`{"alg":"RS256","kid":"rsa","x":1,"jku":"https://evil.example"}`, claims, good.RS256), false},
-		{"within the leeway", good.Signed(claims.With(forge.Claims{"nbf": now.Add(29 * time.Second).Unix()})), false},
+		{"a publisher", good.Signed(claims.With(tokentest.Claims{"scope": "publish"})), true},
+		{"a publisher among scopes", good.Signed(claims.With(tokentest.Claims{"scope": "openid publish email"})), true},
+		{"a publisher by a list", good.Signed(claims.With(tokentest.Claims{"scope": []string{"openid", "publish"}})), true},
+		{"a scope that begins alike", good.Signed(claims.With(tokentest.Claims{"scope": "publisher republish"})), false},
+		{"a scope that is true", good.Signed(claims.With(tokentest.Claims{"scope": true})), false},
+		{"a list of lists", good.Signed(claims.With(tokentest.Claims{"scope": []any{[]string{"publish"}}})), false},
+		{"several audiences", good.Signed(claims.With(tokentest.Claims{"aud": []string{"other", "fanfare"}})), false},
+		{"without iat and nbf", good.Signed(claims.With(tokentest.Claims{"iat": nil, "nbf": nil})), false},
+		{"fractions of seconds", good.Signed(claims.With(tokentest.Claims{"exp": float64(claims["exp"].(int64)) + 0.9})), false},
+		{"an elliptic key", tokentest.Token(`{"alg":"ES256","kid":"ec"}`, claims, good.ES256), false},
+		{"an access token", tokentest.Token(`{"alg":"RS256","kid":"rsa","typ":"at+jwt"}`, claims, good.RS256), false},
+		{"harmless headers", tokentest.Token(`{"alg":"RS256","kid":"rsa","x":1,"jku":"https://evil.example"}`, claims, good.RS256), false},
+		{"within the leeway", good.Signed(claims.With(tokentest.Claims{"nbf": now.Add(29 * time.Second).Unix()})), false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			grant, err := v.Verify(t.Context(), test.token)
@@ -69,7 +69,7 @@ func TestGoodTokens(t *testing.T) {
 
 func TestTheLeewayEnds(t *testing.T) {
 	v := verifier(t)
-	expired := forge.Good().Signed(forge.Listener(now).With(forge.Claims{"exp": now.Add(-29 * time.Second).Unix()}))
+	expired := tokentest.Good().Signed(tokentest.Listener(now).With(tokentest.Claims{"exp": now.Add(-29 * time.Second).Unix()}))
 	if _, err := v.Verify(t.Context(), expired); err != nil {
 		t.Errorf("a second before the leeway ends: %v", err)
 	}
@@ -81,7 +81,7 @@ func TestTheLeewayEnds(t *testing.T) {
 
 func TestHostileTokens(t *testing.T) {
 	v := verifier(t)
-	all := forge.Hostiles(now)
+	all := tokentest.Hostiles(now)
 	if len(all) < 30 {
 		t.Fatalf("only %d tokens", len(all))
 	}
@@ -102,18 +102,18 @@ func TestHostileTokens(t *testing.T) {
 }
 
 func TestRefusalsSayWhy(t *testing.T) {
-	v, good := verifier(t), forge.Good()
-	claims := forge.Listener(now)
+	v, good := verifier(t), tokentest.Good()
+	claims := tokentest.Listener(now)
 	for reasonWanted, text := range map[string]string{
 		token.ReasonMalformed: "a.b.c",
-		token.ReasonAlgorithm: forge.Token(`{"alg":"none"}`, claims, forge.Unsigned),
-		token.ReasonHeader:    forge.Token(`{"alg":"RS256","kid":"rsa","crit":["x"],"x":1}`, claims, good.RS256),
-		token.ReasonSignature: forge.Evil().Signed(claims),
-		token.ReasonIssuer:    good.Signed(claims.With(forge.Claims{"iss": "x"})),
-		token.ReasonAudience:  good.Signed(claims.With(forge.Claims{"aud": "x"})),
-		token.ReasonExpired:   good.Signed(claims.With(forge.Claims{"exp": 1})),
-		token.ReasonNotYet:    good.Signed(claims.With(forge.Claims{"nbf": now.Add(time.Hour).Unix()})),
-		token.ReasonSubject:   good.Signed(claims.With(forge.Claims{"sub": ""})),
+		token.ReasonAlgorithm: tokentest.Token(`{"alg":"none"}`, claims, tokentest.Unsigned),
+		token.ReasonHeader:    tokentest.Token(`{"alg":"RS256","kid":"rsa","crit":["x"],"x":1}`, claims, good.RS256),
+		token.ReasonSignature: tokentest.Evil().Signed(claims),
+		token.ReasonIssuer:    good.Signed(claims.With(tokentest.Claims{"iss": "x"})),
+		token.ReasonAudience:  good.Signed(claims.With(tokentest.Claims{"aud": "x"})),
+		token.ReasonExpired:   good.Signed(claims.With(tokentest.Claims{"exp": 1})),
+		token.ReasonNotYet:    good.Signed(claims.With(tokentest.Claims{"nbf": now.Add(time.Hour).Unix()})),
+		token.ReasonSubject:   good.Signed(claims.With(tokentest.Claims{"sub": ""})),
 	} {
 		if _, err := v.Verify(t.Context(), text); reason(err) != reasonWanted {
 			t.Errorf("%v, want %s", err, reasonWanted)
@@ -129,7 +129,7 @@ func TestAVerifierWithoutIssuerOrAudienceTrustsNobody(t *testing.T) {
 	} {
 		v := verifier(t)
 		forget(v)
-		if grant, err := v.Verify(t.Context(), forge.Good().Signed(forge.Listener(now))); err == nil {
+		if grant, err := v.Verify(t.Context(), tokentest.Good().Signed(tokentest.Listener(now))); err == nil {
 			t.Errorf("granted %+v", grant)
 		}
 	}
@@ -173,14 +173,14 @@ func reason(err error) string {
 // FuzzVerify holds that nothing but the issuer's own signature opens the door, whatever the token is made of.
 func FuzzVerify(f *testing.F) {
 	seeds := 0
-	for _, h := range forge.Hostiles(now) {
+	for _, h := range tokentest.Hostiles(now) {
 		f.Add(h.Token)
 		seeds++
 	}
 	if seeds < 30 {
 		f.Fatalf("only %d seeds", seeds)
 	}
-	good := forge.Good().Signed(forge.Listener(now))
+	good := tokentest.Good().Signed(tokentest.Listener(now))
 	f.Add(good)
 	v := verifier(f)
 	f.Fuzz(func(t *testing.T, text string) {

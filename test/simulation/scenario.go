@@ -1,0 +1,261 @@
+package simulation
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"fanfare/pkg/broadcast"
+	"fanfare/pkg/ingress"
+	"fanfare/pkg/queue"
+	"fanfare/test/audit"
+)
+
+// Result is what a run came to.
+type Result struct {
+	Broken  []error // promises that were broken; none, as it should be
+	Verdict *audit.Verdict
+	Census  Census
+	Points  int    // where dispatchers and senders asked for something
+	Digest  uint64 // of everything that happened: the same for the same run
+	Log     string // what happened, if it was asked for
+}
+
+// Run plays a scenario: with its faults until everything has come to rest, then, the faults repaired (or once before they
+// are), with what the dead-letter queues hold sent back, and at last with one broadcast more. The same seed and settings
+// make the same run.
+func Run(t *testing.T, seed uint64, s Settings, log bool) (result Result) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(seed, s)
+		if log {
+			w.tracer.lines = new(strings.Builder)
+		}
+		w.play()
+		result.Broken, result.Census, result.Points, result.Digest = w.broken, w.census, w.points, w.tracer.digest.Sum64()
+		result.Verdict = w.judge()
+		result.Broken = w.broken
+		if log {
+			result.Log = w.tracer.lines.String()
+		}
+	})
+	return result
+}
+
+func newWorld(seed uint64, s Settings) *world {
+	w := &world{
+		settings: s, random: rand.New(rand.NewPCG(seed, 2)), begin: time.Now(), wake: make(chan struct{}, 1),
+		trail: audit.NewTrail(time.Now()), registry: &registry{}, ledger: newLedger(),
+		offers: make(map[string]*audit.Broadcast), queues: make(map[string]*messageQueue), mappings: make(map[string]*mapping),
+		running: make(map[*invocation]bool), tracer: tracer{digest: fnv.New64a()},
+	}
+	w.gateway = &gateway{world: w, clients: make(map[string]*client), payloads: make(map[string]string)}
+	for _, q := range []*messageQueue{
+		{name: "broadcast-dead"}, {name: "send-dead"},
+		{name: "broadcast", visibility: 6 * dispatcherTimeout, maxReceives: 5},
+		{name: "send", visibility: 6 * senderTimeout, maxReceives: 5},
+	} {
+		q.world, q.stored, q.dead = w, make(map[string]bool), w.queues[q.name+"-dead"]
+		w.queues[q.name] = q
+	}
+	w.mapping("dispatcher", "broadcast", 10, s.DispatcherConcurrency, dispatcherTimeout, w.dispatcher)
+	w.mapping("sender", "send", 1, s.SenderConcurrency, senderTimeout, w.sender)
+	return w
+}
+
+func (w *world) mapping(name, queue string, batch, concurrency int, timeout time.Duration, start func() handler) {
+	m := &mapping{world: w, name: name, queue: w.queues[queue], batch: batch, concurrency: concurrency, timeout: timeout, start: start}
+	m.queue.poll = m.poll
+	w.mappings[name] = m
+}
+
+func (w *world) play() {
+	w.script()
+	if w.settings.plant != nil {
+		w.settings.plant(w)
+	}
+	w.run()
+	w.rest()
+	if w.settings.RedrivenEarly {
+		w.redrive()
+		w.rest()
+	}
+	w.settings.calm = true
+	for w.deadLetters() { // what is sent back may turn out to have something left to bury
+		w.redrive()
+	}
+	w.after(time.Minute, "all connections have settled", func() {
+		w.publish(w.settings.Broadcasts)
+	})
+	w.run()
+}
+
+// script has clients there, come and go, and broadcasts published, at times of the seed's.
+func (w *world) script() {
+	s, r := &w.settings, w.random
+	sometime := func() time.Duration { return time.Millisecond + w.between(0, s.Duration) }
+	trait := func() *client {
+		c := &client{stalled: r.Float64() < s.Stalled, slow: r.Float64() < s.Slow}
+		if r.Float64() < s.Flaky {
+			c.flaky = 1
+		}
+		return c
+	}
+	for i := range s.Clients {
+		c := trait()
+		c.name, c.state = fmt.Sprintf("c%d", i), open
+		c.audit = w.trail.Client(c.name)
+		c.audit.Open(w.begin)
+		w.gateway.clients[c.name] = c
+		w.gateway.names = append(w.gateway.names, c.name)
+		age := time.Duration(r.IntN(1800)) * time.Second
+		c.since = w.begin.Add(-age)
+		w.row(c.name, age)
+	}
+	for i := range s.DeadRows {
+		w.row(fmt.Sprintf("dead%d", i), time.Duration(r.IntN(7000))*time.Second)
+	}
+	for i := range s.Expired {
+		w.row(fmt.Sprintf("expired%d", i), 3*time.Hour)
+	}
+	w.trail.Dead(s.DeadRows)
+	for i := range s.Joining {
+		c, returns := trait(), w.between(0, 1900*time.Millisecond)
+		w.after(sometime(), "client comes", func() { w.gateway.connect(fmt.Sprintf("n%d", i), c, returns) })
+	}
+	for range s.Leaving {
+		vanishes, runs := w.between(0, unnoticed), r.IntN(2) == 0
+		if r.IntN(2) == 0 {
+			vanishes = 0
+		}
+		w.after(sometime(), "client goes", func() {
+			if names := w.gateway.names; len(names) > 0 {
+				w.gateway.leave(w.gateway.clients[names[r.IntN(len(names))]], vanishes, runs)
+			}
+		})
+	}
+	for n := range s.Broadcasts {
+		at := sometime()
+		if n > 0 && r.IntN(2) == 0 {
+			at = time.Millisecond // many are dispatched in one pass
+		}
+		w.after(at, "broadcast", func() { w.publish(n) })
+	}
+}
+
+func (w *world) row(id string, age time.Duration) {
+	connected := w.begin.Add(-age)
+	w.registry.put(row{id: id, connectedAt: connected, expiresAt: connected.Add(broadcast.MaxConnectionAge + 5*time.Minute)})
+}
+
+// publish publishes a broadcast: of a client through the default function, or of a backend right into the queue.
+func (w *world) publish(n int) {
+	s, r := &w.settings, w.random
+	if w.chance(s.Unreadable) {
+		w.publishUnreadable(n)
+		return
+	}
+	payload := []byte(fmt.Sprintf(`{"n":%d}`, n))
+	if r.IntN(8) == 0 {
+		payload = append(payload, 0, 0xff) // nothing that SQS could carry as it is
+	}
+	if w.chance(s.Large) {
+		payload = append(payload, make([]byte, broadcast.MaxPayloadBytes-len(payload))...)
+	}
+	var exclude []string
+	for _, name := range w.gateway.names {
+		if w.chance(s.Excluding) && r.IntN(3) == 0 {
+			exclude = append(exclude, name)
+		}
+	}
+	publisher := "client"
+	if len(exclude) > 0 || r.IntN(2) == 0 {
+		publisher = "backend"
+	}
+	offer, err := w.trail.Offer(payload, publisher, time.Now(), exclude...)
+	if err != nil {
+		panic(err)
+	}
+	w.offers[string(payload)] = offer
+	w.spawn("publish", 10*time.Second, func(ctx context.Context) {
+		var id string
+		if publisher == "client" {
+			door := ingress.Door{Queue: &queue.Broadcasts{Client: w.sqsClient(1), URL: "broadcast"}}
+			reply, err := door.Publish(ctx, ingress.Client{Connection: "publisher"}, payload)
+			if (reply.Type == "ack") != (err == nil) {
+				panic("the reply and the error contradict each other")
+			}
+			id = reply.ID
+		} else {
+			id = w.backend(ctx, payload, exclude)
+		}
+		w.do(context.WithoutCancel(ctx), "acknowledged", instantly, nil, func() error {
+			if id == "" {
+				return nil
+			}
+			if !w.queues["broadcast"].stored[id] {
+				w.fail("broadcast %s was acknowledged, and SQS has not stored it", id)
+			}
+			offer.Accept(id, time.Now())
+			w.census.Accepted++
+			return nil
+		})
+	})
+}
+
+// backend publishes as a client of SQS does.
+func (w *world) backend(ctx context.Context, payload []byte, exclude []string) string {
+	in := &sqs.SendMessageInput{QueueUrl: aws.String("broadcast"), MessageAttributes: make(map[string]types.MessageAttributeValue)}
+	text, encoding := broadcast.EncodePayload(payload)
+	in.MessageBody = &text
+	for name, value := range map[string]string{"encoding": encoding, "exclude": strings.Join(exclude, ", ")} {
+		if value != "" {
+			in.MessageAttributes[name] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &value}
+		}
+	}
+	out, err := w.sqsClient(1).SendMessage(ctx, in)
+	if err != nil {
+		return ""
+	}
+	return *out.MessageId
+}
+
+// publishUnreadable puts something on the broadcast queue that can never be sent.
+func (w *world) publishUnreadable(n int) {
+	body, attributes := fmt.Sprintf("unreadable %d", n), map[string]string{"encoding": "base64"}
+	switch w.random.IntN(4) {
+	case 0:
+		attributes["encoding"] = "rot13"
+	case 1:
+		body = strings.Repeat("x", broadcast.MaxPayloadBytes+1)
+		attributes = nil
+	case 2:
+		attributes = map[string]string{"broadcast": "b", "segment": "4/4", "stretch": "0", "hop": "0", "sentAt": "0"}
+	case 3:
+		body = base64.StdEncoding.EncodeToString(nil) + "===="
+	}
+	w.queues["broadcast"].send(body, attributes, 0)
+	w.census.Unreadable++
+}
+
+// stored takes note of what SQS has stored: the payload is a broadcast now, whether its publisher hears of it or not.
+func (w *world) stored(m *message) {
+	if id := m.attributes["broadcast"]; id != "" {
+		w.trail.Pass(id) // what is continued is dispatched in passes of its own from here on
+		return
+	}
+	payload, err := broadcast.DecodePayload(m.body, m.attributes["encoding"])
+	if offer := w.offers[string(payload)]; err == nil && offer != nil {
+		w.gateway.payloads[string(payload)] = m.id
+		offer.Identify(m.id)
+	}
+}

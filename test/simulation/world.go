@@ -1,0 +1,324 @@
+package simulation
+
+import (
+	"cmp"
+	"container/heap"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing/synctest"
+	"time"
+
+	"fanfare/test/audit"
+)
+
+// Where much is handed over twice and few deletions succeed, there are more copies of a message with every attempt. After
+// so long a run, and so many events, the faults end; and when it still does not come to rest, it is given up.
+const (
+	relief       = 2 * time.Hour
+	reliefEvents = 50_000
+	horizon      = 24 * time.Hour
+	manyEvents   = 500_000
+)
+
+// world is one run: everything there is, and what is going to happen. All of it but arrivals is touched by the goroutine
+// of run alone, which is what makes a run repeatable: the stages run in goroutines of their own, but whatever they ask of
+// the world waits until all of them wait, and is then done in an order that the seed decides.
+type world struct {
+	settings Settings
+	random   *rand.Rand
+	begin    time.Time
+	agenda   agenda
+	serial   int  // of events
+	points   int  // crash points passed
+	unheard  bool // whoever asked for the effect at hand will not hear of it
+	tracer   tracer
+
+	mu       sync.Mutex
+	arrivals []*effect // asked for since the last look
+	wake     chan struct{}
+
+	running     map[*invocation]bool // and what clients do themselves
+	invocations int
+	trail       *audit.Trail
+	offers      map[string]*audit.Broadcast // by payload
+	queues      map[string]*messageQueue
+	mappings    map[string]*mapping // by function
+	registry    *registry
+	ledger      *ledger
+	gateway     *gateway
+	census      Census
+	broken      []error // promises that were broken
+}
+
+// event is something that happens at a time.
+type event struct {
+	at   time.Time
+	seq  int
+	name string
+	do   func()
+}
+
+type agenda []*event
+
+func (e agenda) Len() int           { return len(e) }
+func (e agenda) Less(i, j int) bool { return cmp.Or(e[i].at.Compare(e[j].at), e[i].seq-e[j].seq) < 0 }
+func (e agenda) Swap(i, j int)      { e[i], e[j] = e[j], e[i] }
+func (e *agenda) Push(x any)        { *e = append(*e, x.(*event)) }
+func (e *agenda) Pop() any {
+	last := len(*e) - 1
+	x := (*e)[last]
+	(*e)[last] = nil
+	*e = (*e)[:last]
+	return x
+}
+
+// after has something happen after a while.
+func (w *world) after(d time.Duration, name string, do func()) {
+	w.serial++
+	heap.Push(&w.agenda, &event{time.Now().Add(d), w.serial, name, do})
+}
+
+// run lets the world go on until nothing more is going to happen.
+func (w *world) run() {
+	for {
+		synctest.Wait() // every stage waits: for an answer, or for its time
+		w.admit()
+		if len(w.agenda) == 0 && len(w.running) == 0 {
+			return
+		}
+		if !w.settings.calm && (time.Since(w.begin) > relief || w.serial > reliefEvents) {
+			w.settings.calm = true
+			w.census.Relieved++
+			w.tracer.note(w, "the faults end")
+		}
+		if time.Since(w.begin) > horizon || w.serial > manyEvents {
+			w.fail("the system does not come to rest: %d invocations are running, %d messages to dispatch, %d to send",
+				len(w.running), len(w.queues["broadcast"].messages), len(w.queues["send"].messages))
+			w.giveUp()
+			return
+		}
+		if len(w.agenda) == 0 {
+			<-w.wake
+			continue
+		}
+		next := w.agenda[0]
+		wait := time.Until(next.at)
+		if wait <= 0 {
+			heap.Pop(&w.agenda)
+			w.tracer.note(w, "%s", next.name)
+			next.do()
+			continue
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-w.wake:
+			timer.Stop()
+		}
+	}
+}
+
+// giveUp ends all that is under way.
+func (w *world) giveUp() {
+	for inv := range w.running {
+		w.end(inv)
+	}
+	clear(w.running)
+	w.agenda = nil
+	for _, q := range w.queues {
+		q.messages, q.poll = nil, nil
+	}
+}
+
+// effect is one thing that a stage asks of the world.
+type effect struct {
+	by      *invocation
+	key     string
+	latency latency
+	act     func() error
+	faults  *Faults
+
+	answer    time.Duration // how long its answer is on its way
+	done      chan struct{}
+	err       error
+	abandoned bool // guarded by world.mu: whoever asked is no longer waiting
+}
+
+// latency draws how long a request is on its way until it takes effect, and how long its answer is.
+type latency func() (there, back time.Duration)
+
+func instantly() (there, back time.Duration) { return 0, 0 }
+
+// errDead is what an invocation gets whose process has been killed. Nobody hears what it makes of it.
+var errDead = errors.New("the process is dead")
+
+// do asks for an effect and waits for its answer, or for ctx to end: then the effect may take place or not. With faults,
+// the answer may be an error though the effect took place, or because it did not.
+func (w *world) do(ctx context.Context, key string, latency latency, faults *Faults, act func() error) error {
+	inv := invoked(ctx)
+	e := &effect{by: inv, key: key, latency: latency, act: act, faults: faults, done: make(chan struct{})}
+	w.mu.Lock()
+	if inv.dead {
+		w.mu.Unlock()
+		return errDead
+	}
+	w.arrivals = append(w.arrivals, e)
+	w.mu.Unlock()
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+	select {
+	case <-e.done:
+		return e.err
+	case <-inv.died:
+		return errDead
+	case <-ctx.Done():
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		e.abandoned = true
+		return ctx.Err()
+	}
+}
+
+// admit takes up what has been asked for, in an order that does not depend on the scheduler of goroutines.
+func (w *world) admit() {
+	w.mu.Lock()
+	arrivals := w.arrivals
+	w.arrivals = nil
+	w.mu.Unlock()
+	slices.SortStableFunc(arrivals, func(a, b *effect) int {
+		return cmp.Or(cmp.Compare(a.by.number, b.by.number), cmp.Compare(a.key, b.key))
+	})
+	for _, e := range arrivals {
+		var there time.Duration
+		there, e.answer = e.latency()
+		w.after(there, e.by.id+" "+e.key, func() { w.execute(e) })
+	}
+}
+
+// execute has an effect take place, or fail, or be the last thing that its process did.
+func (w *world) execute(e *effect) {
+	w.mu.Lock()
+	lost := e.abandoned || e.by.dead
+	w.mu.Unlock()
+	if lost { // it was on the wire
+		if w.random.IntN(2) == 0 {
+			w.unheard = true
+			e.act()
+			w.unheard = false
+		}
+		return
+	}
+	mishap := w.mishap(e)
+	if mishap == CrashBefore {
+		w.kill(e.by, "crash before "+e.key)
+		return
+	}
+	switch mishap {
+	case FailBefore:
+		e.err = failure(e.key + " failed")
+	case FailAfter:
+		w.unheard = true
+		e.act()
+		w.unheard = false
+		e.err = failure(e.key + " took effect, and its answer was lost")
+	default:
+		e.err = e.act()
+	}
+	if mishap == CrashAfter && !e.by.ended {
+		w.kill(e.by, "crash after "+e.key)
+		return
+	}
+	if e.err != nil {
+		w.tracer.note(w, "  %v", e.err)
+	}
+	if e.answer == 0 {
+		close(e.done)
+		return
+	}
+	w.after(e.answer, e.by.id+" hears of "+e.key, func() { close(e.done) })
+}
+
+// failure is an error of the world's.
+type failure string
+
+func (f failure) Error() string { return "simulated: " + string(f) }
+
+// Mishap is what happens to an effect.
+type Mishap int
+
+const (
+	NoMishap    Mishap = iota
+	CrashBefore        // whoever asked for it dies, and it does not take place
+	CrashAfter         // it takes place, and whoever asked for it dies
+	FailBefore         // an error, and it does not take place
+	FailAfter          // an error, though it takes place
+)
+
+// Mishaps are all of them.
+var Mishaps = []Mishap{CrashBefore, CrashAfter, FailBefore, FailAfter}
+
+// mishap decides what happens to an effect. What a dispatcher, a sender or an operator asks for is a point that may be
+// chosen.
+func (w *world) mishap(e *effect) Mishap {
+	ours := (e.by.mapping != nil || e.by.operator) && !w.settings.calm
+	if ours {
+		w.points++
+	}
+	switch {
+	case ours && e.key == returns && w.settings.At[w.points] != NoMishap:
+		return CrashBefore // it cannot fail but with its process
+	case ours && w.settings.At[w.points] != NoMishap:
+		return w.settings.At[w.points]
+	case ours && w.settings.At == nil && w.chance(w.settings.Crash):
+		return CrashBefore + Mishap(w.random.IntN(2))
+	case e.faults == nil:
+		return NoMishap
+	case !w.settings.calm && e.faults.Outage.covers(time.Since(w.begin)), w.chance(e.faults.Before):
+		return FailBefore
+	case w.chance(e.faults.After):
+		return FailAfter
+	}
+	return NoMishap
+}
+
+// chance is true with a probability, and never in a calm world.
+func (w *world) chance(p float64) bool {
+	return p > 0 && !w.settings.calm && w.random.Float64() < p
+}
+
+// between returns a duration from low to high.
+func (w *world) between(low, high time.Duration) time.Duration {
+	return low + time.Duration(w.random.Int64N(int64(high-low)+1))
+}
+
+func (w *world) fail(format string, args ...any) {
+	err := fmt.Errorf("after %v: "+format, append([]any{time.Since(w.begin)}, args...)...)
+	w.tracer.note(w, "BROKEN: %v", err)
+	w.broken = append(w.broken, err)
+}
+
+// tracer remembers what happened: as a digest, by which a replay is known to be faithful, and in words if asked to.
+type tracer struct {
+	digest hash.Hash64
+	line   []byte
+	lines  *strings.Builder
+}
+
+func (t *tracer) note(w *world, format string, args ...any) {
+	t.line = binary.LittleEndian.AppendUint64(t.line[:0], uint64(time.Since(w.begin)))
+	text := len(t.line)
+	t.line = fmt.Appendf(t.line, format, args...)
+	t.digest.Write(t.line)
+	if t.lines != nil {
+		fmt.Fprintf(t.lines, "%15s  %s\n", time.Since(w.begin), t.line[text:])
+	}
+}
