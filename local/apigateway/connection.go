@@ -185,7 +185,7 @@ func (c *connection) close(code uint16, reason string) bool {
 	return c.beginClose(code, reason, ws.MustCompileFrame(ws.NewCloseFrame(body)))
 }
 
-// beginClose sets the code and reason of the connection's end and removes it from the table. It does nothing and returns
+// beginClose sets the code and reason of the end and removes the connection from the table. It does nothing and returns
 // false if the connection is closing already. frame is the last that the client gets; nil sends none.
 func (c *connection) beginClose(code uint16, reason string, frame []byte) bool {
 	c.mu.Lock()
