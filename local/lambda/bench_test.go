@@ -1,6 +1,7 @@
 package lambda_test
 
 import (
+	"errors"
 	"testing"
 
 	"fanfare/local/lambda"
@@ -36,7 +37,7 @@ func BenchmarkColdStart(b *testing.B) {
 	s := benchmarked(b)
 	for b.Loop() {
 		_, err := s.Invoke(b.Context(), "f", []byte(`{"do":"exit"}`), "")
-		if _, ok := err.(*lambda.FunctionError); !ok {
+		if _, ok := errors.AsType[*lambda.FunctionError](err); !ok {
 			b.Fatal(err)
 		}
 	}

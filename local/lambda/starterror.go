@@ -98,7 +98,7 @@ func formatAdvice(path string) string {
 	if err != nil {
 		return "it is neither a binary of this system nor a script that begins with #!; " + build
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // it is only read
 	name, known := machines[file.Machine]
 	if !known {
 		name = file.Machine.String()

@@ -45,11 +45,9 @@ func traceHeader(header, functionARN string, sampled bool) (string, int) {
 		}
 	}
 	lineage, turns := countTurn(fields["Lineage"], functionARN)
-	out := "Root=" + fields["Root"] + ";Parent=" + fields["Parent"] + ";Sampled=" + fields["Sampled"]
-	for _, field := range extra {
-		out += ";" + field
-	}
-	return out + ";Lineage=" + lineage, turns
+	out := []string{"Root=" + fields["Root"], "Parent=" + fields["Parent"], "Sampled=" + fields["Sampled"]}
+	out = append(append(out, extra...), "Lineage="+lineage)
+	return strings.Join(out, ";"), turns
 }
 
 // countTurn adds the function's turn to a lineage and returns the number of its earlier turns. It ignores invalid
