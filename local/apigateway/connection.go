@@ -80,7 +80,7 @@ func (c *connection) start(conn net.Conn, early, answer []byte) {
 	conn.SetDeadline(time.Time{})
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		// Bounds the kernel's part of a slow client's backlog, which otherwise grows to megabytes.
-		tcp.SetWriteBuffer(kernelBuffer)
+		_ = tcp.SetWriteBuffer(kernelBuffer) // an error leaves the system's size
 		if raw, err := tcp.SyscallConn(); err == nil {
 			c.raw = raw
 		}

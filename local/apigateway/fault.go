@@ -171,7 +171,7 @@ func reset(w http.ResponseWriter) {
 		conn = recorded.Conn
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok {
-		tcp.SetLinger(0)
+		_ = tcp.SetLinger(0) // fails only on a connection that is closed already
 	}
 	conn.Close()
 }

@@ -71,17 +71,17 @@ func (c *connection) sendClose(err error) {
 	switch {
 	case errors.As(err, &violated):
 		c.close(uint16(violated.code), violated.reason)
-	case err != errClosed:
+	case !errors.Is(err, errClosed):
 		return // the connection is broken
 	}
 	// Wait for the frame: closing while the client still sends would reset the connection and could lose the
 	// closing frame (RFC 6455, section 7.1.1).
 	c.awaitFlush()
 	if tcp, ok := c.conn.(*net.TCPConn); ok {
-		tcp.CloseWrite()
+		_ = tcp.CloseWrite() // fails only on a broken connection
 	}
 	if violated != nil {
-		io.Copy(io.Discard, c)
+		_, _ = io.Copy(io.Discard, c) // ends with the client's close or at closeBy
 	}
 }
 
@@ -223,7 +223,7 @@ func compileMessage(payload []byte) frames {
 	for {
 		part := payload[:min(len(payload), maxFrame)]
 		payload = payload[len(part):]
-		ws.WriteHeader(buffer, ws.Header{Fin: len(payload) == 0, OpCode: opcode, Length: int64(len(part))})
+		_ = ws.WriteHeader(buffer, ws.Header{Fin: len(payload) == 0, OpCode: opcode, Length: int64(len(part))})
 		buffer.Write(part)
 		if len(payload) == 0 {
 			return frames{bytes: buffer.Bytes(), pooled: buffer}

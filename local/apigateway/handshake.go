@@ -68,7 +68,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, rest string) {
 		refuse(w, http.StatusInternalServerError, "", "Internal server error")
 		return
 	}
-	early, _ := buffered.Reader.Peek(buffered.Reader.Buffered())
+	early, _ := buffered.Peek(buffered.Reader.Buffered())
 	if recorded, ok := conn.(*recording); ok {
 		conn = recorded.Conn
 	}
@@ -216,7 +216,7 @@ func refuse(w http.ResponseWriter, status int, name, text string) {
 	}
 	header.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	w.Write(body)
+	_, _ = w.Write(body) // an error means that the client has gone
 }
 
 func unescapePath(s string) string {

@@ -161,7 +161,7 @@ func (o outcome) write(w http.ResponseWriter, now time.Time) {
 		header["Content-Length"] = []string{strconv.Itoa(len(o.body))}
 	}
 	w.WriteHeader(o.status)
-	io.WriteString(w, o.body)
+	_, _ = io.WriteString(w, o.body) // an error means that the client has gone
 }
 
 // write writes the error response and returns its status and reason.

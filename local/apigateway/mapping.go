@@ -67,8 +67,7 @@ func firstWord(s string) string {
 func parseReference(name string) (func(*event, []byte) string, error) {
 	if key, ok := strings.CutPrefix(name, "context.authorizer."); ok && key != "" {
 		return func(e *event, _ []byte) string {
-			raw, _ := lookup(e.RequestContext.Authorizer, []string{key})
-			return plain(raw)
+			return plain(lookup(e.RequestContext.Authorizer, []string{key}))
 		}, nil
 	}
 	if member, ok := contextVariables[name]; ok {
@@ -95,7 +94,7 @@ func parseReference(name string) (func(*event, []byte) string, error) {
 func bodyValue(body []byte, path []string, asJSON bool) string {
 	var raw json.RawMessage
 	if json.Valid(body) {
-		raw, _ = lookup(body, path)
+		raw = lookup(body, path)
 	}
 	if !asJSON {
 		return plain(raw)

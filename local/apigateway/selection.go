@@ -103,28 +103,27 @@ func (s selection) evaluate(body []byte) (value string, ok bool) {
 			return "", false
 		}
 		checked = true
-		raw, _ := lookup(body, part.path)
-		out.WriteString(plain(raw))
+		out.WriteString(plain(lookup(body, part.path)))
 	}
 	return out.String(), true
 }
 
-// lookup returns the value at a path of member names in a valid JSON document, and reports whether there is one.
-func lookup(document []byte, path []string) (json.RawMessage, bool) {
+// lookup returns the value at a path of member names in a valid JSON document, or nil if there is none.
+func lookup(document []byte, path []string) json.RawMessage {
 	raw := json.RawMessage(document)
 	for _, step := range path {
 		var members map[string]json.RawMessage
 		// Only objects have members.
 		if json.Unmarshal(raw, &members) != nil {
-			return nil, false
+			return nil
 		}
 		value, ok := members[step]
 		if !ok {
-			return nil, false
+			return nil
 		}
 		raw = value
 	}
-	return raw, true
+	return raw
 }
 
 // plain returns a JSON value as text: a string without quotes, "" for null, any other value as written.
