@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // Route keys with a meaning of their own.
@@ -117,7 +119,7 @@ type route struct {
 	target     integration // nil does nothing
 	authorizer *authorizer // nil accepts every client
 	replies    bool
-	throttle   *bucket
+	throttle   *rate.Limiter
 }
 
 var stageName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$|^\$default$`)
@@ -155,7 +157,7 @@ func (api API) compile(s *Server) (map[string]*route, selection, error) {
 			if !ok {
 				throttle = api.DefaultRouteSettings
 			}
-			compiled.throttle = newBucket(throttle)
+			compiled.throttle = newLimiter(throttle)
 		}
 	}
 	for key, throttle := range api.RouteSettings {

@@ -223,6 +223,7 @@ func compileMessage(payload []byte) frames {
 	for {
 		part := payload[:min(len(payload), maxFrame)]
 		payload = payload[len(part):]
+		// A bytes.Buffer returns no errors.
 		_ = ws.WriteHeader(buffer, ws.Header{Fin: len(payload) == 0, OpCode: opcode, Length: int64(len(part))})
 		buffer.Write(part)
 		if len(payload) == 0 {

@@ -81,7 +81,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, rest string) {
 func (s *Server) takeConnect() bool {
 	now := s.clock.Now()
 	r := s.routes[connectRoute]
-	return s.connects.take(now) && s.requests.take(now) && (r == nil || r.throttle.take(now))
+	return take(s.connects, now) && take(s.requests, now) && (r == nil || take(r.throttle, now))
 }
 
 // checkUpgrade validates a handshake as RFC 6455, section 4.2.1, requires.

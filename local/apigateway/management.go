@@ -121,7 +121,7 @@ type outcome struct {
 
 // command executes a management request.
 func (s *Server) command(method, id string, body []byte, size int) outcome {
-	if !s.requests.take(s.clock.Now()) {
+	if !take(s.requests, s.clock.Now()) {
 		return outcome{bad: errRateExceeded}
 	}
 	if method == http.MethodPost && size > maxPost {

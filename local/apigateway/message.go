@@ -90,7 +90,7 @@ func (c *connection) handle(message []byte) {
 	r := s.routeFor(message)
 	observed := Event{Kind: Received, Connection: c.id, Bytes: len(message)}
 	switch now := s.clock.Now(); {
-	case !s.requests.take(now) || r != nil && !r.throttle.take(now):
+	case !take(s.requests, now) || r != nil && !take(r.throttle, now):
 		// AWS does not document its frame. The text is that of REST APIs, in the form of other frames.
 		observed.Err = errThrottled
 		c.sendError("Too Many Requests", newID())

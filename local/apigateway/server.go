@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"fanfare/local/clock"
 )
 
@@ -76,8 +78,8 @@ type Server struct {
 	selection selection
 	table     *table
 	open      drainGroup // connections and handshakes that have not ended
-	connects  *bucket
-	requests  *bucket
+	connects  *rate.Limiter
+	requests  *rate.Limiter
 	faults    atomic.Pointer[faultSequence]
 	http      *http.Server
 
@@ -114,7 +116,7 @@ func New(api API, invoker Invoker, options Options) (*Server, error) {
 	if err := options.Quotas.check(); err != nil {
 		return nil, fmt.Errorf("api gateway: quotas: %w", err)
 	}
-	s.connects, s.requests = newBucket(options.Quotas.Connections), newBucket(options.Quotas.Requests)
+	s.connects, s.requests = newLimiter(options.Quotas.Connections), newLimiter(options.Quotas.Requests)
 	if err := s.SetFaults(options.Faults); err != nil {
 		return nil, err
 	}

@@ -4,8 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // Quotas are the quotas that all APIs of an account share in a Region. The zero value sets none; DefaultQuotas returns
@@ -40,37 +41,14 @@ func (q Quotas) check() error {
 	return errors.Join(q.Connections.check(), q.Requests.check())
 }
 
-// bucket is a token bucket without a lock: its only state is the time at which it will be full again. A nil bucket
-// never limits.
-type bucket struct {
-	interval int64 // nanoseconds per token
-	depth    int64 // nanoseconds per full bucket
-	full     atomic.Int64
-}
-
-// newBucket returns a full bucket, or nil for a throttle without a limit.
-func newBucket(t Throttle) *bucket {
+// newLimiter returns a full token bucket, or nil for a throttle without a limit.
+func newLimiter(t Throttle) *rate.Limiter {
 	if t.Rate == 0 {
 		return nil
 	}
-	interval := max(int64(float64(time.Second)/t.Rate), 1)
-	return &bucket{interval: interval, depth: interval * int64(t.Burst)}
+	return rate.NewLimiter(rate.Limit(t.Rate), t.Burst)
 }
 
-// take takes a token. It reports whether there was one.
-func (b *bucket) take(now time.Time) bool {
-	if b == nil {
-		return true
-	}
-	at := now.UnixNano()
-	for {
-		before := b.full.Load()
-		after := max(before, at) + b.interval
-		if after-at > b.depth {
-			return false
-		}
-		if b.full.CompareAndSwap(before, after) {
-			return true
-		}
-	}
-}
+// take takes a token from a bucket and reports whether there was one. A nil bucket never limits. now may be virtual
+// time.
+func take(l *rate.Limiter, now time.Time) bool { return l == nil || l.AllowN(now, 1) }

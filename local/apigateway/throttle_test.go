@@ -83,6 +83,13 @@ func TestThrottle_Limits(t *testing.T) {
 			want:     []bool{true, false, true, false},
 		},
 		{
+			// The time to fill this bucket does not fit in a time.Duration.
+			name:     "low rate and large burst",
+			quotas:   apigateway.Quotas{Requests: apigateway.Throttle{Rate: seldom, Burst: 10_000}},
+			attempts: []attempt{connecting, sending, posting},
+			want:     []bool{true, true, true},
+		},
+		{
 			name:     "high rate",
 			quotas:   apigateway.DefaultQuotas(),
 			attempts: []attempt{connecting, sending, posting},
