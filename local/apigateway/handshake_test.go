@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"fanfare/local/apigateway"
@@ -235,5 +237,35 @@ func TestHandshake_ClientCloses(t *testing.T) {
 	disconnected := contextOf(t, g.await(t, "disconnect", 1)[0])
 	if connected.ConnectionID != disconnected.ConnectionID || disconnected.DisconnectStatusCode != 1006 {
 		t.Errorf("$disconnect: got %+v, want connection %s and code 1006", disconnected, connected.ConnectionID)
+	}
+}
+
+// A request whose body does not arrive ends after a timeout.
+func TestServe_StalledBody(t *testing.T) {
+	for _, test := range []struct {
+		path string
+		want int
+	}{
+		{connectionPath("AAAAAAAAAAAAAAA="), 400},
+		{"/prod", 426},
+		{"/dev", 403},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newMemoryListener()
+			startOn(t, l, newAPI(), apigateway.Options{}, nil)
+			here, there := net.Pipe()
+			defer here.Close()
+			l.conns <- there
+			began := time.Now()
+			c := newClient(t, here)
+			c.write("POST " + test.path + " HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhell")
+			if response := c.response(); response.StatusCode != test.want {
+				t.Errorf("%s: got %s, want %d", test.path, response.Status, test.want)
+			}
+			c.wantEnd()
+			if took := time.Since(began); took != 10*time.Second {
+				t.Errorf("%s: got the end after %v, want 10s", test.path, took)
+			}
+		})
 	}
 }

@@ -31,6 +31,7 @@ func (s *Server) manage(w http.ResponseWriter, r *http.Request, id string) {
 		refuse(w, http.StatusBadRequest, "BadRequestException", "Bad Request")
 		return
 	}
+	limitBody(w, time.Time{})
 	status, reason := s.serveManagement(w, r, id, body.Bytes(), size)
 	s.observe(Event{Kind: Posted, Connection: id, Method: r.Method, Status: status, Reason: reason, Bytes: size})
 }

@@ -60,6 +60,9 @@ const (
 // headerTimeout limits the time for reading the head of a request.
 const headerTimeout = 10 * time.Second
 
+// bodyTimeout limits the time for reading the body of a request, whether the gateway or net/http reads it.
+const bodyTimeout = 10 * time.Second
+
 // maxURL is the maximum length of a URL, in bytes.
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
 const maxURL = 4096
@@ -168,6 +171,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "close")
 	} else {
 		recordingOf(r).stop()
+		limitBody(w, time.Now().Add(bodyTimeout))
 	}
 	if len(r.RequestURI) > maxURL {
 		refuse(w, http.StatusRequestURITooLong, "", "Request-URI Too Long")
@@ -184,6 +188,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.upgrade(w, r, rest)
+}
+
+// limitBody sets the time by which the body of a request must have arrived; the zero time sets no limit.
+func limitBody(w http.ResponseWriter, deadline time.Time) {
+	_ = http.NewResponseController(w).SetReadDeadline(deadline) // httptest's recorder has no deadlines and the whole body
 }
 
 // arn returns the ARN of a route or of another resource under the stage.
