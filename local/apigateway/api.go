@@ -11,7 +11,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Route keys with a meaning of their own.
+// Route keys with special meanings.
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-develop-routes.html
 const (
 	connectRoute    = "$connect"
@@ -19,7 +19,7 @@ const (
 	defaultRoute    = "$default"
 )
 
-// Bounds of an integration's time-out.
+// Bounds of an integration's timeout.
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
 const (
 	minIntegrationTimeout = 50 * time.Millisecond

@@ -43,8 +43,8 @@ type functions struct {
 
 type handler func(ctx context.Context, event []byte) (string, error)
 
-// says returns a handler that always returns the same result.
-func says(result string) handler {
+// returns makes a handler that always returns the same result.
+func returns(result string) handler {
 	return func(context.Context, []byte) (string, error) { return result, nil }
 }
 
@@ -141,7 +141,7 @@ func startOn(
 	t testing.TB, l net.Listener, api apigateway.API, options apigateway.Options, handlers map[string]handler,
 ) *gateway {
 	t.Helper()
-	all := map[string]handler{"connect": says(ok), "disconnect": says(ok), "default": says(ok)}
+	all := map[string]handler{"connect": returns(ok), "disconnect": returns(ok), "default": returns(ok)}
 	maps.Copy(all, handlers)
 	f := &functions{handlers: all, events: map[string][]json.RawMessage{}, called: make(chan struct{})}
 	server, err := apigateway.New(api, f, options)

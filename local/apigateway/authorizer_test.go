@@ -33,7 +33,7 @@ func statement(effect, action, resource string) string {
 }
 
 // allowAll is an authorizer that allows everything.
-var allowAll = says(policy(statement("Allow", "*", "*")))
+var allowAll = returns(policy(statement("Allow", "*", "*")))
 
 func TestAuthorizer_Decisions(t *testing.T) {
 	const arn = "arn:aws:execute-api:us-east-1:000000000000:abcdef1234/prod/$connect"
@@ -46,25 +46,25 @@ func TestAuthorizer_Decisions(t *testing.T) {
 		authorizer handler
 		want       int
 	}{
-		{"allowed", says(policy(allow)), 101},
+		{"allowed", returns(policy(allow)), 101},
 		{"allowed by wildcards",
-			says(policy(statement("Allow", "execute-api:*", "arn:aws:execute-api:*:*:abcdef1234/*"))), 101},
+			returns(policy(statement("Allow", "execute-api:*", "arn:aws:execute-api:*:*:abcdef1234/*"))), 101},
 		{"allowed the whole API", allowAll, 101},
-		{"denied", says(policy(statement("Deny", "execute-api:Invoke", arn))), 403},
-		{"denied and allowed", says(policy(allow, statement("Deny", "*", "*"))), 403},
-		{"another route", says(policy(statement("Allow", "execute-api:Invoke", arn+"x"))), 403},
-		{"another action", says(policy(statement("Allow", "execute-api:ManageConnections", "*"))), 403},
+		{"denied", returns(policy(statement("Deny", "execute-api:Invoke", arn))), 403},
+		{"denied and allowed", returns(policy(allow, statement("Deny", "*", "*"))), 403},
+		{"another route", returns(policy(statement("Allow", "execute-api:Invoke", arn+"x"))), 403},
+		{"another action", returns(policy(statement("Allow", "execute-api:ManageConnections", "*"))), 403},
 		{"error Unauthorized", fails(functionError{"Error", "Unauthorized"}), 401},
 		{"error Unauthorized, wrapped", fails(fmt.Errorf("invoke: %w", functionError{"errorString", "Unauthorized"})), 401},
 		{"another error", fails(functionError{"Error", "Unauthorized, I think"}), 500},
 		{"error of the service", fails(errors.New("Unauthorized")), 500},
-		{"no principal", says(strings.Replace(policy(allow), `"principalId":"me",`, "", 1)), 500},
-		{"no policy", says(`{"principalId":"me"}`), 500},
-		{"simple response of HTTP APIs", says(`{"isAuthorized":true}`), 500},
-		{"not JSON", says(`yes`), 500},
-		{"object in the context", says(strings.TrimSuffix(policy(allow), "}") + `,"context":{"a":{}}}`), 500},
-		{"null in the context", says(strings.TrimSuffix(policy(allow), "}") + `,"context":{"a":null}}`), 500},
-		{"over 8 KB", says(strings.TrimSuffix(policy(allow), "}") +
+		{"no principal", returns(strings.Replace(policy(allow), `"principalId":"me",`, "", 1)), 500},
+		{"no policy", returns(`{"principalId":"me"}`), 500},
+		{"simple response of HTTP APIs", returns(`{"isAuthorized":true}`), 500},
+		{"not JSON", returns(`yes`), 500},
+		{"object in the context", returns(strings.TrimSuffix(policy(allow), "}") + `,"context":{"a":{}}}`), 500},
+		{"null in the context", returns(strings.TrimSuffix(policy(allow), "}") + `,"context":{"a":null}}`), 500},
+		{"over 8 KB", returns(strings.TrimSuffix(policy(allow), "}") +
 			`,"context":{"a":"` + strings.Repeat("x", 8<<10) + `"}}`), 500},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -107,7 +107,7 @@ func TestAuthorizer_MissingIdentitySource(t *testing.T) {
 
 func TestAuthorizer_Context(t *testing.T) {
 	answer := strings.TrimSuffix(policy(statement("Allow", "*", "*")), "}") + `,"context":{"n":7,"b":false,"s":"x"}}`
-	g := start(t, authorized(), apigateway.Options{}, map[string]handler{"authorizer": says(answer)})
+	g := start(t, authorized(), apigateway.Options{}, map[string]handler{"authorizer": returns(answer)})
 	c := g.dial(t, "?token=1", http.Header{"X-Auth": {"1"}})
 	c.send("hello")
 	g.await(t, "default", 1)

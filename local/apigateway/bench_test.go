@@ -87,7 +87,8 @@ func BenchmarkConnect(b *testing.B) {
 
 // BenchmarkMessage sends messages from one client and reads the replies.
 func BenchmarkMessage(b *testing.B) {
-	g := start(b, newAPI(), apigateway.Options{}, map[string]handler{"default": says(`{"statusCode":200,"body":"yes"}`)})
+	yes := returns(`{"statusCode":200,"body":"yes"}`)
+	g := start(b, newAPI(), apigateway.Options{}, map[string]handler{"default": yes})
 	c := g.dial(b, "", nil)
 	c.conn.SetDeadline(time.Time{})
 	before := cpu(b)

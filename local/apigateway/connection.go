@@ -146,7 +146,7 @@ func (c *connection) runDisconnect(code uint16, reason string) error {
 		event: s.disconnectEvent(rc, code, reason), trace: newTrace(time.Now()),
 	})
 	if err != nil {
-		s.log.Error("run $disconnect", "connection_id", c.id, "error", err)
+		s.log.Error("$disconnect failed", "connection_id", c.id, "error", err)
 	}
 	return err
 }

@@ -163,7 +163,7 @@ func lifetime(t *testing.T, options apigateway.Options, use func(g *gateway, c *
 			}
 		}
 		l := newMemoryListener()
-		g := startOn(t, l, newAPI(), options, map[string]handler{"default": says(`{"statusCode":200,"body":"yes"}`)})
+		g := startOn(t, l, newAPI(), options, map[string]handler{"default": returns(`{"statusCode":200,"body":"yes"}`)})
 		here, there := net.Pipe()
 		l.conns <- there
 		c := newClient(t, here)

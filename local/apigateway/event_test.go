@@ -60,7 +60,7 @@ func TestEvent_GoldenFiles(t *testing.T) {
 	api.Routes[0].Authorizer = &apigateway.Authorizer{
 		Type: "REQUEST", Function: "authorizer", IdentitySource: []string{"route.request.querystring.token"},
 	}
-	g := start(t, api, apigateway.Options{}, map[string]handler{"authorizer": says(`{
+	g := start(t, api, apigateway.Options{}, map[string]handler{"authorizer": returns(`{
 		"principalId": "user|a1", "policyDocument": {"Version": "2012-10-17", "Statement": [
 			{"Action": "execute-api:Invoke", "Effect": "Allow",
 				"Resource": "arn:aws:execute-api:us-east-1:000000000000:abcdef1234/prod/$connect"}]},

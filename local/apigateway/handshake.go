@@ -64,7 +64,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, rest string) {
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		s.open.done()
-		s.log.Error("hijack a connection", "connection_id", c.id, "error", err)
+		s.log.Error("cannot hijack connection", "connection_id", c.id, "error", err)
 		refuse(w, http.StatusInternalServerError, "", "Internal server error")
 		return
 	}
@@ -195,7 +195,7 @@ func switching(key, protocol string) []byte {
 // refuse answers a failed handshake.
 func (s *Server) refuse(w http.ResponseWriter, id string, bad *refusal) {
 	if bad.err != nil {
-		s.log.Error("refuse a connection", "connection_id", id, "by", bad.by, "status", bad.status, "error", bad.err)
+		s.log.Error("connection refused", "connection_id", id, "by", bad.by, "status", bad.status, "error", bad.err)
 	}
 	s.observe(Event{Kind: Refused, Connection: id, Status: bad.status, Reason: bad.by, Err: bad.err})
 	refuse(w, bad.status, bad.name, bad.text)

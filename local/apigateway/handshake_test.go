@@ -22,20 +22,20 @@ func TestHandshake_ConnectStatus(t *testing.T) {
 		connect handler
 		want    int
 	}{
-		{"200", says(ok), 101},
-		{"201", says(`{"statusCode":201,"body":"x"}`), 101},
-		{"status as text", says(`{"statusCode":"200"}`), 101},
-		{"301", says(`{"statusCode":301}`), 301},
-		{"400", says(`{"statusCode":400}`), 400},
-		{"401", says(`{"statusCode":401}`), 401},
-		{"501", says(`{"statusCode":501}`), 501},
+		{"200", returns(ok), 101},
+		{"201", returns(`{"statusCode":201,"body":"x"}`), 101},
+		{"status as text", returns(`{"statusCode":"200"}`), 101},
+		{"301", returns(`{"statusCode":301}`), 301},
+		{"400", returns(`{"statusCode":400}`), 400},
+		{"401", returns(`{"statusCode":401}`), 401},
+		{"501", returns(`{"statusCode":501}`), 501},
 		{"error", func(context.Context, []byte) (string, error) { return "", functionError{"Error", "no"} }, 502},
-		{"no status", says(`{}`), 502},
-		{"null", says(`null`), 502},
-		{"not JSON", says(`yes`), 502},
-		{"invalid status", says(`{"statusCode":99}`), 502},
+		{"no status", returns(`{}`), 502},
+		{"null", returns(`null`), 502},
+		{"not JSON", returns(`yes`), 502},
+		{"invalid status", returns(`{"statusCode":99}`), 502},
 		{"line break in a header",
-			says(`{"statusCode":200,"headers":{"Sec-WebSocket-Protocol":"a\r\nSet-Cookie: b"}}`), 502},
+			returns(`{"statusCode":200,"headers":{"Sec-WebSocket-Protocol":"a\r\nSet-Cookie: b"}}`), 502},
 		{"timeout", func(ctx context.Context, _ []byte) (string, error) {
 			<-ctx.Done()
 			return "", errors.New("late")
@@ -120,7 +120,7 @@ func TestHandshake_Subprotocol(t *testing.T) {
 		{"multiValueHeaders", `{"statusCode":200,"multiValueHeaders":{"Sec-WebSocket-Protocol":["v1"]}}`, "v1"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			g := start(t, newAPI(), apigateway.Options{}, map[string]handler{"connect": says(test.connect)})
+			g := start(t, newAPI(), apigateway.Options{}, map[string]handler{"connect": returns(test.connect)})
 			_, response := g.handshake(t, "/prod", http.Header{"Sec-WebSocket-Protocol": {"v1, v2"}})
 			if got := response.Header.Get("Sec-WebSocket-Protocol"); response.StatusCode != 101 || got != test.want {
 				t.Errorf("got %s with sub-protocol %q, want 101 with %q", response.Status, got, test.want)
@@ -136,17 +136,17 @@ func TestHandshake_Subprotocol(t *testing.T) {
 // client are discarded.
 func TestHandshake_EarlyFrames(t *testing.T) {
 	for _, test := range []struct {
-		name    string
-		verdict string
-		want    int
+		name   string
+		result string
+		want   int
 	}{
 		{"allowed", ok, 101},
 		{"denied", `{"statusCode":403}`, 403},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			asked, decide := make(chan struct{}), make(chan struct{})
+			invoked, proceed := make(chan struct{}), make(chan struct{})
 			g := start(t, newAPI(), apigateway.Options{}, map[string]handler{
-				"connect": func(context.Context, []byte) (string, error) { close(asked); <-decide; return test.verdict, nil },
+				"connect": func(context.Context, []byte) (string, error) { close(invoked); <-proceed; return test.result, nil },
 				"default": func(_ context.Context, event []byte) (string, error) {
 					return `{"statusCode":200,"body":"taken"}`, nil
 				},
@@ -164,9 +164,9 @@ func TestHandshake_EarlyFrames(t *testing.T) {
 			} else {
 				c.write(early.String())
 			}
-			<-asked
+			<-invoked
 			c.frame(ws.NewTextFrame([]byte("three")))
-			close(decide)
+			close(proceed)
 			if response := c.response(); response.StatusCode != test.want {
 				t.Fatalf("handshake: got %s, want %d", response.Status, test.want)
 			}
@@ -224,15 +224,15 @@ func TestHandshake_UsedConnection(t *testing.T) {
 }
 
 func TestHandshake_ClientCloses(t *testing.T) {
-	asked, decide := make(chan struct{}), make(chan struct{})
+	invoked, proceed := make(chan struct{}), make(chan struct{})
 	g := start(t, newAPI(), apigateway.Options{}, map[string]handler{
-		"connect": func(context.Context, []byte) (string, error) { close(asked); <-decide; return ok, nil },
+		"connect": func(context.Context, []byte) (string, error) { close(invoked); <-proceed; return ok, nil },
 	})
 	c := g.dialRaw(t)
 	c.write(upgradeRequest(g.address, "/prod", nil))
-	<-asked
+	<-invoked
 	c.conn.Close()
-	close(decide)
+	close(proceed)
 	connected := contextOf(t, g.await(t, "connect", 1)[0])
 	disconnected := contextOf(t, g.await(t, "disconnect", 1)[0])
 	if connected.ConnectionID != disconnected.ConnectionID || disconnected.DisconnectStatusCode != 1006 {

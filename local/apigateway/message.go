@@ -138,7 +138,7 @@ func (c *connection) answer(r *route, message []byte) error {
 		event: s.messageEvent(rc, string(message)), body: message, trace: newTrace(time.Now()),
 	})
 	if err != nil {
-		s.log.Error("answer a message", "connection_id", c.id, "route", r.key, "error", err)
+		s.log.Error("integration failed", "connection_id", c.id, "route", r.key, "error", err)
 		c.sendError("Internal server error", rc.RequestID)
 		return err
 	}
@@ -160,6 +160,6 @@ func (c *connection) answer(r *route, message []byte) error {
 func (c *connection) sendError(text, requestID string) {
 	frame := `{"message": "` + text + `", "connectionId":"` + c.id + `", "requestId":"` + requestID + `"}`
 	if err := c.send([]byte(frame)); err != nil {
-		c.server.log.Debug("tell a client of an error", "connection_id", c.id, "error", err)
+		c.server.log.Debug("cannot send error frame", "connection_id", c.id, "error", err)
 	}
 }

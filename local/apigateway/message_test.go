@@ -59,7 +59,7 @@ func TestMessage_RouteSelection(t *testing.T) {
 				if e.Kind == apigateway.Received {
 					received <- e.Route
 				}
-			}}, map[string]handler{"route": says(ok)})
+			}}, map[string]handler{"route": returns(ok)})
 			g.dial(t, "", nil).send(test.message)
 			if got := <-received; got != test.want {
 				t.Errorf("route: got %s, want %s", got, test.want)
@@ -85,7 +85,7 @@ func (c *client) wantErrorFrame(text string) {
 func TestMessage_NoRoute(t *testing.T) {
 	api := newAPI(replying("echo", "default"))
 	api.Routes[2].Key = "other" // no $default
-	g := start(t, api, apigateway.Options{}, map[string]handler{"default": says(`{"statusCode":200,"body":"yes"}`)})
+	g := start(t, api, apigateway.Options{}, map[string]handler{"default": returns(`{"statusCode":200,"body":"yes"}`)})
 	c := g.open(t)
 	for _, message := range []string{"hello", `{"action":"none"}`, `{"action":"$connect"}`} {
 		c.send(message)
@@ -103,18 +103,18 @@ func TestMessage_Replies(t *testing.T) {
 		function handler
 		want     string // "" means no frame, "!" the error frame
 	}{
-		{"body with a response", true, says(`{"statusCode":200,"body":"hé"}`), "hé"},
-		{"body without a response", false, says(`{"statusCode":200,"body":"hé"}`), ""},
-		{"no body", true, says(ok), ""},
-		{"null body", true, says(`{"statusCode":200,"body":null}`), ""},
-		{"not 2xx with a response", true, says(`{"statusCode":400,"body":"no"}`), "!"},
-		{"not 2xx without a response", false, says(`{"statusCode":500,"body":"no"}`), ""},
+		{"body with a response", true, returns(`{"statusCode":200,"body":"hé"}`), "hé"},
+		{"body without a response", false, returns(`{"statusCode":200,"body":"hé"}`), ""},
+		{"no body", true, returns(ok), ""},
+		{"null body", true, returns(`{"statusCode":200,"body":null}`), ""},
+		{"not 2xx with a response", true, returns(`{"statusCode":400,"body":"no"}`), "!"},
+		{"not 2xx without a response", false, returns(`{"statusCode":500,"body":"no"}`), ""},
 		{"error", true, fails, "!"},
 		{"error without a response", false, fails, "!"},
-		{"no status", false, says(`{"body":"x"}`), "!"},
-		{"null", false, says(`null`), "!"},
-		{"body not text", true, says(`{"statusCode":200,"body":{}}`), "!"},
-		{"base64", true, says(`{"statusCode":200,"body":"eA==","isBase64Encoded":true}`), "!"},
+		{"no status", false, returns(`{"body":"x"}`), "!"},
+		{"null", false, returns(`null`), "!"},
+		{"body not text", true, returns(`{"statusCode":200,"body":{}}`), "!"},
+		{"base64", true, returns(`{"statusCode":200,"body":"eA==","isBase64Encoded":true}`), "!"},
 		{"timeout", true, func(ctx context.Context, _ []byte) (string, error) { <-ctx.Done(); return "", ctx.Err() }, "!"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -124,7 +124,7 @@ func TestMessage_Replies(t *testing.T) {
 				api.Routes[2].Integration.Timeout = 50 * time.Millisecond
 			}
 			g := start(t, api, apigateway.Options{MessagesInFlight: 1}, map[string]handler{
-				"default": test.function, "end": says(`{"statusCode":200,"body":"end"}`),
+				"default": test.function, "end": returns(`{"statusCode":200,"body":"end"}`),
 			})
 			c := g.open(t)
 			c.send("x")
@@ -178,7 +178,7 @@ func TestMessage_SlowIntegration(t *testing.T) {
 	api := newAPI(replying("slow", "slow"))
 	g := start(t, api, apigateway.Options{MessagesInFlight: 2}, map[string]handler{
 		"slow":    func(context.Context, []byte) (string, error) { working <- struct{}{}; <-release; return ok, nil },
-		"default": says(`{"statusCode":200,"body":"quick"}`),
+		"default": returns(`{"statusCode":200,"body":"quick"}`),
 	})
 	defer close(release)
 	c := g.open(t)

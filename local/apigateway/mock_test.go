@@ -47,7 +47,7 @@ func TestMock_AuthorizerContext(t *testing.T) {
 	answer := strings.TrimSuffix(policy(statement("Allow", "*", "*")), "}") + `,"context":{"role":"admin"}}`
 	api := authorized()
 	api.Routes = append(api.Routes, mockRoute(`$context.authorizer.principalId is $context.authorizer.role`))
-	g := start(t, api, apigateway.Options{}, map[string]handler{"authorizer": says(answer)})
+	g := start(t, api, apigateway.Options{}, map[string]handler{"authorizer": returns(answer)})
 	c := g.dial(t, "?token=1", http.Header{"X-Auth": {"1"}})
 	c.send(`{"action":"ping"}`)
 	c.want("me is admin")

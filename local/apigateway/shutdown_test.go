@@ -13,20 +13,20 @@ import (
 
 // A client whose $connect succeeds during a shutdown is connected, closed with 1001, and $disconnect runs.
 func TestShutdown_DuringHandshake(t *testing.T) {
-	asked, decide := make(chan struct{}), make(chan struct{})
+	invoked, proceed := make(chan struct{}), make(chan struct{})
 	g := start(t, newAPI(), apigateway.Options{}, map[string]handler{
 		"connect": func(_ context.Context, event []byte) (string, error) {
 			if strings.Contains(string(event), `"late"`) {
 				return `{"statusCode":403}`, nil
 			}
-			close(asked)
-			<-decide
+			close(invoked)
+			<-proceed
 			return ok, nil
 		},
 	})
 	c := g.dialRaw(t)
 	c.write(upgradeRequest(g.address, "/prod", nil))
-	<-asked
+	<-invoked
 	down := make(chan error, 1)
 	go func() { down <- g.Shutdown(context.Background()) }()
 	// Once the shutdown has begun, new clients are refused.
@@ -41,7 +41,7 @@ func TestShutdown_DuringHandshake(t *testing.T) {
 			t.Fatal("timed out waiting for the shutdown to refuse clients")
 		}
 	}
-	close(decide)
+	close(proceed)
 	if response := c.response(); response.StatusCode != 101 {
 		t.Fatalf("handshake: got %s, want 101", response.Status)
 	}

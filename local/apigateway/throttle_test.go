@@ -102,7 +102,7 @@ func TestThrottle_Limits(t *testing.T) {
 				test.change(&api)
 			}
 			g := start(t, api, apigateway.Options{Quotas: test.quotas},
-				map[string]handler{"default": says(`{"statusCode":200,"body":"yes"}`)})
+				map[string]handler{"default": returns(`{"statusCode":200,"body":"yes"}`)})
 			c := g.open(t)
 			for i, try := range test.attempts {
 				if got := try(t, g, c); got != test.want[i] {

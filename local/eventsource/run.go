@@ -146,7 +146,7 @@ func (s *source) poll(ctx context.Context) {
 		rest = left
 		switch {
 		case err != nil && ctx.Err() == nil:
-			s.log.Error("receive messages", "error", err)
+			s.log.Error("cannot receive messages", "error", err)
 			_ = s.clock.Sleep(ctx, pause) // returns ctx's error only, which endPoller checks
 			pause = min(2*pause, maxPause)
 		case len(b.messages) > 0:
@@ -279,7 +279,7 @@ func (s *source) process(ctx context.Context, b batch) {
 			handles[i] = m.ReceiptHandle
 		}
 		if err := s.queue.Delete(s.QueueARN, handles...); err != nil {
-			s.log.Error("delete messages, which will return", "messages", len(part), "error", err)
+			s.log.Error("cannot delete messages, they return after the visibility timeout", "messages", len(part), "error", err)
 		}
 	}
 }

@@ -15,7 +15,7 @@
 //     reused, the most recently used first. Without one, a process is started.
 //   - Concurrency is limited by the function's reserved concurrency or by the account's unreserved rest. Over the limit
 //     an invocation fails with [ErrThrottled] at once: Lambda does not queue synchronous invocations.
-//   - Failures: time-out (the process is killed), exit, panic, returned error, init error, init over ten seconds, and
+//   - Failures: timeout (the process is killed), exit, panic, returned error, init error, init over ten seconds, and
 //     response over 6 MB, each with AWS's error type and text. A failed init is repeated once within the invocation's
 //     timeout.
 //   - A clean environment: the variables of Lambda and of the function's configuration, none of the parent process.

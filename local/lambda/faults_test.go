@@ -57,7 +57,7 @@ func outcome(err error) string {
 
 func TestService_Faults(t *testing.T) {
 	s, seen := start(t, lambda.Options{Faults: lambda.Faults{Throttle: 1}},
-		lambda.Function{Name: "f", Dir: goDir(t)}, lambda.Function{Name: "spared", Dir: goDir(t)})
+		lambda.Function{Name: "f", Dir: goDir(t)}, lambda.Function{Name: "other", Dir: goDir(t)})
 	call := func(name string, o order) string {
 		_, err := s.Invoke(t.Context(), name, event(t, o), "")
 		return outcome(err)
@@ -116,7 +116,7 @@ func TestService_Faults(t *testing.T) {
 	if got := call("f", nil); got != "Runtime.ExitError" {
 		t.Errorf("InitError: got %s, want Runtime.ExitError", got)
 	}
-	if got := call("spared", nil); got != "success" {
+	if got := call("other", nil); got != "success" {
 		t.Errorf("function not in Functions: got %s, want success", got)
 	}
 }

@@ -191,7 +191,7 @@ func TestService_Throttle(t *testing.T) {
 	invoke[answer](t, s, "other", order{})
 	release()
 	invoke[answer](t, s, "reserved", order{})
-	if err := s.Add(lambda.Function{Name: "greedy", Dir: goDir(t), ReservedConcurrency: 3}); err == nil ||
+	if err := s.Add(lambda.Function{Name: "second", Dir: goDir(t), ReservedConcurrency: 3}); err == nil ||
 		!strings.Contains(err.Error(), "below its minimum value of [100]") {
 		t.Errorf("reservation of unreserved concurrency: got error %v, want one", err)
 	}

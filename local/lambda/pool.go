@@ -149,7 +149,7 @@ func (f *function) setVersion(v version) {
 		return
 	}
 	if f.version != (version{}) {
-		f.s.log.Info("the executable has changed, its processes are replaced", "function", f.Name, "path", f.path())
+		f.s.log.Info("executable changed, replacing its processes", "function", f.Name, "path", f.path())
 	}
 	f.version = v
 	for _, p := range f.idle {
@@ -171,7 +171,7 @@ func (f *function) start() {
 	p, err := f.launch(initLimit, false)
 	if failed, ok := errors.AsType[*StartError](err); ok && failed.Type != TypeEntrypoint {
 		// Lambda repeats the init phase within the invocation's timeout.
-		f.s.log.Info("init failed, repeat it within the invocation", "function", f.Name, "error", failed.Reason)
+		f.s.log.Info("init failed, repeating it within the invocation", "function", f.Name, "error", failed.Reason)
 		p, err = f.launch(f.Timeout, true)
 	}
 	f.mu.Lock()

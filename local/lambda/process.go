@@ -213,7 +213,7 @@ func (p *process) signal(sig syscall.Signal) {
 		return
 	}
 	if err := syscall.Kill(-p.pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
-		p.f.s.log.Error("cannot signal a process",
+		p.f.s.log.Error("cannot signal process",
 			"function", p.f.Name, "pid", p.pid, "signal", sig.String(), "error", err)
 	}
 }

@@ -124,7 +124,7 @@ func New(o Options) (*Service, error) {
 	}
 	s.running.Go(func() {
 		if err := s.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			s.log.Error("serve the Runtime API", "error", err)
+			s.log.Error("Runtime API ended", "error", err)
 		}
 	})
 	s.running.Go(s.reap)
@@ -299,7 +299,7 @@ func (s *Service) closeRuntimeAPI() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if err := s.server.Shutdown(ctx); err != nil {
-		s.log.Warn("close the remaining connections to the Runtime API", "error", err)
+		s.log.Warn("closing remaining Runtime API connections", "error", err)
 		_ = s.server.Close() // Shutdown has closed the listener; connections close without error
 	}
 }
