@@ -110,11 +110,11 @@ func authorizerFailure(name string, err error) *refusal {
 
 // functionMessage returns the message of an error that a function returned, or "" for any other error.
 func functionMessage(err error) string {
-	var failed interface {
+	failed, ok := errors.AsType[interface {
 		error
 		FunctionError() (kind, message string)
-	}
-	if !errors.As(err, &failed) {
+	}](err)
+	if !ok {
 		return ""
 	}
 	_, message := failed.FunctionError()

@@ -67,9 +67,9 @@ func (c *connection) readMessages(early []byte) error {
 // sendClose sends the closing frame, if err requires one, and waits until it is written. err is the error of
 // readMessages.
 func (c *connection) sendClose(err error) {
-	var violated *violation
+	violated, ok := errors.AsType[*violation](err)
 	switch {
-	case errors.As(err, &violated):
+	case ok:
 		c.close(uint16(violated.code), violated.reason)
 	case !errors.Is(err, errClosed):
 		return // the connection is broken

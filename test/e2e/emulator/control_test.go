@@ -42,7 +42,7 @@ func TestFaultsAreControlledWhileItRuns(t *testing.T) {
 			`{"apigateway.Gone":"0.25","apigateway.Seed":"7","dynamodb.Seed":"7","lambda.Functions":"` + w.Resolved.Functions[0].Name + `","lambda.KillWithin":"20ms","lambda.Seed":"7","sqs.Seed":"7"}`},
 		{"POST", "/_local/faults", `{"apigateway.Gone":0,"apigateway.Nonsense":1}`, nil, 400, `no fault \"apigateway.Nonsense\"`},
 		{"POST", "/_local/faults", `{"apigateway.Gone":true}`, nil, 400, "neither a number"},
-		{"POST", "/_local/faults", `{"apigateway.Gone":0.6,"apigateway.Reset":0.6}`, nil, 400, "more than all"},
+		{"POST", "/_local/faults", `{"apigateway.Gone":0.6,"apigateway.Reset":0.6}`, nil, 400, "not between 0 and 1"},
 		{"POST", "/_local/faults", `{"lambda.Functions":"Nobody"}`, nil, 400, `\"Nobody\" is not in the template`},
 		{"POST", "/_local/faults", `{"sqs.Queues":"Nobody"}`, nil, 400, `\"Nobody\" is not in the template`},
 		{"POST", "/_local/faults", `{"sqs.Operations":"Scan"}`, nil, 400, `\"Scan\" is not one of`},
