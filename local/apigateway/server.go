@@ -1,6 +1,7 @@
 package apigateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -92,20 +93,12 @@ type Server struct {
 
 // New validates the API and returns a server for it. Its error contains everything that is wrong or not emulated.
 func New(api API, invoker Invoker, options Options) (*Server, error) {
-	if options.Region == "" {
-		options.Region = "us-east-1"
-	}
-	if options.Account == "" {
-		options.Account = "000000000000"
-	}
+	options.Region = cmp.Or(options.Region, "us-east-1")
+	options.Account = cmp.Or(options.Account, "000000000000")
+	options.SendBuffer = cmp.Or(options.SendBuffer, DefaultSendBuffer)
+	options.MessagesInFlight = cmp.Or(options.MessagesInFlight, DefaultMessagesInFlight)
 	if options.Log == nil {
 		options.Log = slog.New(slog.DiscardHandler)
-	}
-	if options.SendBuffer == 0 {
-		options.SendBuffer = DefaultSendBuffer
-	}
-	if options.MessagesInFlight == 0 {
-		options.MessagesInFlight = DefaultMessagesInFlight
 	}
 	if options.SendBuffer < 0 || options.MessagesInFlight < 0 {
 		return nil, fmt.Errorf("api gateway: SendBuffer %d or MessagesInFlight %d is negative",
