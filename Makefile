@@ -69,7 +69,7 @@ ci: ## Run what every change is judged by: lint, security, builds, conformance, 
 fmt: ## Format the Go files.
 	gofmt -w $$(git ls-files '*.go')
 
-lint: ## Check code, words and template: gofmt, go vet, golangci-lint, .ci/plain-words.sh, cfn-lint, sam validate.
+lint: ## Check code, words and template: gofmt, go vet, golangci-lint, plain-words.sh, cfn-lint, sam.
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
 	test -z "$$unformatted" || { echo "not formatted (make fmt):"; echo "$$unformatted"; exit 1; }
 	GOFLAGS= go vet ./...
@@ -89,10 +89,10 @@ cover: ## Measure the coverage of pkg/ and publish/ by their own tests, into bui
 fuzz: ## Run every fuzz target for TIME=10s each; RUN= selects by name (regular expression).
 	@GOFLAGS= .ci/fuzz
 
-chaos: ## Run the long fault tests with real processes, about 30 minutes; RUN= selects by name (docs/chaos.md).
+chaos: ## Run the long fault tests, about 30 minutes; RUN= selects by name (docs/chaos.md).
 	GOFLAGS= go test ./test/chaos -count=1 -v -timeout 60m -run "$$RUN" -long
 
-conformance: ## Compare local/ with DynamoDB Local, ElasticMQ, moto and aws-sam-translator; installs them into TMPDIR.
+conformance: ## Compare local/ with DynamoDB Local, ElasticMQ, moto and aws-sam-translator.
 	@test/e2e/emulator/conformance/run.sh
 
 build: $(FUNCTIONS:%=build/functions/%/bootstrap) ## Build the function binaries for Lambda (arm64) into build/functions.
@@ -108,7 +108,7 @@ tools: ## Install Python and Node clients for tests into build/tools; tests that
 	npm install --silent --no-audit --no-fund --no-save --prefix build/tools \
 		"jose@6.2.18" "@aws-sdk/client-sqs@3.1169.0" "ws@8.23.0"
 
-security: ## Look up the dependencies in the vulnerability database, and check the template with checkov if installed.
+security: ## Check dependencies with govulncheck, and the template with checkov if it is installed.
 	GOFLAGS= go run $(GOVULNCHECK) ./...
 	@if command -v checkov >/dev/null; then checkov --config-file .checkov.yaml; \
 	else echo "NOT RUN: checkov is not installed (pip install checkov)"; fi
@@ -119,7 +119,7 @@ sam-build: ## Build what is deployed, with the SAM CLI, into .aws-sam.
 deploy: sam-build ## Build and deploy to AWS with the SAM CLI, which asks for the parameters. STACK=fanfare.
 	sam deploy --guided --stack-name "$$STACK" --capabilities CAPABILITY_IAM
 
-report: ## Print the delivery report of a broadcast: make report ID=... (ARGS=--local for the stack of make run).
+report: ## Print the delivery report of broadcast ID= (ARGS=--local for the stack of make run).
 	@set -f; GOFLAGS= go run ./cmd/fanfare $$ARGS report -- "$$ID"
 
 dead-letters: ## List the dead letters with their reasons (ARGS=--local as above).

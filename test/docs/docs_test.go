@@ -1,5 +1,5 @@
-// Package docs tests the pages for people: that their commands run as printed, that what they list is in the code, and that
-// the repository's own checks find what they should.
+// Package docs tests the pages for people: that their commands run as printed and that what they list is in the code.
+// It also tests the Makefile and the check of words.
 package docs
 
 import (
@@ -12,6 +12,8 @@ import (
 
 // root is the root of the repository, seen from this package.
 const root = "../../"
+
+var rootFS = os.DirFS(root)
 
 // read returns a file of the repository.
 func read(t *testing.T, path string) string {

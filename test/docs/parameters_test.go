@@ -28,17 +28,18 @@ type samTemplate struct {
 	Parameters map[string]map[string]yaml.Node `yaml:"Parameters"`
 }
 
+// parametersHead is the text before the tables, with ~ in place of the backquotes.
 const parametersHead = `# Parameters
 
-Deploying asks for these parameters (` + "`make deploy`" + `). On your machine, ` + "`make run`" + ` takes ` + "`Access`" + ` from ` + "`ACCESS`" + ` and
-the others from ` + "`ARGS`" + `:
+~make deploy~ asks for these parameters. On your machine, ~make run~ takes ~Access~ from ~ACCESS~ and the others from
+~ARGS~:
 
 <!-- test: TestQuickStart -->
-` + "```sh" + `
+~~~sh
 make run ARGS="--parameter PostsPerSecond=20000"
-` + "```" + `
+~~~
 
-The tables below are generated from [template.yaml](../template.yaml): ` + "`go test ./test/docs -run Parameters -update`" + `.
+The tables below are generated from [template.yaml](../template.yaml): ~go test ./test/docs -run Parameters -update~.
 
 <!-- generated -->
 `
@@ -50,10 +51,11 @@ func TestParameters_Page(t *testing.T) {
 		t.Fatal(err)
 	}
 	var page strings.Builder
-	page.WriteString(parametersHead)
+	page.WriteString(strings.ReplaceAll(parametersHead, "~", "`"))
 	listed := 0
 	for _, group := range template.Metadata.Interface.ParameterGroups {
-		fmt.Fprintf(&page, "## %s\n\n| parameter | default | allowed | meaning |\n| --- | --- | --- | --- |\n", group.Label.Default)
+		fmt.Fprintf(&page, "## %s\n\n", group.Label.Default)
+		page.WriteString("| parameter | default | allowed | meaning |\n| --- | --- | --- | --- |\n")
 		for _, name := range group.Parameters {
 			p, found := template.Parameters[name]
 			if !found {
@@ -86,7 +88,8 @@ func TestParameters_References(t *testing.T) {
 	if err := yaml.Unmarshal([]byte(read(t, "template.yaml")), &template); err != nil {
 		t.Fatal(err)
 	}
-	mention := regexp.MustCompile("`((?:Token|Max|Publish|Posts?|Sender|Dispatcher|Batch|Scan|Log|Alarm|Allowed|Full)[A-Z]\\w+)`")
+	mention := regexp.MustCompile("`((?:Token|Max|Publishes|PublishB|PublishC|Posts?|Sender|Dispatcher|Batch|Scan|Log|" +
+		"Alarm|Allowed|Full)\\w+)`")
 	for _, path := range pages(t) {
 		for _, found := range mention.FindAllStringSubmatch(read(t, path), -1) {
 			name := found[1]
