@@ -12,19 +12,19 @@ STACK ?= fanfare
 ARGS ?=
 ID ?=
 RUN ?=
-TIME ?= 10s
+FUZZTIME ?= 10s
 override ACCESS := $(value ACCESS)
 override STACK := $(value STACK)
 override ARGS := $(value ARGS)
 override ID := $(value ID)
 override RUN := $(value RUN)
-override TIME := $(value TIME)
+override FUZZTIME := $(value FUZZTIME)
 run: export ACCESS := $(ACCESS)
 run deploy: export STACK := $(STACK)
 run report dead-letters redrive: export ARGS := $(ARGS)
 report: export ID := $(ID)
 chaos fuzz: export RUN := $(RUN)
-fuzz: export TIME := $(TIME)
+fuzz: export FUZZTIME := $(FUZZTIME)
 
 FUNCTIONS := $(notdir $(wildcard functions/*))
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
@@ -86,7 +86,7 @@ cover: ## Measure the coverage of pkg/ and publish/ by their own tests, into bui
 	GOFLAGS= go tool cover -html build/coverage.txt -o build/coverage.html
 	GOFLAGS= go tool cover -func build/coverage.txt | tail -n 1
 
-fuzz: ## Run every fuzz target for TIME=10s each; RUN= selects by name (regular expression).
+fuzz: ## Run every fuzz target for FUZZTIME=10s each; RUN= selects by name (regular expression).
 	@GOFLAGS= .ci/fuzz
 
 chaos: ## Run the long fault tests, about 30 minutes; RUN= selects by name (docs/chaos.md).

@@ -129,7 +129,7 @@ func TestBlocks_Marked(t *testing.T) {
 	}
 	for _, page := range pages(t) {
 		for _, b := range blocks(t, page) {
-			output := slices.Contains([]string{"text", "json"}, b.lang)
+			output := slices.Contains([]string{"text", "json", "mermaid"}, b.lang)
 			switch {
 			case b.lang == "":
 				t.Errorf("%v: got a block without a language, want sh, text or another", b)

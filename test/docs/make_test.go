@@ -83,7 +83,7 @@ func TestMake_HostileValues(t *testing.T) {
 
 // TestMake_NoEvaluation requires that recipes take the settings from the environment only.
 func TestMake_NoEvaluation(t *testing.T) {
-	expanded := regexp.MustCompile(`^\t.*\$[({](ACCESS|STACK|ARGS|ID|RUN|TIME)[)}]`)
+	expanded := regexp.MustCompile(`^\t.*\$[({](ACCESS|STACK|ARGS|ID|RUN|FUZZTIME)[)}]`)
 	for i, line := range strings.Split(read(t, "Makefile"), "\n") {
 		if expanded.MatchString(line) {
 			t.Errorf("Makefile:%d: got %q, want the variable quoted and from the environment", i+1, line)
