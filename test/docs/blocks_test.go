@@ -92,7 +92,7 @@ func blocksFor(t *testing.T, test string, from ...string) []block {
 // testNames returns the names of the module's test functions.
 var testNames = sync.OnceValues(func() (map[string]bool, error) {
 	names := make(map[string]bool)
-	function := regexp.MustCompile(`(?m)^func (Test\w+)\(t \*testing\.T\)`)
+	function := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(\w+ \*testing\.[TF]\)`)
 	err := walk(func(path string, text string) {
 		if strings.HasSuffix(path, "_test.go") {
 			for _, found := range function.FindAllStringSubmatch(text, -1) {
@@ -143,6 +143,24 @@ func TestBlocks_Marked(t *testing.T) {
 		}
 	}
 }
+
+// TestPages_TestNames checks the names of tests that the pages mention.
+func TestPages_TestNames(t *testing.T) {
+	names, err := testNames()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range pages(t) {
+		for _, found := range regexp.MustCompile("`((?:Test|Fuzz)[A-Z]\\w+)`").FindAllStringSubmatch(read(t, page), -1) {
+			if !names[found[1]] && !slices.Contains(examples, found[1]) {
+				t.Errorf("%s: got %s, want a test that exists", page, found[1])
+			}
+		}
+	}
+}
+
+// examples are names that pages use to show the form of a test's name.
+var examples = []string{"TestType_Behaviour", "TestFunction_Case"}
 
 // TestPages_MakeTargets checks the make targets that the pages mention.
 func TestPages_MakeTargets(t *testing.T) {
