@@ -204,7 +204,12 @@ func plainEnvironment(t *testing.T) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	env := []string{"PATH=" + path + ":" + os.Getenv("PATH"), "HOME=" + t.TempDir()}
+	home, err := os.MkdirTemp("", "fanfare-home-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(home) }) // not t.TempDir: the go command may still write its telemetry
+	env := []string{"PATH=" + path + ":" + os.Getenv("PATH"), "HOME=" + home}
 	goEnv := exec.Command("go", "env", "-json", "GOPATH", "GOMODCACHE", "GOCACHE", "GOPROXY", "GOSUMDB", "GOFLAGS")
 	out, err := goEnv.Output()
 	if err != nil {
