@@ -35,7 +35,7 @@ import (
 
 	"fanfare/pkg/ledger"
 	"fanfare/test/awstest"
-	"fanfare/test/e2e/binaries"
+	"fanfare/test/localtest"
 )
 
 var long = flag.Bool("long", false, "the long form, of several minutes")
@@ -69,7 +69,7 @@ type world struct {
 // start runs the local AWS until the test ends.
 func start(t *testing.T, template string, args ...string) *world {
 	t.Helper()
-	path, err := binaries.Path("local")
+	path, err := localtest.Program("local")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,9 +86,9 @@ func start(t *testing.T, template string, args ...string) *world {
 	w := &world{ended: make(chan error, 1), crashed: make(map[string]int), memory: make(map[string]int), stop: make(chan struct{})}
 	w.cmd = exec.Command(path, append([]string{
 		"--port", "0", "--aws-port", "0", "--stack-name", "fanfare", "--template", template,
-		"--speed", strconv.Itoa(speed), "--build-dir", binaries.Functions(),
+		"--speed", strconv.Itoa(speed), "--build-dir", localtest.BuildDir(),
 	}, args...)...)
-	w.cmd.Dir, w.cmd.Env = "../..", binaries.Environment()
+	w.cmd.Dir, w.cmd.Env = "../..", localtest.Environment()
 	stdout, err := w.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

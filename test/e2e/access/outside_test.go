@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"fanfare/test/e2e/binaries"
+	"fanfare/test/localtest"
 	"fanfare/test/tokentest"
 )
 
@@ -222,7 +222,7 @@ func TestExamplesPublish(t *testing.T) {
 // TestTheCommandMakesTokens connects with the tokens that "make run ACCESS=jwt" prints.
 func TestTheCommandMakesTokens(t *testing.T) {
 	w := start(t, map[string]string{"Access": "jwt"})
-	fanfare, err := binaries.Path("cmd/fanfare")
+	fanfare, err := localtest.Program("cmd/fanfare")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,7 @@ import (
 	"fanfare/local/stack"
 	"fanfare/local/template"
 	"fanfare/test/awstest"
-	"fanfare/test/e2e/binaries"
+	"fanfare/test/localtest"
 	"fanfare/test/tokentest"
 )
 
@@ -36,7 +36,7 @@ import (
 const patience = 30 * time.Second
 
 func TestMain(m *testing.M) {
-	os.Setenv("GOFLAGS", binaries.Flags) // the functions are built by this process
+	os.Setenv("GOFLAGS", localtest.Flags) // the functions are built by this process
 	os.Exit(m.Run())
 }
 
@@ -60,7 +60,7 @@ func start(t *testing.T, parameters map[string]string) *world {
 	defer cancel()
 	var err error
 	w.Stack, err = stack.Start(starting, "../../../template.yaml", stack.Options{
-		BuildDir: binaries.Functions(), Template: template.Options{StackName: "fanfare", Parameters: parameters},
+		BuildDir: localtest.BuildDir(), Template: template.Options{StackName: "fanfare", Parameters: parameters},
 		Log: slog.New(slog.NewTextHandler(&lockedWriter{w: w}, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Output: func(_, _ string, line []byte) {
 			w.mu.Lock()

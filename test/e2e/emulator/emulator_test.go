@@ -24,7 +24,7 @@ import (
 	"fanfare/local/lambda"
 	"fanfare/local/stack"
 	"fanfare/test/awstest"
-	"fanfare/test/e2e/binaries"
+	"fanfare/test/localtest"
 )
 
 const repository = "../../.."
@@ -60,7 +60,7 @@ var functions = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	for _, entry := range entries {
-		program, err := binaries.Path("functions/" + entry.Name())
+		program, err := localtest.Program("functions/" + entry.Name())
 		if err != nil {
 			return "", err
 		}

@@ -19,7 +19,7 @@ import (
 	"fanfare/local/clock"
 	"fanfare/local/stack"
 	"fanfare/local/template"
-	"fanfare/test/e2e/binaries"
+	"fanfare/test/localtest"
 )
 
 // These tests run the applications of templates that are not ours (see local/template/testdata), with functions in Go and
@@ -38,7 +38,7 @@ func application(t *testing.T, root *yaml.Node, programs map[string]string) stri
 		bootstrap := filepath.Join(folder, "bootstrap")
 		if !strings.HasSuffix(program, ".py") {
 			cmd := exec.Command("go", "build", "-o", bootstrap, "./testdata/"+program)
-			cmd.Env = binaries.Environment()
+			cmd.Env = localtest.Environment()
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
