@@ -73,7 +73,7 @@ func TestClient_BadFrames(t *testing.T) {
 		}
 	}
 	localtest.Eventually(t, "the rows of closed connections are deleted", func() bool {
-		return len(p.Connections(t)) == 2
+		return len(p.ConnectionRows(t)) == 2
 	})
 
 	// The largest message that is allowed is broadcast.

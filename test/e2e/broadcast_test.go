@@ -37,7 +37,7 @@ func TestBroadcast_ThousandClients(t *testing.T) {
 			c.Abort()
 		}
 	})
-	if got, want := len(p.Connections(t)), audience+abrupt; got != want {
+	if got, want := len(p.ConnectionRows(t)), audience+abrupt; got != want {
 		t.Fatalf("got %d rows, want %d", got, want)
 	}
 
@@ -47,7 +47,7 @@ func TestBroadcast_ThousandClients(t *testing.T) {
 	}
 	clients = clients[:audience]
 	localtest.Eventually(t, "the rows of clients that left are deleted", func() bool {
-		return len(p.Connections(t)) == audience
+		return len(p.ConnectionRows(t)) == audience
 	})
 
 	// Further rows have no connection. The sender finds out, and deletes them.
@@ -82,7 +82,7 @@ func TestBroadcast_ThousandClients(t *testing.T) {
 	if deliveredSum != audience*messages || goneSum < gone {
 		t.Errorf("got %d delivered and %d gone, want %d and at least %d", deliveredSum, goneSum, audience*messages, gone)
 	}
-	if got := len(p.Connections(t)); got != audience {
+	if got := len(p.ConnectionRows(t)); got != audience {
 		t.Errorf("got %d rows at the end, want %d", got, audience)
 	}
 
@@ -159,7 +159,7 @@ func TestParameter_AcknowledgementsOff(t *testing.T) {
 func TestBroadcast_Exclude(t *testing.T) {
 	p := start(t)
 	a := connect(t, p)
-	excluded := slices.Collect(maps.Keys(p.Connections(t)))
+	excluded := slices.Collect(maps.Keys(p.ConnectionRows(t)))
 	b := connect(t, p)
 	if _, err := p.SQS.SendMessage(t.Context(), &sqs.SendMessageInput{
 		QueueUrl: aws.String(p.Outputs["BroadcastQueueUrl"]), MessageBody: aws.String("not for a"),

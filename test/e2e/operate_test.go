@@ -54,7 +54,7 @@ func TestCommand_Report(t *testing.T) {
 func TestCommand_Redrive(t *testing.T) {
 	p := start(t)
 	a := connect(t, p)
-	ids := slices.Collect(maps.Keys(p.Connections(t)))
+	ids := slices.Collect(maps.Keys(p.ConnectionRows(t)))
 	id := p.Enqueue(t, "hello")
 	p.Report(t, id)
 

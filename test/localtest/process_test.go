@@ -21,7 +21,7 @@ func TestStart(t *testing.T) {
 		t.Errorf("got BroadcastQueueUrl %q, want %q", got, want)
 	}
 	p.AddGoneConnections(t, 2)
-	if got := len(p.Connections(t)); got != 2 {
+	if got := len(p.ConnectionRows(t)); got != 2 {
 		t.Errorf("got %d rows, want 2", got)
 	}
 	if r := p.Report(t, p.Enqueue(t, "hello")); r.Audience != 2 || r.Gone != 2 {

@@ -41,8 +41,8 @@ func (s *Services) Ledger() *ledger.Table {
 	return &ledger.Table{Client: s.DynamoDB, Name: s.Outputs["BroadcastsTableName"]}
 }
 
-// Connections returns the rows of the connections table: the time of each connect, by connection id.
-func (s *Services) Connections(t testing.TB) map[string]time.Time {
+// ConnectionRows returns the rows of the connections table: the time of each connect, by connection id.
+func (s *Services) ConnectionRows(t testing.TB) map[string]time.Time {
 	t.Helper()
 	rows := make(map[string]time.Time)
 	pages := dynamodb.NewScanPaginator(s.DynamoDB, &dynamodb.ScanInput{
