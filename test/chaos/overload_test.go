@@ -23,7 +23,8 @@ func TestOverload(t *testing.T) {
 		t.Parallel() // beside the short form of TestSystem_Faults, which mostly waits
 		duration = 500 * time.Millisecond
 	}
-	s := start(t, "", "--parameter", "SenderConcurrency=5", "--parameter", fmt.Sprintf("PostsPerSecond=%d", postsPerSecond))
+	rate := fmt.Sprintf("PostsPerSecond=%d", postsPerSecond)
+	s := start(t, "", "--parameter", rate, "--parameter", "SenderConcurrency=5")
 	g := newClientGroup(s)
 	clients := g.joinAll(t, n, false)
 	alive, end := context.WithCancel(t.Context())
