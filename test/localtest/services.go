@@ -15,8 +15,8 @@ import (
 	"fanfare/test/awstest"
 )
 
-// Services holds the addresses of a running local AWS and clients of its services. Its methods, except QueueURL, are for
-// Fanfare's own stack. It is safe for concurrent use.
+// Services holds the addresses of a running local AWS and clients of its services. Its methods, except QueueURL, are
+// for Fanfare's own stack. It is safe for concurrent use.
 type Services struct {
 	WebSocket string            // URL of the first WebSocket API
 	Endpoint  string            // URL of SQS, DynamoDB, Secrets Manager and /_local/
