@@ -35,7 +35,7 @@ Outputs:
 	ended := make(chan error, 1)
 	go func() {
 		ended <- run(ctx, options{Template: template, BuildDir: dir, Speed: 1, Quiet: true, ReadyFile: path,
-			Ready: `grep -q "left behind" "` + path + `" && exit 1 || exit 0`})
+			Ready: `grep -qs "left behind" "` + path + `" && exit 1 || exit 0`})
 	}()
 
 	var got readyFile
