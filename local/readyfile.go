@@ -19,8 +19,8 @@ type readyFile struct {
 	Outputs   map[string]string `json:"outputs"`   // the stack's outputs by name, with local URLs
 }
 
-// writeReadyFile writes the addresses of s to path, or nothing if path is "". It renames a temporary file, so that a reader
-// never finds a part of the document.
+// writeReadyFile writes the addresses of s to path, or nothing if path is "". It renames a temporary file, so that a
+// reader never finds a part of the document.
 func writeReadyFile(path string, s *stack.Stack) error {
 	if path == "" {
 		return nil

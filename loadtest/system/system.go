@@ -65,8 +65,8 @@ func Root() (string, error) {
 	}
 }
 
-// Start starts command in dir, with --ready-file appended to its arguments, and waits until that file exists. The caller
-// must Stop the system.
+// Start starts command in dir, with --ready-file appended to its arguments, and waits until that file exists. The
+// caller must Stop the system.
 func Start(ctx context.Context, dir string, command []string) (*System, error) {
 	folder, err := os.MkdirTemp("", "loadtest-")
 	if err != nil {
@@ -84,7 +84,8 @@ func Start(ctx context.Context, dir string, command []string) (*System, error) {
 	}
 	c.Stdout, c.Stderr = in, in
 	if err := c.Start(); err != nil {
-		return nil, errors.Join(fmt.Errorf("start the local system: %w", err), in.Close(), out.Close(), os.RemoveAll(folder))
+		err = fmt.Errorf("start the local system: %w", err)
+		return nil, errors.Join(err, in.Close(), out.Close(), os.RemoveAll(folder))
 	}
 	in.Close()
 	s := &System{process: c, folder: folder, gone: make(chan struct{})}
@@ -98,7 +99,8 @@ func Start(ctx context.Context, dir string, command []string) (*System, error) {
 
 // await waits for the ready file, which local/ renames into place, and takes the addresses from it.
 func (s *System) await(ctx context.Context, file string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, startWithin, fmt.Errorf("the local system was not ready within %v", startWithin))
+	late := fmt.Errorf("the local system was not ready within %v", startWithin)
+	ctx, cancel := context.WithTimeoutCause(ctx, startWithin, late)
 	defer cancel()
 	for tick := time.NewTicker(poll); ; {
 		data, err := os.ReadFile(file)
