@@ -62,6 +62,7 @@ func Start(t testing.TB, o Options) *Process {
 	}, o.Args...)...)
 	p.cmd.Dir, p.cmd.Env = Root(), Environment()
 	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
+	p.cmd.WaitDelay = Deadline // a process that it leaves behind may hold the output open
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
