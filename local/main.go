@@ -44,6 +44,7 @@ type options struct {
 	XRay      bool              `name:"xray" help:"Collect the functions' X-Ray segments, as the daemon does; see docs/local.md."`
 	XRayPort  int               `name:"xray-port" default:"2000" help:"UDP port of the X-Ray daemon; 0 for any."`
 	Ready     string            `help:"A shell command to run once everything runs, such as one that fills a table. Its environment leads AWS's tools here and holds every output of the stack as OUTPUT_<Name>."`
+	ReadyFile string            `type:"path" help:"JSON file of addresses and outputs, kept while everything runs."`
 	Quiet     bool              `short:"q" help:"Print no line per event."`
 	Verbose   bool              `short:"v" help:"Print what the emulated services log, too."`
 }
@@ -74,6 +75,9 @@ func run(ctx context.Context, o options) error {
 	if o.XRay {
 		daemon = net.JoinHostPort("127.0.0.1", strconv.Itoa(o.XRayPort))
 	}
+	if err := removeReadyFile(o.ReadyFile); err != nil { // of a run that was killed
+		return err
+	}
 	out := newConsole(os.Stdout, o.StackName+"-", o.Quiet)
 	s, err := stack.Start(ctx, o.Template, stack.Options{
 		Port: o.Port, AWSPort: o.AWSPort, BuildDir: o.BuildDir,
@@ -88,6 +92,9 @@ func run(ctx context.Context, o options) error {
 	}
 	out.banner(welcome(s, time.Since(begin)))
 	failure := ready(ctx, o.Ready, s, out)
+	if failure == nil {
+		failure = writeReadyFile(o.ReadyFile, s)
+	}
 
 	if failure == nil {
 		select {
@@ -95,6 +102,7 @@ func run(ctx context.Context, o options) error {
 		case failure = <-s.Failed():
 		}
 	}
+	failure = errors.Join(failure, removeReadyFile(o.ReadyFile))
 	out.banner(fmt.Sprintf("\nStopping: closing %d connections and finishing what is under way. Ctrl-C again to stop at once.\n", s.Connections()))
 	stopping, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
