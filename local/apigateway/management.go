@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"fanfare/local/awsapi"
 )
 
 // maxPost is how much can be posted, in bytes: the service model of apigatewaymanagementapi says so of Data.
@@ -140,7 +142,7 @@ func (s *Server) command(method, id string, body []byte, size int) outcome {
 func (o outcome) write(w http.ResponseWriter, now time.Time) {
 	header := w.Header()
 	// Set directly: the names are canonical, and there are many posts.
-	header["X-Amzn-Requestid"] = []string{newUUID()}
+	header["X-Amzn-Requestid"] = []string{awsapi.NewUUID()}
 	header["X-Amz-Apigw-Id"] = []string{newID()}
 	header["X-Amzn-Trace-Id"] = []string{newTrace(now)}
 	if o.status == http.StatusOK {
@@ -170,10 +172,7 @@ func (s *Server) authorizeManagement(r *http.Request, id string) *managementErro
 	if bad != nil {
 		return bad
 	}
-	if s.options.Authorize == nil {
-		return nil
-	}
-	err := s.options.Authorize(accessKey, "execute-api:ManageConnections", s.arn(r.Method+"/@connections/{connectionId}"))
+	err := s.options.Authorize.Check(accessKey, "execute-api:ManageConnections", s.arn(r.Method+"/@connections/{connectionId}"))
 	if err != nil {
 		// Not the ForbiddenException of the service model: captured.
 		return &managementError{status: http.StatusForbidden, name: "AccessDeniedException", text: err.Error()}

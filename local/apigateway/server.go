@@ -1,6 +1,7 @@
 package apigateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fanfare/local/awsapi"
 	"fanfare/local/clock"
 )
 
@@ -32,7 +34,7 @@ type Options struct {
 	Log *slog.Logger
 	// Authorize decides on a management request, by the access key it is signed with; its error's text is what the
 	// caller is told. The resource ends in the literal text {connectionId}, as on AWS. nil allows everything.
-	Authorize func(accessKeyID, action, resource string) error
+	Authorize awsapi.Authorizer
 	// Observe is told everything that happens. It is called by many goroutines at once and delays whoever calls it.
 	// nil observes nothing.
 	Observe func(Event)
@@ -87,21 +89,11 @@ type Server struct {
 
 // New checks the API and returns a server for it. Its error names everything in the API that is wrong or not emulated.
 func New(api API, invoker Invoker, options Options) (*Server, error) {
-	if options.Region == "" {
-		options.Region = "us-east-1"
-	}
-	if options.Account == "" {
-		options.Account = "000000000000"
-	}
-	if options.Log == nil {
-		options.Log = slog.New(slog.DiscardHandler)
-	}
-	if options.SendBuffer == 0 {
-		options.SendBuffer = DefaultSendBuffer
-	}
-	if options.MessagesInFlight == 0 {
-		options.MessagesInFlight = DefaultMessagesInFlight
-	}
+	options.Region = cmp.Or(options.Region, awsapi.DefaultRegion)
+	options.Account = cmp.Or(options.Account, awsapi.DefaultAccount)
+	options.Log = cmp.Or(options.Log, slog.New(slog.DiscardHandler))
+	options.SendBuffer = cmp.Or(options.SendBuffer, DefaultSendBuffer)
+	options.MessagesInFlight = cmp.Or(options.MessagesInFlight, DefaultMessagesInFlight)
 	if options.SendBuffer < 0 || options.MessagesInFlight < 0 {
 		return nil, fmt.Errorf("api gateway: SendBuffer %d or MessagesInFlight %d is negative", options.SendBuffer, options.MessagesInFlight)
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"fanfare/local/awsapi"
 )
 
 // Namespaces of error types on the wire. The SDKs cut them off; these are as public captures of AWS's answers and
@@ -30,15 +32,12 @@ func (f *failure) code() string { return f.kind[strings.IndexByte(f.kind, '#')+1
 
 // body returns the answer's JSON.
 func (f *failure) body() []byte {
-	text := appendString([]byte(`{"__type":`), f.kind)
-	label := `,"message":`
+	messageKey := "message"
 	if strings.HasPrefix(f.kind, namespaceService) {
-		label = `,"Message":` // the front end in which these arise spells it so
+		messageKey = "Message" // errors of AWS's front end are spelled with a capital
 	}
-	text = append(text, label...)
-	text = appendString(text, f.message)
-	text = append(text, f.members...)
-	return append(text, '}')
+	text := awsapi.ErrorBody(f.kind, messageKey, f.message)
+	return append(append(text[:len(text)-1], f.members...), '}')
 }
 
 func invalid(format string, args ...any) *failure {

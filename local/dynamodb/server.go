@@ -1,6 +1,7 @@
 package dynamodb
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fanfare/local/awsapi"
 	"fanfare/local/clock"
 )
 
@@ -37,7 +39,7 @@ type Options struct {
 
 	// Authorize decides whether an access key may do an action ("dynamodb:Scan") on a resource (a table's ARN, or
 	// "*"). nil allows everything. Its error's text tells the caller why not. It may be called concurrently.
-	Authorize func(accessKeyID, action, resource string) error
+	Authorize awsapi.Authorizer
 
 	// TTLDelay is how long an item stays readable after the time in its time-to-live attribute, by Clock. 0 is
 	// DefaultTTLDelay; a negative delay is none, which still leaves an item up to one sweep (a minute by Clock).
@@ -59,18 +61,10 @@ type Server struct {
 
 // New returns a server without tables. Close ends it.
 func New(options Options) *Server {
-	if options.Region == "" {
-		options.Region = "us-east-1"
-	}
-	if options.Account == "" {
-		options.Account = "000000000000"
-	}
-	if options.Log == nil {
-		options.Log = slog.New(slog.DiscardHandler)
-	}
-	if options.TTLDelay == 0 {
-		options.TTLDelay = DefaultTTLDelay
-	}
+	options.Region = cmp.Or(options.Region, awsapi.DefaultRegion)
+	options.Account = cmp.Or(options.Account, awsapi.DefaultAccount)
+	options.Log = cmp.Or(options.Log, slog.New(slog.DiscardHandler))
+	options.TTLDelay = cmp.Or(options.TTLDelay, DefaultTTLDelay)
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Server{options: options, stop: stop, stopped: make(chan struct{}), tables: make(map[string]*table)}
 	go func() {
@@ -131,8 +125,7 @@ func (s *Server) serve(r *http.Request, name string, body []byte, c *call) ([]by
 		return nil, &failure{kind: namespaceService + "UnknownOperationException", status: http.StatusBadRequest,
 			message: fmt.Sprintf("the local DynamoDB has no operation %s %q", r.Method, r.Header.Get("X-Amz-Target"))}
 	}
-	var signed bool
-	if c.accessKey, signed = accessKeyID(r); !signed {
+	if c.accessKey = awsapi.AccessKeyID(r.Header.Get("Authorization")); c.accessKey == "" {
 		return nil, &failure{kind: namespaceService + "MissingAuthenticationTokenException", status: http.StatusBadRequest,
 			message: "Request is missing Authentication Token"}
 	}
@@ -153,17 +146,6 @@ func (s *Server) serve(r *http.Request, name string, body []byte, c *call) ([]by
 	return answer, err
 }
 
-// accessKeyID returns the access key of a request signed with Signature Version 4.
-func accessKeyID(r *http.Request) (accessKey string, signed bool) {
-	authorization := r.Header.Get("Authorization")
-	_, credential, found := strings.Cut(authorization, "Credential=")
-	if !found || !strings.HasPrefix(authorization, "AWS4-") {
-		return "", false
-	}
-	accessKey, _, _ = strings.Cut(credential, "/")
-	return accessKey, true
-}
-
 // answer writes an answer or an error with the headers that the SDKs look for.
 func (s *Server) answer(w http.ResponseWriter, body []byte, err error) {
 	status := http.StatusOK
@@ -176,13 +158,9 @@ func (s *Server) answer(w http.ResponseWriter, body []byte, err error) {
 		}
 		status, body = f.status, f.body()
 	}
-	header := w.Header()
-	header.Set("Content-Type", "application/x-amz-json-1.0")
-	header.Set("Content-Length", strconv.Itoa(len(body)))
-	header.Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE(body)), 10))
-	header.Set("X-Amzn-Requestid", rand.Text()+rand.Text())
-	w.WriteHeader(status)
-	_, _ = w.Write(body) // a client that has gone is its own business
+	w.Header().Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE(body)), 10))
+	w.Header().Set("X-Amzn-Requestid", rand.Text()+rand.Text())
+	awsapi.WriteJSON(w, awsapi.JSON10, status, body)
 }
 
 // table returns the table that is named, by its name or its ARN, in a text of the request, if the caller may do the
@@ -205,11 +183,7 @@ func (c *call) table(name, action string) (*table, error) {
 }
 
 func (c *call) authorize(action, resource string) error {
-	if c.server.options.Authorize == nil {
-		return nil
-	}
-	action = "dynamodb:" + action
-	err := c.server.options.Authorize(c.accessKey, action, resource)
+	err := c.server.options.Authorize.Check(c.accessKey, "dynamodb:"+action, resource)
 	if err == nil {
 		return nil
 	}

@@ -2,11 +2,12 @@ package dynamodb
 
 import (
 	"cmp"
-	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
+
+	"fanfare/local/awsapi"
 )
 
 // CreateTable adds an empty table, which is active at once. The error is the one that the API would answer: an
@@ -24,7 +25,7 @@ func (s *Server) createTable(config TableConfig) (*table, error) {
 	config.BillingMode = cmp.Or(config.BillingMode, Provisioned)
 	config.TableClass = cmp.Or(config.TableClass, "STANDARD")
 	t := &table{name: config.Name, arn: s.arn(config.Name), schema: key, config: config, ttl: config.TTLAttribute,
-		id: newUUID(), created: s.options.Clock.Now()}
+		id: awsapi.NewUUID(), created: s.options.Clock.Now()}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.tables[t.name] != nil {
@@ -32,14 +33,6 @@ func (s *Server) createTable(config TableConfig) (*table, error) {
 	}
 	s.tables[t.name] = t
 	return t, nil
-}
-
-// newUUID returns a random UUID, version 4.
-func newUUID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
 // createTable serves CreateTable.

@@ -1,6 +1,7 @@
 package eventsource
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"fanfare/local/awsapi"
 	"fanfare/local/clock"
 	"fanfare/local/sqs"
 )
@@ -35,7 +37,7 @@ type Options struct {
 	Log *slog.Logger
 	// Authorize is asked, once, whether the function's role may read the queue: with the mapping's AccessKeyID, the
 	// actions that AWS demands and the queue's ARN. nil allows everything.
-	Authorize func(accessKeyID, action, resource string) error
+	Authorize awsapi.Authorizer
 }
 
 // pollerActions are what the execution role needs.
@@ -49,15 +51,11 @@ func Run(ctx context.Context, m Mapping, q Queue, invoker Invoker, o Options) er
 	if err != nil {
 		return err
 	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
-	if o.Authorize != nil {
-		for _, action := range pollerActions {
-			if err := o.Authorize(m.AccessKeyID, action, m.QueueARN); err != nil {
-				return m.wrap(fmt.Errorf("InvalidParameterValueException: The function execution role does not have "+
-					"permissions to call %s: %w", action, err))
-			}
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
+	for _, action := range pollerActions {
+		if err := o.Authorize.Check(m.AccessKeyID, action, m.QueueARN); err != nil {
+			return m.wrap(fmt.Errorf("InvalidParameterValueException: The function execution role does not have "+
+				"permissions to call %s: %w", action, err))
 		}
 	}
 	if m.Disabled {

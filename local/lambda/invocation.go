@@ -1,10 +1,10 @@
 package lambda
 
 import (
-	"fmt"
-	"math/rand/v2"
 	"sync"
 	"time"
+
+	"fanfare/local/awsapi"
 )
 
 // responseGrace is how long a caller waits, after the response was posted, for the function to be free again.
@@ -37,14 +37,7 @@ type invocation struct {
 }
 
 func newInvocation(f *function, event []byte, trace string, fault fault) *invocation {
-	return &invocation{f: f, id: newRequestID(), event: event, trace: trace, fault: fault, done: make(chan struct{})}
-}
-
-// newRequestID returns a random UUID (RFC 9562, version 4). It is a name, not a secret.
-func newRequestID() string {
-	high, low := rand.Uint64(), rand.Uint64()
-	return fmt.Sprintf("%08x-%04x-4%03x-%04x-%012x",
-		high>>32, high>>16&0xffff, high&0xfff, low>>48&0x3fff|0x8000, low&0xffffffffffff)
+	return &invocation{f: f, id: awsapi.NewUUID(), event: event, trace: trace, fault: fault, done: make(chan struct{})}
 }
 
 // answer keeps what the function posted; the caller gets it when deliver is called. The process's mutex is held.

@@ -12,6 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"fanfare/local/awsapi"
 )
 
 func TestConformDeadLetters(t *testing.T) {
@@ -105,18 +107,18 @@ func TestConformCreateQueue(t *testing.T) {
 		t.Errorf("%T is not QueueNameExists", err)
 	}
 	for attribute, value := range map[string]string{"VisibilityTimeout": "43201", "DelaySeconds": "-1", "MaximumMessageSize": "1023", "MessageRetentionPeriod": "59", "ReceiveMessageWaitTimeSeconds": "x"} {
-		_, err := create("t-"+newUUID(), map[string]string{attribute: value})
+		_, err := create("t-"+awsapi.NewUUID(), map[string]string{attribute: value})
 		a.refused(err, "InvalidAttributeValue", "Invalid value for the parameter "+attribute)
 	}
-	_, err = create("t-"+newUUID(), map[string]string{"Colour": "red"})
+	_, err = create("t-"+awsapi.NewUUID(), map[string]string{"Colour": "red"})
 	a.refused(err, "InvalidAttributeName", "Unknown Attribute Colour.")
 	_, err = create("no spaces", nil)
 	a.refused(err, "InvalidParameterValue", "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length")
-	_, err = create("t-"+newUUID(), map[string]string{"RedrivePolicy": `{"deadLetterTargetArn":"dummy","maxReceiveCount":42}`})
+	_, err = create("t-"+awsapi.NewUUID(), map[string]string{"RedrivePolicy": `{"deadLetterTargetArn":"dummy","maxReceiveCount":42}`})
 	a.refused(err, "InvalidParameterValue", "Invalid value for deadLetterTargetArn.")
 	arn := a.attribute(url, "QueueArn")
 	for _, count := range []string{"0", "1001"} {
-		_, err = create("t-"+newUUID(), map[string]string{"RedrivePolicy": fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%s}`, arn, count)})
+		_, err = create("t-"+awsapi.NewUUID(), map[string]string{"RedrivePolicy": fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%s}`, arn, count)})
 		a.refused(err, "InvalidParameterValue", "")
 	}
 }
@@ -210,7 +212,7 @@ func TestConformNoSuchQueue(t *testing.T) {
 
 func TestConformListQueues(t *testing.T) {
 	a := open(t)
-	prefix := "list-" + newUUID()[:8]
+	prefix := "list-" + awsapi.NewUUID()[:8]
 	var want []string
 	for i := range 5 {
 		name := fmt.Sprintf("%s-%d", prefix, i)

@@ -19,6 +19,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
 	"go.uber.org/goleak"
+
+	"fanfare/local/awsapi"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -73,7 +75,7 @@ func (p patient) Do(r *http.Request) (*http.Response, error) {
 // create creates a queue with attributes "Name=value" and deletes it after the test.
 func (a account) create(attributes ...string) string {
 	a.Helper()
-	name := fmt.Sprintf("t-%s", newUUID())
+	name := fmt.Sprintf("t-%s", awsapi.NewUUID())
 	in := &sqs.CreateQueueInput{QueueName: &name, Attributes: map[string]string{}}
 	for _, text := range attributes {
 		key, value, _ := strings.Cut(text, "=")

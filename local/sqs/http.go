@@ -9,16 +9,15 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"sync"
+
+	"fanfare/local/awsapi"
 )
 
 // maxRequestBytes bounds a request. It is this server's own bound, not AWS's: a full batch whose every character is
 // written as a \u escape stays below.
 const maxRequestBytes = 16 << 20
-
-const contentType = "application/x-amz-json-1.0"
 
 // operations are SQS's, by name, each with the IAM action that allows it: batches go by the action of their single
 // operation. Source: API Reference; Service Authorization Reference, "Actions defined by Amazon SQS".
@@ -74,7 +73,7 @@ var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // ServeHTTP answers one request of the SQS API. The request is read to its end before anything is answered.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	requestID := newUUID()
+	requestID := awsapi.NewUUID()
 	w.Header().Set("X-Amzn-RequestId", requestID)
 	body := buffers.Get().(*bytes.Buffer)
 	defer buffers.Put(body)
@@ -143,7 +142,7 @@ func (s *Server) answer(r *http.Request, name string, body []byte) (any, error) 
 	c := &call{
 		ctx: r.Context(), s: s, operation: name, action: op.action, host: r.Host,
 		in:          fields{object: &in, first: new(*Error)},
-		accessKeyID: accessKeyID(r.Header.Get("Authorization")),
+		accessKeyID: awsapi.AccessKeyID(r.Header.Get("Authorization")),
 		traceHeader: traceHeader(r.Header.Get("X-Amzn-Trace-Id")),
 	}
 	before, after := s.faults.Load().request(c.ctx, s, name, c.queueName())
@@ -168,13 +167,6 @@ func (c *call) queueName() string {
 	return ""
 }
 
-// accessKeyID returns the access key of a SigV4 Authorization header, "" if there is none.
-func accessKeyID(authorization string) string {
-	_, credential, _ := strings.Cut(authorization, "Credential=")
-	id, _, _ := strings.Cut(credential, "/")
-	return id
-}
-
 // traceHeader undoes the percent-encoding with which SDKs send the header (Smithy's recursion detection).
 func traceHeader(header string) string {
 	if plain, err := url.PathUnescape(header); err == nil {
@@ -193,10 +185,7 @@ func (c *call) ready(resource string) error {
 }
 
 func (c *call) authorize(action, resource string) error {
-	if c.s.options.Authorize == nil {
-		return nil
-	}
-	if err := c.s.options.Authorize(c.accessKeyID, action, resource); err != nil {
+	if err := c.s.options.Authorize.Check(c.accessKeyID, action, resource); err != nil {
 		return accessDenied(err)
 	}
 	return nil
@@ -255,23 +244,14 @@ func writeAnswer(w http.ResponseWriter, answer any) {
 		}
 		out.Truncate(out.Len() - 1) // the encoder's newline
 	}
-	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("Content-Length", strconv.Itoa(out.Len()))
-	w.Write(out.Bytes())
+	awsapi.WriteJSON(w, awsapi.JSON10, http.StatusOK, out.Bytes())
 }
 
 // writeError answers as services of AWS JSON 1.0 that once spoke the query protocol do: the shape in the body, the old
 // code in a header. Source: Smithy, "AWS query compatible" trait.
 func writeError(w http.ResponseWriter, e *Error) {
-	body, err := json.Marshal(map[string]string{"__type": "com.amazonaws.sqs#" + e.Type, "message": e.Message})
-	if err != nil {
-		panic(err) // two strings always encode
-	}
-	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.Header().Set("x-amzn-query-error", e.Code+";"+e.fault())
-	w.WriteHeader(e.Status)
-	w.Write(body)
+	awsapi.WriteJSON(w, awsapi.JSON10, e.Status, awsapi.ErrorBody("com.amazonaws.sqs#"+e.Type, "message", e.Message))
 }
 
 // speaksQuery reports whether the request is of the query protocol: a form, or an Action in the URL.

@@ -2,10 +2,8 @@ package sqs
 
 import (
 	"crypto/md5"
-	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
-	"fmt"
 	"hash"
 	"maps"
 	"math/big"
@@ -295,13 +293,4 @@ func md5OfAttributes(attributes map[string]MessageAttribute) string {
 func writeLengthPrefixed(h hash.Hash, data []byte) {
 	h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(data))))
 	h.Write(data)
-}
-
-// newUUID is a random UUID (RFC 9562, version 4), the form of message, request and task ids.
-func newUUID() string {
-	var b [16]byte
-	rand.Read(b[:])
-	b[6] = b[6]&0x0F | 0x40
-	b[8] = b[8]&0x3F | 0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"fanfare/local/awsapi"
 )
 
 // Limits of move tasks. Source: API Reference, StartMessageMoveTask and ListMessageMoveTasks.
@@ -77,7 +79,7 @@ func (c *call) movedQueue(parameter, arn string) (*queue, *Error) {
 
 func (c *call) startMessageMoveTask() (any, error) {
 	task := &moveTask{
-		id: newUUID(), status: statusRunning, cancel: make(chan struct{}),
+		id: awsapi.NewUUID(), status: statusRunning, cancel: make(chan struct{}),
 		source: c.in.required("SourceArn"), destination: c.in.text("DestinationArn"),
 	}
 	if rate, ok := c.in.integer("MaxNumberOfMessagesPerSecond"); ok {
@@ -235,7 +237,7 @@ func (s *Server) moveOne(task *moveTask) (bool, error) {
 	destination.mu.Lock()
 	defer destination.mu.Unlock()
 	now := destination.clock.Now()
-	destination.enter(&message{outgoing: m.outgoing, id: newUUID(), sender: m.sender, sent: now})
+	destination.enter(&message{outgoing: m.outgoing, id: awsapi.NewUUID(), sender: m.sender, sent: now})
 	destination.wake(now)
 	return true, nil
 }

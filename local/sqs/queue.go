@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fanfare/local/awsapi"
 	"fanfare/local/clock"
 )
 
@@ -162,7 +163,7 @@ func (q *queue) add(sender string, batch []outgoing) ([]string, *Error) {
 	ids := make([]string, len(batch))
 	stored := make([]message, len(batch))
 	for i := range batch {
-		ids[i] = newUUID()
+		ids[i] = awsapi.NewUUID()
 		stored[i] = message{outgoing: batch[i], id: ids[i], sender: sender}
 	}
 	s := q.settings.Load()

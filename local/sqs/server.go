@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fanfare/local/awsapi"
 	"fanfare/local/clock"
 )
 
@@ -37,7 +38,7 @@ type Options struct {
 	// Authorize decides whether the holder of an access key may do action ("sqs:SendMessage"; batches have the action of
 	// their single operation) to resource (the queue's ARN; "*" for ListQueues). Its error's text becomes the message of
 	// an AccessDenied. accessKeyID is "" for an unsigned request. It is called concurrently. nil allows everything.
-	Authorize func(accessKeyID, action, resource string) error
+	Authorize awsapi.Authorizer
 
 	// Faults happen from the start; SetFaults changes them.
 	Faults Faults
@@ -70,15 +71,9 @@ var errClosed = errors.New("sqs: server closed")
 
 // New returns a server without queues. Close it when done.
 func New(o Options) *Server {
-	if o.Region == "" {
-		o.Region = "us-east-1"
-	}
-	if o.Account == "" {
-		o.Account = "000000000000"
-	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
+	o.Region = cmp.Or(o.Region, awsapi.DefaultRegion)
+	o.Account = cmp.Or(o.Account, awsapi.DefaultAccount)
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	o.Endpoint = strings.TrimSuffix(o.Endpoint, "/")
 	s := &Server{options: o, log: o.Log, removed: make(map[string]time.Time), closed: make(chan struct{})}
 	s.SetFaults(o.Faults)

@@ -8,11 +8,13 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"fanfare/local/awsapi"
 )
 
 func request(operation, body string) *http.Request {
 	r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1:4566/", strings.NewReader(body))
-	r.Header.Set("Content-Type", contentType)
+	r.Header.Set("Content-Type", awsapi.JSON10)
 	r.Header.Set("X-Amz-Target", "AmazonSQS."+operation)
 	return r
 }
@@ -128,7 +130,7 @@ func TestWireSuccess(t *testing.T) {
 	}
 	// escapes, and a host that has nothing to do with this server
 	w := answer(s, request("SendMessage", `{"QueueUrl":"https://sqs.eu-west-1.amazonaws.com/123456789012/q","MessageBody":"\u0041\ud83d\ude00\n<&>"}`))
-	if w.Code != http.StatusOK || len(w.Header().Get("X-Amzn-RequestId")) != 36 || w.Header().Get("Content-Type") != contentType {
+	if w.Code != http.StatusOK || len(w.Header().Get("X-Amzn-RequestId")) != 36 || w.Header().Get("Content-Type") != awsapi.JSON10 {
 		t.Errorf("%d %v", w.Code, w.Header())
 	}
 	w = answer(s, request("ReceiveMessage", `{"QueueUrl":"x://y/123456789012/q"}`))
