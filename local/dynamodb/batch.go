@@ -6,11 +6,9 @@ import (
 	"slices"
 )
 
-// Limits of the batch operations (API reference, BatchGetItem and BatchWriteItem).
+// Limits of BatchWriteItem (API reference).
 const (
-	maxBatchGet      = 100      // items
-	maxBatchGetSize  = 16 << 20 // bytes; what is beyond comes back as UnprocessedKeys
-	maxBatchWrite    = 25       // items
+	maxBatchWrite    = 25 // items
 	tooManyForLength = "1 validation error detected: Value at '%s' failed to satisfy constraint: Member must have length less than or equal to %d"
 	tooFewForLength  = "1 validation error detected: Value at '%s' failed to satisfy constraint: Member must have length greater than or equal to 1"
 )
@@ -133,123 +131,4 @@ func parseWriteRequest(t *table, m *members) (*mutation, error) {
 	}
 	return &mutation{table: t, key: key, place: t.schema.place(key),
 		change: func(item) (item, error) { return nil, nil }}, nil
-}
-
-// keysOf is what BatchGetItem asks of one table.
-type keysOf struct {
-	table      *table
-	name       string // as the request has it
-	places     []string
-	consistent bool
-	projection projection
-}
-
-// batchGetItem serves BatchGetItem.
-func (c *call) batchGetItem() ([]byte, error) {
-	consumed := c.consumption()
-	requests, tables, err := c.requestItems()
-	if err := c.first(err); err != nil {
-		return nil, err
-	}
-	var wanted []*keysOf
-	count := 0
-	for _, name := range tables {
-		t, err := c.table(name, "BatchGetItem")
-		if err != nil {
-			return nil, err
-		}
-		request := requests.object(name)
-		if requests.failure != nil {
-			return nil, requests.failure
-		}
-		keys, err := parseKeysOf(t, request)
-		if err != nil {
-			return nil, err
-		}
-		keys.name = name
-		wanted = append(wanted, keys)
-		count += len(keys.places)
-	}
-	if count > maxBatchGet {
-		return nil, invalid("Too many items requested for the BatchGetItem call")
-	}
-	var responses answer
-	unprocessed := make(map[string]any)
-	size, done := 0, 0
-	for _, keys := range wanted {
-		var left []any
-		responses.member(keys.name)
-		responses.text = append(responses.text, '[')
-		begin := len(responses.text)
-		for i, place := range keys.places {
-			if size >= maxBatchGetSize || !c.fault.processes() {
-				left = append(left, requests.object(keys.name).list("Keys")[i])
-				continue
-			}
-			done++
-			units := 0
-			if r := keys.table.get(place); r != nil {
-				if len(responses.text) > begin {
-					responses.text = append(responses.text, ',')
-				}
-				responses.text = r.appendTo(responses.text, keys.projection)
-				units = r.size
-				size += r.size
-			}
-			consumed.add(keys.table, readUnits(units, keys.consistent))
-		}
-		responses.text = append(responses.text, ']')
-		if left != nil {
-			rest := maps.Clone(requests.object(keys.name).values)
-			rest["Keys"] = left
-			unprocessed[keys.name] = rest
-		}
-	}
-	if done == 0 {
-		return nil, throughputExceeded()
-	}
-	rest, err := json.Marshal(unprocessed)
-	if err != nil {
-		return nil, err
-	}
-	var a answer
-	a.raw("Responses", responses.end())
-	a.raw("UnprocessedKeys", rest)
-	consumed.tell(&a, true)
-	return a.end(), nil
-}
-
-// parseKeysOf reads the keys that are wanted of one table.
-func parseKeysOf(t *table, m *members) (*keysOf, error) {
-	if err := m.allow("KeysAndAttributes", "ConsistentRead ExpressionAttributeNames Keys ProjectionExpression", "AttributesToGet"); err != nil {
-		return nil, err
-	}
-	ph := m.placeholders()
-	keys := &keysOf{table: t, consistent: m.boolean("ConsistentRead")}
-	var err error
-	if keys.projection, err = m.parseProjection(ph); err == nil {
-		err = ph.checkUsed()
-	}
-	if err := m.first(err); err != nil {
-		return nil, err
-	}
-	list := m.objects("Keys")
-	if m.failure == nil && len(list) == 0 {
-		return nil, invalid(tooFewForLength, "requestItems."+t.name+".member.keys")
-	}
-	for _, element := range list {
-		key, failure := parseItem(element.values, 0)
-		if failure != nil {
-			return nil, failure
-		}
-		if err := t.schema.checkKey(key); err != nil {
-			return nil, err
-		}
-		place := t.schema.place(key)
-		if slices.Contains(keys.places, place) {
-			return nil, invalid("Provided list of item keys contains duplicates")
-		}
-		keys.places = append(keys.places, place)
-	}
-	return keys, m.err()
 }

@@ -34,7 +34,6 @@ type TableConfig struct {
 	TTLAttribute       string // the attribute of the time to live; "" switches it off
 	TableClass         string // "" is STANDARD
 	DeletionProtection bool   // DeleteTable is refused
-	Tags               map[string]string
 }
 
 // check refuses what AWS would refuse, and returns the primary key.

@@ -22,8 +22,8 @@ type Faults struct {
 	InternalServerError           float64 // InternalServerError, 500: nothing was done
 	AnswerLost                    float64 // InternalServerError, 500, although everything was done
 
-	// Unprocessed is the share of the items of BatchWriteItem and BatchGetItem that come back as UnprocessedItems or
-	// UnprocessedKeys. When none is left, the request fails with ProvisionedThroughputExceededException, as at AWS.
+	// Unprocessed is the share of the items of BatchWriteItem that come back as UnprocessedItems. If no item is
+	// processed, the request fails with ProvisionedThroughputExceededException, as on AWS.
 	Unprocessed float64
 
 	// Latency is added to every request, and a random time below Jitter on top, by the server's clock.
@@ -31,7 +31,7 @@ type Faults struct {
 }
 
 // itemOperations are those that faults befall.
-var itemOperations = []string{"BatchGetItem", "BatchWriteItem", "DeleteItem", "GetItem", "PutItem", "Query", "Scan", "TransactWriteItems", "UpdateItem"}
+var itemOperations = []string{"BatchWriteItem", "DeleteItem", "GetItem", "PutItem", "Query", "Scan", "TransactWriteItems", "UpdateItem"}
 
 func (f *Faults) check() error {
 	for _, rate := range []float64{f.ProvisionedThroughputExceeded, f.Throttling, f.InternalServerError, f.AnswerLost, f.Unprocessed} {

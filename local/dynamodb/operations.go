@@ -18,14 +18,12 @@ type operation struct {
 // operations are all that the server knows. A parameter in neither list is not of the API.
 var operations = map[string]operation{
 	"CreateTable": {(*call).createTable,
-		"AttributeDefinitions BillingMode DeletionProtectionEnabled KeySchema ProvisionedThroughput TableClass TableName Tags",
-		"GlobalSecondaryIndexes GlobalTableSettingsReplicationMode GlobalTableSourceArn LocalSecondaryIndexes OnDemandThroughput ResourcePolicy SSESpecification StreamSpecification WarmThroughput"},
+		"AttributeDefinitions BillingMode DeletionProtectionEnabled KeySchema ProvisionedThroughput TableClass TableName",
+		"GlobalSecondaryIndexes GlobalTableSettingsReplicationMode GlobalTableSourceArn LocalSecondaryIndexes OnDemandThroughput ResourcePolicy SSESpecification StreamSpecification Tags WarmThroughput"},
 	"DeleteTable":        {(*call).deleteTable, "TableName", ""},
 	"DescribeTable":      {(*call).describeTable, "TableName", ""},
 	"DescribeTimeToLive": {(*call).describeTimeToLive, "TableName", ""},
 	"ListTables":         {(*call).listTables, "ExclusiveStartTableName Limit", ""},
-	"ListTagsOfResource": {(*call).listTags, "ResourceArn", "NextToken"},
-	"UpdateTimeToLive":   {(*call).updateTimeToLive, "TableName TimeToLiveSpecification", ""},
 	"PutItem": {(*call).putItem,
 		"ConditionExpression ExpressionAttributeNames ExpressionAttributeValues Item ReturnConsumedCapacity ReturnItemCollectionMetrics ReturnValues ReturnValuesOnConditionCheckFailure TableName",
 		"ConditionalOperator Expected"},
@@ -44,7 +42,6 @@ var operations = map[string]operation{
 	"Scan": {(*call).scan,
 		"ConsistentRead ExclusiveStartKey ExpressionAttributeNames ExpressionAttributeValues FilterExpression IndexName Limit ProjectionExpression ReturnConsumedCapacity Segment Select TableName TotalSegments",
 		"AttributesToGet ConditionalOperator ScanFilter"},
-	"BatchGetItem":       {(*call).batchGetItem, "RequestItems ReturnConsumedCapacity", ""},
 	"BatchWriteItem":     {(*call).batchWriteItem, "RequestItems ReturnConsumedCapacity ReturnItemCollectionMetrics", ""},
 	"TransactWriteItems": {(*call).transactWriteItems, "ClientRequestToken ReturnConsumedCapacity ReturnItemCollectionMetrics TransactItems", ""},
 }

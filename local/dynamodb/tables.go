@@ -58,7 +58,6 @@ func (c *call) tableConfig() (TableConfig, error) {
 		BillingMode:        c.choice("BillingMode", "PROVISIONED PAY_PER_REQUEST"),
 		TableClass:         c.choice("TableClass", "STANDARD STANDARD_INFREQUENT_ACCESS"),
 		DeletionProtection: c.boolean("DeletionProtectionEnabled"),
-		Tags:               make(map[string]string),
 	}
 	parts := []*members{c.members}
 	read := func(m *members, where, known string) (err error) {
@@ -76,12 +75,6 @@ func (c *call) tableConfig() (TableConfig, error) {
 			return config, err
 		}
 		config.AttributeDefinitions = append(config.AttributeDefinitions, AttributeDefinition{m.required("AttributeName"), m.required("AttributeType")})
-	}
-	for _, m := range c.objects("Tags") {
-		if err := read(m, "Tag", "Key Value"); err != nil {
-			return config, err
-		}
-		config.Tags[m.required("Key")] = m.text("Value")
 	}
 	throughput := c.object("ProvisionedThroughput")
 	if err := read(throughput, "ProvisionedThroughput", "ReadCapacityUnits WriteCapacityUnits"); err != nil {
@@ -192,21 +185,4 @@ func (c *call) listTables() ([]byte, error) {
 	}
 	answer["TableNames"] = append([]string{}, page...)
 	return json.Marshal(answer)
-}
-
-// listTags serves ListTagsOfResource.
-func (c *call) listTags() ([]byte, error) {
-	name := c.required("ResourceArn")
-	if c.failure != nil {
-		return nil, c.failure
-	}
-	t, err := c.table(name, c.operation)
-	if err != nil {
-		return nil, err
-	}
-	tags := []map[string]string{}
-	for _, key := range slices.Sorted(maps.Keys(t.config.Tags)) {
-		tags = append(tags, map[string]string{"Key": key, "Value": t.config.Tags[key]})
-	}
-	return json.Marshal(map[string]any{"Tags": tags})
 }

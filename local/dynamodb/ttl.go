@@ -94,39 +94,3 @@ func (c *call) describeTimeToLive() ([]byte, error) {
 	}
 	return json.Marshal(map[string]any{"TimeToLiveDescription": description})
 }
-
-// updateTimeToLive serves UpdateTimeToLive.
-func (c *call) updateTimeToLive() ([]byte, error) {
-	t, err := c.named()
-	if err != nil {
-		return nil, err
-	}
-	specification := c.object("TimeToLiveSpecification")
-	if err := specification.allow("TimeToLiveSpecification", "AttributeName Enabled", ""); err != nil {
-		return nil, err
-	}
-	attribute, enabled := specification.required("AttributeName"), specification.boolean("Enabled")
-	switch {
-	case c.failure != nil:
-		return nil, c.failure
-	case !specification.has("Enabled"):
-		return nil, invalid("1 validation error detected: Value null at 'timeToLiveSpecification.enabled' failed to satisfy constraint: Member must not be null")
-	case specification.failure != nil:
-		return nil, specification.failure
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	switch {
-	case enabled && t.ttl == attribute:
-		return nil, invalid("TimeToLive is already enabled")
-	case enabled && t.ttl != "", !enabled && t.ttl != "" && t.ttl != attribute:
-		return nil, invalid("TimeToLive is active on a different AttributeName: current AttributeName is %s", t.ttl)
-	case !enabled && t.ttl == "":
-		return nil, invalid("TimeToLive is already disabled")
-	case enabled:
-		t.ttl = attribute
-	default:
-		t.ttl = ""
-	}
-	return json.Marshal(map[string]any{"TimeToLiveSpecification": map[string]any{"AttributeName": attribute, "Enabled": enabled}})
-}

@@ -237,18 +237,3 @@ func TestConformListQueues(t *testing.T) {
 		t.Errorf("listed %v in %d pages, want %v", got, count, want)
 	}
 }
-
-func TestConformTags(t *testing.T) {
-	a := open(t)
-	url := a.create()
-	if _, err := a.client.TagQueue(t.Context(), &sqs.TagQueueInput{QueueUrl: &url, Tags: map[string]string{"tag1": "value1", "tag2": "value2", "tag3": ""}}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := a.client.UntagQueue(t.Context(), &sqs.UntagQueueInput{QueueUrl: &url, TagKeys: []string{"tag1", "tag3", "none"}}); err != nil {
-		t.Fatal(err)
-	}
-	out, err := a.client.ListQueueTags(t.Context(), &sqs.ListQueueTagsInput{QueueUrl: &url})
-	if err != nil || !maps.Equal(out.Tags, map[string]string{"tag2": "value2"}) {
-		t.Errorf("tags %v, %v", out, err)
-	}
-}

@@ -44,7 +44,7 @@ func init() {
 		"ListDeadLetterSourceQueues":   {"sqs:ListDeadLetterSourceQueues", (*call).listDeadLetterSourceQueues},
 		"ListMessageMoveTasks":         {"sqs:ListMessageMoveTasks", (*call).listMessageMoveTasks},
 		"ListQueues":                   {"sqs:ListQueues", (*call).listQueues},
-		"ListQueueTags":                {"sqs:ListQueueTags", (*call).listQueueTags},
+		"ListQueueTags":                {},
 		"PurgeQueue":                   {"sqs:PurgeQueue", (*call).purgeQueue},
 		"ReceiveMessage":               {"sqs:ReceiveMessage", (*call).receiveMessage},
 		"RemovePermission":             {},
@@ -52,8 +52,8 @@ func init() {
 		"SendMessageBatch":             {"sqs:SendMessage", (*call).sendMessageBatch},
 		"SetQueueAttributes":           {"sqs:SetQueueAttributes", (*call).setQueueAttributes},
 		"StartMessageMoveTask":         {"sqs:StartMessageMoveTask", (*call).startMessageMoveTask},
-		"TagQueue":                     {"sqs:TagQueue", (*call).tagQueue},
-		"UntagQueue":                   {"sqs:UntagQueue", (*call).untagQueue},
+		"TagQueue":                     {},
+		"UntagQueue":                   {},
 	}
 }
 

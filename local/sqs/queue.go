@@ -62,7 +62,6 @@ type queue struct {
 	faults   *atomic.Pointer[faultPlan] // the server's
 
 	mu         sync.Mutex
-	tags       map[string]string
 	modified   time.Time
 	purged     time.Time
 	deleted    bool

@@ -24,9 +24,6 @@ func (s *Server) create(c QueueConfig) (*queue, *Error) {
 	if !queueNamePattern.MatchString(c.Name) {
 		return nil, invalidParameter("Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length")
 	}
-	if err := checkTags(c.Tags); err != nil {
-		return nil, err
-	}
 	s.naming.Lock()
 	defer s.naming.Unlock()
 	if q := s.queue(c.Name); q != nil {
@@ -43,7 +40,6 @@ func (s *Server) create(c QueueConfig) (*queue, *Error) {
 		return nil, err
 	}
 	q := newQueue(c.Name, arn, s.options.Clock, &s.faults, set)
-	q.tags = maps.Clone(c.Tags)
 	s.queues.Store(c.Name, q)
 	return q, nil
 }
@@ -78,14 +74,12 @@ func (s *settings) differs(given map[string]string, arn string) *Error {
 
 func (c *call) createQueue() (any, error) {
 	name := c.in.required("QueueName")
-	config := QueueConfig{Name: name, Attributes: c.in.strings("Attributes"), Tags: c.in.strings("tags")}
+	config := QueueConfig{Name: name, Attributes: c.in.strings("Attributes")}
+	if c.in.has("tags") {
+		c.in.fail(refuse("UnsupportedOperation", "Tags are not emulated."))
+	}
 	if err := c.ready(c.s.arn(name)); err != nil {
 		return nil, err
-	}
-	if len(config.Tags) > 0 {
-		if err := c.authorize("sqs:TagQueue", c.s.arn(name)); err != nil {
-			return nil, err
-		}
 	}
 	q, err := c.s.create(config)
 	if err != nil {
@@ -285,75 +279,4 @@ func (c *call) setQueueAttributes() (any, error) {
 	q.modified = q.clock.Now()
 	q.mu.Unlock()
 	return nil, nil
-}
-
-// Source: Developer Guide, "Amazon SQS standard queue quotas", tags.
-const (
-	maxTags     = 50
-	maxTagKey   = 128
-	maxTagValue = 256
-)
-
-func checkTags(tags map[string]string) *Error {
-	if len(tags) > maxTags {
-		return invalidParameter("Too many tags: a queue can have %d.", maxTags)
-	}
-	for key, text := range tags {
-		switch {
-		case key == "" || len([]rune(key)) > maxTagKey:
-			return invalidParameter("Tag key %q is invalid: it must have 1 to %d characters.", key, maxTagKey)
-		case len([]rune(text)) > maxTagValue:
-			return invalidParameter("The value of tag %q is invalid: it can have %d characters.", key, maxTagValue)
-		case strings.HasPrefix(strings.ToLower(key), "aws:"):
-			return invalidParameter("Tag key %q is invalid: the prefix aws: is reserved.", key)
-		}
-	}
-	return nil
-}
-
-func (c *call) tagQueue() (any, error) {
-	tags := c.in.strings("Tags")
-	if tags == nil {
-		c.in.fail(missingParameter("Tags"))
-	}
-	q, err := c.queue()
-	if err != nil {
-		return nil, err
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	next := make(map[string]string)
-	maps.Copy(next, q.tags)
-	maps.Copy(next, tags)
-	if err := checkTags(next); err != nil {
-		return nil, err
-	}
-	q.tags = next
-	return nil, nil
-}
-
-func (c *call) untagQueue() (any, error) {
-	keys := c.in.texts("TagKeys")
-	q, err := c.queue()
-	if err != nil {
-		return nil, err
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for _, key := range keys {
-		delete(q.tags, key)
-	}
-	return nil, nil
-}
-
-func (c *call) listQueueTags() (any, error) {
-	q, err := c.queue()
-	if err != nil {
-		return nil, err
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return struct {
-		Tags map[string]string `json:",omitempty"`
-	}{maps.Clone(q.tags)}, nil
 }

@@ -49,7 +49,6 @@ type Options struct {
 type QueueConfig struct {
 	Name       string
 	Attributes map[string]string
-	Tags       map[string]string
 }
 
 // Server is one account's queues in one Region. All methods may be called concurrently.

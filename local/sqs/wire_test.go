@@ -100,8 +100,9 @@ func TestWireErrors(t *testing.T) {
 		{"SendMessage", `{"QueueUrl":"http://x/000000000000/q.fifo","MessageBody":"x"}`, "UnsupportedOperation", "FIFO"},
 		{"CreateQueue", `{"QueueName":"q.fifo","Attributes":{"FifoQueue":"true"}}`, "UnsupportedOperation", "FIFO queues are not emulated: q.fifo"},
 		{"CreateQueue", `{"QueueName":"q.fifo"}`, "InvalidParameterValueException", ""},
-		{"CreateQueue", `{"QueueName":"n","tags":{"aws:x":"y"}}`, "InvalidParameterValueException", "aws:"},
-		{"CreateQueue", `{"QueueName":"n","tags":{"x":"\ud800"}}`, "InvalidParameterValueException", "surrogate"},
+		{"CreateQueue", `{"QueueName":"n","tags":{"x":"y"}}`, "UnsupportedOperation", "Tags are not emulated."},
+		{"CreateQueue", `{"QueueName":"n","Attributes":{"Policy":"\ud800"}}`, "InvalidParameterValueException", "surrogate"},
+		{"TagQueue", `{` + q + `,"Tags":{"x":"y"}}`, "UnsupportedOperation", "TagQueue is not emulated."},
 		{"ReceiveMessage", `{` + q + `,"ReceiveRequestAttemptId":"x"}`, "InvalidParameterValueException", "ReceiveRequestAttemptId"},
 		{"ReceiveMessage", `{` + q + `,"MessageSystemAttributeNames":["Nonsense"]}`, "InvalidAttributeName", "Nonsense"},
 		{"ListQueues", `{"MaxResults":0}`, "InvalidParameterValueException", "MaxResults"},
@@ -140,7 +141,7 @@ func TestWireSuccess(t *testing.T) {
 	if w := answer(s, request("ReceiveMessage", `{"QueueUrl":"x://y/123456789012/q"}`)); w.Body.String() != "{}" {
 		t.Errorf("an empty reception is %s", w.Body)
 	}
-	if w := answer(s, request("TagQueue", `{"QueueUrl":"x://y/123456789012/q","Tags":{"a":"b"}}`)); w.Code != http.StatusOK || w.Body.Len() != 0 {
+	if w := answer(s, request("PurgeQueue", `{"QueueUrl":"x://y/123456789012/q"}`)); w.Code != http.StatusOK || w.Body.Len() != 0 {
 		t.Errorf("an operation without a result answers %d %q", w.Code, w.Body)
 	}
 }
@@ -215,7 +216,7 @@ func TestAuthorize(t *testing.T) {
 		{"ChangeMessageVisibilityBatch", `{` + url + `,"Entries":[{"Id":"1","ReceiptHandle":"x","VisibilityTimeout":0}]}`, "AKID sqs:ChangeMessageVisibility " + arn + "q"},
 		{"GetQueueUrl", `{"QueueName":"missing"}`, "AKID sqs:GetQueueUrl " + arn + "missing"},
 		{"ListQueues", `{}`, "AKID sqs:ListQueues *"},
-		{"CreateQueue", `{"QueueName":"new","tags":{"a":"b"}}`, "AKID sqs:CreateQueue " + arn + "new|AKID sqs:TagQueue " + arn + "new"},
+		{"CreateQueue", `{"QueueName":"new"}`, "AKID sqs:CreateQueue " + arn + "new"},
 		{"StartMessageMoveTask", fmt.Sprintf(`{"SourceArn":%q}`, dead), "AKID sqs:StartMessageMoveTask " + dead + "|AKID sqs:ReceiveMessage " + dead +
 			"|AKID sqs:DeleteMessage " + dead + "|AKID sqs:GetQueueAttributes " + dead + "|AKID sqs:SendMessage " + arn + "q"},
 	} {
