@@ -9,8 +9,10 @@ import (
 // Limits of BatchWriteItem (API reference).
 const (
 	maxBatchWrite    = 25 // items
-	tooManyForLength = "1 validation error detected: Value at '%s' failed to satisfy constraint: Member must have length less than or equal to %d"
-	tooFewForLength  = "1 validation error detected: Value at '%s' failed to satisfy constraint: Member must have length greater than or equal to 1"
+	tooManyForLength = "1 validation error detected: Value at '%s' failed to satisfy constraint: Member must have " +
+		"length less than or equal to %d"
+	tooFewForLength = "1 validation error detected: Value at '%s' failed to satisfy constraint: Member must have " +
+		"length greater than or equal to 1"
 )
 
 // requestItems returns the member RequestItems, with the names of its tables in order.
@@ -20,7 +22,8 @@ func (c *call) requestItems() (requests *members, tables []string, err error) {
 	case c.failure != nil:
 		return nil, nil, c.failure
 	case !c.has("RequestItems"):
-		return nil, nil, invalid("1 validation error detected: Value null at 'requestItems' failed to satisfy constraint: Member must not be null")
+		return nil, nil, invalid("1 validation error detected: Value null at 'requestItems' failed to satisfy constraint: " +
+			"Member must not be null")
 	case len(requests.values) == 0:
 		return nil, nil, invalid(tooFewForLength, "requestItems")
 	}
@@ -53,7 +56,9 @@ func (c *call) batchWriteItem() ([]byte, error) {
 			return nil, requests.failure
 		}
 		if len(writes) == 0 || len(writes) > maxBatchWrite {
-			return nil, invalid("1 validation error detected: Value at 'requestItems' failed to satisfy constraint: Map value must satisfy constraint: [Member must have length less than or equal to %d, Member must have length greater than or equal to 1]", maxBatchWrite)
+			return nil, invalid("1 validation error detected: Value at 'requestItems' failed to satisfy constraint: Map "+
+				"value must satisfy constraint: [Member must have length less than or equal to %d, Member must have length "+
+				"greater than or equal to 1]", maxBatchWrite)
 		}
 		seen := make(map[string]bool)
 		for _, request := range writes {
@@ -108,7 +113,8 @@ func parseWriteRequest(t *table, m *members) (*mutation, error) {
 	case m.failure != nil:
 		return nil, m.failure
 	case m.has("PutRequest") == m.has("DeleteRequest"):
-		return nil, invalid("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes")
+		return nil, invalid("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the " +
+			"supported datatypes")
 	case m.has("PutRequest"):
 		if err := put.allow("a PutRequest", "Item", ""); err != nil {
 			return nil, err

@@ -31,7 +31,8 @@ func large(b *testing.B, n int) *dynamodb.Server {
 }
 
 func put(i int) string {
-	return fmt.Sprintf(`{"TableName":"connections","Item":{"connectionId":{"S":"c%013d="},"connectedAt":{"N":"1763906400123"},"expiresAt":{"N":"1763913600"}}}`, i)
+	return fmt.Sprintf(`{"TableName":"connections","Item":{"connectionId":{"S":"c%013d="},`+
+		`"connectedAt":{"N":"1763906400123"},"expiresAt":{"N":"1763913600"}}}`, i)
 }
 
 // post makes a request without a socket, so that the server alone is measured.
@@ -85,7 +86,9 @@ func BenchmarkUpdate(b *testing.B) {
 	server := large(b, 10_000)
 	b.ReportAllocs()
 	for b.Loop() {
-		post(b, server, "UpdateItem", `{"TableName":"connections","Key":{"connectionId":{"S":"c0000000005000="}},"UpdateExpression":"SET expiresAt = :e","ConditionExpression":"attribute_exists(connectionId)","ExpressionAttributeValues":{":e":{"N":"1763913601"}}}`)
+		post(b, server, "UpdateItem", `{"TableName":"connections","Key":{"connectionId":{"S":"c0000000005000="}},`+
+			`"UpdateExpression":"SET expiresAt = :e","ConditionExpression":"attribute_exists(connectionId)",`+
+			`"ExpressionAttributeValues":{":e":{"N":"1763913601"}}}`)
 	}
 }
 

@@ -214,7 +214,8 @@ func (p *parser) comparison() any {
 		members := list(p, func() operand { return p.operand(p.term()) })
 		p.expect(")")
 		if len(members) > maxInList {
-			panic(invalid("Incorrect number of operands for operator or function; operator or function: IN, number of operands: %d", len(members)))
+			panic(invalid("Incorrect number of operands for operator or function; operator or function: IN, number of "+
+				"operands: %d", len(members)))
 		}
 		return in{what, members}
 	case slices.Contains([]string{"=", "<>", "<", "<=", ">", ">="}, operator.text) && operator.kind == tokenPunctuation:
@@ -281,7 +282,8 @@ func (p *parser) function() any {
 	arguments := list(p, func() operand { return p.operand(p.term()) })
 	p.expect(")")
 	if len(arguments) != count {
-		panic(invalid("Incorrect number of operands for operator or function; operator or function: %s, number of operands: %d", name, len(arguments)))
+		panic(invalid("Incorrect number of operands for operator or function; operator or function: %s, number of "+
+			"operands: %d", name, len(arguments)))
 	}
 	if count == 2 {
 		checkDistinct(name, arguments[0], arguments[1])
@@ -310,11 +312,13 @@ func (p *parser) function() any {
 func typeOperand(o operand) kind {
 	c, ok := o.(constant)
 	if !ok {
-		panic(invalid("Incorrect operand type for operator or function; operator or function: attribute_type, operand type: {NS,SS,L,BS,N,M,B,BOOL,NULL,S}"))
+		panic(invalid("Incorrect operand type for operator or function; operator or function: attribute_type, operand " +
+			"type: {NS,SS,L,BS,N,M,B,BOOL,NULL,S}"))
 	}
 	checkKind("attribute_type", c, kindString)
 	named := kind(c.text)
-	if !slices.Contains([]kind{kindString, kindNumber, kindBinary, kindBoolean, kindNull, kindList, kindMap, kindStringSet, kindNumberSet, kindBinarySet}, named) {
+	if !slices.Contains([]kind{kindString, kindNumber, kindBinary, kindBoolean, kindNull, kindList, kindMap,
+		kindStringSet, kindNumberSet, kindBinarySet}, named) {
 		panic(invalid("Invalid attribute type name found; type: %s, valid types: {B,NULL,SS,BOOL,L,BS,N,NS,S,M}", c.text))
 	}
 	return named
@@ -333,7 +337,8 @@ func checkKind(function string, o operand, allowed ...kind) {
 		return
 	}
 	if !slices.Contains(allowed, actual) {
-		panic(invalid("Incorrect operand type for operator or function; operator or function: %s, operand type: %s", function, actual))
+		panic(invalid("Incorrect operand type for operator or function; operator or function: %s, operand type: %s",
+			function, actual))
 	}
 }
 
@@ -342,7 +347,8 @@ func checkDistinct(operator string, first, second operand) {
 	left, ok := first.(path)
 	right, alsoPath := second.(path)
 	if ok && alsoPath && left.equal(right) {
-		panic(invalid("The first operand must be distinct from the remaining operands for this operator or function; operator: %s, first operand: %s", operator, left))
+		panic(invalid("The first operand must be distinct from the remaining operands for this operator or function; "+
+			"operator: %s, first operand: %s", operator, left))
 	}
 }
 
@@ -354,7 +360,8 @@ func checkBetween(c between) condition {
 		return c
 	}
 	bounds := func() string {
-		return "lower bound operand: AttributeValue: " + describe(low.value) + ", upper bound operand: AttributeValue: " + describe(high.value)
+		return "lower bound operand: AttributeValue: " + describe(low.value) + ", upper bound operand: AttributeValue: " +
+			describe(high.value)
 	}
 	order, comparable := low.compare(high.value)
 	switch {

@@ -35,7 +35,8 @@ func fill(t *testing.T, c *client.Client, table string, rows []row) {
 		for _, r := range chunk {
 			writes = append(writes, types.WriteRequest{PutRequest: &types.PutRequest{Item: r}})
 		}
-		out, err := c.BatchWriteItem(t.Context(), &client.BatchWriteItemInput{RequestItems: map[string][]types.WriteRequest{table: writes}})
+		out, err := c.BatchWriteItem(t.Context(),
+			&client.BatchWriteItemInput{RequestItems: map[string][]types.WriteRequest{table: writes}})
 		if err != nil || len(out.UnprocessedItems) > 0 {
 			t.Fatalf("BatchWriteItem: %v, %d tables unprocessed", err, len(out.UnprocessedItems))
 		}
@@ -75,7 +76,8 @@ func TestItemsLiveAndDie(t *testing.T) {
 		t.Fatalf("an item that was never put: %v, %v", out.Item, err)
 	}
 	put := func(n int, condition *string) error {
-		_, err := c.PutItem(ctx, &client.PutItemInput{TableName: table, Item: row{"pk": text("a"), "n": number(n)}, ConditionExpression: condition,
+		_, err := c.PutItem(ctx, &client.PutItemInput{TableName: table, Item: row{"pk": text("a"), "n": number(n)},
+			ConditionExpression:                 condition,
 			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld})
 		return err
 	}
@@ -93,7 +95,8 @@ func TestItemsLiveAndDie(t *testing.T) {
 	if n := failed.Item["n"].(*types.AttributeValueMemberN).Value; n != "1" {
 		t.Errorf("the failure shows n = %s, want that of the item in the table, 1", n)
 	}
-	updated, err := c.UpdateItem(ctx, &client.UpdateItemInput{TableName: table, Key: key, UpdateExpression: aws.String("ADD n :one"),
+	updated, err := c.UpdateItem(ctx, &client.UpdateItemInput{TableName: table, Key: key,
+		UpdateExpression:          aws.String("ADD n :one"),
 		ExpressionAttributeValues: row{":one": number(1)}, ReturnValues: types.ReturnValueAllNew})
 	if err != nil || updated.Attributes["n"].(*types.AttributeValueMemberN).Value != "2" || len(updated.Attributes) != 2 {
 		t.Fatalf("ALL_NEW: %v, %v", updated.Attributes, err)
@@ -103,15 +106,18 @@ func TestItemsLiveAndDie(t *testing.T) {
 	if err != nil || len(got.Item) != 1 || got.Item["n"] == nil {
 		t.Fatalf("projected item: %v, %v", got.Item, err)
 	}
-	_, err = c.DeleteItem(ctx, &client.DeleteItemInput{TableName: table, Key: key, ConditionExpression: aws.String("n > :n"), ExpressionAttributeValues: row{":n": number(2)}})
+	_, err = c.DeleteItem(ctx, &client.DeleteItemInput{TableName: table, Key: key,
+		ConditionExpression: aws.String("n > :n"), ExpressionAttributeValues: row{":n": number(2)}})
 	if !errors.As(err, &failed) {
 		t.Fatalf("the conditional delete: %v", err)
 	}
-	deleted, err := c.DeleteItem(ctx, &client.DeleteItemInput{TableName: table, Key: key, ReturnValues: types.ReturnValueAllOld})
+	deleted, err := c.DeleteItem(ctx, &client.DeleteItemInput{TableName: table, Key: key,
+		ReturnValues: types.ReturnValueAllOld})
 	if err != nil || len(deleted.Attributes) != 2 {
 		t.Fatalf("ALL_OLD: %v, %v", deleted.Attributes, err)
 	}
-	if out, err := c.DeleteItem(ctx, &client.DeleteItemInput{TableName: table, Key: key, ReturnValues: types.ReturnValueAllOld}); err != nil || out.Attributes != nil {
+	if out, err := c.DeleteItem(ctx, &client.DeleteItemInput{TableName: table, Key: key,
+		ReturnValues: types.ReturnValueAllOld}); err != nil || out.Attributes != nil {
 		t.Fatalf("deleting what is not there: %v, %v", out.Attributes, err)
 	}
 }
@@ -128,7 +134,8 @@ func TestSegmentsShareTheTable(t *testing.T) {
 	for _, segments := range []int32{1, 2, 3, 7, 64} {
 		seen := make(map[string]int)
 		for segment := range segments {
-			keys, _ := scanAll(t, c, client.ScanInput{TableName: &table, Segment: aws.Int32(segment), TotalSegments: aws.Int32(segments), Limit: aws.Int32(50)})
+			keys, _ := scanAll(t, c, client.ScanInput{TableName: &table, Segment: aws.Int32(segment),
+				TotalSegments: aws.Int32(segments), Limit: aws.Int32(50)})
 			if share := total / int(segments); len(keys) < share/3 || len(keys) > share*3+10 {
 				t.Errorf("segment %d of %d has %d rows", segment, segments, len(keys))
 			}
@@ -174,7 +181,8 @@ func TestScanGoesOnAfterADeletedKey(t *testing.T) {
 		}
 	}
 	if !slices.Equal(read, order) {
-		t.Errorf("a scan that deletes what it reads read %d rows, want the %d of the table in their order", len(read), len(order))
+		t.Errorf("a scan that deletes what it reads read %d rows, want the %d of the table in their order", len(read),
+			len(order))
 	}
 }
 
@@ -197,19 +205,22 @@ func TestPagesEndAtOneMegabyteBeforeTheFilter(t *testing.T) {
 	in.ExpressionAttributeNames = map[string]string{"#d": "data"}
 	out, err := c.Scan(t.Context(), &in)
 	if err != nil || out.Count != 0 || out.ScannedCount != 105 || out.LastEvaluatedKey == nil {
-		t.Errorf("a page that is all filtered out: count %d, scanned %d, last key %v, %v", out.Count, out.ScannedCount, out.LastEvaluatedKey, err)
+		t.Errorf("a page that is all filtered out: count %d, scanned %d, last key %v, %v", out.Count, out.ScannedCount,
+			out.LastEvaluatedKey, err)
 	}
 	for _, test := range []struct {
 		consistent bool
 		want       float64 // 105 rows of 10,000 bytes are 1,050,000 bytes, 257 units of 4 KB
 	}{{true, 257}, {false, 128.5}} {
-		out, err := c.Scan(t.Context(), &client.ScanInput{TableName: &table, ConsistentRead: aws.Bool(test.consistent), Select: types.SelectCount,
+		out, err := c.Scan(t.Context(), &client.ScanInput{TableName: &table, ConsistentRead: aws.Bool(test.consistent),
+			Select:                 types.SelectCount,
 			ReturnConsumedCapacity: types.ReturnConsumedCapacityTotal})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got := *out.ConsumedCapacity.CapacityUnits; got != test.want || out.Count != 105 || out.Items != nil {
-			t.Errorf("consistent %v: %v units, %d counted, %d items; want %v units", test.consistent, got, out.Count, len(out.Items), test.want)
+			t.Errorf("consistent %v: %v units, %d counted, %d items; want %v units", test.consistent, got, out.Count,
+				len(out.Items), test.want)
 		}
 	}
 }
@@ -232,7 +243,8 @@ func TestLimitLeavesAKeyEvenAtTheEnd(t *testing.T) {
 func TestQueriesComeInOrder(t *testing.T) {
 	e := start(t, dynamodb.Options{})
 	values := map[string][]string{ // in ascending order
-		"N": {"-1e30", "-100", "-99.5", "-1.25", "-1.2", "-1", "-0.001", "0", "1e-20", "0.5", "2", "9", "10", "10.5", "100", "1e30"},
+		"N": {"-1e30", "-100", "-99.5", "-1.25", "-1.2", "-1", "-0.001", "0", "1e-20", "0.5", "2", "9", "10", "10.5", "100",
+			"1e30"},
 		"S": {"!", "A", "a", "aa", "ab", "b", "z", "ä", "𝄞"},
 		"B": {"AA==", "AAA=", "AQ==", "AQE=", "/w==", "//8="},
 	}
@@ -253,7 +265,8 @@ func TestQueriesComeInOrder(t *testing.T) {
 				ascending[i] = plain(v)
 			}
 			query := func(condition string, values ...string) []string {
-				body := `{"TableName":"` + table + `","KeyConditionExpression":"pk = :p` + condition + `","ExpressionAttributeValues":{":p":{"S":"a"}`
+				body := `{"TableName":"` + table + `","KeyConditionExpression":"pk = :p` + condition +
+					`","ExpressionAttributeValues":{":p":{"S":"a"}`
 				for i, v := range values {
 					body += fmt.Sprintf(`,":%c":{"%s":"%s"}`, 'x'+i, kind, v)
 				}
@@ -319,11 +332,14 @@ func TestKeyConditionsThatAreRefused(t *testing.T) {
 		{"NOT pk = :p", `":p":{"S":"a"}`, "Invalid operator used in KeyConditionExpression: NOT"},
 		{"pk = :p AND sk <> :s", `":p":{"S":"a"},":s":{"N":"1"}`, "Invalid operator used in KeyConditionExpression: <>"},
 		{"pk = :p AND sk IN (:s)", `":p":{"S":"a"},":s":{"N":"1"}`, "Invalid operator used in KeyConditionExpression: IN"},
-		{"pk = :p AND attribute_exists(sk)", `":p":{"S":"a"}`, "Invalid operator used in KeyConditionExpression: attribute_exists"},
+		{"pk = :p AND attribute_exists(sk)", `":p":{"S":"a"}`, "Invalid operator used in KeyConditionExpression: " +
+			"attribute_exists"},
 		{"pk = :p AND begins_with(sk, :p)", `":p":{"S":"a"}`, "Condition parameter type does not match schema type"},
-		{"pk = :p AND size(sk) = :s", `":p":{"S":"a"},":s":{"N":"1"}`, "KeyConditionExpressions cannot contain nested operations"},
+		{"pk = :p AND size(sk) = :s", `":p":{"S":"a"},":s":{"N":"1"}`,
+			"KeyConditionExpressions cannot contain nested operations"},
 		{"pk = sk", ``, "Multiple attribute names used in one condition"},
-		{"pk.x = :p", `":p":{"S":"a"}`, "Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: Key: pk"},
+		{"pk.x = :p", `":p":{"S":"a"}`, "Key attributes must be scalars; list random access '[]' and map lookup '.' are " +
+			"not allowed: Key: pk"},
 		{"pk = :p", `":p":{"S":""}`, "The AttributeValue for a key attribute cannot contain an empty string value. Key: pk"},
 		{"pk = :p", `":p":{"N":"1"}`, "Condition parameter type does not match schema type"},
 		{"pk = :p AND elsewhere = :p", `":p":{"S":"a"}`, "Query condition missed key schema element"},
@@ -347,10 +363,12 @@ func TestTransactionsAreAllOrNothing(t *testing.T) {
 	transact := func(condition string) error {
 		_, err := c.TransactWriteItems(ctx, &client.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
 			{Put: &types.Put{TableName: first, Item: row{"pk": text("new")}}},
-			{Update: &types.Update{TableName: first, Key: row{"pk": text("there")}, UpdateExpression: aws.String("SET n = n + :n"),
+			{Update: &types.Update{TableName: first, Key: row{"pk": text("there")},
+				UpdateExpression:    aws.String("SET n = n + :n"),
 				ConditionExpression: aws.String(condition), ExpressionAttributeValues: row{":n": number(1)},
 				ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}},
-			{ConditionCheck: &types.ConditionCheck{TableName: second, Key: row{"pk": text("gone")}, ConditionExpression: aws.String("attribute_not_exists(pk)")}},
+			{ConditionCheck: &types.ConditionCheck{TableName: second, Key: row{"pk": text("gone")},
+				ConditionExpression: aws.String("attribute_not_exists(pk)")}},
 			{Delete: &types.Delete{TableName: second, Key: row{"pk": text("never was")}}},
 		}})
 		return err
@@ -369,7 +387,8 @@ func TestTransactionsAreAllOrNothing(t *testing.T) {
 	if canceled.CancellationReasons[1].Item["n"] == nil {
 		t.Error("the failed action does not show its item")
 	}
-	if want := "Transaction cancelled, please refer cancellation reasons for specific reasons [None, ConditionalCheckFailed, None, None]"; canceled.ErrorMessage() != want {
+	if want := "Transaction cancelled, please refer cancellation reasons for specific reasons [None, " +
+		"ConditionalCheckFailed, None, None]"; canceled.ErrorMessage() != want {
 		t.Errorf("message %q", canceled.ErrorMessage())
 	}
 	if got := e.get(*first, `{"pk":{"S":"new"}}`); got != "" {
@@ -387,7 +406,8 @@ func TestATokenMakesARepeatedTransactionHarmless(t *testing.T) {
 	e := start(t, dynamodb.Options{})
 	table := e.table("")
 	transaction := func(step string) string {
-		return `{"ClientRequestToken":"` + table + `","TransactItems":[{"Update":{"TableName":"` + table + `","Key":{"pk":{"S":"a"}},"UpdateExpression":"ADD n :n","ExpressionAttributeValues":{":n":{"N":"` + step + `"}}}}]}`
+		return `{"ClientRequestToken":"` + table + `","TransactItems":[{"Update":{"TableName":"` + table +
+			`","Key":{"pk":{"S":"a"}},"UpdateExpression":"ADD n :n","ExpressionAttributeValues":{":n":{"N":"` + step + `"}}}}]}`
 	}
 	e.must("TransactWriteItems", transaction("1"))
 	e.must("TransactWriteItems", transaction("1"))
@@ -410,8 +430,10 @@ func TestBatches(t *testing.T) {
 	}
 	for _, test := range []struct{ name, writes, want string }{
 		{"delete and put", put(1) + `,{"DeleteRequest":{"Key":{"pk":{"S":"key-000001"}}}}`, ""},
-		{"twice the same key", put(1) + `,{"DeleteRequest":{"Key":{"pk":{"S":"1"}}}}`, "Provided list of item keys contains duplicates"},
-		{"neither", `{}`, "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes"},
+		{"twice the same key", put(1) + `,{"DeleteRequest":{"Key":{"pk":{"S":"1"}}}}`,
+			"Provided list of item keys contains duplicates"},
+		{"neither", `{}`, "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the " +
+			"supported datatypes"},
 		{"bad key", `{"DeleteRequest":{"Key":{"x":{"S":"1"}}}}`, "The provided key element does not match the schema"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -422,7 +444,8 @@ func TestBatches(t *testing.T) {
 			check(t, e.send("BatchWriteItem", `{"RequestItems":{"`+table+`":[`+test.writes+`]}}`), test.want)
 		})
 	}
-	if a := e.send("BatchWriteItem", `{"RequestItems":{"`+table+`":[`+strings.Join(many, ",")+`]}}`); a.code() != "ValidationException" {
+	if a := e.send("BatchWriteItem", `{"RequestItems":{"`+table+`":[`+strings.Join(many,
+		",")+`]}}`); a.code() != "ValidationException" {
 		t.Errorf("26 writes: %d %s", a.status, a.code())
 	}
 	if got := e.get(table, `{"pk":{"S":"25"}}`); got != "" {
@@ -433,7 +456,8 @@ func TestBatches(t *testing.T) {
 func TestCapacityUnits(t *testing.T) {
 	e := start(t, dynamodb.Options{})
 	table := e.table("")
-	data := func(size int) string { return strings.Repeat("x", size-len("pk")-len("a")-len("d")) } // for an item of size bytes
+	// for an item of size bytes
+	data := func(size int) string { return strings.Repeat("x", size-len("pk")-len("a")-len("d")) }
 	units := func(operation, body string) any {
 		t.Helper()
 		answer := e.must(operation, `{"TableName":"`+table+`","ReturnConsumedCapacity":"TOTAL",`+body+`}`)
@@ -474,7 +498,8 @@ func TestTransactionsTakeTwiceTheUnits(t *testing.T) {
 	e := start(t, dynamodb.Options{})
 	table := e.table("")
 	transaction := `{"ReturnConsumedCapacity":"TOTAL","TransactItems":[` +
-		`{"Put":{"TableName":"` + table + `","Item":{"pk":{"S":"a"},"d":{"S":"` + strings.Repeat("x", 1025-len("pkad")) + `"}}}},` +
+		`{"Put":{"TableName":"` + table + `","Item":{"pk":{"S":"a"},"d":{"S":"` + strings.Repeat("x", 1025-len("pkad")) +
+		`"}}}},` +
 		`{"Delete":{"TableName":"` + table + `","Key":{"pk":{"S":"b"}}}}]}`
 	consumed := e.must("TransactWriteItems", transaction)["ConsumedCapacity"].([]any)[0].(map[string]any)
 	if consumed["CapacityUnits"] != 6.0 || consumed["WriteCapacityUnits"] != 6.0 {
@@ -490,8 +515,10 @@ func TestTableLife(t *testing.T) {
 		t.Fatal(err)
 	}
 	table := described.Table
-	if table.TableStatus != types.TableStatusActive || *table.TableName != name || len(table.KeySchema) != 2 || table.KeySchema[1].KeyType != types.KeyTypeRange ||
-		table.BillingModeSummary == nil || table.BillingModeSummary.BillingMode != types.BillingModePayPerRequest || !strings.HasSuffix(*table.TableArn, ":table/"+name) {
+	if table.TableStatus != types.TableStatusActive || *table.TableName != name || len(table.KeySchema) != 2 ||
+		table.KeySchema[1].KeyType != types.KeyTypeRange ||
+		table.BillingModeSummary == nil || table.BillingModeSummary.BillingMode != types.BillingModePayPerRequest ||
+		!strings.HasSuffix(*table.TableArn, ":table/"+name) {
 		t.Errorf("described as %+v", table)
 	}
 	listed, err := c.ListTables(ctx, &client.ListTablesInput{})
@@ -500,8 +527,9 @@ func TestTableLife(t *testing.T) {
 	}
 	var inUse *types.ResourceInUseException
 	if _, err := c.CreateTable(ctx, &client.CreateTableInput{TableName: &name, BillingMode: types.BillingModePayPerRequest,
-		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("pk"), KeyType: types.KeyTypeHash}},
-		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("pk"), AttributeType: types.ScalarAttributeTypeS}}}); !errors.As(err, &inUse) {
+		KeySchema: []types.KeySchemaElement{{AttributeName: aws.String("pk"), KeyType: types.KeyTypeHash}},
+		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("pk"),
+			AttributeType: types.ScalarAttributeTypeS}}}); !errors.As(err, &inUse) {
 		t.Errorf("a second table of the name: %v", err)
 	}
 	ttl, err := c.DescribeTimeToLive(ctx, &client.DescribeTimeToLiveInput{TableName: &name})
@@ -515,11 +543,13 @@ func TestTableLife(t *testing.T) {
 	if _, err := c.DescribeTable(ctx, &client.DescribeTableInput{TableName: &name}); !errors.As(err, &notFound) {
 		t.Errorf("describing a deleted table: %v", err)
 	}
-	if _, err := c.GetItem(ctx, &client.GetItemInput{TableName: &name, Key: row{"pk": text("a"), "sk": number(1)}}); !errors.As(err, &notFound) {
+	if _, err := c.GetItem(ctx, &client.GetItemInput{TableName: &name, Key: row{"pk": text("a"),
+		"sk": number(1)}}); !errors.As(err, &notFound) {
 		t.Errorf("reading a deleted table: %v", err)
 	}
 	var api smithy.APIError
-	if _, err := c.Scan(ctx, &client.ScanInput{TableName: aws.String("a")}); !errors.As(err, &api) || api.ErrorCode() != "ValidationException" {
+	if _, err := c.Scan(ctx, &client.ScanInput{TableName: aws.String("a")}); !errors.As(err, &api) ||
+		api.ErrorCode() != "ValidationException" {
 		t.Errorf("a table with a name of one letter: %v", err)
 	}
 }

@@ -18,8 +18,8 @@
 //
 //   - Every read is strongly consistent; ConsistentRead only changes the units.
 //   - Tables are active, and deleted, at once; their counts are always current; AWS's take minutes and hours.
-//   - The provisioned throughput is described but not enforced, the time to live can be switched any number of
-//     times an hour, and transactions wait for each other where AWS may answer TransactionConflictException.
+//   - The provisioned throughput is described but not enforced, the time to live can be switched any number of times an
+//     hour, and transactions wait for each other where AWS may answer TransactionConflictException.
 //   - Signatures are not verified; the access key in them is what Options.Authorize is asked about.
 //   - Which of several mistakes in a request is reported first.
 //   - The size of a page: AWS measures items as they are stored, which is close to their documented size, not equal.
@@ -33,8 +33,8 @@
 //
 //   - UPDATED_OLD and UPDATED_NEW return the elements and fields that an update named, not the whole attribute: the
 //     suites of dynalite and moto, which ran against AWS, have it so.
-//   - An action of a transaction that cannot be applied cancels it with the reason ValidationError, as the API reference
-//     of TransactWriteItems lists; DynamoDB Local answers a plain ValidationException.
+//   - An action of a transaction that cannot be applied cancels it with the reason ValidationError, as the API
+//     reference of TransactWriteItems lists; DynamoDB Local answers a plain ValidationException.
 //   - Messages about keys that do not match the schema, numbers, sets, and Segment follow dynalite's suite.
 //   - A Query that finds nothing takes the minimum of half a unit (DynamoDB Local: none); a transaction two units for
 //     each 1 KB (DynamoDB Local: more).
@@ -43,8 +43,8 @@
 //
 // # Refused
 //
-// Secondary indexes, streams, backups, replicas, PartiQL, TransactGetItems, UpdateTable, and the parameters from
-// before expressions (Expected, AttributesToGet, ScanFilter and their like). An operation that is not emulated is
-// answered with UnknownOperationException, a parameter with ValidationException; both name it. So is a parameter that
-// AWS does not know, which AWS itself would ignore.
+// Secondary indexes, streams, backups, replicas, PartiQL, TransactGetItems, UpdateTable, and the parameters from before
+// expressions (Expected, AttributesToGet, ScanFilter and their like). An operation that is not emulated is answered
+// with UnknownOperationException, a parameter with ValidationException; both name it. So is a parameter that AWS does
+// not know, which AWS itself would ignore.
 package dynamodb

@@ -54,8 +54,11 @@ func TestConditions(t *testing.T) {
 		{"n BETWEEN :a AND :b", `":a":{"N":"5"},":b":{"N":"100"}`, ""},
 		{"n BETWEEN :a AND :b", `":a":{"N":"43"},":b":{"N":"100"}`, failed},
 		{"n BETWEEN :a AND :b AND s = :s", `":a":{"N":"5"},":b":{"N":"100"},":s":{"S":"hello"}`, ""},
-		{"n BETWEEN :a AND :b", `":a":{"N":"100"},":b":{"N":"5"}`, "The BETWEEN operator requires upper bound to be greater than or equal to lower bound; lower bound operand: AttributeValue: {N:100}, upper bound operand: AttributeValue: {N:5}"},
-		{"n BETWEEN :a AND :b", `":a":{"N":"1"},":b":{"S":"5"}`, "The BETWEEN operator requires same data type for lower and upper bounds; lower bound operand: AttributeValue: {N:1}, upper bound operand: AttributeValue: {S:5}"},
+		{"n BETWEEN :a AND :b", `":a":{"N":"100"},":b":{"N":"5"}`,
+			"The BETWEEN operator requires upper bound to be greater than or equal to lower bound; lower bound operand: " +
+				"AttributeValue: {N:100}, upper bound operand: AttributeValue: {N:5}"},
+		{"n BETWEEN :a AND :b", `":a":{"N":"1"},":b":{"S":"5"}`, "The BETWEEN operator requires same data type for lower " +
+			"and upper bounds; lower bound operand: AttributeValue: {N:1}, upper bound operand: AttributeValue: {S:5}"},
 		{"s IN (:a, :b)", `":a":{"S":"x"},":b":{"S":"hello"}`, ""},
 		{"s IN (:a)", `":a":{"S":"x"}`, failed},
 		{"attribute_exists(s)", "", ""},
@@ -70,7 +73,8 @@ func TestConditions(t *testing.T) {
 		{"begins_with(s, :v)", `":v":{"S":"ell"}`, failed},
 		{"begins_with(b, :v)", `":v":{"B":"AQ=="}`, ""},
 		{"begins_with(n, :v)", `":v":{"S":"4"}`, failed},
-		{"begins_with(s, :v)", `":v":{"N":"4"}`, "Incorrect operand type for operator or function; operator or function: begins_with, operand type: N"},
+		{"begins_with(s, :v)", `":v":{"N":"4"}`, "Incorrect operand type for operator or function; operator or function: " +
+			"begins_with, operand type: N"},
 		{"contains(s, :v)", `":v":{"S":"ell"}`, ""},
 		{"contains(ss, :v)", `":v":{"S":"q"}`, ""},
 		{"contains(ss, :v)", `":v":{"S":"z"}`, failed},
@@ -95,14 +99,20 @@ func TestConditions(t *testing.T) {
 		{"status = :x", `":x":{"N":"42"}`, "Attribute name is a reserved keyword; reserved keyword: status"},
 		{"m.Value = :x", `":x":{"N":"42"}`, "Attribute name is a reserved keyword; reserved keyword: Value"},
 		{"n = :y", `":x":{"N":"42"}`, "An expression attribute value used in expression is not defined; attribute value: :y"},
-		{"#n = :x", `":x":{"N":"42"}`, "An expression attribute name used in the document path is not defined; attribute name: #n"},
-		{"n = n", "", "The first operand must be distinct from the remaining operands for this operator or function; operator: =, first operand: [n]"},
-		{"l[1] = l[1]", "", "The first operand must be distinct from the remaining operands for this operator or function; operator: =, first operand: [l, [1]]"},
+		{"#n = :x", `":x":{"N":"42"}`, "An expression attribute name used in the document path is not defined; attribute " +
+			"name: #n"},
+		{"n = n", "", "The first operand must be distinct from the remaining operands for this operator or function; " +
+			"operator: =, first operand: [n]"},
+		{"l[1] = l[1]", "", "The first operand must be distinct from the remaining operands for this operator or " +
+			"function; operator: =, first operand: [l, [1]]"},
 		{"size(n)", "", "The function is not allowed to be used this way in an expression; function: size"},
-		{"contains(s, :v) = :v", `":v":{"S":"a"}`, "The function is not allowed to be used this way in an expression; function: contains"},
+		{"contains(s, :v) = :v", `":v":{"S":"a"}`, "The function is not allowed to be used this way in an expression; " +
+			"function: contains"},
 		{"lower(s) = :v", `":v":{"S":"a"}`, "Invalid function name; function: lower"},
-		{"attribute_exists(:v)", `":v":{"S":"a"}`, "Operator or function requires a document path; operator or function: attribute_exists"},
-		{"begins_with(s)", "", "Incorrect number of operands for operator or function; operator or function: begins_with, number of operands: 1"},
+		{"attribute_exists(:v)", `":v":{"S":"a"}`, "Operator or function requires a document path; operator or function: " +
+			"attribute_exists"},
+		{"begins_with(s)", "", "Incorrect number of operands for operator or function; operator or function: begins_with, " +
+			"number of operands: 1"},
 		{"n", "", `Syntax error; token: "<EOF>", near: "n"`},
 		{"n = :v AND", `":v":{"N":"42"}`, `Syntax error; token: "<EOF>", near: "AND"`},
 		{"_n = :v", `":v":{"N":"42"}`, `Syntax error; token: "_", near: "_n"`},
@@ -136,7 +146,8 @@ func check(t *testing.T, a answer, want string) {
 func TestUpdates(t *testing.T) {
 	e := start(t, dynamodb.Options{})
 	table := e.table("")
-	const before = `{"pk":{"S":"a"},"n":{"N":"10"},"s":{"S":"x"},"l":{"L":[{"N":"0"},{"N":"1"},{"N":"2"}]},"m":{"M":{"k":{"N":"1"}}},"ss":{"SS":["a","b"]}}`
+	const before = `{"pk":{"S":"a"},"n":{"N":"10"},"s":{"S":"x"},"l":{"L":[{"N":"0"},{"N":"1"},{"N":"2"}]},` +
+		`"m":{"M":{"k":{"N":"1"}}},"ss":{"SS":["a","b"]}}`
 	const documentPath = "The document path provided in the update expression is invalid for update"
 	const operandType = "An operand in the update expression has an incorrect data type"
 	for _, test := range []struct {
@@ -153,7 +164,8 @@ func TestUpdates(t *testing.T) {
 		{"SET z = if_not_exists(z, :v) + :v", `":v":{"N":"1"}`, "", `{"z":{"N":"2"}}`},
 		{"SET l = list_append(l, :v)", `":v":{"L":[{"S":"e"}]}`, "", `{"l":{"L":[{"N":"0"},{"N":"1"},{"N":"2"},{"S":"e"}]}}`},
 		{"SET l = list_append(:v, l)", `":v":{"L":[{"S":"e"}]}`, "", `{"l":{"L":[{"S":"e"},{"N":"0"},{"N":"1"},{"N":"2"}]}}`},
-		{"SET l = list_append(if_not_exists(nope, :v), l)", `":v":{"L":[]}`, "", `{"l":{"L":[{"N":"0"},{"N":"1"},{"N":"2"}]}}`},
+		{"SET l = list_append(if_not_exists(nope, :v), l)", `":v":{"L":[]}`, "",
+			`{"l":{"L":[{"N":"0"},{"N":"1"},{"N":"2"}]}}`},
 		{"SET l[1] = :v", `":v":{"S":"e"}`, "", `{"l":{"L":[{"S":"e"}]}}`},
 		{"SET m.k = :v, m.j = n", `":v":{"S":"e"}`, "", `{"m":{"M":{"k":{"S":"e"},"j":{"N":"10"}}}}`},
 		{"SET n = s, s = n", "", "", `{"n":{"S":"x"},"s":{"N":"10"}}`}, // the right sides are of the old item
@@ -175,21 +187,30 @@ func TestUpdates(t *testing.T) {
 		{"SET m[0] = :v", `":v":{"N":"1"}`, documentPath, ""},
 		{"REMOVE nope.k", "", documentPath, ""},
 		{"SET n = s + :v", `":v":{"N":"1"}`, operandType, ""},
-		{"SET n = n + :v", `":v":{"S":"1"}`, "Incorrect operand type for operator or function; operator or function: +, operand type: S", ""},
-		{"SET n = nope + :v", `":v":{"N":"1"}`, "The provided expression refers to an attribute that does not exist in the item", ""},
+		{"SET n = n + :v", `":v":{"S":"1"}`, "Incorrect operand type for operator or function; operator or function: +, " +
+			"operand type: S", ""},
+		{"SET n = nope + :v", `":v":{"N":"1"}`, "The provided expression refers to an attribute that does not exist in " +
+			"the item", ""},
 		{"ADD s :v", `":v":{"N":"1"}`, operandType, ""},
-		{"ADD n :v", `":v":{"S":"1"}`, "Incorrect operand type for operator or function; operator: ADD, operand type: STRING", ""},
-		{"DELETE n :v", `":v":{"N":"1"}`, "Incorrect operand type for operator or function; operator: DELETE, operand type: NUMBER", ""},
+		{"ADD n :v", `":v":{"S":"1"}`, "Incorrect operand type for operator or function; operator: ADD, operand " +
+			"type: STRING", ""},
+		{"DELETE n :v", `":v":{"N":"1"}`, "Incorrect operand type for operator or function; operator: DELETE, operand " +
+			"type: NUMBER", ""},
 		{"SET n = :v SET s = :v", `":v":{"N":"1"}`, `The \"SET\" section can only be used once in an update expression;`, ""},
-		{"SET n = :v, n = :v", `":v":{"N":"1"}`, "Two document paths overlap with each other; must remove or rewrite one of these paths; path one: [n], path two: [n]", ""},
-		{"SET m = :v, m.k = :v", `":v":{"N":"1"}`, "Two document paths overlap with each other; must remove or rewrite one of these paths; path one: [m], path two: [m, k]", ""},
-		{"SET m.k = :v REMOVE m[0]", `":v":{"N":"1"}`, "Two document paths conflict with each other; must remove or rewrite one of these paths; path one: [m, k], path two: [m, [0]]", ""},
+		{"SET n = :v, n = :v", `":v":{"N":"1"}`, "Two document paths overlap with each other; must remove or rewrite one " +
+			"of these paths; path one: [n], path two: [n]", ""},
+		{"SET m = :v, m.k = :v", `":v":{"N":"1"}`, "Two document paths overlap with each other; must remove or rewrite " +
+			"one of these paths; path one: [m], path two: [m, k]", ""},
+		{"SET m.k = :v REMOVE m[0]", `":v":{"N":"1"}`, "Two document paths conflict with each other; must remove or " +
+			"rewrite one of these paths; path one: [m, k], path two: [m, [0]]", ""},
 		{"SET pk = :v", `":v":{"S":"1"}`, "Cannot update attribute pk. This attribute is part of the key", ""},
 		{"SET n = :v,", `":v":{"S":"1"}`, `Syntax error; token: "<EOF>", near: ","`, ""},
 		{"n = :v", `":v":{"S":"1"}`, `Syntax error; token: "n", near: "n ="`, ""},
 		{"SET n = :v + :v + :v", `":v":{"N":"1"}`, `Syntax error; token: "+", near: ":v + :v"`, ""},
-		{"SET n = if_not_exists(:v, n)", `":v":{"N":"1"}`, "Operator or function requires a document path; operator or function: if_not_exists", ""},
-		{"SET l = list_append(l, :v)", `":v":{"N":"1"}`, "Incorrect operand type for operator or function; operator or function: list_append, operand type: N", ""},
+		{"SET n = if_not_exists(:v, n)", `":v":{"N":"1"}`, "Operator or function requires a document path; operator or " +
+			"function: if_not_exists", ""},
+		{"SET l = list_append(l, :v)", `":v":{"N":"1"}`, "Incorrect operand type for operator or function; operator or " +
+			"function: list_append, operand type: N", ""},
 		{"SET n = n + :v", `":v":{"N":"1e100"}`, "38 ", ""},
 	} {
 		t.Run(test.update, func(t *testing.T) {
@@ -198,7 +219,8 @@ func TestUpdates(t *testing.T) {
 				ours(t, "dynalite's and moto's suites, which ran against AWS, show the updated element alone")
 			}
 			e.put(table, before)
-			body := `{"TableName":"` + table + `","Key":{"pk":{"S":"a"}},"ReturnValues":"UPDATED_NEW","UpdateExpression":"` + test.update + `"`
+			body := `{"TableName":"` + table + `","Key":{"pk":{"S":"a"}},"ReturnValues":"UPDATED_NEW","UpdateExpression":"` +
+				test.update + `"`
 			if test.values != "" {
 				body += `,"ExpressionAttributeValues":{` + test.values + `}`
 			}
@@ -206,7 +228,8 @@ func TestUpdates(t *testing.T) {
 			check(t, a, strings.ReplaceAll(test.error, `\"`, `"`))
 			if test.error != "" {
 				// Through a projection, which reads the attributes rather than the item as it was written.
-				got := e.must("GetItem", `{"TableName":"`+table+`","Key":{"pk":{"S":"a"}},"ProjectionExpression":"pk, n, s, l, m, ss"}`)
+				got := e.must("GetItem", `{"TableName":"`+table+`","Key":{"pk":{"S":"a"}},"ProjectionExpression":"pk, n, s, l, `+
+					`m, ss"}`)
 				if got := encode(got["Item"]); !sameJSON(t, got, before) {
 					t.Errorf("the refused update changed the item: %s", got)
 				}
@@ -239,7 +262,8 @@ func TestUpdatesOfLists(t *testing.T) {
 		t.Run(test.update, func(t *testing.T) {
 			e.t = t
 			e.put(table, before)
-			body := `{"TableName":"` + table + `","Key":{"pk":{"S":"a"}},"ReturnValues":"ALL_NEW","UpdateExpression":"` + test.update + `"`
+			body := `{"TableName":"` + table + `","Key":{"pk":{"S":"a"}},"ReturnValues":"ALL_NEW","UpdateExpression":"` +
+				test.update + `"`
 			if strings.Contains(test.update, ":") {
 				body += `,"ExpressionAttributeValues":{` + values + `}`
 			}

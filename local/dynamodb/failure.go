@@ -41,11 +41,13 @@ func (f *failure) body() []byte {
 }
 
 func invalid(format string, args ...any) *failure {
-	return &failure{kind: namespaceValidation + "ValidationException", status: http.StatusBadRequest, message: fmt.Sprintf(format, args...)}
+	return &failure{kind: namespaceValidation + "ValidationException", status: http.StatusBadRequest,
+		message: fmt.Sprintf(format, args...)}
 }
 
 func unserializable(format string, args ...any) *failure {
-	return &failure{kind: namespaceService + "SerializationException", status: http.StatusBadRequest, message: fmt.Sprintf(format, args...)}
+	return &failure{kind: namespaceService + "SerializationException", status: http.StatusBadRequest,
+		message: fmt.Sprintf(format, args...)}
 }
 
 // notEmulated names something that AWS has and this server does not.

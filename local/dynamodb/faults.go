@@ -31,10 +31,12 @@ type Faults struct {
 }
 
 // itemOperations are those that faults befall.
-var itemOperations = []string{"BatchWriteItem", "DeleteItem", "GetItem", "PutItem", "Query", "Scan", "TransactWriteItems", "UpdateItem"}
+var itemOperations = []string{"BatchWriteItem", "DeleteItem", "GetItem", "PutItem", "Query", "Scan",
+	"TransactWriteItems", "UpdateItem"}
 
 func (f *Faults) check() error {
-	for _, rate := range []float64{f.ProvisionedThroughputExceeded, f.Throttling, f.InternalServerError, f.AnswerLost, f.Unprocessed} {
+	for _, rate := range []float64{f.ProvisionedThroughputExceeded, f.Throttling, f.InternalServerError, f.AnswerLost,
+		f.Unprocessed} {
 		if !(rate >= 0 && rate <= 1) {
 			return fmt.Errorf("dynamodb faults: rate %v is not between 0 and 1", rate)
 		}
@@ -114,7 +116,8 @@ func (m *fault) processes() bool {
 }
 
 func throughputExceeded() *failure {
-	return modelled("ProvisionedThroughputExceededException", "The level of configured provisioned throughput for the table was exceeded. Consider increasing your provisioning level with the UpdateTable API.")
+	return modelled("ProvisionedThroughputExceededException", "The level of configured provisioned throughput for the "+
+		"table was exceeded. Consider increasing your provisioning level with the UpdateTable API.")
 }
 
 func throttled() *failure {

@@ -12,18 +12,30 @@ import (
 // Scan then finds is one that the server itself would take.
 func FuzzProtocol(f *testing.F) {
 	seeds := map[string][]string{
-		"PutItem": {`{"TableName":"fuzz","Item":{"pk":{"S":"a"},"n":{"N":"1.50"},"l":{"L":[{"NULL":true},{"B":"AQ=="}]},"m":{"M":{"x":{"SS":["a"]}}}},"ConditionExpression":"attribute_not_exists(pk)","ReturnValues":"ALL_OLD"}`},
-		"UpdateItem": {`{"TableName":"fuzz","Key":{"pk":{"S":"a"}},"UpdateExpression":"SET n = if_not_exists(n, :n) + :n, l[3] = :l REMOVE m.x ADD s :s","ExpressionAttributeValues":{":n":{"N":"1e3"},":l":{"BOOL":true},":s":{"NS":["1","2"]}},"ReturnValues":"UPDATED_NEW"}`,
-			`{"TableName":"fuzz","Key":{"pk":{"S":"seed"}},"UpdateExpression":"SET #m.y = list_append(l, :l) DELETE s :s","ExpressionAttributeNames":{"#m":"m"},"ExpressionAttributeValues":{":l":{"L":[]},":s":{"SS":["a"]}}}`},
-		"DeleteItem":         {`{"TableName":"fuzz","Key":{"pk":{"S":"a"}},"ConditionExpression":"n BETWEEN :a AND :b OR NOT contains(l, :a)","ExpressionAttributeValues":{":a":{"N":"1"},":b":{"N":"2"}}}`},
-		"GetItem":            {`{"TableName":"fuzz","Key":{"pk":{"S":"seed"}},"ProjectionExpression":"m.x, l[1]","ReturnConsumedCapacity":"INDEXES"}`},
-		"Scan":               {`{"TableName":"fuzz","Segment":1,"TotalSegments":3,"Limit":2,"ExclusiveStartKey":{"pk":{"S":"a"}},"FilterExpression":"size(l) > :n","ExpressionAttributeValues":{":n":{"N":"0"}}}`},
-		"Query":              {`{"TableName":"fuzz","KeyConditionExpression":"pk = :p","ExpressionAttributeValues":{":p":{"S":"seed"}},"ScanIndexForward":false,"Select":"COUNT"}`},
-		"BatchWriteItem":     {`{"RequestItems":{"fuzz":[{"PutRequest":{"Item":{"pk":{"S":"b"}}}},{"DeleteRequest":{"Key":{"pk":{"S":"a"}}}}]}}`},
-		"TransactWriteItems": {`{"TransactItems":[{"Put":{"TableName":"fuzz","Item":{"pk":{"S":"c"}}}},{"ConditionCheck":{"TableName":"fuzz","Key":{"pk":{"S":"a"}},"ConditionExpression":"attribute_exists(pk)"}}]}`},
-		"CreateTable":        {`{"TableName":"more","BillingMode":"PAY_PER_REQUEST","KeySchema":[{"AttributeName":"a","KeyType":"HASH"}],"AttributeDefinitions":[{"AttributeName":"a","AttributeType":"N"}]}`},
-		"ListTables":         {`{"Limit":1,"ExclusiveStartTableName":"a"}`},
-		"DescribeTable":      {`{"TableName":"arn:aws:dynamodb:us-east-1:000000000000:table/fuzz"}`},
+		"PutItem": {`{"TableName":"fuzz","Item":{"pk":{"S":"a"},"n":{"N":"1.50"},"l":{"L":[{"NULL":true},{"B":"AQ=="}]},` +
+			`"m":{"M":{"x":{"SS":["a"]}}}},"ConditionExpression":"attribute_not_exists(pk)","ReturnValues":"ALL_OLD"}`},
+		"UpdateItem": {`{"TableName":"fuzz","Key":{"pk":{"S":"a"}},"UpdateExpression":"SET n = if_not_exists(n, :n) + :n, ` +
+			`l[3] = :l REMOVE m.x ADD s :s","ExpressionAttributeValues":{":n":{"N":"1e3"},":l":{"BOOL":true},":s":{"NS":["1",` +
+			`"2"]}},"ReturnValues":"UPDATED_NEW"}`,
+			`{"TableName":"fuzz","Key":{"pk":{"S":"seed"}},"UpdateExpression":"SET #m.y = list_append(l, :l) DELETE s :s",` +
+				`"ExpressionAttributeNames":{"#m":"m"},"ExpressionAttributeValues":{":l":{"L":[]},":s":{"SS":["a"]}}}`},
+		"DeleteItem": {`{"TableName":"fuzz","Key":{"pk":{"S":"a"}},"ConditionExpression":"n BETWEEN :a AND :b OR ` +
+			`NOT contains(l, :a)","ExpressionAttributeValues":{":a":{"N":"1"},":b":{"N":"2"}}}`},
+		"GetItem": {`{"TableName":"fuzz","Key":{"pk":{"S":"seed"}},"ProjectionExpression":"m.x, l[1]",` +
+			`"ReturnConsumedCapacity":"INDEXES"}`},
+		"Scan": {`{"TableName":"fuzz","Segment":1,"TotalSegments":3,"Limit":2,` +
+			`"ExclusiveStartKey":{"pk":{"S":"a"}},"FilterExpression":"size(l) > :n",` +
+			`"ExpressionAttributeValues":{":n":{"N":"0"}}}`},
+		"Query": {`{"TableName":"fuzz","KeyConditionExpression":"pk = :p",` +
+			`"ExpressionAttributeValues":{":p":{"S":"seed"}},"ScanIndexForward":false,"Select":"COUNT"}`},
+		"BatchWriteItem": {`{"RequestItems":{"fuzz":[{"PutRequest":{"Item":{"pk":{"S":"b"}}}},` +
+			`{"DeleteRequest":{"Key":{"pk":{"S":"a"}}}}]}}`},
+		"TransactWriteItems": {`{"TransactItems":[{"Put":{"TableName":"fuzz","Item":{"pk":{"S":"c"}}}},` +
+			`{"ConditionCheck":{"TableName":"fuzz","Key":{"pk":{"S":"a"}},"ConditionExpression":"attribute_exists(pk)"}}]}`},
+		"CreateTable": {`{"TableName":"more","BillingMode":"PAY_PER_REQUEST","KeySchema":[{"AttributeName":"a",` +
+			`"KeyType":"HASH"}],"AttributeDefinitions":[{"AttributeName":"a","AttributeType":"N"}]}`},
+		"ListTables":    {`{"Limit":1,"ExclusiveStartTableName":"a"}`},
+		"DescribeTable": {`{"TableName":"arn:aws:dynamodb:us-east-1:000000000000:table/fuzz"}`},
 	}
 	count := 0
 	for operation, bodies := range seeds {
@@ -53,7 +65,8 @@ func FuzzProtocol(f *testing.F) {
 			KeySchema: []KeyElement{{"pk", "HASH"}}, AttributeDefinitions: []AttributeDefinition{{"pk", "S"}}}); err != nil {
 			t.Fatal(err)
 		}
-		send("PutItem", `{"TableName":"fuzz","Item":{"pk":{"S":"seed"},"s":{"SS":["a","b"]},"l":{"L":[{"N":"1"}]},"m":{"M":{"x":{"S":"y"}}}}}`)
+		send("PutItem", `{"TableName":"fuzz","Item":{"pk":{"S":"seed"},"s":{"SS":["a","b"]},"l":{"L":[{"N":"1"}]},`+
+			`"m":{"M":{"x":{"S":"y"}}}}}`)
 		status, answer := send(operation, body)
 		if status != http.StatusOK && status != http.StatusBadRequest {
 			t.Errorf("status %d: %s", status, answer)
@@ -78,8 +91,10 @@ func FuzzProtocol(f *testing.F) {
 // failure that names the expression, and an update leaves the item that it was applied to as it was.
 func FuzzExpressions(f *testing.F) {
 	seeds := []string{
-		"a = :a AND NOT (b.c[0] <> :b OR size(#n) > :a)", "attribute_type(a, :a) OR attribute_not_exists(l[1].x)", "a IN (:a, :b, b) AND begins_with(a, :a)",
-		"a BETWEEN :a AND :b", "contains(l, :b)", "((a = :a))", "SET a = if_not_exists(b.c, :a) + :b, l[2] = list_append(l, :l) REMOVE b ADD #n :b DELETE s :s",
+		"a = :a AND NOT (b.c[0] <> :b OR size(#n) > :a)", "attribute_type(a, :a) OR " +
+			"attribute_not_exists(l[1].x)", "a IN (:a, :b, b) AND begins_with(a, :a)",
+		"a BETWEEN :a AND :b", "contains(l, :b)", "((a = :a))", "SET a = if_not_exists(b.c, :a) + :b, l[2] = " +
+			"list_append(l, :l) REMOVE b ADD #n :b DELETE s :s",
 		"SET a = (:a)", "a, b.c, l[0], #n", "a.", "#", ":a :b", "[", "a[99999999999999999999]", "set", "NOT NOT a = :a",
 	}
 	for _, seed := range seeds {
@@ -89,14 +104,16 @@ func FuzzExpressions(f *testing.F) {
 		f.Fatal("no seeds")
 	}
 	specimen := func() item {
-		request, err := parseRequest([]byte(`{"Item":{"a":{"S":"x"},"n":{"N":"1"},"b":{"M":{"c":{"L":[{"N":"1"}]}}},"l":{"L":[{"N":"1"},{"M":{"x":{"S":"y"}}}]},"s":{"SS":["p","q"]}}}`))
+		request, err := parseRequest([]byte(`{"Item":{"a":{"S":"x"},"n":{"N":"1"},"b":{"M":{"c":{"L":[{"N":"1"}]}}},` +
+			`"l":{"L":[{"N":"1"},{"M":{"x":{"S":"y"}}}]},"s":{"SS":["p","q"]}}}`))
 		if err != nil {
 			f.Fatal(err)
 		}
 		return request.item("Item")
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		for _, member := range []string{"ConditionExpression", "UpdateExpression", "ProjectionExpression", "KeyConditionExpression"} {
+		for _, member := range []string{"ConditionExpression", "UpdateExpression", "ProjectionExpression",
+			"KeyConditionExpression"} {
 			m := &members{values: map[string]any{member: text,
 				"ExpressionAttributeNames": map[string]any{"#n": "n"},
 				"ExpressionAttributeValues": map[string]any{":a": map[string]any{"S": "x"}, ":b": map[string]any{"N": "2"},

@@ -114,7 +114,8 @@ func (e *endpoint) send(operation, body string) answer {
 	}
 	request.Header.Set("Content-Type", "application/x-amz-json-1.0")
 	request.Header.Set("X-Amz-Target", "DynamoDB_20120810."+operation)
-	request.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKIDTEST/20261123/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0")
+	request.Header.Set("Authorization",
+		"AWS4-HMAC-SHA256 Credential=AKIDTEST/20261123/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0")
 	response, err := e.http.Do(request)
 	if err != nil {
 		e.t.Fatal(err)
@@ -124,7 +125,8 @@ func (e *endpoint) send(operation, body string) answer {
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	if sum := strconv.FormatUint(uint64(crc32.ChecksumIEEE(text)), 10); otherEndpoint() == "" && response.Header.Get("X-Amz-Crc32") != sum {
+	if sum := strconv.FormatUint(uint64(crc32.ChecksumIEEE(text)), 10); otherEndpoint() == "" &&
+		response.Header.Get("X-Amz-Crc32") != sum {
 		e.t.Errorf("%s: X-Amz-Crc32 is %q, the body's is %s", operation, response.Header.Get("X-Amz-Crc32"), sum)
 	}
 	if response.Header.Get("X-Amzn-Requestid") == "" {
@@ -158,7 +160,8 @@ func (e *endpoint) table(sortType string) string {
 		keys += `,{"AttributeName":"sk","KeyType":"RANGE"}`
 		attributes += `,{"AttributeName":"sk","AttributeType":"` + sortType + `"}`
 	}
-	e.must("CreateTable", `{"TableName":"`+name+`","BillingMode":"PAY_PER_REQUEST","KeySchema":[`+keys+`],"AttributeDefinitions":[`+attributes+`]}`)
+	e.must("CreateTable", `{"TableName":"`+name+`","BillingMode":"PAY_PER_REQUEST",`+
+		`"KeySchema":[`+keys+`],"AttributeDefinitions":[`+attributes+`]}`)
 	e.t.Cleanup(func() { e.send("DeleteTable", `{"TableName":"`+name+`"}`) })
 	return name
 }

@@ -58,7 +58,8 @@ func parseDecimal(text string) (decimal, error) {
 	case exponent > maxExponent:
 		return decimal{}, invalid("Number overflow. Attempting to store a number with magnitude larger than supported range")
 	case exponent < minExponent:
-		return decimal{}, invalid("Number underflow. Attempting to store a number with magnitude smaller than supported range")
+		return decimal{}, invalid("Number underflow. Attempting to store a number with magnitude smaller than " +
+			"supported range")
 	case len(digits) > maxDigits:
 		return decimal{}, invalid("Attempting to store more than 38 significant digits in a Number")
 	}

@@ -13,7 +13,8 @@ func (c *call) query() ([]byte, error) {
 		return nil, invalid("The table does not have the specified index: %s", c.text("IndexName"))
 	}
 	if !c.has("KeyConditionExpression") {
-		return nil, c.first(invalid("Either the KeyConditions or KeyConditionExpression parameter must be specified in the request."))
+		return nil, c.first(invalid("Either the KeyConditions or KeyConditionExpression parameter must be specified in " +
+			"the request."))
 	}
 	condition, err := c.parseCondition("KeyConditionExpression", ph)
 	if err != nil {
@@ -142,7 +143,8 @@ func onKey(c condition) (name string, same condition, err error) {
 	case !ok:
 		return "", nil, invalid("KeyConditionExpressions cannot contain nested operations")
 	case len(where) > 1:
-		return "", nil, invalid("Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: Key: %s", where[0].name)
+		return "", nil, invalid("Key attributes must be scalars; list random access '[]' and map lookup '.' are not "+
+			"allowed: Key: %s", where[0].name)
 	}
 	return where[0].name, same, nil
 }
@@ -154,9 +156,11 @@ func keyConstant(o operand, attribute keyAttribute) (value, error) {
 	case !ok:
 		return value{}, invalid("Invalid condition in KeyConditionExpression: Multiple attribute names used in one condition")
 	case c.kind != attribute.kind:
-		return value{}, invalid("One or more parameter values were invalid: Condition parameter type does not match schema type")
+		return value{}, invalid("One or more parameter values were invalid: Condition parameter type does not match " +
+			"schema type")
 	case c.kind != kindNumber && c.text == "":
-		return value{}, invalid("One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty %s value. Key: %s",
+		return value{}, invalid("One or more parameter values are not valid. The AttributeValue for a key attribute "+
+			"cannot contain an empty %s value. Key: %s",
 			map[kind]string{kindString: "string", kindBinary: "binary"}[c.kind], attribute.name)
 	}
 	return c.value, nil

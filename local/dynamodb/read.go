@@ -75,9 +75,11 @@ func (c *call) parseReading(t *table, ph *placeholders) (*reading, error) {
 	case selected == "ALL_PROJECTED_ATTRIBUTES":
 		return nil, invalid("ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName")
 	case selected == "SPECIFIC_ATTRIBUTES" && !projected:
-		return nil, invalid("Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES")
+		return nil, invalid("Must specify the AttributesToGet or ProjectionExpression when choosing to get " +
+			"SPECIFIC_ATTRIBUTES")
 	case projected && c.has("Select") && selected != "SPECIFIC_ATTRIBUTES":
-		return nil, invalid("Cannot specify the ProjectionExpression when choosing to get %s", cmp.Or(map[string]string{"COUNT": "only the Count"}[selected], selected))
+		return nil, invalid("Cannot specify the ProjectionExpression when choosing to get %s",
+			cmp.Or(map[string]string{"COUNT": "only the Count"}[selected], selected))
 	}
 	var err error
 	if r.filter, err = c.parseCondition("FilterExpression", ph); err != nil {
@@ -241,11 +243,14 @@ func (c *call) segment() (segment, error) {
 	case !c.has("Segment") && !c.has("TotalSegments"):
 		return segment{0, 1}, nil
 	case !c.has("TotalSegments"):
-		return segment{}, invalid("The TotalSegments parameter is required but was not present in the request when Segment parameter is present")
+		return segment{}, invalid("The TotalSegments parameter is required but was not present in the request when " +
+			"Segment parameter is present")
 	case !c.has("Segment"):
-		return segment{}, invalid("The Segment parameter is required but was not present in the request when parameter TotalSegments is present")
+		return segment{}, invalid("The Segment parameter is required but was not present in the request when parameter " +
+			"TotalSegments is present")
 	case number >= total:
-		return segment{}, invalid("The Segment parameter is zero-based and must be less than parameter TotalSegments: Segment: %d is not less than TotalSegments: %d", number, total)
+		return segment{}, invalid("The Segment parameter is zero-based and must be less than parameter TotalSegments: "+
+			"Segment: %d is not less than TotalSegments: %d", number, total)
 	}
 	return segment{uint64(number), uint64(total)}, nil
 }

@@ -79,7 +79,8 @@ func (m *members) has(name string) bool { return m.values[name] != nil }
 // required returns a text that must be there.
 func (m *members) required(name string) string {
 	if !m.has(name) {
-		m.fail(invalid("1 validation error detected: Value null at '%s' failed to satisfy constraint: Member must not be null", lowerFirst(name)))
+		m.fail(invalid("1 validation error detected: Value null at '%s' failed to satisfy constraint: Member must not "+
+			"be null", lowerFirst(name)))
 		return ""
 	}
 	return m.text(name)
@@ -101,7 +102,8 @@ func (m *members) choice(name, allowed string) string {
 		return first
 	}
 	if !listed(allowed, text) {
-		m.fail(invalid("1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: Member must satisfy enum value set: [%s]",
+		m.fail(invalid("1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: Member must satisfy "+
+			"enum value set: [%s]",
 			text, lowerFirst(name), strings.Join(strings.Fields(allowed), ", ")))
 	}
 	return text
@@ -129,9 +131,11 @@ func (m *members) integer(name string, low, high int64) int64 {
 	case err != nil:
 		m.fail(m.mistyped(name, "a whole number"))
 	case n < low:
-		m.fail(invalid("1 validation error detected: Value '%d' at '%s' failed to satisfy constraint: Member must have value greater than or equal to %d", n, lowerFirst(name), low))
+		m.fail(invalid("1 validation error detected: Value '%d' at '%s' failed to satisfy constraint: Member must have "+
+			"value greater than or equal to %d", n, lowerFirst(name), low))
 	case n > high:
-		m.fail(invalid("1 validation error detected: Value '%d' at '%s' failed to satisfy constraint: Member must have value less than or equal to %d", n, lowerFirst(name), high))
+		m.fail(invalid("1 validation error detected: Value '%d' at '%s' failed to satisfy constraint: Member must have "+
+			"value less than or equal to %d", n, lowerFirst(name), high))
 	}
 	return n
 }
@@ -228,7 +232,8 @@ func parseValue(raw any, depth int) (value, *failure) {
 		return value{}, unserializable("an attribute value is not an object")
 	}
 	if depth >= maxNesting {
-		return value{}, invalid("Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit")
+		return value{}, invalid("Nesting Levels have exceeded supported limits: Attributes in the item have nested levels " +
+			"beyond supported limit")
 	}
 	var found []kind
 	for name, content := range object {
@@ -241,7 +246,8 @@ func parseValue(raw any, depth int) (value, *failure) {
 		return value{}, invalid("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")
 	case 1:
 	default:
-		return value{}, invalid("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes")
+		return value{}, invalid("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the " +
+			"supported datatypes")
 	}
 	return parseContent(found[0], object[string(found[0])], depth)
 }
@@ -256,7 +262,8 @@ func parseContent(k kind, content any, depth int) (value, *failure) {
 			return value{}, unserializable("the content of a %s is not a boolean", k)
 		}
 		if k == kindNull && !truth {
-			return value{}, invalid("One or more parameter values were invalid: Null attribute value types must have the value of true")
+			return value{}, invalid("One or more parameter values were invalid: Null attribute value types must have the " +
+				"value of true")
 		}
 		return value{kind: k, truth: truth}, nil
 	case kindMap:
@@ -339,7 +346,8 @@ func checkSet(set value, raw []any) *failure {
 		return invalid("%s", map[kind]string{
 			kindStringSet: "One or more parameter values were invalid: Input collection [" + elements + "] contains duplicates.",
 			kindNumberSet: "Input collection contains duplicates",
-			kindBinarySet: "One or more parameter values were invalid: Input collection [" + elements + "]of type BS contains duplicates."}[set.kind])
+			kindBinarySet: "One or more parameter values were invalid: Input collection [" + elements +
+				"]of type BS contains duplicates."}[set.kind])
 	}
 	return nil
 }

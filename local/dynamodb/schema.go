@@ -126,7 +126,8 @@ func (s schema) checkItem(it item) error {
 			return invalid("One or more parameter values were invalid: Missing the key %s in the item", attribute.name)
 		}
 		if v.kind != attribute.kind {
-			return invalid("One or more parameter values were invalid: Type mismatch for key %s expected: %s actual: %s", attribute.name, attribute.kind, v.kind)
+			return invalid("One or more parameter values were invalid: Type mismatch for key %s expected: %s actual: %s",
+				attribute.name, attribute.kind, v.kind)
 		}
 	}
 	return s.checkKeyValues(it)
@@ -140,11 +141,14 @@ func (s schema) checkKeyValues(key item) error {
 		switch {
 		case v.kind == kindNumber:
 		case v.text == "":
-			return invalid("One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty %s value. Key: %s", empty[v.kind], attribute.name)
+			return invalid("One or more parameter values are not valid. The AttributeValue for a key attribute cannot "+
+				"contain an empty %s value. Key: %s", empty[v.kind], attribute.name)
 		case attribute == s.partition && len(v.text) > maxPartitionKey:
-			return invalid("One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit of2048 bytes")
+			return invalid("One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit " +
+				"of2048 bytes")
 		case attribute != s.partition && len(v.text) > maxSortKey:
-			return invalid("One or more parameter values were invalid: Aggregated size of all range keys has exceeded the size limit of 1024 bytes")
+			return invalid("One or more parameter values were invalid: Aggregated size of all range keys has exceeded the " +
+				"size limit of 1024 bytes")
 		}
 	}
 	return nil

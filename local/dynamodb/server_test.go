@@ -37,7 +37,8 @@ func TestRefusalsNameWhatTheyRefuse(t *testing.T) {
 		{"GetItem", `,"Key":{"pk":{"S":"a"}},"AttributesToGet":["a"]`, "AttributesToGet"},
 		{"Scan", `,"ScanFilter":{}`, "ScanFilter"},
 		{"Scan", `,"IndexName":"by-time"`, "The table does not have the specified index: by-time"},
-		{"Query", `,"IndexName":"by-time","KeyConditionExpression":"a = :a","ExpressionAttributeValues":{":a":{"S":"a"}}`, "The table does not have the specified index: by-time"},
+		{"Query", `,"IndexName":"by-time","KeyConditionExpression":"a = :a","ExpressionAttributeValues":{":a":{"S":"a"}}`,
+			"The table does not have the specified index: by-time"},
 		{"Query", `,"KeyConditions":{}`, "KeyConditions"},
 		{"CreateTable", `,"GlobalSecondaryIndexes":[]`, "GlobalSecondaryIndexes"},
 		{"CreateTable", `,"StreamSpecification":{"StreamEnabled":true}`, "StreamSpecification"},
@@ -68,36 +69,57 @@ func TestMalformedRequests(t *testing.T) {
 		{"PutItem", put + `{"L":{}}}`, "com.amazon.coral.service#SerializationException", "content of L"},
 		{"PutItem", put + `{"M":[]}}`, "com.amazon.coral.service#SerializationException", "content of an M"},
 		{"PutItem", put + `"x"}`, "com.amazon.coral.service#SerializationException", "attribute value"},
-		{"PutItem", put + `{"s":"x"}}`, "com.amazon.coral.validate#ValidationException", "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes"},
+		{"PutItem", put + `{"s":"x"}}`, "com.amazon.coral.validate#ValidationException",
+			"Supplied AttributeValue is empty, must contain exactly one of the supported datatypes"},
 		{"PutItem", put + `{"S":"x","N":"1"}}`, "com.amazon.coral.validate#ValidationException", "more than one datatypes"},
-		{"PutItem", put + `{"NULL":false}}`, "com.amazon.coral.validate#ValidationException", "Null attribute value types must have the value of true"},
+		{"PutItem", put + `{"NULL":false}}`, "com.amazon.coral.validate#ValidationException",
+			"Null attribute value types must have the value of true"},
 		{"PutItem", put + `{"SS":[]}}`, "com.amazon.coral.validate#ValidationException", "An string set  may not be empty"},
-		{"PutItem", put + `{"SS":["a","a"]}}`, "com.amazon.coral.validate#ValidationException", "Input collection [a, a] contains duplicates."},
-		{"PutItem", put + `{"NS":["1","1.0"]}}`, "com.amazon.coral.validate#ValidationException", "Input collection contains duplicates"},
-		{"PutItem", put + `{"N":"one"}}`, "com.amazon.coral.validate#ValidationException", "The parameter cannot be converted to a numeric value: one"},
-		{"PutItem", put + `{"N":"123456789012345678901234567890123456789"}}`, "com.amazon.coral.validate#ValidationException", "more than 38 significant digits"},
+		{"PutItem", put + `{"SS":["a","a"]}}`, "com.amazon.coral.validate#ValidationException",
+			"Input collection [a, a] contains duplicates."},
+		{"PutItem", put + `{"NS":["1","1.0"]}}`, "com.amazon.coral.validate#ValidationException",
+			"Input collection contains duplicates"},
+		{"PutItem", put + `{"N":"one"}}`, "com.amazon.coral.validate#ValidationException",
+			"The parameter cannot be converted to a numeric value: one"},
+		{"PutItem", put + `{"N":"123456789012345678901234567890123456789"}}`,
+			"com.amazon.coral.validate#ValidationException", "more than 38 significant digits"},
 		{"PutItem", put + `{"N":"1e126"}}`, "com.amazon.coral.validate#ValidationException", "Number overflow"},
 		{"PutItem", put + `{"N":"1e-131"}}`, "com.amazon.coral.validate#ValidationException", "Number underflow"},
-		{"PutItem", `"Item":{"pk":{"S":""}}`, "com.amazon.coral.validate#ValidationException", "cannot contain an empty string value. Key: pk"},
-		{"PutItem", `"Item":{"pk":{"S":"a"},"":{"S":"a"}}`, "com.amazon.coral.validate#ValidationException", "Empty attribute name"},
-		{"PutItem", `"Item":{"pk":{"N":"1"}}`, "com.amazon.coral.validate#ValidationException", "Type mismatch for key pk expected: S actual: N"},
-		{"PutItem", `"Item":{"x":{"N":"1"}}`, "com.amazon.coral.validate#ValidationException", "Missing the key pk in the item"},
-		{"PutItem", `"Item":{"pk":{"S":"` + strings.Repeat("x", 2049) + `"}}`, "com.amazon.coral.validate#ValidationException", "Size of hashkey"},
-		{"PutItem", put + `{"S":"` + strings.Repeat("x", 400<<10) + `"}}`, "com.amazon.coral.validate#ValidationException", "Item size has exceeded the maximum allowed size"},
-		{"PutItem", put + strings.Repeat(`{"L":[`, 32) + `{"N":"1"}` + strings.Repeat(`]}`, 32) + `}`, "com.amazon.coral.validate#ValidationException", "Nesting Levels"},
+		{"PutItem", `"Item":{"pk":{"S":""}}`, "com.amazon.coral.validate#ValidationException",
+			"cannot contain an empty string value. Key: pk"},
+		{"PutItem", `"Item":{"pk":{"S":"a"},"":{"S":"a"}}`, "com.amazon.coral.validate#ValidationException",
+			"Empty attribute name"},
+		{"PutItem", `"Item":{"pk":{"N":"1"}}`, "com.amazon.coral.validate#ValidationException",
+			"Type mismatch for key pk expected: S actual: N"},
+		{"PutItem", `"Item":{"x":{"N":"1"}}`, "com.amazon.coral.validate#ValidationException",
+			"Missing the key pk in the item"},
+		{"PutItem", `"Item":{"pk":{"S":"` + strings.Repeat("x", 2049) + `"}}`,
+			"com.amazon.coral.validate#ValidationException", "Size of hashkey"},
+		{"PutItem", put + `{"S":"` + strings.Repeat("x", 400<<10) + `"}}`, "com.amazon.coral.validate#ValidationException",
+			"Item size has exceeded the maximum allowed size"},
+		{"PutItem", put + strings.Repeat(`{"L":[`, 32) + `{"N":"1"}` + strings.Repeat(`]}`, 32) + `}`,
+			"com.amazon.coral.validate#ValidationException", "Nesting Levels"},
 		{"PutItem", `"X":1`, "com.amazon.coral.validate#ValidationException", "no parameter X"},
-		{"GetItem", `"Key":{"pk":{"S":"a"},"x":{"S":"a"}}`, "com.amazon.coral.validate#ValidationException", "The provided key element does not match the schema"},
+		{"GetItem", `"Key":{"pk":{"S":"a"},"x":{"S":"a"}}`, "com.amazon.coral.validate#ValidationException",
+			"The provided key element does not match the schema"},
 		{"GetItem", `"Key":5`, "com.amazon.coral.service#SerializationException", "Key"},
 		{"Scan", `"Limit":0`, "com.amazon.coral.validate#ValidationException", "greater than or equal to 1"},
 		{"Scan", `"Limit":"1"`, "com.amazon.coral.service#SerializationException", "Limit"},
 		{"Scan", `"Segment":0`, "com.amazon.coral.validate#ValidationException", "The TotalSegments parameter is required"},
-		{"Scan", `"Segment":2,"TotalSegments":2`, "com.amazon.coral.validate#ValidationException", "Segment: 2 is not less than TotalSegments: 2"},
-		{"Scan", `"Select":"COUNT","ProjectionExpression":"a"`, "com.amazon.coral.validate#ValidationException", "Cannot specify the ProjectionExpression"},
-		{"Scan", `"FilterExpression":"a = :v","ExpressionAttributeValues":{":v":{}}`, "com.amazon.coral.validate#ValidationException", "for key :v"},
-		{"Scan", `"FilterExpression":"attribute_exists(a)","ExpressionAttributeNames":{"#n":"a"}`, "com.amazon.coral.validate#ValidationException", "unused in expressions: keys: {#n}"},
-		{"Scan", `"ExpressionAttributeNames":{"#n":"a"}`, "com.amazon.coral.validate#ValidationException", "can only be specified when using expressions"},
-		{"Scan", `"ReturnConsumedCapacity":"MUCH"`, "com.amazon.coral.validate#ValidationException", "returnConsumedCapacity"},
-		{"DescribeTable", `"TableName":"none-such"`, "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException", "Requested resource not found: Table: none-such not found"},
+		{"Scan", `"Segment":2,"TotalSegments":2`, "com.amazon.coral.validate#ValidationException",
+			"Segment: 2 is not less than TotalSegments: 2"},
+		{"Scan", `"Select":"COUNT","ProjectionExpression":"a"`, "com.amazon.coral.validate#ValidationException",
+			"Cannot specify the ProjectionExpression"},
+		{"Scan", `"FilterExpression":"a = :v","ExpressionAttributeValues":{":v":{}}`,
+			"com.amazon.coral.validate#ValidationException", "for key :v"},
+		{"Scan", `"FilterExpression":"attribute_exists(a)","ExpressionAttributeNames":{"#n":"a"}`,
+			"com.amazon.coral.validate#ValidationException", "unused in expressions: keys: {#n}"},
+		{"Scan", `"ExpressionAttributeNames":{"#n":"a"}`, "com.amazon.coral.validate#ValidationException",
+			"can only be specified when using expressions"},
+		{"Scan", `"ReturnConsumedCapacity":"MUCH"`, "com.amazon.coral.validate#ValidationException",
+			"returnConsumedCapacity"},
+		{"DescribeTable", `"TableName":"none-such"`, "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException",
+			"Requested resource not found: Table: none-such not found"},
 	} {
 		t.Run(test.operation+" "+test.want, func(t *testing.T) {
 			e.t = t
@@ -122,7 +144,8 @@ func TestUnsignedRequestIsRefused(t *testing.T) {
 	request.Header.Set("X-Amz-Target", "DynamoDB_20120810.ListTables")
 	recorder := httptest.NewRecorder()
 	server.ServeHTTP(recorder, request)
-	if recorder.Code != http.StatusBadRequest || !strings.Contains(recorder.Body.String(), "MissingAuthenticationTokenException") {
+	if recorder.Code != http.StatusBadRequest || !strings.Contains(recorder.Body.String(),
+		"MissingAuthenticationTokenException") {
 		t.Errorf("%d %s", recorder.Code, recorder.Body)
 	}
 }
@@ -131,7 +154,8 @@ func TestAuthorizeIsAskedForEachTable(t *testing.T) {
 	ours(t, "an option")
 	var mu sync.Mutex
 	var asked []string
-	e := start(t, dynamodb.Options{Region: "eu-west-1", Account: "123456789012", Authorize: func(accessKey, action, resource string) error {
+	e := start(t, dynamodb.Options{Region: "eu-west-1", Account: "123456789012", Authorize: func(accessKey, action,
+		resource string) error {
 		mu.Lock()
 		defer mu.Unlock()
 		asked = append(asked, accessKey+" "+action+" "+resource)
@@ -145,8 +169,10 @@ func TestAuthorizeIsAskedForEachTable(t *testing.T) {
 	for _, test := range []struct{ operation, body, want string }{
 		{"PutItem", `{"TableName":"` + table + `","Item":{"pk":{"S":"a"}}}`, "dynamodb:PutItem " + arn},
 		{"GetItem", `{"TableName":"` + arn + `","Key":{"pk":{"S":"a"}}}`, "dynamodb:GetItem " + arn},
-		{"BatchWriteItem", `{"RequestItems":{"` + table + `":[{"PutRequest":{"Item":{"pk":{"S":"a"}}}}]}}`, "dynamodb:BatchWriteItem " + arn},
-		{"TransactWriteItems", `{"TransactItems":[{"ConditionCheck":{"TableName":"` + table + `","Key":{"pk":{"S":"a"}},"ConditionExpression":"attribute_exists(pk)"}}]}`, "dynamodb:ConditionCheckItem " + arn},
+		{"BatchWriteItem", `{"RequestItems":{"` + table + `":[{"PutRequest":{"Item":{"pk":{"S":"a"}}}}]}}`,
+			"dynamodb:BatchWriteItem " + arn},
+		{"TransactWriteItems", `{"TransactItems":[{"ConditionCheck":{"TableName":"` + table +
+			`","Key":{"pk":{"S":"a"}},"ConditionExpression":"attribute_exists(pk)"}}]}`, "dynamodb:ConditionCheckItem " + arn},
 		{"ListTables", `{}`, "dynamodb:ListTables *"},
 		{"Scan", `{"TableName":"` + table + `"}`, "dynamodb:Scan " + arn},
 	} {
@@ -210,8 +236,10 @@ func TestExpiredItemsGoWithTheSweep(t *testing.T) {
 				server := connections(t, dynamodb.Options{Clock: clock.New(test.speed), TTLDelay: test.delay})
 				defer server.Close()
 				begin := time.Now()
-				for key, expiry := range map[string]int64{"soon": begin.Unix() + 1, "never": begin.Add(1000 * time.Hour).Unix(), "ancient": begin.Add(-6 * 365 * 24 * time.Hour).Unix()} {
-					serve(server, "PutItem", fmt.Sprintf(`{"TableName":"connections","Item":{"pk":{"S":"%s"},"expiresAt":{"N":"%d"}}}`, key, expiry))
+				for key, expiry := range map[string]int64{"soon": begin.Unix() + 1, "never": begin.Add(1000 * time.Hour).Unix(),
+					"ancient": begin.Add(-6 * 365 * 24 * time.Hour).Unix()} {
+					serve(server, "PutItem", fmt.Sprintf(`{"TableName":"connections","Item":{"pk":{"S":"%s"},`+
+						`"expiresAt":{"N":"%d"}}}`, key, expiry))
 				}
 				serve(server, "PutItem", `{"TableName":"connections","Item":{"pk":{"S":"not a number"},"expiresAt":{"S":"1"}}}`)
 				count := func() string { return serve(server, "Scan", `{"TableName":"connections","Select":"COUNT"}`) }
@@ -222,7 +250,8 @@ func TestExpiredItemsGoWithTheSweep(t *testing.T) {
 				}
 				time.Sleep(test.gone - test.alive)
 				synctest.Wait()
-				if got := count(); !strings.Contains(got, `"Count":3`) || strings.Contains(serve(server, "Scan", `{"TableName":"connections"}`), "soon") {
+				if got := count(); !strings.Contains(got, `"Count":3`) ||
+					strings.Contains(serve(server, "Scan", `{"TableName":"connections"}`), "soon") {
 					t.Errorf("after %v: %s", test.gone, got)
 				}
 			})
@@ -240,7 +269,8 @@ func TestFaultsAreRepeatable(t *testing.T) {
 	if err := server.SetFaults(dynamodb.Faults{Operations: []string{"Sacn"}}); err == nil {
 		t.Error("an operation that does not exist was taken")
 	}
-	faults := dynamodb.Faults{Seed: 7, Operations: []string{"PutItem"}, ProvisionedThroughputExceeded: 0.2, Throttling: 0.2, InternalServerError: 0.1}
+	faults := dynamodb.Faults{Seed: 7, Operations: []string{"PutItem"}, ProvisionedThroughputExceeded: 0.2,
+		Throttling: 0.2, InternalServerError: 0.1}
 	run := func() (codes []string) {
 		if err := server.SetFaults(faults); err != nil {
 			t.Fatal(err)
@@ -248,7 +278,8 @@ func TestFaultsAreRepeatable(t *testing.T) {
 		for range 300 {
 			answer := serve(server, "PutItem", `{"TableName":"connections","Item":{"pk":{"S":"a"}}}`)
 			code := "none"
-			for _, kind := range []string{"ProvisionedThroughputExceededException", "ThrottlingException", "InternalServerError"} {
+			for _, kind := range []string{"ProvisionedThroughputExceededException", "ThrottlingException",
+				"InternalServerError"} {
 				if strings.Contains(answer, "#"+kind) {
 					code = kind
 				}
@@ -312,13 +343,15 @@ func TestUnprocessedItemsCanBeSentAgain(t *testing.T) {
 	if rounds < 2 {
 		t.Errorf("25 items at a rate of one half took %d rounds", rounds)
 	}
-	if scanned, err := c.Scan(t.Context(), &client.ScanInput{TableName: aws.String("connections")}); err != nil || scanned.Count != 25 {
+	if scanned, err := c.Scan(t.Context(), &client.ScanInput{TableName: aws.String("connections")}); err != nil ||
+		scanned.Count != 25 {
 		t.Errorf("stored items: got %+v, %v, want 25", scanned, err)
 	}
 	if err := server.SetFaults(dynamodb.Faults{Unprocessed: 1}); err != nil {
 		t.Fatal(err)
 	}
-	_, err := c.BatchWriteItem(t.Context(), &client.BatchWriteItemInput{RequestItems: map[string][]types.WriteRequest{"connections": writes}})
+	_, err := c.BatchWriteItem(t.Context(),
+		&client.BatchWriteItemInput{RequestItems: map[string][]types.WriteRequest{"connections": writes}})
 	var exceeded *types.ProvisionedThroughputExceededException
 	if !errors.As(err, &exceeded) {
 		t.Errorf("a batch of which nothing is processed: %v", err)
@@ -350,10 +383,12 @@ func TestLostAnswerWasDone(t *testing.T) {
 	if err := server.SetFaults(dynamodb.Faults{Operations: []string{"PutItem"}, AnswerLost: 1}); err != nil {
 		t.Fatal(err)
 	}
-	if got := serve(server, "PutItem", `{"TableName":"connections","Item":{"pk":{"S":"a"}}}`); !strings.Contains(got, "InternalServerError") {
+	if got := serve(server, "PutItem", `{"TableName":"connections","Item":{"pk":{"S":"a"}}}`); !strings.Contains(got,
+		"InternalServerError") {
 		t.Errorf("answer %s", got)
 	}
-	if got := serve(server, "GetItem", `{"TableName":"connections","Key":{"pk":{"S":"a"}}}`); got != `{"Item":{"pk":{"S":"a"}}}` {
+	if got := serve(server, "GetItem", `{"TableName":"connections",`+
+		`"Key":{"pk":{"S":"a"}}}`); got != `{"Item":{"pk":{"S":"a"}}}` {
 		t.Errorf("item %s", got)
 	}
 }
@@ -398,13 +433,16 @@ func TestWritersAndScannersTogether(t *testing.T) {
 		group.Go(func() {
 			for n := range 60 {
 				come := keyed(1000*(writer+1)+n, nil)
-				if _, err := c.PutItem(t.Context(), &client.PutItemInput{TableName: aws.String("connections"), Item: come}); err != nil {
+				if _, err := c.PutItem(t.Context(), &client.PutItemInput{TableName: aws.String("connections"),
+					Item: come}); err != nil {
 					t.Error(err)
 				}
-				if _, err := c.DeleteItem(t.Context(), &client.DeleteItemInput{TableName: aws.String("connections"), Key: come}); err != nil {
+				if _, err := c.DeleteItem(t.Context(), &client.DeleteItemInput{TableName: aws.String("connections"),
+					Key: come}); err != nil {
 					t.Error(err)
 				}
-				if _, err := c.UpdateItem(t.Context(), &client.UpdateItemInput{TableName: aws.String("connections"), Key: stay[n], UpdateExpression: aws.String("ADD n :n"),
+				if _, err := c.UpdateItem(t.Context(), &client.UpdateItemInput{TableName: aws.String("connections"), Key: stay[n],
+					UpdateExpression:          aws.String("ADD n :n"),
 					ExpressionAttributeValues: row{":n": number(1)}}); err != nil {
 					t.Error(err)
 				}

@@ -68,13 +68,15 @@ func (c *call) tableConfig() (TableConfig, error) {
 		if err := read(m, "KeySchemaElement", "AttributeName KeyType"); err != nil {
 			return config, err
 		}
-		config.KeySchema = append(config.KeySchema, KeyElement{m.required("AttributeName"), m.choice("KeyType", "HASH RANGE")})
+		config.KeySchema = append(config.KeySchema, KeyElement{m.required("AttributeName"),
+			m.choice("KeyType", "HASH RANGE")})
 	}
 	for _, m := range c.objects("AttributeDefinitions") {
 		if err := read(m, "AttributeDefinition", "AttributeName AttributeType"); err != nil {
 			return config, err
 		}
-		config.AttributeDefinitions = append(config.AttributeDefinitions, AttributeDefinition{m.required("AttributeName"), m.required("AttributeType")})
+		config.AttributeDefinitions = append(config.AttributeDefinitions, AttributeDefinition{m.required("AttributeName"),
+			m.required("AttributeType")})
 	}
 	throughput := c.object("ProvisionedThroughput")
 	if err := read(throughput, "ProvisionedThroughput", "ReadCapacityUnits WriteCapacityUnits"); err != nil {
@@ -148,7 +150,8 @@ func (c *call) deleteTable() ([]byte, error) {
 		return nil, err
 	}
 	if t.config.DeletionProtection {
-		return nil, invalid("Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.")
+		return nil, invalid("Resource cannot be deleted as it is currently protected against deletion. Disable deletion " +
+			"protection first.")
 	}
 	c.server.mu.Lock()
 	if c.server.tables[t.name] == t {

@@ -29,7 +29,8 @@ func (c *call) transactWriteItems() ([]byte, error) {
 	case c.failure != nil:
 		return nil, c.failure
 	case len(token) > maxToken:
-		return nil, invalid("1 validation error detected: Value '%s' at 'clientRequestToken' failed to satisfy constraint: Member must have length less than or equal to %d", token, maxToken)
+		return nil, invalid("1 validation error detected: Value '%s' at 'clientRequestToken' failed to satisfy "+
+			"constraint: Member must have length less than or equal to %d", token, maxToken)
 	case len(actions) == 0:
 		return nil, invalid(tooFewForLength, "transactItems")
 	case len(actions) > maxTransaction:
@@ -82,8 +83,9 @@ func (c *call) parseTransaction(actions []*members) ([]*mutation, error) {
 
 // actionParameters are what the actions of a transaction take, in the order Put, Update, Delete, ConditionCheck.
 const (
-	guardParameters = "ConditionExpression ExpressionAttributeNames ExpressionAttributeValues ReturnValuesOnConditionCheckFailure TableName "
-	actionNames     = "Put Update Delete ConditionCheck"
+	guardParameters = "ConditionExpression ExpressionAttributeNames ExpressionAttributeValues " +
+		"ReturnValuesOnConditionCheckFailure TableName "
+	actionNames = "Put Update Delete ConditionCheck"
 )
 
 // parseAction reads one action of a transaction.
@@ -107,7 +109,8 @@ func (c *call) parseAction(m *members) (*mutation, error) {
 	if m.failure != nil {
 		return nil, m.failure
 	}
-	extra := map[string]string{"Put": "Item", "Update": "Key UpdateExpression", "Delete": "Key", "ConditionCheck": "Key"}[name]
+	extra := map[string]string{"Put": "Item", "Update": "Key UpdateExpression", "Delete": "Key",
+		"ConditionCheck": "Key"}[name]
 	if err := action.allow(name, guardParameters+extra, ""); err != nil {
 		return nil, err
 	}
@@ -170,7 +173,8 @@ func canceled(errs []error) error {
 		a.text = append(a.text, f.members...)
 		reasons = append(reasons, a.end()...)
 	}
-	f := modelled("TransactionCanceledException", "Transaction cancelled, please refer cancellation reasons for specific reasons [%s]", strings.Join(codes, ", "))
+	f := modelled("TransactionCanceledException", "Transaction cancelled, please refer cancellation reasons for "+
+		"specific reasons [%s]", strings.Join(codes, ", "))
 	f.members = string(append(reasons, ']'))
 	return f
 }
@@ -192,7 +196,8 @@ type transaction struct {
 }
 
 // once runs a transaction, or returns the answer of the one with this token that was done before.
-func (r *recentTransactions) once(now time.Time, token string, fingerprint [sha256.Size]byte, run func() ([]byte, error)) ([]byte, error) {
+func (r *recentTransactions) once(now time.Time, token string, fingerprint [sha256.Size]byte,
+	run func() ([]byte, error)) ([]byte, error) {
 	r.mu.Lock()
 	for len(r.old) > 0 && (now.Sub(r.old[0].since) > tokenLife || len(r.old) > maxTokens) {
 		delete(r.done, r.old[0].token)
@@ -213,7 +218,8 @@ func (r *recentTransactions) once(now time.Time, token string, fingerprint [sha2
 	defer tx.mu.Unlock()
 	if tx.answer != nil {
 		if tx.fingerprint != fingerprint {
-			return nil, modelled("IdempotentParameterMismatchException", "The client request token was used with other parameters")
+			return nil, modelled("IdempotentParameterMismatchException",
+				"The client request token was used with other parameters")
 		}
 		return tx.answer, nil
 	}

@@ -106,7 +106,8 @@ func (p *parser) updateFunction() expression {
 	arguments := list(p, p.updateOperand)
 	p.expect(")")
 	if len(arguments) != 2 {
-		panic(invalid("Incorrect number of operands for operator or function; operator or function: %s, number of operands: %d", name, len(arguments)))
+		panic(invalid("Incorrect number of operands for operator or function; operator or function: %s, number of "+
+			"operands: %d", name, len(arguments)))
 	}
 	if name == "list_append" {
 		checkConstant(name, kindList, arguments...)
@@ -135,7 +136,8 @@ func (p *parser) change(section string) change {
 	if c.value.isSet() || section == "ADD" && c.value.kind == kindNumber {
 		return c
 	}
-	panic(invalid("Incorrect operand type for operator or function; operator: %s, operand type: %s, typeSet: ALLOWED_FOR_%s_OPERAND",
+	panic(invalid("Incorrect operand type for operator or function; operator: %s, operand type: %s, typeSet: "+
+		"ALLOWED_FOR_%s_OPERAND",
 		section, kindNames[c.value.kind], section))
 }
 

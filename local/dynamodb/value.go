@@ -73,7 +73,8 @@ func (v value) equal(other value) bool {
 	case v.kind != other.kind:
 		return false
 	case v.isSet():
-		return len(v.list()) == len(other.list()) && !slices.ContainsFunc(v.list(), func(e value) bool { return !other.hasElement(e) })
+		return len(v.list()) == len(other.list()) && !slices.ContainsFunc(v.list(),
+			func(e value) bool { return !other.hasElement(e) })
 	case v.kind == kindList:
 		return slices.EqualFunc(v.list(), other.list(), value.equal)
 	case v.kind == kindMap:

@@ -10,7 +10,8 @@ func (c *call) parsePut(m *members, ph *placeholders) (*mutation, error) {
 	}
 	it := m.item("Item")
 	if m.failure == nil && !m.has("Item") {
-		m.fail(invalid("1 validation error detected: Value null at 'item' failed to satisfy constraint: Member must not be null"))
+		m.fail(invalid("1 validation error detected: Value null at 'item' failed to satisfy constraint: Member must not " +
+			"be null"))
 	}
 	if m.failure != nil {
 		return nil, m.failure
@@ -41,7 +42,8 @@ func (c *call) keyed(m *members, action string) (*mutation, error) {
 		return nil, m.first(err)
 	}
 	if m.failure == nil && !m.has("Key") {
-		m.fail(invalid("1 validation error detected: Value null at 'key' failed to satisfy constraint: Member must not be null"))
+		m.fail(invalid("1 validation error detected: Value null at 'key' failed to satisfy constraint: Member must not " +
+			"be null"))
 	}
 	key := m.item("Key")
 	if m.failure != nil {
@@ -82,7 +84,8 @@ func (c *call) parseUpdate(m *members, ph *placeholders) (*mutation, *update, er
 	}
 	for _, p := range u.paths() {
 		if mutation.table.schema.isKey(p[0].name) {
-			return nil, nil, invalid("One or more parameter values were invalid: Cannot update attribute %s. This attribute is part of the key", p[0].name)
+			return nil, nil, invalid("One or more parameter values were invalid: Cannot update attribute %s. This attribute "+
+				"is part of the key", p[0].name)
 		}
 	}
 	mutation.change = func(old item) (item, error) {
@@ -117,7 +120,8 @@ func (m *members) first(err error) error {
 
 // write is what PutItem, UpdateItem and DeleteItem have in common: it reads the request with parse, runs the
 // mutation and answers with what returned picks of the rows before and after, "" for nothing.
-func (c *call) write(returnValues string, parse func(*placeholders) (*mutation, error), returned func(values string, old, changed *row) string) ([]byte, error) {
+func (c *call) write(returnValues string, parse func(*placeholders) (*mutation, error), returned func(values string,
+	old, changed *row) string) ([]byte, error) {
 	ph := c.placeholders()
 	values := c.choice("ReturnValues", returnValues)
 	consumed := c.consumption()
@@ -151,11 +155,13 @@ func returnedOld(values string, old, _ *row) string {
 }
 
 func (c *call) putItem() ([]byte, error) {
-	return c.write("NONE ALL_OLD", func(ph *placeholders) (*mutation, error) { return c.parsePut(c.members, ph) }, returnedOld)
+	return c.write("NONE ALL_OLD", func(ph *placeholders) (*mutation, error) { return c.parsePut(c.members, ph) },
+		returnedOld)
 }
 
 func (c *call) deleteItem() ([]byte, error) {
-	return c.write("NONE ALL_OLD", func(ph *placeholders) (*mutation, error) { return c.parseDelete(c.members, ph) }, returnedOld)
+	return c.write("NONE ALL_OLD", func(ph *placeholders) (*mutation, error) { return c.parseDelete(c.members, ph) },
+		returnedOld)
 }
 
 func (c *call) updateItem() ([]byte, error) {

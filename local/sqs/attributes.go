@@ -65,7 +65,8 @@ var (
 // knownAttribute reports whether GetQueueAttributes may be asked for name.
 func knownAttribute(name string) bool {
 	_, integer := integerAttributes[name]
-	return integer || name == "All" || slices.Contains(freeAttributes, name) || slices.Contains(computedAttributes, name) ||
+	return integer || name == "All" || slices.Contains(freeAttributes, name) || slices.Contains(computedAttributes,
+		name) ||
 		slices.Contains(fifoAttributes, name)
 }
 
@@ -92,7 +93,8 @@ func (s *settings) interpret() {
 
 // with returns the settings after changes, or why they are refused. self is the ARN of the queue; allows tells of the
 // redrive allow policy of a dead-letter queue, and ok false that there is no such queue.
-func (s *settings) with(changes map[string]string, self string, allows func(deadLetterARN string) (policy *redriveAllowPolicy, ok bool)) (*settings, *Error) {
+func (s *settings) with(changes map[string]string, self string,
+	allows func(deadLetterARN string) (policy *redriveAllowPolicy, ok bool)) (*settings, *Error) {
 	next := *s
 	next.raw = maps.Clone(s.raw)
 	for _, name := range slices.Sorted(maps.Keys(changes)) {
@@ -102,7 +104,8 @@ func (s *settings) with(changes map[string]string, self string, allows func(dead
 	}
 	if changes["KmsMasterKeyId"] != "" && changes["SqsManagedSseEnabled"] == "true" ||
 		s.raw["KmsMasterKeyId"] != "" && next.raw["KmsMasterKeyId"] != "" && changes["SqsManagedSseEnabled"] == "true" {
-		return nil, refuse("InvalidAttributeName", "You can use one type of server-side encryption (SSE) at one time. You can either enable KMS SSE or SQS SSE.")
+		return nil, refuse("InvalidAttributeName", "You can use one type of server-side encryption (SSE) at one time. You "+
+			"can either enable KMS SSE or SQS SSE.")
 	}
 	if changes["KmsMasterKeyId"] != "" {
 		next.raw["SqsManagedSseEnabled"] = "false"
@@ -116,7 +119,8 @@ func (s *settings) with(changes map[string]string, self string, allows func(dead
 			return nil, invalidValue(policy, "RedrivePolicy", "Dead letter target does not exist.")
 		}
 		if !deadLetters.allows(self) {
-			return nil, invalidValue(policy, "RedrivePolicy", "The redrive allow policy of the dead letter target does not permit this source queue.")
+			return nil, invalidValue(policy, "RedrivePolicy", "The redrive allow policy of the dead letter target does not "+
+				"permit this source queue.")
 		}
 	}
 	next.interpret()
@@ -202,10 +206,12 @@ func parseRedrivePolicy(text string) (*redrivePolicy, *Error) {
 		return nil, invalidValue(text, "RedrivePolicy", "Redrive policy is not a valid JSON map.")
 	}
 	if policy.DeadLetterTargetArn == "" {
-		return nil, invalidValue(text, "RedrivePolicy", "Redrive policy does not contain mandatory attribute: deadLetterTargetArn.")
+		return nil, invalidValue(text, "RedrivePolicy", "Redrive policy does not contain mandatory attribute: "+
+			"deadLetterTargetArn.")
 	}
 	if len(policy.MaxReceiveCount) == 0 {
-		return nil, invalidValue(text, "RedrivePolicy", "Redrive policy does not contain mandatory attribute: maxReceiveCount.")
+		return nil, invalidValue(text, "RedrivePolicy", "Redrive policy does not contain mandatory attribute: "+
+			"maxReceiveCount.")
 	}
 	if !queueARNPattern.MatchString(policy.DeadLetterTargetArn) {
 		return nil, invalidValue(text, "RedrivePolicy", "Invalid value for deadLetterTargetArn.")
@@ -213,7 +219,8 @@ func parseRedrivePolicy(text string) (*redrivePolicy, *Error) {
 	digits := strings.Trim(string(policy.MaxReceiveCount), `"`)
 	count, err := strconv.Atoi(digits)
 	if err != nil || count < 1 || count > 1000 {
-		return nil, invalidValue(text, "RedrivePolicy", "Invalid value for maxReceiveCount: "+digits+", valid values are from 1 to 1000 both inclusive.")
+		return nil, invalidValue(text, "RedrivePolicy",
+			"Invalid value for maxReceiveCount: "+digits+", valid values are from 1 to 1000 both inclusive.")
 	}
 	return &redrivePolicy{deadLetterARN: policy.DeadLetterTargetArn, maxReceiveCount: count}, nil
 }
@@ -234,9 +241,11 @@ func parseRedriveAllowPolicy(text string) (*redriveAllowPolicy, *Error) {
 	case !slices.Contains(known, policy.RedrivePermission):
 		return nil, invalidValue(text, "RedriveAllowPolicy", "redrivePermission must be one of allowAll, denyAll, byQueue.")
 	case policy.RedrivePermission == "byQueue" && (named == 0 || named > maxSourceQueues):
-		return nil, invalidValue(text, "RedriveAllowPolicy", "sourceQueueArns must name 1 to 10 queues when redrivePermission is byQueue.")
+		return nil, invalidValue(text, "RedriveAllowPolicy", "sourceQueueArns must name 1 to 10 queues when "+
+			"redrivePermission is byQueue.")
 	case policy.RedrivePermission != "byQueue" && named > 0:
-		return nil, invalidValue(text, "RedriveAllowPolicy", "sourceQueueArns can be given only when redrivePermission is byQueue.")
+		return nil, invalidValue(text, "RedriveAllowPolicy", "sourceQueueArns can be given only when redrivePermission is "+
+			"byQueue.")
 	}
 	return policy, nil
 }

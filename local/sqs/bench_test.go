@@ -68,7 +68,8 @@ func BenchmarkQueue(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				serveBenchmark(b, s, w, "SendMessageBatch", send)
-				serveBenchmark(b, s, w, "ReceiveMessage", `{"QueueUrl":"http://x/000000000000/q","MaxNumberOfMessages":10,"MessageSystemAttributeNames":["All"]}`)
+				serveBenchmark(b, s, w, "ReceiveMessage", `{"QueueUrl":"http://x/000000000000/q","MaxNumberOfMessages":10,`+
+					`"MessageSystemAttributeNames":["All"]}`)
 				b.StopTimer()
 				var received struct {
 					Messages []struct{ ReceiptHandle string }
@@ -81,7 +82,8 @@ func BenchmarkQueue(b *testing.B) {
 					entries = append(entries, fmt.Sprintf(`{"Id":"%d","ReceiptHandle":%q}`, i, m.ReceiptHandle))
 				}
 				b.StartTimer()
-				serveBenchmark(b, s, w, "DeleteMessageBatch", `{"QueueUrl":"http://x/000000000000/q","Entries":[`+strings.Join(entries, ",")+`]}`)
+				serveBenchmark(b, s, w, "DeleteMessageBatch", `{"QueueUrl":"http://x/000000000000/q",`+
+					`"Entries":[`+strings.Join(entries, ",")+`]}`)
 			}
 			if n := s.queue("q").numbers(); n != [3]int{} {
 				b.Fatalf("left: %v", n)

@@ -21,7 +21,8 @@ func TestConformSendReceiveDelete(t *testing.T) {
 	if *m.MessageId != id || *m.Body != "héllo\n\U0001F600" || len(id) != 36 {
 		t.Errorf("received %s %q, sent %s", *m.MessageId, *m.Body, id)
 	}
-	for _, name := range []string{"SenderId", "SentTimestamp", "ApproximateReceiveCount", "ApproximateFirstReceiveTimestamp"} {
+	for _, name := range []string{"SenderId", "SentTimestamp", "ApproximateReceiveCount",
+		"ApproximateFirstReceiveTimestamp"} {
 		if m.Attributes[name] == "" {
 			t.Errorf("no %s", name)
 		}
@@ -43,7 +44,8 @@ func TestConformBatch(t *testing.T) {
 	var in sqs.SendMessageBatchInput
 	in.QueueUrl = &url
 	for i := range 10 {
-		in.Entries = append(in.Entries, types.SendMessageBatchRequestEntry{Id: aws.String(fmt.Sprint(i)), MessageBody: aws.String(fmt.Sprint("body ", i))})
+		in.Entries = append(in.Entries, types.SendMessageBatchRequestEntry{Id: aws.String(fmt.Sprint(i)),
+			MessageBody: aws.String(fmt.Sprint("body ", i))})
 	}
 	in.Entries[3].MessageBody = aws.String("bad \x01")
 	in.Entries[5].DelaySeconds = 901
@@ -68,7 +70,8 @@ func TestConformBatch(t *testing.T) {
 	var deletion sqs.DeleteMessageBatchInput
 	deletion.QueueUrl = &url
 	for i, m := range messages {
-		deletion.Entries = append(deletion.Entries, types.DeleteMessageBatchRequestEntry{Id: aws.String(fmt.Sprint(i)), ReceiptHandle: m.ReceiptHandle})
+		deletion.Entries = append(deletion.Entries, types.DeleteMessageBatchRequestEntry{Id: aws.String(fmt.Sprint(i)),
+			ReceiptHandle: m.ReceiptHandle})
 	}
 	deletion.Entries[0].ReceiptHandle = aws.String("nonsense")
 	deleted, err := a.client.DeleteMessageBatch(t.Context(), &deletion)
@@ -95,12 +98,16 @@ func TestConformBatchRefused(t *testing.T) {
 		entries    []types.SendMessageBatchRequestEntry
 		code, part string
 	}{
-		"empty":     {[]types.SendMessageBatchRequestEntry{}, "AWS.SimpleQueueService.EmptyBatchRequest", ""},
-		"eleven":    {eleven, "AWS.SimpleQueueService.TooManyEntriesInBatchRequest", "You have sent 11."},
-		"same id":   {[]types.SendMessageBatchRequestEntry{entry("a", "x"), entry("a", "y")}, "AWS.SimpleQueueService.BatchEntryIdsNotDistinct", ""},
-		"wrong id":  {[]types.SendMessageBatchRequestEntry{entry("a:b", "x")}, "AWS.SimpleQueueService.InvalidBatchEntryId", "at most 80 letters"},
-		"long id":   {[]types.SendMessageBatchRequestEntry{entry(strings.Repeat("a", 81), "x")}, "AWS.SimpleQueueService.InvalidBatchEntryId", ""},
-		"too large": {[]types.SendMessageBatchRequestEntry{entry("a", half), entry("b", half+"x")}, "AWS.SimpleQueueService.BatchRequestTooLong", "You have sent 1048577 bytes."},
+		"empty":  {[]types.SendMessageBatchRequestEntry{}, "AWS.SimpleQueueService.EmptyBatchRequest", ""},
+		"eleven": {eleven, "AWS.SimpleQueueService.TooManyEntriesInBatchRequest", "You have sent 11."},
+		"same id": {[]types.SendMessageBatchRequestEntry{entry("a", "x"), entry("a", "y")},
+			"AWS.SimpleQueueService.BatchEntryIdsNotDistinct", ""},
+		"wrong id": {[]types.SendMessageBatchRequestEntry{entry("a:b", "x")}, "AWS.SimpleQueueService.InvalidBatchEntryId",
+			"at most 80 letters"},
+		"long id": {[]types.SendMessageBatchRequestEntry{entry(strings.Repeat("a", 81), "x")},
+			"AWS.SimpleQueueService.InvalidBatchEntryId", ""},
+		"too large": {[]types.SendMessageBatchRequestEntry{entry("a", half), entry("b", half+"x")},
+			"AWS.SimpleQueueService.BatchRequestTooLong", "You have sent 1048577 bytes."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a.T = t
@@ -125,7 +132,8 @@ func TestConformSize(t *testing.T) {
 	a.refused(a.sendError(url, whole+"x"), "InvalidParameterValue", "Message must be shorter than 1048576 bytes.")
 
 	// name, type and value of attributes count; the trace header does not
-	trace := types.MessageSystemAttributeValue{DataType: aws.String("String"), StringValue: aws.String("Root=1-5759e988-bd862e3fe1be46a994272793")}
+	trace := types.MessageSystemAttributeValue{DataType: aws.String("String"),
+		StringValue: aws.String("Root=1-5759e988-bd862e3fe1be46a994272793")}
 	in := &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String(whole[:MaxMessageBytes-10]),
 		MessageAttributes:       map[string]types.MessageAttributeValue{"ab": text("cd")},
 		MessageSystemAttributes: map[string]types.MessageSystemAttributeValue{"AWSTraceHeader": trace}}
@@ -157,10 +165,12 @@ func TestConformContents(t *testing.T) {
 func TestConformMessageAttributes(t *testing.T) {
 	a := open(t)
 	url := a.create()
-	binary := types.MessageAttributeValue{DataType: aws.String("Binary"), BinaryValue: []byte("traceparent\x1e00-774062d6c37081a5a0b9b5b88e30627c-2d2482211f6489da-01")}
+	binary := types.MessageAttributeValue{DataType: aws.String("Binary"),
+		BinaryValue: []byte("traceparent\x1e00-774062d6c37081a5a0b9b5b88e30627c-2d2482211f6489da-01")}
 	number := types.MessageAttributeValue{DataType: aws.String("Number.int"), StringValue: aws.String("42")}
 	send := func(attributes map[string]types.MessageAttributeValue) (*sqs.SendMessageOutput, error) {
-		return a.client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("msg"), MessageAttributes: attributes})
+		return a.client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("msg"),
+			MessageAttributes: attributes})
 	}
 
 	// digests recorded from AWS
@@ -196,11 +206,15 @@ func TestConformMessageAttributes(t *testing.T) {
 		attributes map[string]types.MessageAttributeValue
 		part       string
 	}{
-		"eleven":        {eleven, "Number of message attributes [11] exceeds the allowed maximum [10]."},
-		"empty string":  {map[string]types.MessageAttributeValue{"ErrorDetails": text("")}, "must contain a non-empty value of type 'String'"},
-		"empty type":    {map[string]types.MessageAttributeValue{"a": {DataType: aws.String(""), StringValue: aws.String("x")}}, ""},
-		"wrong type":    {map[string]types.MessageAttributeValue{"a": {DataType: aws.String("Text"), StringValue: aws.String("x")}}, ""},
-		"not a number":  {map[string]types.MessageAttributeValue{"a": {DataType: aws.String("Number"), StringValue: aws.String("x")}}, ""},
+		"eleven": {eleven, "Number of message attributes [11] exceeds the allowed maximum [10]."},
+		"empty string": {map[string]types.MessageAttributeValue{"ErrorDetails": text("")},
+			"must contain a non-empty value of type 'String'"},
+		"empty type": {map[string]types.MessageAttributeValue{"a": {DataType: aws.String(""),
+			StringValue: aws.String("x")}}, ""},
+		"wrong type": {map[string]types.MessageAttributeValue{"a": {DataType: aws.String("Text"),
+			StringValue: aws.String("x")}}, ""},
+		"not a number": {map[string]types.MessageAttributeValue{"a": {DataType: aws.String("Number"),
+			StringValue: aws.String("x")}}, ""},
 		"reserved name": {map[string]types.MessageAttributeValue{"AWS.x": text("x")}, ""},
 		"final period":  {map[string]types.MessageAttributeValue{"x.": text("x")}, ""},
 		"two periods":   {map[string]types.MessageAttributeValue{"x..y": text("x")}, ""},
@@ -208,7 +222,8 @@ func TestConformMessageAttributes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a.T = t
-			_, err := a.client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("x"), MessageAttributes: c.attributes})
+			_, err := a.client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("x"),
+				MessageAttributes: c.attributes})
 			a.refused(err, "InvalidParameterValue", c.part)
 		})
 	}
@@ -218,7 +233,8 @@ func TestConformAttributeSelection(t *testing.T) {
 	a := open(t)
 	url := a.create("VisibilityTimeout=0")
 	_, err := a.client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("msg"),
-		MessageAttributes: map[string]types.MessageAttributeValue{"General": text("Kenobi"), "Hello": text("There"), "Help.Me": text("Me")}})
+		MessageAttributes: map[string]types.MessageAttributeValue{"General": text("Kenobi"), "Hello": text("There"),
+			"Help.Me": text("Me")}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +257,8 @@ func TestConformAttributeSelection(t *testing.T) {
 		m := a.one(url, 2, func(in *sqs.ReceiveMessageInput) { in.MessageAttributeNames = c.asked })
 		names := strings.Join(slices.Sorted(maps.Keys(m.MessageAttributes)), " ")
 		if names != c.names || aws.ToString(m.MD5OfMessageAttributes) != c.md5 {
-			t.Errorf("asked for %q: got %q with digest %s, want %q with %s", c.asked, names, aws.ToString(m.MD5OfMessageAttributes), c.names, c.md5)
+			t.Errorf("asked for %q: got %q with digest %s, want %q with %s", c.asked, names,
+				aws.ToString(m.MD5OfMessageAttributes), c.names, c.md5)
 		}
 	}
 	legacy := a.one(url, 2, func(in *sqs.ReceiveMessageInput) {
@@ -263,7 +280,8 @@ func TestConformVisibility(t *testing.T) {
 		t.Errorf("second reception: count %s", second.Attributes["ApproximateReceiveCount"])
 	}
 	change := func(m types.Message, seconds int32) error {
-		_, err := a.client.ChangeMessageVisibility(t.Context(), &sqs.ChangeMessageVisibilityInput{QueueUrl: &url, ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: seconds})
+		_, err := a.client.ChangeMessageVisibility(t.Context(), &sqs.ChangeMessageVisibilityInput{QueueUrl: &url,
+			ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: seconds})
 		return err
 	}
 	if err := change(second, 0); err != nil {
@@ -274,9 +292,11 @@ func TestConformVisibility(t *testing.T) {
 		t.Errorf("after visibility 0 the count is %s, want 3", third.Attributes["ApproximateReceiveCount"])
 	}
 	a.refused(change(third, 43_201), "InvalidParameterValue", "43201")
-	a.refused(change(third, 43_200), "InvalidParameterValue", "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]")
+	a.refused(change(third, 43_200), "InvalidParameterValue", "Total VisibilityTimeout for the message is beyond the "+
+		"limit [43200 seconds]")
 	a.delete(url, third)
-	a.refused(change(third, 1), "InvalidParameterValue", "Message does not exist or is not available for visibility timeout change")
+	a.refused(change(third, 1), "InvalidParameterValue", "Message does not exist or is not available for visibility "+
+		"timeout change")
 	a.refused(change(types.Message{ReceiptHandle: aws.String("INVALID")}, 1), "ReceiptHandleIsInvalid", "")
 }
 
@@ -313,7 +333,8 @@ func TestConformDelay(t *testing.T) {
 	a := open(t)
 	url := a.create("DelaySeconds=900")
 	send := func(body string, delay int32) {
-		_, err := a.client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &url, MessageBody: &body, DelaySeconds: delay})
+		_, err := a.client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &url, MessageBody: &body,
+			DelaySeconds: delay})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -337,7 +358,8 @@ func TestConformLongPoll(t *testing.T) {
 	got := make(chan string, pollers)
 	for range pollers {
 		go func() {
-			out, err := a.client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &url, WaitTimeSeconds: 20, MaxNumberOfMessages: 1})
+			out, err := a.client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &url, WaitTimeSeconds: 20,
+				MaxNumberOfMessages: 1})
 			if err != nil || len(out.Messages) != 1 {
 				got <- fmt.Sprint("failed: ", err)
 				return
@@ -364,8 +386,10 @@ func TestConformReceiveBounds(t *testing.T) {
 		in   sqs.ReceiveMessageInput
 		part string
 	}{
-		{sqs.ReceiveMessageInput{MaxNumberOfMessages: 11}, "Value 11 for parameter MaxNumberOfMessages is invalid. Reason: Must be between 1 and 10, if provided."},
-		{sqs.ReceiveMessageInput{WaitTimeSeconds: 21}, "Value 21 for parameter WaitTimeSeconds is invalid. Reason: Must be >= 0 and <= 20, if provided."},
+		{sqs.ReceiveMessageInput{MaxNumberOfMessages: 11}, "Value 11 for parameter MaxNumberOfMessages is invalid. " +
+			"Reason: Must be between 1 and 10, if provided."},
+		{sqs.ReceiveMessageInput{WaitTimeSeconds: 21}, "Value 21 for parameter WaitTimeSeconds is invalid. Reason: Must " +
+			"be >= 0 and <= 20, if provided."},
 		{sqs.ReceiveMessageInput{WaitTimeSeconds: -1}, "Value -1 for parameter WaitTimeSeconds is invalid."},
 		{sqs.ReceiveMessageInput{VisibilityTimeout: 43_201}, "43201"},
 	} {
@@ -379,7 +403,8 @@ func TestConformFairQueue(t *testing.T) {
 	a := open(t)
 	url := a.create()
 	send := func(group string) error {
-		_, err := a.client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("message"), MessageGroupId: &group})
+		_, err := a.client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &url,
+			MessageBody: aws.String("message"), MessageGroupId: &group})
 		return err
 	}
 	if err := send("test"); err != nil {
@@ -389,7 +414,8 @@ func TestConformFairQueue(t *testing.T) {
 		t.Errorf("attributes %v", m.Attributes)
 	}
 	for _, bad := range []string{"", "group 123", strings.Repeat("a", 129)} {
-		a.refused(send(bad), "InvalidParameterValue", "MessageGroupId can only include alphanumeric and punctuation characters. 1 to 128 in length.")
+		a.refused(send(bad), "InvalidParameterValue", "MessageGroupId can only include alphanumeric and punctuation "+
+			"characters. 1 to 128 in length.")
 	}
 }
 

@@ -20,7 +20,8 @@ func TestConformDeadLetters(t *testing.T) {
 	a := open(t)
 	dead := a.create()
 	arn := a.attribute(dead, "QueueArn")
-	url := a.create("VisibilityTimeout=0", fmt.Sprintf(`RedrivePolicy={"deadLetterTargetArn":%q,"maxReceiveCount":"2"}`, arn))
+	url := a.create("VisibilityTimeout=0", fmt.Sprintf(`RedrivePolicy={"deadLetterTargetArn":%q,"maxReceiveCount":"2"}`,
+		arn))
 	_, err := a.client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("x"),
 		MessageAttributes: map[string]types.MessageAttributeValue{"k": text("v")}})
 	if err != nil {
@@ -36,7 +37,8 @@ func TestConformDeadLetters(t *testing.T) {
 	if m.Attributes["SentTimestamp"] != first.Attributes["SentTimestamp"] {
 		t.Errorf("sent at %s, in the dead-letter queue %s", first.Attributes["SentTimestamp"], m.Attributes["SentTimestamp"])
 	}
-	if m.Attributes["ApproximateReceiveCount"] != "3" || m.Attributes["DeadLetterQueueSourceArn"] != a.attribute(url, "QueueArn") {
+	if m.Attributes["ApproximateReceiveCount"] != "3" || m.Attributes["DeadLetterQueueSourceArn"] != a.attribute(url,
+		"QueueArn") {
 		t.Errorf("dead letter has %v", m.Attributes)
 	}
 	sources, err := a.client.ListDeadLetterSourceQueues(t.Context(), &sqs.ListDeadLetterSourceQueuesInput{QueueUrl: &dead})
@@ -49,7 +51,8 @@ func TestConformMoveTask(t *testing.T) {
 	a := open(t)
 	dead := a.create()
 	arn := a.attribute(dead, "QueueArn")
-	url := a.create("VisibilityTimeout=0", fmt.Sprintf(`RedrivePolicy={"deadLetterTargetArn":%q,"maxReceiveCount":1}`, arn))
+	url := a.create("VisibilityTimeout=0", fmt.Sprintf(`RedrivePolicy={"deadLetterTargetArn":%q,"maxReceiveCount":1}`,
+		arn))
 	id := a.send(url, "x")
 	a.one(url, 0)
 	a.none(url) // moves it
@@ -72,8 +75,10 @@ func TestConformMoveTask(t *testing.T) {
 		if *task.Status == "RUNNING" {
 			continue
 		}
-		if *task.Status != "COMPLETED" || task.ApproximateNumberOfMessagesMoved != 1 || *task.ApproximateNumberOfMessagesToMove != 1 {
-			t.Errorf("task %s, %d of %d", *task.Status, task.ApproximateNumberOfMessagesMoved, *task.ApproximateNumberOfMessagesToMove)
+		if *task.Status != "COMPLETED" || task.ApproximateNumberOfMessagesMoved != 1 ||
+			*task.ApproximateNumberOfMessagesToMove != 1 {
+			t.Errorf("task %s, %d of %d", *task.Status, task.ApproximateNumberOfMessagesMoved,
+				*task.ApproximateNumberOfMessagesToMove)
 		}
 		break
 	}
@@ -96,29 +101,35 @@ func TestConformCreateQueue(t *testing.T) {
 		}
 		return *out.QueueUrl, nil
 	}
-	for _, same := range []map[string]string{nil, {"DelaySeconds": "1"}, {"DelaySeconds": "1", "VisibilityTimeout": "20"}} {
+	for _, same := range []map[string]string{nil, {"DelaySeconds": "1"},
+		{"DelaySeconds": "1", "VisibilityTimeout": "20"}} {
 		if again, err := create(name, same); again != url || err != nil {
 			t.Errorf("again with %v: %s, %v", same, again, err)
 		}
 	}
 	_, err := create(name, map[string]string{"DelaySeconds": "2"})
-	a.refused(err, "QueueAlreadyExists", "A queue already exists with the same name and a different value for attribute DelaySeconds")
+	a.refused(err, "QueueAlreadyExists", "A queue already exists with the same name and a different value for "+
+		"attribute DelaySeconds")
 	if _, ok := errors.AsType[*types.QueueNameExists](err); !ok {
 		t.Errorf("%T is not QueueNameExists", err)
 	}
-	for attribute, value := range map[string]string{"VisibilityTimeout": "43201", "DelaySeconds": "-1", "MaximumMessageSize": "1023", "MessageRetentionPeriod": "59", "ReceiveMessageWaitTimeSeconds": "x"} {
+	for attribute, value := range map[string]string{"VisibilityTimeout": "43201", "DelaySeconds": "-1",
+		"MaximumMessageSize": "1023", "MessageRetentionPeriod": "59", "ReceiveMessageWaitTimeSeconds": "x"} {
 		_, err := create("t-"+awsapi.NewUUID(), map[string]string{attribute: value})
 		a.refused(err, "InvalidAttributeValue", "Invalid value for the parameter "+attribute)
 	}
 	_, err = create("t-"+awsapi.NewUUID(), map[string]string{"Colour": "red"})
 	a.refused(err, "InvalidAttributeName", "Unknown Attribute Colour.")
 	_, err = create("no spaces", nil)
-	a.refused(err, "InvalidParameterValue", "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length")
-	_, err = create("t-"+awsapi.NewUUID(), map[string]string{"RedrivePolicy": `{"deadLetterTargetArn":"dummy","maxReceiveCount":42}`})
+	a.refused(err, "InvalidParameterValue", "Can only include alphanumeric characters, hyphens, or underscores. 1 to "+
+		"80 in length")
+	_, err = create("t-"+awsapi.NewUUID(), map[string]string{"RedrivePolicy": `{"deadLetterTargetArn":"dummy",` +
+		`"maxReceiveCount":42}`})
 	a.refused(err, "InvalidParameterValue", "Invalid value for deadLetterTargetArn.")
 	arn := a.attribute(url, "QueueArn")
 	for _, count := range []string{"0", "1001"} {
-		_, err = create("t-"+awsapi.NewUUID(), map[string]string{"RedrivePolicy": fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%s}`, arn, count)})
+		_, err = create("t-"+awsapi.NewUUID(), map[string]string{"RedrivePolicy": fmt.Sprintf(`{"deadLetterTargetArn":%q,`+
+			`"maxReceiveCount":%s}`, arn, count)})
 		a.refused(err, "InvalidParameterValue", "")
 	}
 }
@@ -126,7 +137,8 @@ func TestConformCreateQueue(t *testing.T) {
 func TestConformQueueAttributes(t *testing.T) {
 	a := open(t)
 	url := a.create()
-	out, err := a.client.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []types.QueueAttributeName{"All"}})
+	out, err := a.client.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &url,
+		AttributeNames: []types.QueueAttributeName{"All"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,13 +156,16 @@ func TestConformQueueAttributes(t *testing.T) {
 		t.Errorf("a new queue has %v, AWS's has %v", got, want)
 	}
 	set := func(attributes map[string]string) error {
-		_, err := a.client.SetQueueAttributes(t.Context(), &sqs.SetQueueAttributesInput{QueueUrl: &url, Attributes: attributes})
+		_, err := a.client.SetQueueAttributes(t.Context(), &sqs.SetQueueAttributesInput{QueueUrl: &url,
+			Attributes: attributes})
 		return err
 	}
-	if err := set(map[string]string{"VisibilityTimeout": "69", "DelaySeconds": "420", "Policy": `{ "Version":"2012-10-17" }`}); err != nil {
+	if err := set(map[string]string{"VisibilityTimeout": "69", "DelaySeconds": "420",
+		"Policy": `{ "Version":"2012-10-17" }`}); err != nil {
 		t.Error(err)
 	}
-	if a.attribute(url, "VisibilityTimeout") != "69" || a.attribute(url, "DelaySeconds") != "420" || a.attribute(url, "Policy") == "" {
+	if a.attribute(url, "VisibilityTimeout") != "69" || a.attribute(url, "DelaySeconds") != "420" ||
+		a.attribute(url, "Policy") == "" {
 		t.Error("attributes do not stay as set")
 	}
 	if err := set(map[string]string{"Policy": ""}); err != nil || a.attribute(url, "Policy") != "" {
@@ -163,8 +178,10 @@ func TestConformQueueAttributes(t *testing.T) {
 	if a.attribute(url, "SqsManagedSseEnabled") != "false" || a.attribute(url, "KmsDataKeyReusePeriodSeconds") != "6000" {
 		t.Error("a KMS key does not replace SQS's own encryption")
 	}
-	a.refused(set(map[string]string{"SqsManagedSseEnabled": "true"}), "InvalidAttributeName", "You can use one type of server-side encryption")
-	_, err = a.client.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []types.QueueAttributeName{"Nonsense"}})
+	a.refused(set(map[string]string{"SqsManagedSseEnabled": "true"}), "InvalidAttributeName",
+		"You can use one type of server-side encryption")
+	_, err = a.client.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &url,
+		AttributeNames: []types.QueueAttributeName{"Nonsense"}})
 	a.refused(err, "InvalidAttributeName", "Nonsense")
 }
 
@@ -175,7 +192,8 @@ func TestConformCounts(t *testing.T) {
 		a.send(url, "x")
 	}
 	a.one(url, 0, func(in *sqs.ReceiveMessageInput) { in.MaxNumberOfMessages = 1 })
-	for name, want := range map[string]string{"ApproximateNumberOfMessages": "5", "ApproximateNumberOfMessagesNotVisible": "1", "ApproximateNumberOfMessagesDelayed": "0"} {
+	for name, want := range map[string]string{"ApproximateNumberOfMessages": "5",
+		"ApproximateNumberOfMessagesNotVisible": "1", "ApproximateNumberOfMessagesDelayed": "0"} {
 		if got := a.attribute(url, name); got != want {
 			t.Errorf("%s is %s, want %s", name, got, want)
 		}

@@ -61,8 +61,8 @@ func sdk(endpoint string) *sqs.Client {
 	})
 }
 
-// patient lets the SDK's requests be written to their end: smithy-go closes a body when the answer comes, which net/http may
-// take for an error and drop the connection under the answer. On a busy machine that happens.
+// patient lets the SDK's requests be written to their end: smithy-go closes a body when the answer comes, which
+// net/http may take for an error and drop the connection under the answer. On a busy machine that happens.
 type patient struct{ client aws.HTTPClient }
 
 func (p patient) Do(r *http.Request) (*http.Response, error) {

@@ -11,7 +11,8 @@ import (
 // A dead letter expires by the time it was sent first.
 func TestRetentionOfDeadLetters(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, dead string) {
-		arn := mustCreate(t, s, "source", "VisibilityTimeout=0", fmt.Sprintf(`RedrivePolicy={"deadLetterTargetArn":%q,"maxReceiveCount":1}`, dead))
+		arn := mustCreate(t, s, "source", "VisibilityTimeout=0", fmt.Sprintf(`RedrivePolicy={"deadLetterTargetArn":%q,`+
+			`"maxReceiveCount":1}`, dead))
 		mustSend(t, s, "source", "old")
 		time.Sleep(time.Minute)
 		mustSend(t, s, "source", "young")
@@ -29,7 +30,8 @@ func TestRetentionOfDeadLetters(t *testing.T) {
 
 func TestDeadLetterWakesLongPoll(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, dead string) {
-		arn := mustCreate(t, s, "source", "VisibilityTimeout=0", fmt.Sprintf(`RedrivePolicy={"deadLetterTargetArn":%q,"maxReceiveCount":1}`, dead))
+		arn := mustCreate(t, s, "source", "VisibilityTimeout=0", fmt.Sprintf(`RedrivePolicy={"deadLetterTargetArn":%q,`+
+			`"maxReceiveCount":1}`, dead))
 		mustSend(t, s, "source", "x")
 		mustReceive(t, s, arn, 1, 0)
 		got := make(chan string)
@@ -45,7 +47,8 @@ func TestDeadLetterWakesLongPoll(t *testing.T) {
 
 func TestDeadLetterQueueGone(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, dead string) {
-		arn := mustCreate(t, s, "source", "VisibilityTimeout=0", fmt.Sprintf(`RedrivePolicy={"deadLetterTargetArn":%q,"maxReceiveCount":1}`, dead))
+		arn := mustCreate(t, s, "source", "VisibilityTimeout=0", fmt.Sprintf(`RedrivePolicy={"deadLetterTargetArn":%q,`+
+			`"maxReceiveCount":1}`, dead))
 		mustSend(t, s, "source", "x")
 		do(t, s, "DeleteQueue", `{"QueueUrl":"http://x/000000000000/q"}`)
 		for range 3 {
@@ -87,7 +90,8 @@ func TestRedriveAllowPolicy(t *testing.T) {
 		}
 		s.Close()
 	}
-	for _, bad := range []string{`{"redrivePermission":"some"}`, `{"redrivePermission":"byQueue"}`, `[]`, `{"redrivePermission":"denyAll","sourceQueueArns":["x"]}`} {
+	for _, bad := range []string{`{"redrivePermission":"some"}`, `{"redrivePermission":"byQueue"}`, `[]`,
+		`{"redrivePermission":"denyAll","sourceQueueArns":["x"]}`} {
 		if _, err := parseRedriveAllowPolicy(bad); err == nil {
 			t.Errorf("%s is accepted", bad)
 		}
@@ -100,13 +104,15 @@ func TestMoveTaskRateAndCancel(t *testing.T) {
 		mustSend(t, s, "q", "1", "2", "3", "4", "5", "6")
 		start := fmt.Sprintf(`{"SourceArn":%q,"DestinationArn":%q,"MaxNumberOfMessagesPerSecond":1}`, dead, arn)
 		handle := do(t, s, "StartMessageMoveTask", start)["TaskHandle"].(string)
-		if e := refusal(t, s, "StartMessageMoveTask", start); e.Code != "InvalidParameterValue" || !strings.Contains(e.Message, "already a task running") {
+		if e := refusal(t, s, "StartMessageMoveTask", start); e.Code != "InvalidParameterValue" ||
+			!strings.Contains(e.Message, "already a task running") {
 			t.Errorf("a second task: %v", e)
 		}
 		time.Sleep(2500 * time.Millisecond)
 		synctest.Wait()
 		task := moveTasks(t, s, dead)[0]
-		if task["Status"] != "RUNNING" || task["ApproximateNumberOfMessagesMoved"] != 3.0 || task["ApproximateNumberOfMessagesToMove"] != 6.0 || task["TaskHandle"] != handle {
+		if task["Status"] != "RUNNING" || task["ApproximateNumberOfMessagesMoved"] != 3.0 ||
+			task["ApproximateNumberOfMessagesToMove"] != 6.0 || task["TaskHandle"] != handle {
 			t.Errorf("after 2.5 s at one a second: %v", task)
 		}
 		do(t, s, "CancelMessageMoveTask", fmt.Sprintf(`{"TaskHandle":%q}`, handle))
@@ -127,15 +133,18 @@ func TestMoveTaskFails(t *testing.T) {
 		mustSend(t, s, "q", "sent to the dead-letter queue by hand", "second")
 		do(t, s, "StartMessageMoveTask", fmt.Sprintf(`{"SourceArn":%q}`, dead))
 		synctest.Wait()
-		if task := moveTasks(t, s, dead)[0]; task["Status"] != "FAILED" || task["FailureReason"] != "CouldNotDetermineMessageSource" {
+		if task := moveTasks(t, s, dead)[0]; task["Status"] != "FAILED" ||
+			task["FailureReason"] != "CouldNotDetermineMessageSource" {
 			t.Errorf("without a source: %v", task)
 		}
-		do(t, s, "StartMessageMoveTask", fmt.Sprintf(`{"SourceArn":%q,"DestinationArn":%q,"MaxNumberOfMessagesPerSecond":1}`, dead, arn))
+		do(t, s, "StartMessageMoveTask", fmt.Sprintf(`{"SourceArn":%q,"DestinationArn":%q,`+
+			`"MaxNumberOfMessagesPerSecond":1}`, dead, arn))
 		synctest.Wait()
 		do(t, s, "DeleteQueue", `{"QueueUrl":"http://x/000000000000/source"}`)
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if task := moveTasks(t, s, dead)[0]; task["Status"] != "FAILED" || task["FailureReason"] != "AWS.SimpleQueueService.NonExistentQueue" {
+		if task := moveTasks(t, s, dead)[0]; task["Status"] != "FAILED" ||
+			task["FailureReason"] != "AWS.SimpleQueueService.NonExistentQueue" {
 			t.Errorf("destination deleted: %v", task)
 		}
 		if n := s.queue("q").numbers(); n[visible] != 1 {
@@ -147,7 +156,8 @@ func TestMoveTaskFails(t *testing.T) {
 func moveTasks(t *testing.T, s *Server, arn string) []map[string]any {
 	t.Helper()
 	var tasks []map[string]any
-	for _, r := range do(t, s, "ListMessageMoveTasks", fmt.Sprintf(`{"SourceArn":%q,"MaxResults":10}`, arn))["Results"].([]any) {
+	for _, r := range do(t, s, "ListMessageMoveTasks", fmt.Sprintf(`{"SourceArn":%q,"MaxResults":10}`,
+		arn))["Results"].([]any) {
 		tasks = append(tasks, r.(map[string]any))
 	}
 	return tasks

@@ -1,8 +1,8 @@
 // Package sqs is Amazon SQS's standard queues on this machine: in memory, over the wire, with AWS's own rules.
 //
 // [New] makes a [Server]; it is an http.Handler that speaks AWS JSON 1.0 (X-Amz-Target: AmazonSQS.<Operation>), the
-// protocol of the SDKs and the AWS CLI since May 2024 (some began in November 2023). A consumer in the same process, such
-// as an event source mapping, uses [Server.Receive] and [Server.Delete], which run the same code as the wire.
+// protocol of the SDKs and the AWS CLI since May 2024 (some began in November 2023). A consumer in the same process,
+// such as an event source mapping, uses [Server.Receive] and [Server.Delete], which run the same code as the wire.
 //
 // # Faithful
 //

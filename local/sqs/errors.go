@@ -80,7 +80,9 @@ func asError(err error) *Error {
 		return e
 	}
 	if errors.Is(err, errClosed) {
-		return &Error{Status: http.StatusServiceUnavailable, Type: "ServiceUnavailable", Code: "ServiceUnavailable", Message: "The server is closing."}
+		return &Error{Status: http.StatusServiceUnavailable, Type: "ServiceUnavailable", Code: "ServiceUnavailable",
+			Message: "The server is closing."}
 	}
-	return &Error{Status: http.StatusInternalServerError, Type: "InternalError", Code: "InternalError", Message: err.Error()}
+	return &Error{Status: http.StatusInternalServerError, Type: "InternalError", Code: "InternalError",
+		Message: err.Error()}
 }

@@ -12,9 +12,9 @@ import (
 
 // Faults make the server use the freedom that SQS has, and fail as AWS fails. The zero value does neither.
 //
-// Each rate is the probability of one kind of fault, 0 for never to 1 for always. Whether the n-th occasion of a kind at
-// a queue goes wrong depends on Seed, the kind, the queue and n alone, so that the same requests in the same order meet
-// the same faults again.
+// Each rate is the probability of one kind of fault, 0 for never to 1 for always. Whether the n-th occasion of a kind
+// at a queue goes wrong depends on Seed, the kind, the queue and n alone, so that the same requests in the same order
+// meet the same faults again.
 type Faults struct {
 	Seed uint64
 
@@ -25,8 +25,9 @@ type Faults struct {
 
 	// Standard queues deliver at least once and in no promised order.
 
-	DuplicateInFlight    float64       // of deliveries: a copy of the message stays visible, for somebody else to receive
-	DuplicateAfterDelete float64       // of deletions: a copy of the message becomes visible although it was deleted in time
+	DuplicateInFlight float64 // of deliveries: a copy of the message stays visible, for somebody else to receive
+	// of deletions: a copy of the message becomes visible although it was deleted in time
+	DuplicateAfterDelete float64
 	Reorder              float64       // of deliveries: one of the next hundred messages comes instead of the first
 	Delay                float64       // of messages sent: becomes visible late, by up to DelayBy
 	DelayBy              time.Duration // by the server's clock
@@ -73,8 +74,8 @@ func (s *Server) Injected() map[string]uint64 {
 	return counts
 }
 
-// strikes decides about the next occasion of a kind, named for its rate, at a queue. When it strikes, luck is uniform over [0, 1), for
-// whatever else has to be chosen.
+// strikes decides about the next occasion of a kind, named for its rate, at a queue. When it strikes, luck is uniform
+// over [0, 1), for whatever else has to be chosen.
 func (p *faultPlan) strikes(kind string, queue string, rate float64) (strikes bool, luck float64) {
 	if rate <= 0 || len(p.Queues) > 0 && !slices.Contains(p.Queues, queue) {
 		return false, 0
@@ -134,7 +135,8 @@ func (p *faultPlan) request(ctx context.Context, s *Server, operation, queue str
 }
 
 func injectedError() *Error {
-	return &Error{Status: http.StatusInternalServerError, Type: "InternalError", Code: "InternalError", Message: "The request failed (injected fault)."}
+	return &Error{Status: http.StatusInternalServerError, Type: "InternalError", Code: "InternalError",
+		Message: "The request failed (injected fault)."}
 }
 
 // choose returns the visible message to deliver next: the first, unless deliveries are reordered. q.mu is held, and

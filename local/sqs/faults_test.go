@@ -75,7 +75,8 @@ func TestReorderAndDelay(t *testing.T) {
 		s.SetFaults(Faults{Delay: 1, DelayBy: time.Minute})
 		mustSend(t, s, "q", "late")
 		due := s.queue("q").byDue.messages
-		if i := slices.IndexFunc(due, func(m *message) bool { return m.state == delayed }); i < 0 || time.Until(due[i].due) > time.Minute {
+		if i := slices.IndexFunc(due, func(m *message) bool { return m.state == delayed }); i < 0 ||
+			time.Until(due[i].due) > time.Minute {
 			t.Error("no message was delayed by up to a minute")
 		}
 	})
@@ -85,7 +86,8 @@ func TestEntryFaults(t *testing.T) {
 	s := New(Options{})
 	defer s.Close()
 	mustCreate(t, s, "q")
-	const batch = `{"QueueUrl":"http://x/000000000000/q","Entries":[{"Id":"1","MessageBody":"1"},{"Id":"2","MessageBody":"2"}]}`
+	const batch = `{"QueueUrl":"http://x/000000000000/q","Entries":[{"Id":"1","MessageBody":"1"},{"Id":"2",` +
+		`"MessageBody":"2"}]}`
 	for kind, c := range map[string]struct {
 		faults Faults
 		stored int
@@ -120,7 +122,8 @@ func TestRequestFaults(t *testing.T) {
 		stored := func() int { return s.queue("q").numbers()[visible] }
 
 		s.SetFaults(Faults{Throttle: 1})
-		if e := refusal(t, s, "SendMessage", send); e.Code != "RequestThrottled" || e.Status != http.StatusBadRequest || stored() != 0 {
+		if e := refusal(t, s, "SendMessage", send); e.Code != "RequestThrottled" || e.Status != http.StatusBadRequest ||
+			stored() != 0 {
 			t.Errorf("throttled: %+v, %d stored", e, stored())
 		}
 		s.SetFaults(Faults{ServerError: 1})
@@ -170,7 +173,8 @@ func TestFaultsRepeat(t *testing.T) {
 		mustCreate(t, s, "q")
 		var story []string
 		for i := range 1000 {
-			w := answer(s, request("SendMessageBatch", fmt.Sprintf(`{"QueueUrl":"http://x/000000000000/q","Entries":[{"Id":"%d","MessageBody":"x"}]}`, i)))
+			w := answer(s, request("SendMessageBatch", fmt.Sprintf(`{"QueueUrl":"http://x/000000000000/q",`+
+				`"Entries":[{"Id":"%d","MessageBody":"x"}]}`, i)))
 			switch {
 			case w.Code != http.StatusOK:
 				story = append(story, "throttled")

@@ -13,9 +13,11 @@ import (
 
 var requestSeeds = []string{
 	`{}`, `null`, `[1,-0.5e+3,0,true,false,null,"",[],{}]`, ` { "a" : "\u00e9\ud83d\ude00\"\\\/\b\f\n\r\t" } `,
-	`"\ud800"`, `"\udc00\ud800\ud800\udc00"`, `"\uD800x"`, `{"a":1,"a":2}`, `01`, `1.`, `-`, `"` + "\x01" + `"`, "\"\xff\"", `"\u12"`, `[1,]`, `{"a"}`,
+	`"\ud800"`, `"\udc00\ud800\ud800\udc00"`, `"\uD800x"`, `{"a":1,"a":2}`, `01`, `1.`, `-`, `"` + "\x01" +
+		`"`, "\"\xff\"", `"\u12"`, `[1,]`, `{"a"}`,
 	strings.Repeat("[", 20) + strings.Repeat("]", 20),
-	`{"QueueUrl":"http://x/000000000000/q","MessageBody":"x","MessageAttributes":{"a":{"DataType":"Binary","BinaryValue":"AA=="}}}`,
+	`{"QueueUrl":"http://x/000000000000/q","MessageBody":"x","MessageAttributes":{"a":{"DataType":"Binary",` +
+		`"BinaryValue":"AA=="}}}`,
 }
 
 // FuzzParse compares the request parser with encoding/json.
@@ -95,13 +97,18 @@ func replaceSurrogates(text string) string {
 
 var operationSeeds = [][2]string{
 	{"SendMessage", `{"QueueUrl":"http://x/000000000000/q","MessageBody":"\ud800x","DelaySeconds":1}`},
-	{"SendMessage", `{"QueueUrl":"http://x/000000000000/q","MessageBody":"x","MessageAttributes":{"a":{"DataType":"Number.x","StringValue":"1e3"}}}`},
-	{"SendMessageBatch", `{"QueueUrl":"http://x/000000000000/q","Entries":[{"Id":"1","MessageBody":"x","MessageGroupId":"g"},{"Id":"2","MessageBody":"\u0001"}]}`},
-	{"ReceiveMessage", `{"QueueUrl":"http://x/000000000000/q","MaxNumberOfMessages":10,"AttributeNames":["All"],"MessageAttributeNames":["a.*"],"VisibilityTimeout":0}`},
-	{"DeleteMessageBatch", `{"QueueUrl":"http://x/000000000000/q","Entries":[{"Id":"1","ReceiptHandle":"AQEBAWDwZb+i8Vu7AAAAAAAAAAEAAAAB"}]}`},
+	{"SendMessage", `{"QueueUrl":"http://x/000000000000/q","MessageBody":"x",` +
+		`"MessageAttributes":{"a":{"DataType":"Number.x","StringValue":"1e3"}}}`},
+	{"SendMessageBatch", `{"QueueUrl":"http://x/000000000000/q","Entries":[{"Id":"1","MessageBody":"x",` +
+		`"MessageGroupId":"g"},{"Id":"2","MessageBody":"\u0001"}]}`},
+	{"ReceiveMessage", `{"QueueUrl":"http://x/000000000000/q","MaxNumberOfMessages":10,"AttributeNames":["All"],` +
+		`"MessageAttributeNames":["a.*"],"VisibilityTimeout":0}`},
+	{"DeleteMessageBatch", `{"QueueUrl":"http://x/000000000000/q","Entries":[{"Id":"1",` +
+		`"ReceiptHandle":"AQEBAWDwZb+i8Vu7AAAAAAAAAAEAAAAB"}]}`},
 	{"ChangeMessageVisibility", `{"QueueUrl":"http://x/000000000000/q","ReceiptHandle":"AQEB","VisibilityTimeout":1}`},
 	{"CreateQueue", `{"QueueName":"n","Attributes":{"RedrivePolicy":"{\"deadLetterTargetArn\":\"arn:aws:sqs:us-east-1:000000000000:q\",\"maxReceiveCount\":1}"}}`},
-	{"SetQueueAttributes", `{"QueueUrl":"http://x/000000000000/q","Attributes":{"Policy":"{}","RedriveAllowPolicy":"{\"redrivePermission\":\"denyAll\"}"}}`},
+	{"SetQueueAttributes", `{"QueueUrl":"http://x/000000000000/q","Attributes":{"Policy":"{}",` +
+		`"RedriveAllowPolicy":"{\"redrivePermission\":\"denyAll\"}"}}`},
 	{"GetQueueAttributes", `{"QueueUrl":"http://x/000000000000/q","AttributeNames":["All"]}`},
 	{"ListQueues", `{"MaxResults":1,"NextToken":"cQ=="}`},
 	{"StartMessageMoveTask", `{"SourceArn":"arn:aws:sqs:us-east-1:000000000000:q"}`},
@@ -110,8 +117,8 @@ var operationSeeds = [][2]string{
 	{"DeleteQueue", `{"QueueUrl":"http://x/000000000000/q"}`},
 }
 
-// FuzzOperations sends arbitrary requests to a server with one message: it answers each with JSON, success or an error of
-// the client's making, and its books stay in order.
+// FuzzOperations sends arbitrary requests to a server with one message: it answers each with JSON, success or an error
+// of the client's making, and its books stay in order.
 func FuzzOperations(f *testing.F) {
 	if len(operationSeeds) == 0 {
 		f.Fatal("no seeds")
@@ -157,7 +164,8 @@ func inOrder(q *queue) error {
 	}
 	if listed != q.counts[visible] || q.byDue.Len() != q.counts[delayed]+q.counts[inFlight] ||
 		len(q.messages) != listed+q.byDue.Len() || q.byAge.Len() != len(q.messages) {
-		return fmt.Errorf("counts %v, %d visible, %d not, %d by age, %d in all", q.counts, listed, q.byDue.Len(), q.byAge.Len(), len(q.messages))
+		return fmt.Errorf("counts %v, %d visible, %d not, %d by age, %d in all", q.counts, listed, q.byDue.Len(),
+			q.byAge.Len(), len(q.messages))
 	}
 	for _, h := range []*timeHeap{&q.byDue, &q.byAge} {
 		for i, m := range h.messages {

@@ -125,7 +125,8 @@ func (s *Server) answer(r *http.Request, name string, body []byte) (any, error) 
 	case r.Method != http.MethodPost:
 		return nil, refuse("UnsupportedOperation", "Requests of the AWS JSON protocol are POST, not %s.", r.Method)
 	case !known:
-		return nil, refuse("UnknownOperationException", "SQS has no operation %q (X-Amz-Target: %q).", name, r.Header.Get("X-Amz-Target"))
+		return nil, refuse("UnknownOperationException", "SQS has no operation %q (X-Amz-Target: %q).", name,
+			r.Header.Get("X-Amz-Target"))
 	case op.run == nil:
 		return nil, refuse("UnsupportedOperation", "%s is not emulated.", name)
 	}
@@ -256,14 +257,17 @@ func writeError(w http.ResponseWriter, e *Error) {
 
 // speaksQuery reports whether the request is of the query protocol: a form, or an Action in the URL.
 func speaksQuery(r *http.Request) bool {
-	return strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") || r.URL.Query().Has("Action")
+	return strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") ||
+		r.URL.Query().Has("Action")
 }
 
 // refuseQuery answers in the query protocol's own XML, so that the client can show its user the message.
 func refuseQuery(w http.ResponseWriter, requestID string) {
 	w.Header().Set("Content-Type", "text/xml")
 	w.WriteHeader(http.StatusBadRequest)
-	fmt.Fprintf(w, `<?xml version="1.0"?><ErrorResponse xmlns="http://queue.amazonaws.com/doc/2012-11-05/"><Error><Type>Sender</Type>`+
-		`<Code>AWS.SimpleQueueService.UnsupportedOperation</Code><Message>The query protocol is not emulated: use an SDK or AWS CLI of May 2024 or later, `+
+	fmt.Fprintf(w, `<?xml version="1.0"?><ErrorResponse `+
+		`xmlns="http://queue.amazonaws.com/doc/2012-11-05/"><Error><Type>Sender</Type>`+
+		`<Code>AWS.SimpleQueueService.UnsupportedOperation</Code><Message>The query protocol is not emulated: use an SDK `+
+		`or AWS CLI of May 2024 or later, `+
 		`which speak AWS JSON 1.0 to SQS.</Message></Error><RequestId>%s</RequestId></ErrorResponse>`, requestID)
 }

@@ -8,9 +8,9 @@ import (
 )
 
 // This file reads requests. encoding/json will not do: it forgives what AWS does not (member names in another case,
-// repeated members), and turns the escape of a lone surrogate into U+FFFD, so that a body that SQS refuses would be stored
-// changed. Here a lone surrogate survives as the three bytes that UTF-8 would give it, which no valid text contains, and
-// the character check of message.go finds it.
+// repeated members), and turns the escape of a lone surrogate into U+FFFD, so that a body that SQS refuses would be
+// stored changed. Here a lone surrogate survives as the three bytes that UTF-8 would give it, which no valid text
+// contains, and the character check of message.go finds it.
 
 // maxDepth bounds the nesting of a request; SQS's own requests need five levels.
 const maxDepth = 16
@@ -95,7 +95,8 @@ func (p *parser) next(c byte) bool {
 	return false
 }
 
-var words = []value{{kind: kindBoolean, text: "true"}, {kind: kindBoolean, text: "false"}, {kind: kindNull, text: "null"}}
+var words = []value{{kind: kindBoolean, text: "true"}, {kind: kindBoolean, text: "false"},
+	{kind: kindNull, text: "null"}}
 
 func (p *parser) value(depth int) (value, *Error) {
 	if depth > maxDepth {

@@ -112,7 +112,8 @@ func readOutgoing(in fields, traceHeader string) (out outgoing, size int, proble
 	out.body = body
 	size = len(body)
 	if c, bad := illegalCharacter(body); bad {
-		problem = refuse("InvalidMessageContents", "Invalid binary character '#x%X' was found in the message body, the set of allowed characters is %s.", c, allowedCharacters)
+		problem = refuse("InvalidMessageContents", "Invalid binary character '#x%X' was found in the message body, the "+
+			"set of allowed characters is %s.", c, allowedCharacters)
 	}
 	note := func(err *Error) {
 		if problem == nil {
@@ -139,7 +140,8 @@ func readOutgoing(in fields, traceHeader string) (out outgoing, size int, proble
 	attributes, err := readAttributes(in, "MessageAttributes")
 	note(err)
 	if len(attributes) > MaxMessageAttributes {
-		note(invalidParameter("Number of message attributes [%d] exceeds the allowed maximum [%d].", len(attributes), MaxMessageAttributes))
+		note(invalidParameter("Number of message attributes [%d] exceeds the allowed maximum [%d].", len(attributes),
+			MaxMessageAttributes))
 	}
 	for name, a := range attributes {
 		size += len(name) + a.size()
@@ -157,7 +159,8 @@ func readOutgoing(in fields, traceHeader string) (out outgoing, size int, proble
 }
 
 // setSystem takes the only system attribute that can be sent. It overrides the trace header of the HTTP request, which
-// otherwise becomes the attribute of every message of the request (AWS X-Ray Developer Guide, "Amazon SQS and AWS X-Ray").
+// otherwise becomes the attribute of every message of the request (AWS X-Ray Developer Guide, "Amazon SQS and AWS
+// X-Ray").
 func (out *outgoing) setSystem(system map[string]MessageAttribute, traceHeader string) *Error {
 	out.traceHeader = traceHeader
 	for name, a := range system {
@@ -230,9 +233,11 @@ func readAttribute(in fields, name string) (MessageAttribute, *Error) {
 	case lists > 0:
 		return a, refuse("UnsupportedOperation", "Message attribute list values in SendMessage operation are not supported.")
 	case kind != "String" && kind != "Number" && kind != "Binary":
-		return a, invalidParameter("The type of message (user) attribute '%s' is invalid. You must use only the following supported type prefixes: Binary, Number, String.", name)
+		return a, invalidParameter("The type of message (user) attribute '%s' is invalid. You must use only the following "+
+			"supported type prefixes: Binary, Number, String.", name)
 	case len(a.DataType) > maxDataTypeSize:
-		return a, invalidParameter("The type of message (user) attribute '%s' is longer than %d bytes.", name, maxDataTypeSize)
+		return a, invalidParameter("The type of message (user) attribute '%s' is longer than %d bytes.", name,
+			maxDataTypeSize)
 	case hasText && hasData:
 		return a, invalidParameter("Message (user) attribute '%s' has multiple values.", name)
 	case kind == "Binary" && len(data) == 0, kind != "Binary" && text == "":
@@ -241,7 +246,8 @@ func readAttribute(in fields, name string) (MessageAttribute, *Error) {
 		return a, invalidParameter("Can't cast the value of message (user) attribute '%s' to a number.", name)
 	}
 	if c, bad := illegalCharacter(text); bad {
-		return a, refuse("InvalidMessageContents", "Invalid binary character '#x%X' was found in the message attribute '%s' value, the set of allowed characters is %s.", c, name, allowedCharacters)
+		return a, refuse("InvalidMessageContents", "Invalid binary character '#x%X' was found in the message attribute "+
+			"'%s' value, the set of allowed characters is %s.", c, name, allowedCharacters)
 	}
 	return a, nil
 }

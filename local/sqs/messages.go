@@ -28,7 +28,8 @@ func (c *call) sendMessage() (any, error) {
 		return nil, err
 	}
 	if limit := q.settings.Load().maxMessageBytes; size > limit {
-		return nil, invalidParameter("One or more parameters are invalid. Reason: Message must be shorter than %d bytes.", limit)
+		return nil, invalidParameter("One or more parameters are invalid. Reason: Message must be shorter than %d bytes.",
+			limit)
 	}
 	if problem != nil {
 		return nil, problem
@@ -54,7 +55,8 @@ type failedEntry struct {
 }
 
 func (r *batchResult) fail(id string, err *Error) {
-	r.Failed = append(r.Failed, failedEntry{Id: id, SenderFault: err.fault() == "Sender", Code: err.Code, Message: err.Message})
+	r.Failed = append(r.Failed, failedEntry{Id: id, SenderFault: err.fault() == "Sender", Code: err.Code,
+		Message: err.Message})
 }
 
 var entryIDPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,80}$`)
@@ -67,12 +69,14 @@ func (c *call) entries() (ids []string, entries []fields) {
 		return nil, nil
 	}
 	if len(entries) > MaxBatchEntries {
-		c.in.fail(refuse("TooManyEntriesInBatchRequest", "Maximum number of entries per request are %d. You have sent %d.", MaxBatchEntries, len(entries)))
+		c.in.fail(refuse("TooManyEntriesInBatchRequest", "Maximum number of entries per request are %d. You have sent %d.",
+			MaxBatchEntries, len(entries)))
 	}
 	for _, e := range entries {
 		id := e.text("Id")
 		if !entryIDPattern.MatchString(id) {
-			c.in.fail(refuse("InvalidBatchEntryId", "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It can be at most 80 letters long."))
+			c.in.fail(refuse("InvalidBatchEntryId", "A batch entry id can only contain alphanumeric characters, hyphens and "+
+				"underscores. It can be at most 80 letters long."))
 		}
 		if slices.Contains(ids, id) {
 			c.in.fail(refuse("BatchEntryIdsNotDistinct", "Id %s repeated.", id))
@@ -97,7 +101,8 @@ func (c *call) sendMessageBatch() (any, error) {
 		return nil, err
 	}
 	if total > MaxMessageBytes {
-		return nil, refuse("BatchRequestTooLong", "Batch requests cannot be longer than %d bytes. You have sent %d bytes.", MaxMessageBytes, total)
+		return nil, refuse("BatchRequestTooLong", "Batch requests cannot be longer than %d bytes. You have sent %d bytes.",
+			MaxMessageBytes, total)
 	}
 	faults := c.s.faults.Load()
 	var result batchResult
@@ -106,7 +111,8 @@ func (c *call) sendMessageBatch() (any, error) {
 	limit := q.settings.Load().maxMessageBytes
 	for i := range outs {
 		if sizes[i] > limit {
-			problems[i] = invalidParameter("One or more parameters cannot be validated. Reason: Message must be shorter than %d bytes.", limit)
+			problems[i] = invalidParameter("One or more parameters cannot be validated. Reason: Message must be shorter than "+
+				"%d bytes.", limit)
 		}
 		if problems[i] != nil {
 			result.fail(ids[i], problems[i])

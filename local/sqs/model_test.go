@@ -58,12 +58,14 @@ func TestAgainstModel(t *testing.T) {
 			sent := 0
 			for range rapid.IntRange(1, 60).Draw(r, "steps") {
 				expire()
-				switch rapid.SampledFrom([]string{"send", "send", "receive", "receive", "delete", "change", "sleep"}).Draw(r, "step") {
+				switch rapid.SampledFrom([]string{"send", "send", "receive", "receive", "delete", "change", "sleep"}).Draw(r,
+					"step") {
 				case "send":
 					delay := rapid.SampledFrom([]int{0, 0, 1, 900}).Draw(r, "delay")
 					body := strconv.Itoa(sent)
 					sent++
-					do(t, s, "SendMessage", fmt.Sprintf(`{"QueueUrl":"http://x/000000000000/q","MessageBody":%q,"DelaySeconds":%d}`, body, delay))
+					do(t, s, "SendMessage", fmt.Sprintf(`{"QueueUrl":"http://x/000000000000/q","MessageBody":%q,"DelaySeconds":%d}`,
+						body, delay))
 					model[body] = &modelled{sent: time.Now(), due: time.Now().Add(time.Duration(delay) * time.Second)}
 				case "receive":
 					limit := rapid.IntRange(1, 10).Draw(r, "limit")
@@ -84,7 +86,8 @@ func TestAgainstModel(t *testing.T) {
 						}
 						m.receptions++
 						if message.Attributes["ApproximateReceiveCount"] != strconv.Itoa(m.receptions) {
-							r.Fatalf("%q received for the %sth time, want %d", message.Body, message.Attributes["ApproximateReceiveCount"], m.receptions)
+							r.Fatalf("%q received for the %sth time, want %d", message.Body, message.Attributes["ApproximateReceiveCount"],
+								m.receptions)
 						}
 						m.due = time.Now().Add(visibility)
 						m.handles = append(m.handles, message.ReceiptHandle)

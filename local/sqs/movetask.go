@@ -62,13 +62,15 @@ func (t *moveTask) handle() string {
 }
 
 func resourceNotFound(parameter string) *Error {
-	return refuse("ResourceNotFoundException", "The resource that you specified for the %s parameter doesn't exist.", parameter)
+	return refuse("ResourceNotFoundException", "The resource that you specified for the %s parameter doesn't exist.",
+		parameter)
 }
 
 // movedQueue returns the queue that an ARN parameter names.
 func (c *call) movedQueue(parameter, arn string) (*queue, *Error) {
 	if !queueARNPattern.MatchString(arn) {
-		return nil, invalidParameter("You must use this format to specify the %s: arn:<partition>:<service>:<region>:<account-id>:<resource-id>", parameter)
+		return nil, invalidParameter("You must use this format to specify the %s: "+
+			"arn:<partition>:<service>:<region>:<account-id>:<resource-id>", parameter)
 	}
 	q := c.s.queueByARN(arn)
 	if q == nil {
@@ -147,7 +149,8 @@ func (s *Server) start(task *moveTask) error {
 	}
 	earlier := s.moves.tasks[task.source]
 	if len(earlier) > 0 && (earlier[0].status == statusRunning || earlier[0].status == statusCancelling) {
-		return invalidParameter("There is already a task running. Only one active task is allowed for a source queue arn at a given time.")
+		return invalidParameter("There is already a task running. Only one active task is allowed for a source queue arn " +
+			"at a given time.")
 	}
 	if s.moves.tasks == nil {
 		s.moves.tasks = make(map[string][]*moveTask)

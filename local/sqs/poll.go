@@ -57,8 +57,8 @@ func (w *waiters) dismiss() {
 	}
 }
 
-// wake wakes the first waiter if there is something for it to take, and otherwise sets the timer for when there will be.
-// Everything that may make a message receivable calls it, before it lets go of q.mu.
+// wake wakes the first waiter if there is something for it to take, and otherwise sets the timer for when there will
+// be. Everything that may make a message receivable calls it, before it lets go of q.mu.
 func (q *queue) wake(now time.Time) {
 	if q.waiting.queue.Len() == 0 {
 		return
@@ -87,7 +87,8 @@ func (q *queue) wake(now time.Time) {
 //
 // At the in-flight limit a short poll is told OverLimit, a long poll waits in vain.
 // Source: Developer Guide, "Amazon SQS standard queue quotas".
-func (s *Server) receive(ctx context.Context, q *queue, limit int, visibility *time.Duration, wait time.Duration) ([]delivery, error) {
+func (s *Server) receive(ctx context.Context, q *queue, limit int, visibility *time.Duration,
+	wait time.Duration) ([]delivery, error) {
 	var timeUp <-chan time.Time
 	last := wait <= 0
 	rejoining := false

@@ -82,8 +82,10 @@ func newQueue(name, arn string, c *clock.Clock, faults *atomic.Pointer[faultPlan
 		name: name, arn: arn, clock: c, faults: faults, created: c.Now(), modified: c.Now(),
 		nonce:    binary.BigEndian.Uint64(nonce[:]),
 		messages: make(map[uint64]*message),
-		byDue:    timeHeap{when: func(m *message) time.Time { return m.due }, place: func(m *message) *int { return &m.placeByDue }},
-		byAge:    timeHeap{when: func(m *message) time.Time { return m.sent }, place: func(m *message) *int { return &m.placeByAge }},
+		byDue: timeHeap{when: func(m *message) time.Time { return m.due },
+			place: func(m *message) *int { return &m.placeByDue }},
+		byAge: timeHeap{when: func(m *message) time.Time { return m.sent },
+			place: func(m *message) *int { return &m.placeByAge }},
 	}
 	q.settings.Store(s)
 	return q
@@ -200,7 +202,8 @@ type delivery struct {
 
 // take receives up to limit visible messages and hides them for visibility. When there is a dead-letter queue, the
 // messages that have been received maxReceiveCount times already leave this queue uncounted, as dead.
-func (q *queue) take(now time.Time, limit int, visibility time.Duration, maxReceiveCount int) (taken []delivery, dead []*message) {
+func (q *queue) take(now time.Time, limit int, visibility time.Duration, maxReceiveCount int) (taken []delivery,
+	dead []*message) {
 	var again []*message
 	faults := q.faults.Load()
 	for q.first != nil && len(taken) < limit && q.counts[inFlight] < MaxInFlight {
@@ -239,8 +242,8 @@ func (q *queue) take(now time.Time, limit int, visibility time.Duration, maxRece
 
 // discard deletes the message of a receipt handle. It takes the lock.
 //
-// A handle that is not the latest deletes nothing, and no error is made of it: API Reference, DeleteMessage ("the request
-// will succeed, but the message might not be deleted").
+// A handle that is not the latest deletes nothing, and no error is made of it: API Reference, DeleteMessage ("the
+// request will succeed, but the message might not be deleted").
 func (q *queue) discard(handle string) *Error {
 	r, err := parseReceipt(handle, q.nonce)
 	if err != nil {
@@ -283,13 +286,15 @@ func (q *queue) changeVisibility(handle string, timeout time.Duration) *Error {
 	q.advance(now)
 	m := q.messages[r.message]
 	if m == nil {
-		return invalidValue(handle, "ReceiptHandle", "Message does not exist or is not available for visibility timeout change.")
+		return invalidValue(handle, "ReceiptHandle", "Message does not exist or is not available for visibility timeout "+
+			"change.")
 	}
 	if m.state != inFlight {
 		return nil
 	}
 	if now.Add(timeout).Sub(m.received) > maxVisibilityTimeout {
-		return invalidValue(seconds, "VisibilityTimeout", "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]")
+		return invalidValue(seconds, "VisibilityTimeout", "Total VisibilityTimeout for the message is beyond the limit "+
+			"[43200 seconds]")
 	}
 	q.displace(m)
 	m.due = now.Add(timeout)

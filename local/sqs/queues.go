@@ -31,7 +31,8 @@ func (s *Server) create(c QueueConfig) (*queue, *Error) {
 	}
 	now := s.options.Clock.Now()
 	if at, ok := s.removed[c.Name]; ok && now.Sub(at) < recreateCooldown {
-		return nil, refuse("QueueDeletedRecently", "You must wait 60 seconds after deleting a queue before you can create another with the same name.")
+		return nil, refuse("QueueDeletedRecently", "You must wait 60 seconds after deleting a queue before you can create "+
+			"another with the same name.")
 	}
 	delete(s.removed, c.Name)
 	arn := s.arn(c.Name)
@@ -66,7 +67,8 @@ func (s *settings) differs(given map[string]string, arn string) *Error {
 			same = *s.redrive == *next.redrive // written in whatever way
 		}
 		if !same {
-			return refuse("QueueNameExists", "A queue already exists with the same name and a different value for attribute %s", name)
+			return refuse("QueueNameExists", "A queue already exists with the same name and a different value for "+
+				"attribute %s", name)
 		}
 	}
 	return nil
@@ -177,7 +179,10 @@ func (c *call) page() page {
 
 // of returns the page of queues, which are in order of their names, as URLs, and the token for the next.
 func (p page) of(c *call, queues []*queue) (urls []string, token string) {
-	start, found := slices.BinarySearchFunc(queues, p.after, func(q *queue, name string) int { return strings.Compare(q.name, name) })
+	start, found := slices.BinarySearchFunc(queues, p.after, func(q *queue,
+		name string) int {
+		return strings.Compare(q.name, name)
+	})
 	if found {
 		start++
 	}

@@ -34,7 +34,8 @@ func parseReceipt(handle string, queue uint64) (receipt, *Error) {
 		reception: binary.BigEndian.Uint32(b[20:]),
 	}
 	if r.queue != queue {
-		return receipt{}, refuse("ReceiptHandleIsInvalid", "The input receipt handle %q is not a valid receipt handle.", handle)
+		return receipt{}, refuse("ReceiptHandleIsInvalid", "The input receipt handle %q is not a valid receipt handle.",
+			handle)
 	}
 	return r, nil
 }

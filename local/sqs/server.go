@@ -142,8 +142,8 @@ func (s *Server) CreateQueue(c QueueConfig) (arn string, err error) {
 }
 
 // Receive receives 1 to 10 messages of the queue with that ARN, with all their attributes, and hides them for the
-// queue's visibility timeout. It waits for the first message for wait, 0 to 20 s by the server's clock, and returns none
-// and no error when there is none. When ctx ends first its error is returned.
+// queue's visibility timeout. It waits for the first message for wait, 0 to 20 s by the server's clock, and returns
+// none and no error when there is none. When ctx ends first its error is returned.
 func (s *Server) Receive(ctx context.Context, queueARN string, max int, wait time.Duration) ([]Message, error) {
 	q := s.queueByARN(queueARN)
 	if q == nil {

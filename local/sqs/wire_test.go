@@ -76,39 +76,51 @@ func TestWireErrors(t *testing.T) {
 		{"SendMessages", `{}`, "UnknownOperationException", "SendMessages"},
 		{"AddPermission", `{}`, "UnsupportedOperation", "AddPermission"},
 		{"SendMessage", `{` + q + `,"MessageBody":"x","messageBody":"x"}`, "UnsupportedOperation", `"messageBody"`},
-		{"SendMessageBatch", `{` + q + `,"Entries":[{"Id":"1","MessageBody":"x","Delay":1}]}`, "UnsupportedOperation", `"Delay"`},
-		{"SendMessage", `{` + q + `,"MessageBody":"x","MessageAttributes":{"a":{"DataType":"String","StringValue":"x","Value":1}}}`, "UnsupportedOperation", `"Value"`},
-		{"SendMessage", `{` + q + `,"MessageBody":1}`, "SerializationException", "MessageBody must be a string, not a number"},
-		{"SendMessage", `{` + q + `,"MessageBody":"x","DelaySeconds":"1"}`, "SerializationException", "DelaySeconds must be a number"},
+		{"SendMessageBatch", `{` + q + `,"Entries":[{"Id":"1","MessageBody":"x","Delay":1}]}`, "UnsupportedOperation",
+			`"Delay"`},
+		{"SendMessage", `{` + q + `,"MessageBody":"x","MessageAttributes":{"a":{"DataType":"String","StringValue":"x",` +
+			`"Value":1}}}`, "UnsupportedOperation", `"Value"`},
+		{"SendMessage", `{` + q + `,"MessageBody":1}`, "SerializationException",
+			"MessageBody must be a string, not a number"},
+		{"SendMessage", `{` + q + `,"MessageBody":"x","DelaySeconds":"1"}`, "SerializationException",
+			"DelaySeconds must be a number"},
 		{"SendMessage", `{` + q + `,"MessageBody":"x","DelaySeconds":1.5}`, "SerializationException", "32-bit integer"},
 		{"SendMessage", `{` + q + `,"MessageBody":"x","MessageBody":"y"}`, "SerializationException", "twice"},
 		{"SendMessage", `{` + q + `,"MessageBody":"x"`, "SerializationException", "ends too early"},
 		{"SendMessage", `{` + q + `,"MessageBody":"x"} x`, "SerializationException", "unexpected"},
-		{"SendMessage", strings.Repeat("[", 18) + strings.Repeat("]", 18), "SerializationException", "nested more than 16 levels deep"},
+		{"SendMessage", strings.Repeat("[", 18) + strings.Repeat("]", 18), "SerializationException",
+			"nested more than 16 levels deep"},
 		{"SendMessage", `[]`, "SerializationException", "an object"},
 		{"SendMessage", "{" + q + `,"MessageBody":"` + "\xff" + `"}`, "SerializationException", "UTF-8"},
 		{"SendMessage", `{"MessageBody":"x"}`, "MissingRequiredParameterException", "QueueUrl"},
 		{"SendMessage", `{` + q + `,"MessageBody":null}`, "MissingRequiredParameterException", "MessageBody"},
 		{"SendMessage", `{` + q + `,"MessageBody":"\ud800"}`, "InvalidMessageContents", "'#xD800'"},
 		{"SendMessage", `{` + q + `,"MessageBody":"x\udc00\ud800y"}`, "InvalidMessageContents", "'#xDC00'"},
-		{"SendMessage", `{` + q + `,"MessageBody":"x","MessageDeduplicationId":"x"}`, "InvalidParameterValueException", "not valid for this queue type"},
-		{"SendMessage", `{` + q + `,"MessageBody":"x","MessageAttributes":{"a":{"DataType":"Binary","BinaryValue":"%"}}}`, "SerializationException", "base64"},
-		{"SendMessage", `{` + q + `,"MessageBody":"x","MessageAttributes":{"a":{"DataType":"String","StringListValues":["x"]}}}`, "UnsupportedOperation", "list values"},
-		{"SendMessage", `{` + q + `,"MessageBody":"x","MessageSystemAttributes":{"SenderId":{"DataType":"String","StringValue":"x"}}}`, "InvalidParameterValueException", "SenderId"},
+		{"SendMessage", `{` + q + `,"MessageBody":"x","MessageDeduplicationId":"x"}`, "InvalidParameterValueException",
+			"not valid for this queue type"},
+		{"SendMessage", `{` + q + `,"MessageBody":"x","MessageAttributes":{"a":{"DataType":"Binary","BinaryValue":"%"}}}`,
+			"SerializationException", "base64"},
+		{"SendMessage", `{` + q + `,"MessageBody":"x","MessageAttributes":{"a":{"DataType":"String",` +
+			`"StringListValues":["x"]}}}`, "UnsupportedOperation", "list values"},
+		{"SendMessage", `{` + q + `,"MessageBody":"x","MessageSystemAttributes":{"SenderId":{"DataType":"String",` +
+			`"StringValue":"x"}}}`, "InvalidParameterValueException", "SenderId"},
 		{"SendMessage", `{"QueueUrl":"q","MessageBody":"x"}`, "InvalidAddress", "q"},
 		{"SendMessage", `{"QueueUrl":"http://x/111111111111/q","MessageBody":"x"}`, "QueueDoesNotExist", ""},
 		{"SendMessage", `{"QueueUrl":"http://x/000000000000/q.fifo","MessageBody":"x"}`, "UnsupportedOperation", "FIFO"},
-		{"CreateQueue", `{"QueueName":"q.fifo","Attributes":{"FifoQueue":"true"}}`, "UnsupportedOperation", "FIFO queues are not emulated: q.fifo"},
+		{"CreateQueue", `{"QueueName":"q.fifo","Attributes":{"FifoQueue":"true"}}`, "UnsupportedOperation",
+			"FIFO queues are not emulated: q.fifo"},
 		{"CreateQueue", `{"QueueName":"q.fifo"}`, "InvalidParameterValueException", ""},
 		{"CreateQueue", `{"QueueName":"n","tags":{"x":"y"}}`, "UnsupportedOperation", "Tags are not emulated."},
 		{"CreateQueue", `{"QueueName":"n","Attributes":{"Policy":"\ud800"}}`, "InvalidParameterValueException", "surrogate"},
 		{"TagQueue", `{` + q + `,"Tags":{"x":"y"}}`, "UnsupportedOperation", "TagQueue is not emulated."},
-		{"ReceiveMessage", `{` + q + `,"ReceiveRequestAttemptId":"x"}`, "InvalidParameterValueException", "ReceiveRequestAttemptId"},
+		{"ReceiveMessage", `{` + q + `,"ReceiveRequestAttemptId":"x"}`, "InvalidParameterValueException",
+			"ReceiveRequestAttemptId"},
 		{"ReceiveMessage", `{` + q + `,"MessageSystemAttributeNames":["Nonsense"]}`, "InvalidAttributeName", "Nonsense"},
 		{"ListQueues", `{"MaxResults":0}`, "InvalidParameterValueException", "MaxResults"},
 		{"GetQueueUrl", `{"QueueName":"q","QueueOwnerAWSAccountId":"111111111111"}`, "QueueDoesNotExist", ""},
 		{"StartMessageMoveTask", `{"SourceArn":"x"}`, "InvalidParameterValueException", "arn:<partition>"},
-		{"CancelMessageMoveTask", `{"TaskHandle":"x"}`, "InvalidParameterValueException", "Value for parameter TaskHandle is invalid."},
+		{"CancelMessageMoveTask", `{"TaskHandle":"x"}`, "InvalidParameterValueException",
+			"Value for parameter TaskHandle is invalid."},
 	} {
 		e := refusal(t, s, c.operation, c.body)
 		if e.Status != http.StatusBadRequest || e.Type != c.shape || !strings.Contains(e.Message, c.part) {
@@ -130,8 +142,10 @@ func TestWireSuccess(t *testing.T) {
 		t.Errorf("queue URL %s", got)
 	}
 	// escapes, and a host that has nothing to do with this server
-	w := answer(s, request("SendMessage", `{"QueueUrl":"https://sqs.eu-west-1.amazonaws.com/123456789012/q","MessageBody":"\u0041\ud83d\ude00\n<&>"}`))
-	if w.Code != http.StatusOK || len(w.Header().Get("X-Amzn-RequestId")) != 36 || w.Header().Get("Content-Type") != awsapi.JSON10 {
+	w := answer(s, request("SendMessage", `{"QueueUrl":"https://sqs.eu-west-1.amazonaws.com/123456789012/q",`+
+		`"MessageBody":"\u0041\ud83d\ude00\n<&>"}`))
+	if w.Code != http.StatusOK || len(w.Header().Get("X-Amzn-RequestId")) != 36 ||
+		w.Header().Get("Content-Type") != awsapi.JSON10 {
 		t.Errorf("%d %v", w.Code, w.Header())
 	}
 	w = answer(s, request("ReceiveMessage", `{"QueueUrl":"x://y/123456789012/q"}`))
@@ -141,7 +155,8 @@ func TestWireSuccess(t *testing.T) {
 	if w := answer(s, request("ReceiveMessage", `{"QueueUrl":"x://y/123456789012/q"}`)); w.Body.String() != "{}" {
 		t.Errorf("an empty reception is %s", w.Body)
 	}
-	if w := answer(s, request("PurgeQueue", `{"QueueUrl":"x://y/123456789012/q"}`)); w.Code != http.StatusOK || w.Body.Len() != 0 {
+	if w := answer(s, request("PurgeQueue", `{"QueueUrl":"x://y/123456789012/q"}`)); w.Code != http.StatusOK ||
+		w.Body.Len() != 0 {
 		t.Errorf("an operation without a result answers %d %q", w.Code, w.Body)
 	}
 }
@@ -202,7 +217,8 @@ func TestAuthorize(t *testing.T) {
 	const url, arn = `"QueueUrl":"http://x/000000000000/q"`, "arn:aws:sqs:us-east-1:000000000000:"
 	signed := func(operation, body string) *http.Request {
 		r := request(operation, body)
-		r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKID/20261123/us-east-1/sqs/aws4_request, SignedHeaders=host, Signature=00")
+		r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKID/20261123/us-east-1/sqs/aws4_request, "+
+			"SignedHeaders=host, Signature=00")
 		return r
 	}
 	for _, c := range []struct {
@@ -212,12 +228,15 @@ func TestAuthorize(t *testing.T) {
 		{"SendMessage", `{` + url + `,"MessageBody":"x"}`, "AKID sqs:SendMessage " + arn + "q"},
 		{"SendMessageBatch", `{` + url + `,"Entries":[{"Id":"1","MessageBody":"x"}]}`, "AKID sqs:SendMessage " + arn + "q"},
 		{"ReceiveMessage", `{` + url + `}`, "AKID sqs:ReceiveMessage " + arn + "q"},
-		{"DeleteMessageBatch", `{` + url + `,"Entries":[{"Id":"1","ReceiptHandle":"x"}]}`, "AKID sqs:DeleteMessage " + arn + "q"},
-		{"ChangeMessageVisibilityBatch", `{` + url + `,"Entries":[{"Id":"1","ReceiptHandle":"x","VisibilityTimeout":0}]}`, "AKID sqs:ChangeMessageVisibility " + arn + "q"},
+		{"DeleteMessageBatch", `{` + url + `,"Entries":[{"Id":"1","ReceiptHandle":"x"}]}`, "AKID sqs:DeleteMessage " + arn +
+			"q"},
+		{"ChangeMessageVisibilityBatch", `{` + url + `,"Entries":[{"Id":"1","ReceiptHandle":"x","VisibilityTimeout":0}]}`,
+			"AKID sqs:ChangeMessageVisibility " + arn + "q"},
 		{"GetQueueUrl", `{"QueueName":"missing"}`, "AKID sqs:GetQueueUrl " + arn + "missing"},
 		{"ListQueues", `{}`, "AKID sqs:ListQueues *"},
 		{"CreateQueue", `{"QueueName":"new"}`, "AKID sqs:CreateQueue " + arn + "new"},
-		{"StartMessageMoveTask", fmt.Sprintf(`{"SourceArn":%q}`, dead), "AKID sqs:StartMessageMoveTask " + dead + "|AKID sqs:ReceiveMessage " + dead +
+		{"StartMessageMoveTask", fmt.Sprintf(`{"SourceArn":%q}`, dead), "AKID sqs:StartMessageMoveTask " + dead +
+			"|AKID sqs:ReceiveMessage " + dead +
 			"|AKID sqs:DeleteMessage " + dead + "|AKID sqs:GetQueueAttributes " + dead + "|AKID sqs:SendMessage " + arn + "q"},
 	} {
 		asked = nil
@@ -229,7 +248,8 @@ func TestAuthorize(t *testing.T) {
 	verdict = errors.New("User: x is not authorized to perform: sqs:sendmessage on resource: q")
 	before := s.queue("q").numbers()
 	e := wireError(t, answer(s, signed("SendMessage", `{`+url+`,"MessageBody":"x"}`)))
-	if e.Status != http.StatusForbidden || e.Type != "AccessDeniedException" || e.Code != "AccessDenied" || e.Message != verdict.Error() {
+	if e.Status != http.StatusForbidden || e.Type != "AccessDeniedException" || e.Code != "AccessDenied" ||
+		e.Message != verdict.Error() {
 		t.Errorf("denied: %+v", e)
 	}
 	if s.queue("q").numbers() != before {
