@@ -67,7 +67,7 @@ func scanAll(t *testing.T, c *client.Client, in client.ScanInput) (keys []string
 	}
 }
 
-func TestItemsLiveAndDie(t *testing.T) {
+func TestItem_Lifecycle(t *testing.T) {
 	e := start(t, dynamodb.Options{})
 	c, table, ctx := e.sdk(), aws.String(e.table("")), t.Context()
 	key := row{"pk": text("a")}
@@ -122,7 +122,7 @@ func TestItemsLiveAndDie(t *testing.T) {
 	}
 }
 
-func TestSegmentsShareTheTable(t *testing.T) {
+func TestScan_Segments(t *testing.T) {
 	e := start(t, dynamodb.Options{})
 	c, table := e.sdk(), e.table("")
 	const total = 1000
@@ -154,7 +154,7 @@ func TestSegmentsShareTheTable(t *testing.T) {
 	}
 }
 
-func TestScanGoesOnAfterADeletedKey(t *testing.T) {
+func TestScan_StartKeyDeleted(t *testing.T) {
 	e := start(t, dynamodb.Options{})
 	c, table := e.sdk(), e.table("")
 	var rows []row
@@ -186,7 +186,7 @@ func TestScanGoesOnAfterADeletedKey(t *testing.T) {
 	}
 }
 
-func TestPagesEndAtOneMegabyteBeforeTheFilter(t *testing.T) {
+func TestScan_PageSize(t *testing.T) {
 	e := start(t, dynamodb.Options{})
 	c, table := e.sdk(), e.table("")
 	// 2 (pk) + 10 (its value) + 4 (data) + 9,984 = 10,000 bytes: the 105th row crosses 1,048,576.
@@ -225,7 +225,7 @@ func TestPagesEndAtOneMegabyteBeforeTheFilter(t *testing.T) {
 	}
 }
 
-func TestLimitLeavesAKeyEvenAtTheEnd(t *testing.T) {
+func TestScan_LimitReturnsKey(t *testing.T) {
 	e := start(t, dynamodb.Options{})
 	c, table := e.sdk(), e.table("")
 	fill(t, c, table, []row{keyed(1, nil), keyed(2, nil)})
@@ -240,7 +240,7 @@ func TestLimitLeavesAKeyEvenAtTheEnd(t *testing.T) {
 	}
 }
 
-func TestQueriesComeInOrder(t *testing.T) {
+func TestQuery_Order(t *testing.T) {
 	e := start(t, dynamodb.Options{})
 	values := map[string][]string{ // in ascending order
 		"N": {"-1e30", "-100", "-99.5", "-1.25", "-1.2", "-1", "-0.001", "0", "1e-20", "0.5", "2", "9", "10", "10.5", "100",
@@ -321,7 +321,7 @@ func TestQueriesComeInOrder(t *testing.T) {
 	}
 }
 
-func TestKeyConditionsThatAreRefused(t *testing.T) {
+func TestQuery_InvalidKeyConditions(t *testing.T) {
 	e := start(t, dynamodb.Options{})
 	table := e.table("N")
 	for _, test := range []struct{ condition, values, want string }{
@@ -355,7 +355,7 @@ func TestKeyConditionsThatAreRefused(t *testing.T) {
 	}
 }
 
-func TestTransactionsAreAllOrNothing(t *testing.T) {
+func TestTransactWriteItems_Atomic(t *testing.T) {
 	e := start(t, dynamodb.Options{})
 	c, ctx := e.sdk(), t.Context()
 	first, second := aws.String(e.table("")), aws.String(e.table(""))
@@ -402,7 +402,7 @@ func TestTransactionsAreAllOrNothing(t *testing.T) {
 	}
 }
 
-func TestATokenMakesARepeatedTransactionHarmless(t *testing.T) {
+func TestTransactWriteItems_Token(t *testing.T) {
 	e := start(t, dynamodb.Options{})
 	table := e.table("")
 	transaction := func(step string) string {
@@ -419,7 +419,7 @@ func TestATokenMakesARepeatedTransactionHarmless(t *testing.T) {
 	}
 }
 
-func TestBatches(t *testing.T) {
+func TestBatchWriteItem(t *testing.T) {
 	e := start(t, dynamodb.Options{})
 	table := e.table("")
 	fill(t, e.sdk(), table, []row{keyed(1, row{"v": text("one")}), keyed(2, row{"v": text("two")})})
@@ -493,7 +493,7 @@ func TestCapacityUnits(t *testing.T) {
 	}
 }
 
-func TestTransactionsTakeTwiceTheUnits(t *testing.T) {
+func TestCapacityUnits_Transaction(t *testing.T) {
 	ours(t, "DynamoDB Local counts 10; the developer guide: two writes of every item in the transaction")
 	e := start(t, dynamodb.Options{})
 	table := e.table("")
@@ -507,7 +507,7 @@ func TestTransactionsTakeTwiceTheUnits(t *testing.T) {
 	}
 }
 
-func TestTableLife(t *testing.T) {
+func TestTable_Lifecycle(t *testing.T) {
 	e := start(t, dynamodb.Options{})
 	c, ctx, name := e.sdk(), t.Context(), e.table("N")
 	described, err := c.DescribeTable(ctx, &client.DescribeTableInput{TableName: &name})

@@ -246,8 +246,8 @@ func TestUpdates(t *testing.T) {
 	}
 }
 
-// TestUpdatesOfLists looks at the whole item, which shows what was moved beside what was named.
-func TestUpdatesOfLists(t *testing.T) {
+// TestUpdates_Lists looks at the whole item, which shows what was moved beside what was named.
+func TestUpdates_Lists(t *testing.T) {
 	e := start(t, dynamodb.Options{})
 	table := e.table("")
 	const before = `{"pk":{"S":"a"},"l":{"L":[{"N":"0"},{"N":"1"},{"N":"2"},{"L":[{"S":"x"},{"S":"y"}]}]}}`

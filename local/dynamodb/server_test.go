@@ -23,7 +23,7 @@ import (
 
 // The tests of this file are of this package alone: what it refuses, and what Options and Faults do.
 
-func TestRefusalsNameWhatTheyRefuse(t *testing.T) {
+func TestServer_NotEmulated(t *testing.T) {
 	ours(t, "refusals")
 	e := start(t, dynamodb.Options{})
 	table := e.table("")
@@ -57,7 +57,7 @@ func TestRefusalsNameWhatTheyRefuse(t *testing.T) {
 	}
 }
 
-func TestMalformedRequests(t *testing.T) {
+func TestServer_MalformedRequests(t *testing.T) {
 	ours(t, "DynamoDB Local answers 500 to some, and takes others")
 	e := start(t, dynamodb.Options{})
 	table := e.table("")
@@ -136,7 +136,7 @@ func TestMalformedRequests(t *testing.T) {
 	}
 }
 
-func TestUnsignedRequestIsRefused(t *testing.T) {
+func TestServer_UnsignedRequest(t *testing.T) {
 	ours(t, "DynamoDB Local answers with other types")
 	server := dynamodb.New(dynamodb.Options{})
 	defer server.Close()
@@ -150,7 +150,7 @@ func TestUnsignedRequestIsRefused(t *testing.T) {
 	}
 }
 
-func TestAuthorizeIsAskedForEachTable(t *testing.T) {
+func TestAuthorize_EachTable(t *testing.T) {
 	ours(t, "an option")
 	var mu sync.Mutex
 	var asked []string
@@ -218,7 +218,7 @@ func connections(t *testing.T, options dynamodb.Options) *dynamodb.Server {
 	return server
 }
 
-func TestExpiredItemsGoWithTheSweep(t *testing.T) {
+func TestTTL_Sweep(t *testing.T) {
 	ours(t, "time")
 	for _, test := range []struct {
 		name  string
@@ -259,7 +259,7 @@ func TestExpiredItemsGoWithTheSweep(t *testing.T) {
 	}
 }
 
-func TestFaultsAreRepeatable(t *testing.T) {
+func TestFaults_Repeatable(t *testing.T) {
 	ours(t, "faults")
 	server := connections(t, dynamodb.Options{})
 	defer server.Close()
@@ -314,7 +314,7 @@ func TestFaultsAreRepeatable(t *testing.T) {
 	}
 }
 
-func TestUnprocessedItemsCanBeSentAgain(t *testing.T) {
+func TestFaults_Unprocessed(t *testing.T) {
 	ours(t, "faults")
 	e, server := startWithTable(t)
 	c := e.sdk()
@@ -376,7 +376,7 @@ func startWithTable(t testing.TB) (*endpoint, *dynamodb.Server) {
 	return &endpoint{t: t, url: listener.URL, http: &http.Client{Transport: transport}}, server
 }
 
-func TestLostAnswerWasDone(t *testing.T) {
+func TestFaults_AnswerLost(t *testing.T) {
 	ours(t, "faults")
 	server := connections(t, dynamodb.Options{})
 	defer server.Close()
@@ -393,7 +393,7 @@ func TestLostAnswerWasDone(t *testing.T) {
 	}
 }
 
-func TestLatencyPassesByTheClock(t *testing.T) {
+func TestFaults_Latency(t *testing.T) {
 	ours(t, "faults")
 	synctest.Test(t, func(t *testing.T) {
 		server := connections(t, dynamodb.Options{Clock: clock.New(10)})
@@ -418,8 +418,8 @@ func TestLatencyPassesByTheClock(t *testing.T) {
 	})
 }
 
-// TestWritersAndScannersTogether is for the race detector: it also sees that no scan loses a row that stays.
-func TestWritersAndScannersTogether(t *testing.T) {
+// TestServer_ConcurrentClients is for the race detector: it also sees that no scan loses a row that stays.
+func TestServer_ConcurrentClients(t *testing.T) {
 	ours(t, "load")
 	e, _ := startWithTable(t)
 	c := e.sdk()

@@ -12,8 +12,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestRowListIsASortedMap compares the rows with a map, whatever is put and deleted.
-func TestRowListIsASortedMap(t *testing.T) {
+// TestRowList_Model compares the rows with a map, whatever is put and deleted.
+func TestRowList_Model(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var list rowList
 		model := make(map[string]*row)
@@ -98,8 +98,8 @@ func rational(t *rapid.T, text string) *big.Rat {
 	return r
 }
 
-// TestDecimalsAreExact compares decimals with rational numbers.
-func TestDecimalsAreExact(t *testing.T) {
+// TestDecimal_Exact compares decimals with rational numbers.
+func TestDecimal_Exact(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		textA, textB := drawNumber(t, "a"), drawNumber(t, "b")
 		a, err := parseDecimal(textA)
@@ -142,8 +142,8 @@ func TestDecimalsAreExact(t *testing.T) {
 	})
 }
 
-// TestNumberSizes holds item sizes to what dynalite's suite found on AWS, around the borders of a capacity unit.
-func TestNumberSizes(t *testing.T) {
+// TestDecimal_Size holds item sizes to what dynalite's suite found on AWS, around the borders of a capacity unit.
+func TestDecimal_Size(t *testing.T) {
 	for _, test := range []struct {
 		number string
 		size   int
@@ -157,7 +157,7 @@ func TestNumberSizes(t *testing.T) {
 	}
 }
 
-func TestItemSizes(t *testing.T) {
+func TestItem_Size(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		json string
@@ -181,8 +181,8 @@ func TestItemSizes(t *testing.T) {
 	}
 }
 
-// TestSegmentsCoverEveryHashOnce looks at the borders, where a row could fall between two segments.
-func TestSegmentsCoverEveryHashOnce(t *testing.T) {
+// TestSegment_Coverage looks at the borders, where a row could fall between two segments.
+func TestSegment_Coverage(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		total := rapid.Uint64Range(1, maxSegments).Draw(t, "total")
 		number := rapid.Uint64Range(0, total-1).Draw(t, "number")
@@ -207,8 +207,8 @@ func TestSegmentsCoverEveryHashOnce(t *testing.T) {
 	})
 }
 
-// TestStringsRoundTrip compares with the standard library's reading of what we write.
-func TestStringsRoundTrip(t *testing.T) {
+// TestAppendString_RoundTrip compares with the standard library's reading of what we write.
+func TestAppendString_RoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.OneOf(rapid.String(), rapid.StringMatching(`["\\\\\x00-\x1f\x7f\x{2028}\x{1d11e}]*`)).Draw(t, "text")
 		written := appendString(nil, text)
@@ -222,8 +222,8 @@ func TestStringsRoundTrip(t *testing.T) {
 	})
 }
 
-// TestSweepSparesARowWrittenMeanwhile plays the moment between finding an expired row and deleting it.
-func TestSweepSparesARowWrittenMeanwhile(t *testing.T) {
+// TestTTL_ConcurrentWrite plays the moment between finding an expired row and deleting it.
+func TestTTL_ConcurrentWrite(t *testing.T) {
 	table := &table{ttl: "e"}
 	found, renewed := &row{key: "a"}, &row{key: "a"}
 	table.rows.put(found)
@@ -235,8 +235,8 @@ func TestSweepSparesARowWrittenMeanwhile(t *testing.T) {
 	}
 }
 
-// TestRowsShareTextsWithTheirJSON looks for a text that was taken from the wrong place.
-func TestRowsShareTextsWithTheirJSON(t *testing.T) {
+// TestNewRow_SharesText looks for a text that was taken from the wrong place.
+func TestNewRow_SharesText(t *testing.T) {
 	text := rapid.OneOf(rapid.String(), rapid.StringMatching(`[a-z0-9]{0,8}`))
 	rapid.Check(t, func(t *rapid.T) {
 		var it item

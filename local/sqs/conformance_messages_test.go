@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-func TestConformSendReceiveDelete(t *testing.T) {
+func TestConform_SendReceiveDelete(t *testing.T) {
 	a := open(t)
 	url := a.create()
 	id := a.send(url, "héllo\n\U0001F600")
@@ -38,7 +38,7 @@ func TestConformSendReceiveDelete(t *testing.T) {
 	}
 }
 
-func TestConformBatch(t *testing.T) {
+func TestConform_Batch(t *testing.T) {
 	a := open(t)
 	url := a.create()
 	var in sqs.SendMessageBatchInput
@@ -83,7 +83,7 @@ func TestConformBatch(t *testing.T) {
 	}
 }
 
-func TestConformBatchRefused(t *testing.T) {
+func TestConform_BatchRefused(t *testing.T) {
 	a := open(t)
 	url := a.create()
 	entry := func(id, body string) types.SendMessageBatchRequestEntry {
@@ -119,7 +119,7 @@ func TestConformBatchRefused(t *testing.T) {
 	a.none(url)
 }
 
-func TestConformSize(t *testing.T) {
+func TestConform_Size(t *testing.T) {
 	a := open(t)
 	url := a.create()
 	whole := strings.Repeat("x", MaxMessageBytes)
@@ -148,7 +148,7 @@ func TestConformSize(t *testing.T) {
 	a.refused(a.sendError(small, whole[:1025]), "InvalidParameterValue", "Message must be shorter than 1024 bytes.")
 }
 
-func TestConformContents(t *testing.T) {
+func TestConform_Contents(t *testing.T) {
 	a := open(t)
 	url := a.create()
 	for _, good := range []string{"\t\n\r ~\u007f\u0085", "\ud7ff\ue000\ufffd", "\U00010000\U0010ffff", "<>&\u2028"} {
@@ -162,7 +162,7 @@ func TestConformContents(t *testing.T) {
 	a.refused(a.sendError(url, ""), "MissingParameter", "The request must contain the parameter MessageBody.")
 }
 
-func TestConformMessageAttributes(t *testing.T) {
+func TestConform_MessageAttributes(t *testing.T) {
 	a := open(t)
 	url := a.create()
 	binary := types.MessageAttributeValue{DataType: aws.String("Binary"),
@@ -229,7 +229,7 @@ func TestConformMessageAttributes(t *testing.T) {
 	}
 }
 
-func TestConformAttributeSelection(t *testing.T) {
+func TestConform_AttributeSelection(t *testing.T) {
 	a := open(t)
 	url := a.create("VisibilityTimeout=0")
 	_, err := a.client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("msg"),
@@ -270,7 +270,7 @@ func TestConformAttributeSelection(t *testing.T) {
 	}
 }
 
-func TestConformVisibility(t *testing.T) {
+func TestConform_Visibility(t *testing.T) {
 	a := open(t)
 	url := a.create("VisibilityTimeout=1")
 	a.send(url, "x")
@@ -300,7 +300,7 @@ func TestConformVisibility(t *testing.T) {
 	a.refused(change(types.Message{ReceiptHandle: aws.String("INVALID")}, 1), "ReceiptHandleIsInvalid", "")
 }
 
-func TestConformVisibilityBatch(t *testing.T) {
+func TestConform_VisibilityBatch(t *testing.T) {
 	a := open(t)
 	url := a.create()
 	a.send(url, "x")
@@ -320,7 +320,7 @@ func TestConformVisibilityBatch(t *testing.T) {
 }
 
 // An expired receipt handle still deletes as long as nobody has received the message since.
-func TestConformDeleteWithExpiredHandle(t *testing.T) {
+func TestConform_DeleteWithExpiredHandle(t *testing.T) {
 	a := open(t)
 	url := a.create("VisibilityTimeout=0")
 	a.send(url, "x")
@@ -329,7 +329,7 @@ func TestConformDeleteWithExpiredHandle(t *testing.T) {
 	a.none(url)
 }
 
-func TestConformDelay(t *testing.T) {
+func TestConform_Delay(t *testing.T) {
 	a := open(t)
 	url := a.create("DelaySeconds=900")
 	send := func(body string, delay int32) {
@@ -351,7 +351,7 @@ func TestConformDelay(t *testing.T) {
 	}
 }
 
-func TestConformLongPoll(t *testing.T) {
+func TestConform_LongPoll(t *testing.T) {
 	a := open(t)
 	url := a.create()
 	const pollers = 4
@@ -379,7 +379,7 @@ func TestConformLongPoll(t *testing.T) {
 	}
 }
 
-func TestConformReceiveBounds(t *testing.T) {
+func TestConform_ReceiveBounds(t *testing.T) {
 	a := open(t)
 	url := a.create()
 	for _, c := range []struct {
@@ -399,7 +399,7 @@ func TestConformReceiveBounds(t *testing.T) {
 	}
 }
 
-func TestConformFairQueue(t *testing.T) {
+func TestConform_FairQueue(t *testing.T) {
 	a := open(t)
 	url := a.create()
 	send := func(group string) error {
@@ -419,7 +419,7 @@ func TestConformFairQueue(t *testing.T) {
 	}
 }
 
-func TestConformTraceHeader(t *testing.T) {
+func TestConform_TraceHeader(t *testing.T) {
 	a := open(t)
 	url := a.create()
 	const explicit = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"

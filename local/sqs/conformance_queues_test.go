@@ -16,7 +16,7 @@ import (
 	"fanfare/local/awsapi"
 )
 
-func TestConformDeadLetters(t *testing.T) {
+func TestConform_DeadLetters(t *testing.T) {
 	a := open(t)
 	dead := a.create()
 	arn := a.attribute(dead, "QueueArn")
@@ -47,7 +47,7 @@ func TestConformDeadLetters(t *testing.T) {
 	}
 }
 
-func TestConformMoveTask(t *testing.T) {
+func TestConform_MoveTask(t *testing.T) {
 	a := open(t)
 	dead := a.create()
 	arn := a.attribute(dead, "QueueArn")
@@ -90,7 +90,7 @@ func TestConformMoveTask(t *testing.T) {
 	a.refused(err, "ResourceNotFoundException", "SourceArn")
 }
 
-func TestConformCreateQueue(t *testing.T) {
+func TestConform_CreateQueue(t *testing.T) {
 	a := open(t)
 	url := a.create("DelaySeconds=1", "VisibilityTimeout=20")
 	name := url[strings.LastIndex(url, "/")+1:]
@@ -134,7 +134,7 @@ func TestConformCreateQueue(t *testing.T) {
 	}
 }
 
-func TestConformQueueAttributes(t *testing.T) {
+func TestConform_QueueAttributes(t *testing.T) {
 	a := open(t)
 	url := a.create()
 	out, err := a.client.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &url,
@@ -185,7 +185,7 @@ func TestConformQueueAttributes(t *testing.T) {
 	a.refused(err, "InvalidAttributeName", "Nonsense")
 }
 
-func TestConformCounts(t *testing.T) {
+func TestConform_Counts(t *testing.T) {
 	a := open(t)
 	url := a.create("VisibilityTimeout=60")
 	for range 6 {
@@ -210,7 +210,7 @@ func TestConformCounts(t *testing.T) {
 	a.refused(err, "AWS.SimpleQueueService.PurgeQueueInProgress", "every 60 seconds")
 }
 
-func TestConformNoSuchQueue(t *testing.T) {
+func TestConform_NoSuchQueue(t *testing.T) {
 	a := open(t)
 	url := a.create()
 	if _, err := a.client.DeleteQueue(t.Context(), &sqs.DeleteQueueInput{QueueUrl: &url}); err != nil {
@@ -228,7 +228,7 @@ func TestConformNoSuchQueue(t *testing.T) {
 	a.refused(err, "AWS.SimpleQueueService.QueueDeletedRecently", "60 seconds")
 }
 
-func TestConformListQueues(t *testing.T) {
+func TestConform_ListQueues(t *testing.T) {
 	a := open(t)
 	prefix := "list-" + awsapi.NewUUID()[:8]
 	var want []string

@@ -9,7 +9,7 @@ import (
 )
 
 // A dead letter expires by the time it was sent first.
-func TestRetentionOfDeadLetters(t *testing.T) {
+func TestDeadLetter_KeepsRetention(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, dead string) {
 		arn := mustCreate(t, s, "source", "VisibilityTimeout=0", fmt.Sprintf(`RedrivePolicy={"deadLetterTargetArn":%q,`+
 			`"maxReceiveCount":1}`, dead))
@@ -28,7 +28,7 @@ func TestRetentionOfDeadLetters(t *testing.T) {
 	}, "MessageRetentionPeriod=120")
 }
 
-func TestDeadLetterWakesLongPoll(t *testing.T) {
+func TestDeadLetter_WakesLongPoll(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, dead string) {
 		arn := mustCreate(t, s, "source", "VisibilityTimeout=0", fmt.Sprintf(`RedrivePolicy={"deadLetterTargetArn":%q,`+
 			`"maxReceiveCount":1}`, dead))
@@ -45,7 +45,7 @@ func TestDeadLetterWakesLongPoll(t *testing.T) {
 	})
 }
 
-func TestDeadLetterQueueGone(t *testing.T) {
+func TestDeadLetter_QueueDeleted(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, dead string) {
 		arn := mustCreate(t, s, "source", "VisibilityTimeout=0", fmt.Sprintf(`RedrivePolicy={"deadLetterTargetArn":%q,`+
 			`"maxReceiveCount":1}`, dead))
@@ -60,7 +60,7 @@ func TestDeadLetterQueueGone(t *testing.T) {
 }
 
 // A queue that is its own dead-letter queue must not spin.
-func TestDeadLetterQueueIsItself(t *testing.T) {
+func TestDeadLetter_SameQueue(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, arn string) {
 		do(t, s, "SetQueueAttributes", fmt.Sprintf(`{"QueueUrl":"http://x/000000000000/q","Attributes":{"RedrivePolicy":%q}}`,
 			fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":1}`, arn)))
@@ -98,7 +98,7 @@ func TestRedriveAllowPolicy(t *testing.T) {
 	}
 }
 
-func TestMoveTaskRateAndCancel(t *testing.T) {
+func TestMoveTask_RateAndCancel(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, dead string) {
 		arn := mustCreate(t, s, "source", fmt.Sprintf(`RedrivePolicy={"deadLetterTargetArn":%q,"maxReceiveCount":1}`, dead))
 		mustSend(t, s, "q", "1", "2", "3", "4", "5", "6")
@@ -127,7 +127,7 @@ func TestMoveTaskRateAndCancel(t *testing.T) {
 	})
 }
 
-func TestMoveTaskFails(t *testing.T) {
+func TestMoveTask_Failures(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, dead string) {
 		arn := mustCreate(t, s, "source", fmt.Sprintf(`RedrivePolicy={"deadLetterTargetArn":%q,"maxReceiveCount":1}`, dead))
 		mustSend(t, s, "q", "sent to the dead-letter queue by hand", "second")

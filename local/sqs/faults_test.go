@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-func TestDuplicates(t *testing.T) {
+func TestFaults_Duplicates(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, arn string) {
 		s.SetFaults(Faults{DuplicateAfterDelete: 1})
 		mustSend(t, s, "q", "x")
@@ -50,7 +50,7 @@ func TestDuplicates(t *testing.T) {
 	})
 }
 
-func TestReorderAndDelay(t *testing.T) {
+func TestFaults_ReorderAndDelay(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, arn string) {
 		s.SetFaults(Faults{Seed: 1, Reorder: 1})
 		var sent, got []string
@@ -82,7 +82,7 @@ func TestReorderAndDelay(t *testing.T) {
 	})
 }
 
-func TestEntryFaults(t *testing.T) {
+func TestFaults_Entries(t *testing.T) {
 	s := New(Options{})
 	defer s.Close()
 	mustCreate(t, s, "q")
@@ -116,7 +116,7 @@ func TestEntryFaults(t *testing.T) {
 	}
 }
 
-func TestRequestFaults(t *testing.T) {
+func TestFaults_Requests(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, arn string) {
 		const send = `{"QueueUrl":"http://x/000000000000/q","MessageBody":"x"}`
 		stored := func() int { return s.queue("q").numbers()[visible] }
@@ -166,7 +166,7 @@ func TestRequestFaults(t *testing.T) {
 }
 
 // The same seed and the same requests meet the same faults; another seed, others. Rates hold.
-func TestFaultsRepeat(t *testing.T) {
+func TestFaults_Repeatable(t *testing.T) {
 	run := func(seed uint64) []string {
 		s := New(Options{Faults: Faults{Seed: seed, EntryRefused: 0.3, Throttle: 0.2}})
 		defer s.Close()

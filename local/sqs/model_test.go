@@ -21,8 +21,8 @@ type modelled struct {
 // bubbled hides the Deadline of a test, which cannot be asked for in a bubble.
 type bubbled struct{ rapid.TB }
 
-// TestAgainstModel drives a queue at random beside a model of it and compares each reception and all counts.
-func TestAgainstModel(t *testing.T) {
+// TestServer_Model drives a queue at random beside a model of it and compares each reception and all counts.
+func TestServer_Model(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const retention, visibility = 10 * time.Minute, time.Minute
 		rapid.Check(bubbled{t}, func(r *rapid.T) {
@@ -144,7 +144,7 @@ func TestAgainstModel(t *testing.T) {
 }
 
 // Everything that many senders send reaches one of many receivers once.
-func TestConcurrentSendersAndReceivers(t *testing.T) {
+func TestServer_ConcurrentClients(t *testing.T) {
 	s := New(Options{})
 	defer s.Close()
 	arn := mustCreate(t, s, "q", "VisibilityTimeout=600")

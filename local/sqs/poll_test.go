@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func TestLongPollEndsEmpty(t *testing.T) {
+func TestReceive_WaitEnds(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, arn string) {
 		start := time.Now()
 		if got := mustReceive(t, s, arn, 1, 20*time.Second); len(got) != 0 || time.Since(start) != 20*time.Second {
@@ -27,7 +27,7 @@ func TestLongPollEndsEmpty(t *testing.T) {
 }
 
 // Every message wakes exactly one of those who wait, the one who waits longest.
-func TestLongPollWakesOne(t *testing.T) {
+func TestReceive_WakesOneWaiter(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, arn string) {
 		const pollers = 50
 		type answer struct {
@@ -59,7 +59,7 @@ func TestLongPollWakesOne(t *testing.T) {
 }
 
 // A waiter that is woken and gives up at the same moment hands on what woke it.
-func TestLongPollHandsOn(t *testing.T) {
+func TestReceive_CanceledWaiterPassesOn(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, arn string) {
 		q := s.queue("q")
 		ctx, cancel := context.WithCancel(t.Context())
@@ -92,7 +92,7 @@ func TestLongPollHandsOn(t *testing.T) {
 	})
 }
 
-func TestLongPollOfDeletedQueue(t *testing.T) {
+func TestReceive_QueueDeleted(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, arn string) {
 		failed := make(chan error)
 		go func() {
@@ -108,7 +108,7 @@ func TestLongPollOfDeletedQueue(t *testing.T) {
 	})
 }
 
-func TestCloseEndsLongPolls(t *testing.T) {
+func TestClose_EndsLongPolls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Options{})
 		arn := mustCreate(t, s, "q")
@@ -126,7 +126,7 @@ func TestCloseEndsLongPolls(t *testing.T) {
 	})
 }
 
-func TestInFlightLimit(t *testing.T) {
+func TestReceive_InFlightLimit(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, arn string) {
 		q := s.queue("q")
 		mustSend(t, s, "q", "received", "left")

@@ -61,7 +61,7 @@ func bodies(messages []Message) string {
 	return strings.Join(all, " ")
 }
 
-func TestVisibilityTimeout(t *testing.T) {
+func TestVisibility_Timeout(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, arn string) {
 		mustSend(t, s, "q", "x")
 		first := mustReceive(t, s, arn, 1, 0)
@@ -95,7 +95,7 @@ func TestVisibilityTimeout(t *testing.T) {
 	})
 }
 
-func TestVisibilityBound(t *testing.T) {
+func TestVisibility_TotalLimit(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, arn string) {
 		mustSend(t, s, "q", "x")
 		q, handle := s.queue("q"), mustReceive(t, s, arn, 1, 0)[0].ReceiptHandle
@@ -116,7 +116,7 @@ func TestVisibilityBound(t *testing.T) {
 }
 
 // Real SQS accepts a change for a message that is visible again, and leaves it visible.
-func TestVisibilityChangeTooLate(t *testing.T) {
+func TestVisibility_LateChange(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, arn string) {
 		mustSend(t, s, "q", "x")
 		old := mustReceive(t, s, arn, 1, 0)[0].ReceiptHandle
@@ -169,7 +169,7 @@ func TestRetention(t *testing.T) {
 	}, "MessageRetentionPeriod=60", "VisibilityTimeout=600")
 }
 
-func TestPurgeCooldown(t *testing.T) {
+func TestPurge_Cooldown(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, arn string) {
 		q := s.queue("q")
 		mustSend(t, s, "q", "x")
@@ -191,7 +191,7 @@ func TestPurgeCooldown(t *testing.T) {
 	})
 }
 
-func TestRecreateCooldown(t *testing.T) {
+func TestCreateQueue_Cooldown(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, arn string) {
 		mustSend(t, s, "q", "x")
 		handle := mustReceive(t, s, arn, 1, 0)[0].ReceiptHandle
@@ -212,7 +212,7 @@ func TestRecreateCooldown(t *testing.T) {
 }
 
 // With a fast clock the timers of the queue run fast, and its timestamps tell the clock's time.
-func TestScaledClock(t *testing.T) {
+func TestClock_Scaled(t *testing.T) {
 	c := clock.New(10_000)
 	s := New(Options{Clock: c})
 	defer s.Close()
@@ -236,7 +236,7 @@ func TestScaledClock(t *testing.T) {
 	t.Error("a delay of 15 minutes outlasted 1000 polls of 20 s")
 }
 
-func TestOrderIsNearlyFirstInFirstOut(t *testing.T) {
+func TestReceive_Order(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, arn string) {
 		var want []string
 		for i := range 25 {

@@ -67,7 +67,7 @@ func wireError(t testing.TB, w *httptest.ResponseRecorder) *Error {
 	return &Error{Status: w.Code, Type: shape, Code: code, Message: e.Message}
 }
 
-func TestWireErrors(t *testing.T) {
+func TestServeHTTP_Errors(t *testing.T) {
 	s := New(Options{})
 	defer s.Close()
 	mustCreate(t, s, "q")
@@ -132,7 +132,7 @@ func TestWireErrors(t *testing.T) {
 	}
 }
 
-func TestWireSuccess(t *testing.T) {
+func TestServeHTTP_Success(t *testing.T) {
 	s := New(Options{Endpoint: "http://localhost:4566/", Region: "eu-west-1", Account: "123456789012"})
 	defer s.Close()
 	if arn := mustCreate(t, s, "q"); arn != "arn:aws:sqs:eu-west-1:123456789012:q" {
@@ -161,7 +161,7 @@ func TestWireSuccess(t *testing.T) {
 	}
 }
 
-func TestTraceHeaderOfRequest(t *testing.T) {
+func TestServeHTTP_TraceHeader(t *testing.T) {
 	s := New(Options{})
 	defer s.Close()
 	arn := mustCreate(t, s, "q")
@@ -180,7 +180,7 @@ func TestTraceHeaderOfRequest(t *testing.T) {
 	}
 }
 
-func TestQueryProtocolRefused(t *testing.T) {
+func TestServeHTTP_QueryProtocol(t *testing.T) {
 	s := New(Options{})
 	defer s.Close()
 	form := httptest.NewRequest(http.MethodPost, "/", strings.NewReader("Action=ListQueues&Version=2012-11-05"))
@@ -196,7 +196,7 @@ func TestQueryProtocolRefused(t *testing.T) {
 	}
 }
 
-func TestOversizedRequest(t *testing.T) {
+func TestServeHTTP_OversizedRequest(t *testing.T) {
 	s := New(Options{})
 	defer s.Close()
 	if e := refusal(t, s, "SendMessage", strings.Repeat(" ", maxRequestBytes+1)); e.Type != "SerializationException" {
