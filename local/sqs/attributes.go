@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// settings are a queue's attributes as set, and their meaning. They are never changed, only replaced.
+// settings holds the attributes of a queue, as text in raw and parsed in the other fields. It is immutable.
 type settings struct {
 	visibility, delay, retention, wait time.Duration
 	maxMessageBytes                    int
@@ -40,7 +40,7 @@ func (p *redriveAllowPolicy) allows(sourceARN string) bool {
 	return false
 }
 
-// integerAttributes are the attributes with a whole number between two bounds, and the value a new queue has.
+// integerAttributes holds the bounds and the initial values of the integer attributes.
 // Source: API Reference, CreateQueue.
 var integerAttributes = map[string]struct{ least, greatest, initial int }{
 	"DelaySeconds":                  {0, 900, 0},
@@ -50,7 +50,7 @@ var integerAttributes = map[string]struct{ least, greatest, initial int }{
 	"VisibilityTimeout":             {0, 43_200, 30},
 }
 
-// kmsReuse bounds KmsDataKeyReusePeriodSeconds, which a queue has only together with KmsMasterKeyId.
+// kmsReuse holds the bounds of KmsDataKeyReusePeriodSeconds, which a queue has only together with KmsMasterKeyId.
 var kmsReuse = struct{ least, greatest, initial int }{60, 86_400, 300}
 
 // fifoAttributes and computedAttributes cannot be set on a standard queue.
@@ -62,7 +62,7 @@ var (
 		"KmsDataKeyReusePeriodSeconds"}
 )
 
-// knownAttribute reports whether GetQueueAttributes may be asked for name.
+// knownAttribute reports whether GetQueueAttributes accepts the name.
 func knownAttribute(name string) bool {
 	_, integer := integerAttributes[name]
 	return integer || name == "All" || slices.Contains(freeAttributes, name) || slices.Contains(computedAttributes,
@@ -80,7 +80,7 @@ func initialSettings() *settings {
 	return s
 }
 
-// interpret derives the numbers from raw, whose integers are known to be good.
+// interpret sets the parsed fields from raw, whose integers are valid.
 func (s *settings) interpret() {
 	number := func(name string) int { n, _ := strconv.Atoi(s.raw[name]); return n }
 	seconds := func(name string) time.Duration { return time.Duration(number(name)) * time.Second }
@@ -91,8 +91,8 @@ func (s *settings) interpret() {
 	s.maxMessageBytes = number("MaximumMessageSize")
 }
 
-// with returns the settings after changes, or why they are refused. self is the ARN of the queue; allows tells of the
-// redrive allow policy of a dead-letter queue, and ok false that there is no such queue.
+// with returns the settings after changes, or the error of an invalid change. self is the ARN of the queue. allows
+// returns the redrive allow policy of a dead-letter queue, and reports whether the queue exists.
 func (s *settings) with(changes map[string]string, self string,
 	allows func(deadLetterARN string) (policy *redriveAllowPolicy, ok bool)) (*settings, *Error) {
 	next := *s
@@ -104,7 +104,7 @@ func (s *settings) with(changes map[string]string, self string,
 	}
 	if changes["KmsMasterKeyId"] != "" && changes["SqsManagedSseEnabled"] == "true" ||
 		s.raw["KmsMasterKeyId"] != "" && next.raw["KmsMasterKeyId"] != "" && changes["SqsManagedSseEnabled"] == "true" {
-		return nil, refuse("InvalidAttributeName", "You can use one type of server-side encryption (SSE) at one time. You "+
+		return nil, newError("InvalidAttributeName", "You can use one type of server-side encryption (SSE) at one time. You "+
 			"can either enable KMS SSE or SQS SSE.")
 	}
 	if changes["KmsMasterKeyId"] != "" {
@@ -127,9 +127,9 @@ func (s *settings) with(changes map[string]string, self string,
 	return &next, nil
 }
 
-// set takes one attribute.
+// set sets one attribute.
 func (s *settings) set(name, text string) *Error {
-	bad := refuse("InvalidAttributeValue", "Invalid value for the parameter %s.", name)
+	bad := newError("InvalidAttributeValue", "Invalid value for the parameter %s.", name)
 	if bounds, ok := integerAttributes[name]; ok {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < bounds.least || n > bounds.greatest {
@@ -165,12 +165,12 @@ func (s *settings) set(name, text string) *Error {
 		if text = strings.ToLower(text); text != "true" && text != "false" {
 			return bad
 		}
-	case "DeduplicationScope", "FifoThroughputLimit": // AWS has words of its own for these two
-		return refuse("InvalidAttributeName", "You can specify the %s only when FifoQueue is set to true.", name)
+	case "DeduplicationScope", "FifoThroughputLimit": // AWS has a message of its own for these two
+		return newError("InvalidAttributeName", "You can specify the %s only when FifoQueue is set to true.", name)
 	default:
-		return refuse("InvalidAttributeName", "Unknown Attribute %s.", name)
+		return newError("InvalidAttributeName", "Unknown Attribute %s.", name)
 	}
-	if text == "" { // how these are taken back
+	if text == "" { // an empty text removes the attribute
 		delete(s.raw, name)
 		if name == "KmsMasterKeyId" {
 			delete(s.raw, "KmsDataKeyReusePeriodSeconds")
@@ -181,7 +181,7 @@ func (s *settings) set(name, text string) *Error {
 	return nil
 }
 
-// compactJSON drops the space of a JSON document, as SQS does; other text stays as it is.
+// compactJSON removes the white space of a JSON document, as SQS does. Other text stays as it is.
 func compactJSON(text string) string {
 	var b bytes.Buffer
 	if err := json.Compact(&b, []byte(text)); err != nil {
@@ -192,8 +192,8 @@ func compactJSON(text string) string {
 
 var queueARNPattern = regexp.MustCompile(`^arn:[a-z0-9-]+:sqs:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,80}(\.fifo)?$`)
 
-// parseRedrivePolicy reads a RedrivePolicy; "" is none. maxReceiveCount is 1 to 1,000, a number or a string of one.
-// Source: API Reference, SetQueueAttributes; the words from recordings of AWS.
+// parseRedrivePolicy parses a RedrivePolicy; "" is none. maxReceiveCount is 1 to 1,000, as a number or a string.
+// Source: API Reference, SetQueueAttributes; the messages are from recordings of AWS.
 func parseRedrivePolicy(text string) (*redrivePolicy, *Error) {
 	if text == "" {
 		return nil, nil
@@ -225,7 +225,7 @@ func parseRedrivePolicy(text string) (*redrivePolicy, *Error) {
 	return &redrivePolicy{deadLetterARN: policy.DeadLetterTargetArn, maxReceiveCount: count}, nil
 }
 
-// maxSourceQueues is how many queues a byQueue policy may name. Source: API Reference, SetQueueAttributes.
+// maxSourceQueues is the largest number of queues in a byQueue policy. Source: API Reference, SetQueueAttributes.
 const maxSourceQueues = 10
 
 func parseRedriveAllowPolicy(text string) (*redriveAllowPolicy, *Error) {

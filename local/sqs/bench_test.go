@@ -85,7 +85,7 @@ func BenchmarkQueue(b *testing.B) {
 				serveBenchmark(b, s, w, "DeleteMessageBatch", `{"QueueUrl":"http://x/000000000000/q",`+
 					`"Entries":[`+strings.Join(entries, ",")+`]}`)
 			}
-			if n := s.queue("q").numbers(); n != [3]int{} {
+			if n := s.queue("q").messageCounts(); n != [3]int{} {
 				b.Fatalf("left: %v", n)
 			}
 		})

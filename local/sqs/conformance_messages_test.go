@@ -277,7 +277,7 @@ func TestConform_Visibility(t *testing.T) {
 	first := a.one(url, 0)
 	second := a.one(url, 20) // comes back by itself
 	if *second.ReceiptHandle == *first.ReceiptHandle || second.Attributes["ApproximateReceiveCount"] != "2" {
-		t.Errorf("second reception: count %s", second.Attributes["ApproximateReceiveCount"])
+		t.Errorf("second receive: count %s", second.Attributes["ApproximateReceiveCount"])
 	}
 	change := func(m types.Message, seconds int32) error {
 		_, err := a.client.ChangeMessageVisibility(t.Context(), &sqs.ChangeMessageVisibilityInput{QueueUrl: &url,

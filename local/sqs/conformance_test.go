@@ -56,16 +56,16 @@ func serve(t testing.TB, o Options) (*Server, string) {
 
 func sdk(endpoint string) *sqs.Client {
 	return sqs.New(sqs.Options{
-		Region: "us-east-1", BaseEndpoint: &endpoint, RetryMaxAttempts: 1, HTTPClient: patient{awshttp.NewBuildableClient()},
+		Region: "us-east-1", BaseEndpoint: &endpoint, RetryMaxAttempts: 1, HTTPClient: keepBodyOpen{awshttp.NewBuildableClient()},
 		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", ""),
 	})
 }
 
-// patient lets the SDK's requests be written to their end: smithy-go closes a body when the answer comes, which
+// keepBodyOpen lets the SDK's requests be written to their end: smithy-go closes a body when the answer comes, which
 // net/http may take for an error and drop the connection under the answer. On a busy machine that happens.
-type patient struct{ client aws.HTTPClient }
+type keepBodyOpen struct{ client aws.HTTPClient }
 
-func (p patient) Do(r *http.Request) (*http.Response, error) {
+func (p keepBodyOpen) Do(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
 		r.Body = struct{ io.ReadCloser }{r.Body} // hides its WriteTo, which is what fails after Close
 	}

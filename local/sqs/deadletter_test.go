@@ -18,7 +18,7 @@ func TestDeadLetter_KeepsRetention(t *testing.T) {
 		mustSend(t, s, "source", "young")
 		mustReceive(t, s, arn, 10, 0)
 		mustReceive(t, s, arn, 10, 0)
-		if n := s.queue("q").numbers(); n[visible] != 2 {
+		if n := s.queue("q").messageCounts(); n[visible] != 2 {
 			t.Fatalf("dead letters: %v", n)
 		}
 		time.Sleep(time.Minute)
@@ -68,7 +68,7 @@ func TestDeadLetter_SameQueue(t *testing.T) {
 		for i := range 3 {
 			got := mustReceive(t, s, arn, 1, 20*time.Second)
 			if len(got) != 1 || got[0].Attributes["ApproximateReceiveCount"] != fmt.Sprint(i+1) {
-				t.Fatalf("reception %d: %v", i+1, got)
+				t.Fatalf("receive %d: got %v", i+1, got)
 			}
 		}
 	}, "VisibilityTimeout=1")
@@ -147,7 +147,7 @@ func TestMoveTask_Failures(t *testing.T) {
 			task["FailureReason"] != "AWS.SimpleQueueService.NonExistentQueue" {
 			t.Errorf("destination deleted: %v", task)
 		}
-		if n := s.queue("q").numbers(); n[visible] != 1 {
+		if n := s.queue("q").messageCounts(); n[visible] != 1 {
 			t.Errorf("a message was lost: %v", n)
 		}
 	})

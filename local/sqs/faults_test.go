@@ -28,7 +28,7 @@ func TestFaults_Duplicates(t *testing.T) {
 		if err := s.Delete(arn, second[0].ReceiptHandle); err != nil {
 			t.Fatal(err)
 		}
-		if n := s.queue("q").numbers(); n != [3]int{} {
+		if n := s.queue("q").messageCounts(); n != [3]int{} {
 			t.Errorf("the copy was copied: %v", n)
 		}
 
@@ -41,7 +41,7 @@ func TestFaults_Duplicates(t *testing.T) {
 		if err := s.Delete(arn, one[0].ReceiptHandle, two[0].ReceiptHandle); err != nil {
 			t.Fatal(err)
 		}
-		if n := s.queue("q").numbers(); n != [3]int{} {
+		if n := s.queue("q").messageCounts(); n != [3]int{} {
 			t.Errorf("left: %v", n)
 		}
 		if got := s.Injected(); !maps.Equal(got, map[string]uint64{"DuplicateInFlight": 1}) {
@@ -107,7 +107,7 @@ func TestFaults_Entries(t *testing.T) {
 		if f := failed[0].(map[string]any); f["Code"] != "InternalError" || f["SenderFault"] != false {
 			t.Errorf("%v", f)
 		}
-		if n := s.queue("q").numbers()[visible]; n != c.stored {
+		if n := s.queue("q").messageCounts()[visible]; n != c.stored {
 			t.Errorf("%+v: %d stored, want %d", c.faults, n, c.stored)
 		}
 		if got := s.Injected(); !maps.Equal(got, map[string]uint64{kind: 2}) {
@@ -119,7 +119,7 @@ func TestFaults_Entries(t *testing.T) {
 func TestFaults_Requests(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, arn string) {
 		const send = `{"QueueUrl":"http://x/000000000000/q","MessageBody":"x"}`
-		stored := func() int { return s.queue("q").numbers()[visible] }
+		stored := func() int { return s.queue("q").messageCounts()[visible] }
 
 		s.SetFaults(Faults{Throttle: 1})
 		if e := refusal(t, s, "SendMessage", send); e.Code != "RequestThrottled" || e.Status != http.StatusBadRequest ||
@@ -140,8 +140,8 @@ func TestFaults_Requests(t *testing.T) {
 		if e := refusal(t, s, "SendMessage", send); e.Status != http.StatusInternalServerError || stored() != 1 {
 			t.Errorf("failed after: %+v, %d stored", e, stored())
 		}
-		if _, err := s.Receive(t.Context(), arn, 1, 0); err == nil || s.queue("q").numbers()[inFlight] != 1 {
-			t.Errorf("Receive failed after it was done: %v, %v", err, s.queue("q").numbers())
+		if _, err := s.Receive(t.Context(), arn, 1, 0); err == nil || s.queue("q").messageCounts()[inFlight] != 1 {
+			t.Errorf("Receive failed after it was done: %v, %v", err, s.queue("q").messageCounts())
 		}
 		s.SetFaults(Faults{ServerError: 1, Operations: []string{"DeleteMessage"}})
 		do(t, s, "SendMessage", send)

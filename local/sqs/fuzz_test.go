@@ -13,7 +13,8 @@ import (
 
 var requestSeeds = []string{
 	`{}`, `null`, `[1,-0.5e+3,0,true,false,null,"",[],{}]`, ` { "a" : "\u00e9\ud83d\ude00\"\\\/\b\f\n\r\t" } `,
-	`"\ud800"`, `"\\ud800\ud800"`, `"\udc00\ud800\ud800\udc00"`, `"\uD800x"`, `{"a":1,"a":2}`, `01`, `1.`, `-`, `"` + "\x01" +
+	`"\ud800"`, `"\\ud800\ud800"`, `"\udc00\ud800\ud800\udc00"`, `"\uD800x"`, `{"a":1,"a":2}`, `01`, `1.`, `-`, `"` +
+		"\x01" +
 		`"`, "\"\xff\"", `"\u12"`, `[1,]`, `{"a"}`,
 	strings.Repeat("[", 20) + strings.Repeat("]", 20),
 	`{"QueueUrl":"http://x/000000000000/q","MessageBody":"x","MessageAttributes":{"a":{"DataType":"Binary",` +
@@ -169,8 +170,8 @@ func inOrder(q *queue) error {
 	}
 	for _, h := range []*timeHeap{&q.byDue, &q.byAge} {
 		for i, m := range h.messages {
-			if *h.place(m) != i || q.messages[m.number] != m {
-				return fmt.Errorf("message %d is out of place", m.number)
+			if *h.index(m) != i || q.messages[m.number] != m {
+				return fmt.Errorf("message %d has a wrong index", m.number)
 			}
 		}
 	}

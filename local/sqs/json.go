@@ -48,7 +48,7 @@ type member struct {
 }
 
 func malformed(format string, args ...any) *Error {
-	return refuse("SerializationException", format, args...)
+	return newError("SerializationException", format, args...)
 }
 
 // parse reads data, which must be one JSON value (RFC 8259) in valid UTF-8. The value shares no memory with data.

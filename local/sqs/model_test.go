@@ -13,15 +13,15 @@ import (
 
 // modelled is what the simplest possible queue remembers of a message.
 type modelled struct {
-	sent, due  time.Time
-	receptions int
-	handles    []string
+	sent, due    time.Time
+	receiveCount int
+	handles      []string
 }
 
 // bubbled hides the Deadline of a test, which cannot be asked for in a bubble.
 type bubbled struct{ rapid.TB }
 
-// TestServer_Model drives a queue at random beside a model of it and compares each reception and all counts.
+// TestServer_Model drives a queue at random beside a model of it and compares each receive and all counts.
 func TestServer_Model(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const retention, visibility = 10 * time.Minute, time.Minute
@@ -84,10 +84,10 @@ func TestServer_Model(t *testing.T) {
 						if m == nil || m.due.After(time.Now()) {
 							r.Fatalf("received %q, which is not visible", message.Body)
 						}
-						m.receptions++
-						if message.Attributes["ApproximateReceiveCount"] != strconv.Itoa(m.receptions) {
+						m.receiveCount++
+						if message.Attributes["ApproximateReceiveCount"] != strconv.Itoa(m.receiveCount) {
 							r.Fatalf("%q received for the %sth time, want %d", message.Body, message.Attributes["ApproximateReceiveCount"],
-								m.receptions)
+								m.receiveCount)
 						}
 						m.due = time.Now().Add(visibility)
 						m.handles = append(m.handles, message.ReceiptHandle)
@@ -129,13 +129,13 @@ func TestServer_Model(t *testing.T) {
 					switch {
 					case !m.due.After(time.Now()):
 						want[visible]++
-					case m.receptions > 0:
+					case m.receiveCount > 0:
 						want[inFlight]++
 					default:
 						want[delayed]++
 					}
 				}
-				if got := q.numbers(); got != want {
+				if got := q.messageCounts(); got != want {
 					r.Fatalf("counts %v, want %v", got, want)
 				}
 			}
@@ -191,7 +191,7 @@ func TestServer_ConcurrentClients(t *testing.T) {
 	if err := inOrder(s.queue("q")); err != nil {
 		t.Error(err)
 	}
-	if n := s.queue("q").numbers(); n != [3]int{} {
+	if n := s.queue("q").messageCounts(); n != [3]int{} {
 		t.Errorf("left: %v", n)
 	}
 }

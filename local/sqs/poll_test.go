@@ -74,14 +74,14 @@ func TestReceive_CanceledWaiterPassesOn(t *testing.T) {
 		synctest.Wait()
 		q.mu.Lock() // the first is told to go and is woken before it can see either
 		cancel()
-		q.enter(&message{id: "x", outgoing: outgoing{body: "x"}, sent: time.Now()})
+		q.insert(&message{id: "x", outgoing: outgoing{body: "x"}, sent: time.Now()})
 		q.wake(time.Now())
 		q.mu.Unlock()
 		err := <-gone
 		if err == nil { // it took the message: give it back
 			q.mu.Lock()
-			q.displace(q.messages[1])
-			q.place(q.messages[1], visible)
+			q.detach(q.messages[1])
+			q.attach(q.messages[1], visible)
 			q.wake(time.Now())
 			q.mu.Unlock()
 		}
@@ -133,7 +133,7 @@ func TestReceive_InFlightLimit(t *testing.T) {
 		handle := mustReceive(t, s, arn, 1, 0)[0].ReceiptHandle
 		q.mu.Lock()
 		for q.counts[inFlight] < MaxInFlight {
-			q.enter(&message{sent: time.Now(), state: inFlight, due: time.Now().Add(time.Hour)})
+			q.insert(&message{sent: time.Now(), state: inFlight, due: time.Now().Add(time.Hour)})
 		}
 		q.mu.Unlock()
 		_, err := s.Receive(t.Context(), arn, 1, 0)

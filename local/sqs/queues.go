@@ -10,16 +10,15 @@ import (
 	"time"
 )
 
-// This file holds the operations on queues.
-
-// recreateCooldown is how long the name of a deleted queue cannot be used. Source: API Reference, CreateQueue.
+// recreateCooldown is the time in which the name of a deleted queue cannot be used again. Source: API Reference,
+// CreateQueue.
 const recreateCooldown = 60 * time.Second
 
 var queueNamePattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,80}$`)
 
 func (s *Server) create(c QueueConfig) (*queue, *Error) {
 	if strings.EqualFold(c.Attributes["FifoQueue"], "true") {
-		return nil, refuse("UnsupportedOperation", "FIFO queues are not emulated: %s.", c.Name)
+		return nil, newError("UnsupportedOperation", "FIFO queues are not emulated: %s.", c.Name)
 	}
 	if !queueNamePattern.MatchString(c.Name) {
 		return nil, invalidParameter("Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length")
@@ -31,7 +30,7 @@ func (s *Server) create(c QueueConfig) (*queue, *Error) {
 	}
 	now := s.options.Clock.Now()
 	if at, ok := s.removed[c.Name]; ok && now.Sub(at) < recreateCooldown {
-		return nil, refuse("QueueDeletedRecently", "You must wait 60 seconds after deleting a queue before you can create "+
+		return nil, newError("QueueDeletedRecently", "You must wait 60 seconds after deleting a queue before you can create "+
 			"another with the same name.")
 	}
 	delete(s.removed, c.Name)
@@ -45,7 +44,7 @@ func (s *Server) create(c QueueConfig) (*queue, *Error) {
 	return q, nil
 }
 
-// redriveAllowPolicy returns the policy of the queue with that ARN, nil for none, and whether there is such a queue.
+// redriveAllowPolicy returns the policy of the queue with that ARN, or nil, and reports whether the queue exists.
 func (s *Server) redriveAllowPolicy(arn string) (*redriveAllowPolicy, bool) {
 	q := s.queueByARN(arn)
 	if q == nil {
@@ -54,7 +53,8 @@ func (s *Server) redriveAllowPolicy(arn string) (*redriveAllowPolicy, bool) {
 	return q.settings.Load().redriveAllow, true
 }
 
-// differs compares attributes given for a queue that exists with what it has; those not given do not matter.
+// differs compares the given attributes with those of an existing queue. Attributes that are not given are not
+// compared.
 func (s *settings) differs(given map[string]string, arn string) *Error {
 	known := func(string) (*redriveAllowPolicy, bool) { return nil, true }
 	next, err := s.with(given, arn, known)
@@ -64,10 +64,10 @@ func (s *settings) differs(given map[string]string, arn string) *Error {
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		same := s.raw[name] == next.raw[name]
 		if name == "RedrivePolicy" && s.redrive != nil && next.redrive != nil {
-			same = *s.redrive == *next.redrive // written in whatever way
+			same = *s.redrive == *next.redrive // compare the meaning, not the JSON text
 		}
 		if !same {
-			return refuse("QueueNameExists", "A queue already exists with the same name and a different value for "+
+			return newError("QueueNameExists", "A queue already exists with the same name and a different value for "+
 				"attribute %s", name)
 		}
 	}
@@ -78,7 +78,7 @@ func (c *call) createQueue() (any, error) {
 	name := c.in.required("QueueName")
 	config := QueueConfig{Name: name, Attributes: c.in.strings("Attributes")}
 	if c.in.has("tags") {
-		c.in.fail(refuse("UnsupportedOperation", "Tags are not emulated."))
+		c.in.fail(newError("UnsupportedOperation", "Tags are not emulated."))
 	}
 	if err := c.ready(c.s.arn(name)); err != nil {
 		return nil, err
@@ -133,7 +133,7 @@ func (c *call) listDeadLetterSourceQueues() (any, error) {
 		urls = []string{}
 	}
 	return struct {
-		QueueUrls []string `json:"queueUrls"` // the API model spells it so
+		QueueUrls []string `json:"queueUrls"` // as in the API model
 		NextToken string   `json:",omitempty"`
 	}{urls, token}, nil
 }
@@ -149,14 +149,14 @@ func (s *Server) sourcesOf(deadLetterARN string) []*queue {
 	return sources
 }
 
-// maxListed bounds a page of queues. Source: API Reference, ListQueues.
+// maxListed is the largest page of queues. Source: API Reference, ListQueues.
 const maxListed = 1000
 
-// page is the part of a list that a request asks for: size queues with names after after.
+// page is the requested part of a list: up to size queues, with names greater than after.
 type page struct {
 	size  int
 	after string
-	whole bool // no size asked for: then there is no token either
+	whole bool // no size is given; then the answer has no token
 }
 
 func (c *call) page() page {
@@ -177,7 +177,7 @@ func (c *call) page() page {
 	return p
 }
 
-// of returns the page of queues, which are in order of their names, as URLs, and the token for the next.
+// of returns the URLs of a page of queues, which must be sorted by name, and the token of the next page.
 func (p page) of(c *call, queues []*queue) (urls []string, token string) {
 	start, found := slices.BinarySearchFunc(queues, p.after, func(q *queue,
 		name string) int {
@@ -235,7 +235,7 @@ func (c *call) getQueueAttributes() (any, error) {
 	chosen := make(map[string]string)
 	for _, name := range names {
 		if !knownAttribute(name) {
-			return nil, refuse("InvalidAttributeName", "Unknown Attribute %s.", name)
+			return nil, newError("InvalidAttributeName", "Unknown Attribute %s.", name)
 		}
 	}
 	for name, text := range have {
@@ -248,10 +248,10 @@ func (c *call) getQueueAttributes() (any, error) {
 	}{chosen}, nil
 }
 
-// attributes returns all of the queue's attributes. It takes the lock.
+// attributes returns all attributes of the queue. It takes the lock.
 func (q *queue) attributes() map[string]string {
 	all := maps.Clone(q.settings.Load().raw)
-	numbers := q.numbers()
+	numbers := q.messageCounts()
 	q.mu.Lock()
 	modified := q.modified
 	q.mu.Unlock()

@@ -75,7 +75,7 @@ func TestVisibility_Timeout(t *testing.T) {
 			t.Fatalf("at the end of the timeout: %v", second)
 		}
 		if a, b := first[0].Attributes, second[0].Attributes; a["ApproximateFirstReceiveTimestamp"] != b["ApproximateFirstReceiveTimestamp"] {
-			t.Error("the time of the first reception changed")
+			t.Error("the time of the first receive changed")
 		}
 		if err := s.Delete(arn, first[0].ReceiptHandle); err != nil { // an old handle deletes nothing
 			t.Fatal(err)
@@ -107,10 +107,10 @@ func TestVisibility_TotalLimit(t *testing.T) {
 		}
 		err := q.changeVisibility(handle, time.Hour+time.Second)
 		if err == nil || !strings.Contains(err.Message, "beyond the limit [43200 seconds]") {
-			t.Errorf("12 h and a second after the reception: %v", err)
+			t.Errorf("12 h and a second after the receive: %v", err)
 		}
 		if err := q.changeVisibility(handle, time.Hour); err != nil {
-			t.Errorf("12 h after the reception: %v", err)
+			t.Errorf("12 h after the receive: %v", err)
 		}
 	})
 }
@@ -156,11 +156,11 @@ func TestRetention(t *testing.T) {
 		held := mustReceive(t, s, arn, 1, 0)[0]
 		do(t, s, "SendMessage", `{"QueueUrl":"http://x/000000000000/q","MessageBody":"c","DelaySeconds":900}`)
 		time.Sleep(time.Minute - 1)
-		if n := s.queue("q").numbers(); n != [3]int{visible: 1, delayed: 1, inFlight: 1} {
+		if n := s.queue("q").messageCounts(); n != [3]int{visible: 1, delayed: 1, inFlight: 1} {
 			t.Errorf("before the end of the retention period: %v", n)
 		}
 		time.Sleep(time.Nanosecond)
-		if n := s.queue("q").numbers(); n != [3]int{} {
+		if n := s.queue("q").messageCounts(); n != [3]int{} {
 			t.Errorf("after the retention period: %v", n)
 		}
 		if err := s.Delete(arn, held.ReceiptHandle); err != nil { // as recorded against AWS
@@ -202,7 +202,7 @@ func TestCreateQueue_Cooldown(t *testing.T) {
 		}
 		time.Sleep(time.Nanosecond)
 		mustCreate(t, s, "q")
-		if n := s.queue("q").numbers(); n != [3]int{} {
+		if n := s.queue("q").messageCounts(); n != [3]int{} {
 			t.Errorf("the new queue has %v", n)
 		}
 		if err := s.Delete(arn, handle); err == nil {

@@ -128,7 +128,7 @@ func TestServeHTTP_Errors(t *testing.T) {
 			t.Errorf("%s %s\n got %d %s: %s\nwant %s: …%s…", c.operation, c.body, e.Status, e.Type, e.Message, c.shape, c.part)
 		}
 	}
-	if n := s.queue("q").numbers(); n != [3]int{} {
+	if n := s.queue("q").messageCounts(); n != [3]int{} {
 		t.Errorf("a refused message was stored: %v", n)
 	}
 }
@@ -154,7 +154,7 @@ func TestServeHTTP_Success(t *testing.T) {
 		t.Errorf("received %s", w.Body)
 	}
 	if w := answer(s, request("ReceiveMessage", `{"QueueUrl":"x://y/123456789012/q"}`)); w.Body.String() != "{}" {
-		t.Errorf("an empty reception is %s", w.Body)
+		t.Errorf("an empty answer is %s", w.Body)
 	}
 	if w := answer(s, request("PurgeQueue", `{"QueueUrl":"x://y/123456789012/q"}`)); w.Code != http.StatusOK ||
 		w.Body.Len() != 0 {
@@ -247,13 +247,13 @@ func TestAuthorize(t *testing.T) {
 		}
 	}
 	verdict = errors.New("User: x is not authorized to perform: sqs:sendmessage on resource: q")
-	before := s.queue("q").numbers()
+	before := s.queue("q").messageCounts()
 	e := wireError(t, answer(s, signed("SendMessage", `{`+url+`,"MessageBody":"x"}`)))
 	if e.Status != http.StatusForbidden || e.Type != "AccessDeniedException" || e.Code != "AccessDenied" ||
 		e.Message != verdict.Error() {
 		t.Errorf("denied: %+v", e)
 	}
-	if s.queue("q").numbers() != before {
+	if s.queue("q").messageCounts() != before {
 		t.Error("a denied message was stored")
 	}
 	for name, op := range operations {
