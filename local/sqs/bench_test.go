@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// sink is a ResponseWriter that keeps nothing but what a benchmark reads.
+// sink is a ResponseWriter that keeps only the header and the last body.
 type sink struct {
 	header http.Header
 	body   []byte
@@ -46,7 +46,7 @@ func BenchmarkQueue(b *testing.B) {
 			b.SetBytes(int64(10 * size))
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				if i%1000 == 0 { // or memory is what is measured
+				if i%1000 == 0 { // so that memory use does not dominate
 					b.StopTimer()
 					q := s.queue("q")
 					q.mu.Lock()
@@ -75,7 +75,7 @@ func BenchmarkQueue(b *testing.B) {
 					Messages []struct{ ReceiptHandle string }
 				}
 				if err := json.Unmarshal(w.body, &received); err != nil || len(received.Messages) != 10 {
-					b.Fatalf("%v, %d messages", err, len(received.Messages))
+					b.Fatalf("got %v, %d messages, want 10", err, len(received.Messages))
 				}
 				var entries []string
 				for i, m := range received.Messages {
@@ -86,7 +86,7 @@ func BenchmarkQueue(b *testing.B) {
 					`"Entries":[`+strings.Join(entries, ",")+`]}`)
 			}
 			if n := s.queue("q").messageCounts(); n != [3]int{} {
-				b.Fatalf("left: %v", n)
+				b.Fatalf("messages left: got %v, want 0", n)
 			}
 		})
 	}

@@ -19,22 +19,22 @@ func TestConform_SendReceiveDelete(t *testing.T) {
 	id := a.send(url, "héllo\n\U0001F600")
 	m := a.one(url, 0)
 	if *m.MessageId != id || *m.Body != "héllo\n\U0001F600" || len(id) != 36 {
-		t.Errorf("received %s %q, sent %s", *m.MessageId, *m.Body, id)
+		t.Errorf("got message %s %q, want %s with the body sent", *m.MessageId, *m.Body, id)
 	}
 	for _, name := range []string{"SenderId", "SentTimestamp", "ApproximateReceiveCount",
 		"ApproximateFirstReceiveTimestamp"} {
 		if m.Attributes[name] == "" {
-			t.Errorf("no %s", name)
+			t.Errorf("%s: got none, want a value", name)
 		}
 	}
 	if m.Attributes["ApproximateReceiveCount"] != "1" {
-		t.Errorf("receive count %s, want 1", m.Attributes["ApproximateReceiveCount"])
+		t.Errorf("receive count: got %s, want 1", m.Attributes["ApproximateReceiveCount"])
 	}
 	a.none(url)
 	a.delete(url, m)
-	a.delete(url, m) // twice is no error
+	a.delete(url, m) // a second deletion is no error
 	if n := a.attribute(url, "ApproximateNumberOfMessagesNotVisible"); n != "0" {
-		t.Errorf("%s in flight, want 0", n)
+		t.Errorf("in flight: got %s, want 0", n)
 	}
 }
 
@@ -57,15 +57,15 @@ func TestConform_Batch(t *testing.T) {
 	for _, f := range out.Failed {
 		failed[*f.Id] = *f.Code
 		if !f.SenderFault {
-			t.Errorf("entry %s: not the sender's fault", *f.Id)
+			t.Errorf("entry %s: got SenderFault false, want true", *f.Id)
 		}
 	}
 	if want := map[string]string{"3": "InvalidMessageContents", "5": "InvalidParameterValue"}; !maps.Equal(failed, want) {
-		t.Errorf("failed %v, want %v", failed, want)
+		t.Errorf("failed entries: got %v, want %v", failed, want)
 	}
 	messages := a.receive(url, 1)
 	if len(messages) != 8 || len(out.Successful) != 8 {
-		t.Fatalf("%d accepted, %d received, want 8", len(out.Successful), len(messages))
+		t.Fatalf("got %d accepted, %d received, want 8", len(out.Successful), len(messages))
 	}
 	var deletion sqs.DeleteMessageBatchInput
 	deletion.QueueUrl = &url
@@ -79,7 +79,7 @@ func TestConform_Batch(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(deleted.Successful) != 7 || len(deleted.Failed) != 1 || *deleted.Failed[0].Code != "ReceiptHandleIsInvalid" {
-		t.Errorf("deleted %d, failed %+v", len(deleted.Successful), deleted.Failed)
+		t.Errorf("got %d deleted, failed %+v, want 7 and ReceiptHandleIsInvalid", len(deleted.Successful), deleted.Failed)
 	}
 }
 
@@ -127,11 +127,11 @@ func TestConform_Size(t *testing.T) {
 		t.Fatal(err)
 	}
 	if m := a.one(url, 1); *m.Body != whole {
-		t.Error("a body of 1 MiB came back changed")
+		t.Error("body of 1 MiB: got another body, want the body sent")
 	}
 	a.refused(a.sendError(url, whole+"x"), "InvalidParameterValue", "Message must be shorter than 1048576 bytes.")
 
-	// name, type and value of attributes count; the trace header does not
+	// The name, the type and the value of attributes count. The trace header does not.
 	trace := types.MessageSystemAttributeValue{DataType: aws.String("String"),
 		StringValue: aws.String("Root=1-5759e988-bd862e3fe1be46a994272793")}
 	in := &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String(whole[:MaxMessageBytes-10]),
@@ -153,7 +153,7 @@ func TestConform_Contents(t *testing.T) {
 	url := a.create()
 	for _, good := range []string{"\t\n\r ~\u007f\u0085", "\ud7ff\ue000\ufffd", "\U00010000\U0010ffff", "<>&\u2028"} {
 		if err := a.sendError(url, good); err != nil {
-			t.Errorf("%q: %v", good, err)
+			t.Errorf("%q: got %v, want nil", good, err)
 		}
 	}
 	for _, bad := range []string{"\x00", "a\x08", "\x0b", "\x1f", "\ufffe", "b\uffff"} {
@@ -173,7 +173,7 @@ func TestConform_MessageAttributes(t *testing.T) {
 			MessageAttributes: attributes})
 	}
 
-	// digests recorded from AWS
+	// The digests were recorded from AWS.
 	for md5, attributes := range map[string]map[string]types.MessageAttributeValue{
 		"8cbe4db156db8a94db8b801b7addb984": {"attr1": binary},
 		"4c360f3fdafd970e05fae2f149d997f5": {"General": text("Kenobi"), "Hello": text("There"), "Help.Me": text("Me")},
@@ -183,12 +183,12 @@ func TestConform_MessageAttributes(t *testing.T) {
 			t.Fatal(err)
 		}
 		if *out.MD5OfMessageAttributes != md5 {
-			t.Errorf("MD5 of attributes %s, AWS's is %s", *out.MD5OfMessageAttributes, md5)
+			t.Errorf("MD5 of attributes: got %s, want %s", *out.MD5OfMessageAttributes, md5)
 		}
 	}
 	for _, m := range a.receive(url, 1) {
 		if v := m.MessageAttributes["attr1"]; v.BinaryValue != nil && !bytes.Equal(v.BinaryValue, binary.BinaryValue) {
-			t.Errorf("binary value %q", v.BinaryValue)
+			t.Errorf("binary value: got %q, want %q", v.BinaryValue, binary.BinaryValue)
 		}
 		a.delete(url, m)
 	}
@@ -238,7 +238,7 @@ func TestConform_AttributeSelection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// what AWS gave, with its digests over the selected attributes
+	// The answers of AWS, with its digests of the selected attributes.
 	for _, c := range []struct {
 		asked []string
 		names string
@@ -263,10 +263,12 @@ func TestConform_AttributeSelection(t *testing.T) {
 	}
 	legacy := a.one(url, 2, func(in *sqs.ReceiveMessageInput) {
 		//lint:ignore SA1019 older clients still send it
-		in.MessageSystemAttributeNames, in.AttributeNames = nil, []types.QueueAttributeName{"ApproximateReceiveCount"}
+		in.MessageSystemAttributeNames = nil
+		//nolint:staticcheck // the deprecated name must work
+		in.AttributeNames = []types.QueueAttributeName{"ApproximateReceiveCount"}
 	})
 	if len(legacy.Attributes) != 1 || legacy.Attributes["ApproximateReceiveCount"] != "10" {
-		t.Errorf("legacy AttributeNames: %v, want a receive count of 10 alone", legacy.Attributes)
+		t.Errorf("legacy AttributeNames: got %v, want only a receive count of 10", legacy.Attributes)
 	}
 }
 
@@ -275,9 +277,9 @@ func TestConform_Visibility(t *testing.T) {
 	url := a.create("VisibilityTimeout=1")
 	a.send(url, "x")
 	first := a.one(url, 0)
-	second := a.one(url, 20) // comes back by itself
+	second := a.one(url, 20) // visible again after its timeout
 	if *second.ReceiptHandle == *first.ReceiptHandle || second.Attributes["ApproximateReceiveCount"] != "2" {
-		t.Errorf("second receive: count %s", second.Attributes["ApproximateReceiveCount"])
+		t.Errorf("second receive count: got %s, want 2", second.Attributes["ApproximateReceiveCount"])
 	}
 	change := func(m types.Message, seconds int32) error {
 		_, err := a.client.ChangeMessageVisibility(t.Context(), &sqs.ChangeMessageVisibilityInput{QueueUrl: &url,
@@ -287,9 +289,9 @@ func TestConform_Visibility(t *testing.T) {
 	if err := change(second, 0); err != nil {
 		t.Error(err)
 	}
-	third := a.one(url, 0, hide(600)) // at once, and counted once
+	third := a.one(url, 0, hide(600)) // visible at once, counted once
 	if third.Attributes["ApproximateReceiveCount"] != "3" {
-		t.Errorf("after visibility 0 the count is %s, want 3", third.Attributes["ApproximateReceiveCount"])
+		t.Errorf("receive count after visibility 0: got %s, want 3", third.Attributes["ApproximateReceiveCount"])
 	}
 	a.refused(change(third, 43_201), "InvalidParameterValue", "43201")
 	a.refused(change(third, 43_200), "InvalidParameterValue", "Total VisibilityTimeout for the message is beyond the "+
@@ -314,12 +316,12 @@ func TestConform_VisibilityBatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(out.Successful) != 1 || len(out.Failed) != 1 || *out.Failed[0].Code != "ReceiptHandleIsInvalid" {
-		t.Errorf("successful %v, failed %v", out.Successful, out.Failed)
+		t.Errorf("got successful %v, failed %v", out.Successful, out.Failed)
 	}
 	a.one(url, 0)
 }
 
-// An expired receipt handle still deletes as long as nobody has received the message since.
+// An expired receipt handle still deletes the message, unless it was received again.
 func TestConform_DeleteWithExpiredHandle(t *testing.T) {
 	a := open(t)
 	url := a.create("VisibilityTimeout=0")
@@ -343,7 +345,7 @@ func TestConform_Delay(t *testing.T) {
 	send("long", 899)
 	a.none(url)
 	if n := a.attribute(url, "ApproximateNumberOfMessagesDelayed"); n != "2" {
-		t.Errorf("%s delayed, want 2", n)
+		t.Errorf("delayed messages: got %s, want 2", n)
 	}
 	send("short", 1)
 	if m := a.one(url, 20); *m.Body != "short" {
@@ -375,7 +377,7 @@ func TestConform_LongPoll(t *testing.T) {
 		bodies[<-got] = true
 	}
 	if len(bodies) != pollers || !bodies["0"] || !bodies["3"] {
-		t.Errorf("four pollers got %v", bodies)
+		t.Errorf("four pollers: got %v", bodies)
 	}
 }
 
@@ -411,7 +413,7 @@ func TestConform_FairQueue(t *testing.T) {
 		t.Fatal(err)
 	}
 	if m := a.one(url, 0); m.Attributes["MessageGroupId"] != "test" {
-		t.Errorf("attributes %v", m.Attributes)
+		t.Errorf("attributes: got %v", m.Attributes)
 	}
 	for _, bad := range []string{"", "group 123", strings.Repeat("a", 129)} {
 		a.refused(send(bad), "InvalidParameterValue", "MessageGroupId can only include alphanumeric and punctuation "+
@@ -424,14 +426,15 @@ func TestConform_TraceHeader(t *testing.T) {
 	url := a.create()
 	const explicit = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
 	out, err := a.client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("test"),
-		MessageSystemAttributes: map[string]types.MessageSystemAttributeValue{"AWSTraceHeader": {DataType: aws.String("String"), StringValue: aws.String(explicit)}}})
+		MessageSystemAttributes: map[string]types.MessageSystemAttributeValue{
+			"AWSTraceHeader": {DataType: aws.String("String"), StringValue: aws.String(explicit)}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if out.MD5OfMessageSystemAttributes == nil {
-		t.Error("no digest of the system attributes")
+		t.Error("digest of the system attributes: got none")
 	}
 	if m := a.one(url, 0); m.Attributes["AWSTraceHeader"] != explicit {
-		t.Errorf("attributes %v", m.Attributes)
+		t.Errorf("attributes: got %v", m.Attributes)
 	}
 }

@@ -32,18 +32,19 @@ func TestConform_DeadLetters(t *testing.T) {
 	a.none(url)
 	m := a.one(dead, 2)
 	if *m.MessageId != *first.MessageId || *m.MessageAttributes["k"].StringValue != "v" {
-		t.Errorf("dead letter %s %v", *m.MessageId, m.MessageAttributes)
+		t.Errorf("dead letter: got %s %v", *m.MessageId, m.MessageAttributes)
 	}
 	if m.Attributes["SentTimestamp"] != first.Attributes["SentTimestamp"] {
-		t.Errorf("sent at %s, in the dead-letter queue %s", first.Attributes["SentTimestamp"], m.Attributes["SentTimestamp"])
+		t.Errorf("SentTimestamp: sent %s, got %s in the dead-letter queue", first.Attributes["SentTimestamp"],
+			m.Attributes["SentTimestamp"])
 	}
 	if m.Attributes["ApproximateReceiveCount"] != "3" || m.Attributes["DeadLetterQueueSourceArn"] != a.attribute(url,
 		"QueueArn") {
-		t.Errorf("dead letter has %v", m.Attributes)
+		t.Errorf("attributes of the dead letter: got %v", m.Attributes)
 	}
 	sources, err := a.client.ListDeadLetterSourceQueues(t.Context(), &sqs.ListDeadLetterSourceQueuesInput{QueueUrl: &dead})
 	if err != nil || len(sources.QueueUrls) != 1 || sources.QueueUrls[0] != url {
-		t.Errorf("sources %v, %v", sources, err)
+		t.Errorf("source queues: got %v, %v", sources, err)
 	}
 }
 
@@ -55,21 +56,21 @@ func TestConform_MoveTask(t *testing.T) {
 		arn))
 	id := a.send(url, "x")
 	a.one(url, 0)
-	a.none(url) // moves it
+	a.none(url) // moves it to the dead-letter queue
 	if _, err := a.client.StartMessageMoveTask(t.Context(), &sqs.StartMessageMoveTaskInput{SourceArn: &arn}); err != nil {
 		t.Fatal(err)
 	}
 	m := a.one(url, 20)
 	if *m.Body != "x" || m.Attributes["ApproximateReceiveCount"] != "1" || m.Attributes["DeadLetterQueueSourceArn"] != "" {
-		t.Errorf("moved back: %q %v", *m.Body, m.Attributes)
+		t.Errorf("moved message: got %q %v", *m.Body, m.Attributes)
 	}
 	if *m.MessageId == id {
-		t.Error("a moved message is a new message, but has its old id")
+		t.Error("moved message: got the old id, want a new one")
 	}
 	for {
 		tasks, err := a.client.ListMessageMoveTasks(t.Context(), &sqs.ListMessageMoveTasksInput{SourceArn: &arn})
 		if err != nil || len(tasks.Results) != 1 {
-			t.Fatalf("%v, %v", tasks, err)
+			t.Fatalf("tasks: got %v, %v", tasks, err)
 		}
 		task := tasks.Results[0]
 		if *task.Status == "RUNNING" {
@@ -77,7 +78,7 @@ func TestConform_MoveTask(t *testing.T) {
 		}
 		if *task.Status != "COMPLETED" || task.ApproximateNumberOfMessagesMoved != 1 ||
 			*task.ApproximateNumberOfMessagesToMove != 1 {
-			t.Errorf("task %s, %d of %d", *task.Status, task.ApproximateNumberOfMessagesMoved,
+			t.Errorf("task: got %s, %d of %d", *task.Status, task.ApproximateNumberOfMessagesMoved,
 				*task.ApproximateNumberOfMessagesToMove)
 		}
 		break
@@ -104,14 +105,14 @@ func TestConform_CreateQueue(t *testing.T) {
 	for _, same := range []map[string]string{nil, {"DelaySeconds": "1"},
 		{"DelaySeconds": "1", "VisibilityTimeout": "20"}} {
 		if again, err := create(name, same); again != url || err != nil {
-			t.Errorf("again with %v: %s, %v", same, again, err)
+			t.Errorf("create again with %v: got %s, %v", same, again, err)
 		}
 	}
 	_, err := create(name, map[string]string{"DelaySeconds": "2"})
 	a.refused(err, "QueueAlreadyExists", "A queue already exists with the same name and a different value for "+
 		"attribute DelaySeconds")
 	if _, ok := errors.AsType[*types.QueueNameExists](err); !ok {
-		t.Errorf("%T is not QueueNameExists", err)
+		t.Errorf("got %T, want QueueNameExists", err)
 	}
 	for attribute, value := range map[string]string{"VisibilityTimeout": "43201", "DelaySeconds": "-1",
 		"MaximumMessageSize": "1023", "MessageRetentionPeriod": "59", "ReceiveMessageWaitTimeSeconds": "x"} {
@@ -144,16 +145,17 @@ func TestConform_QueueAttributes(t *testing.T) {
 	}
 	want := map[string]string{"DelaySeconds": "0", "MaximumMessageSize": "1048576", "MessageRetentionPeriod": "345600",
 		"ReceiveMessageWaitTimeSeconds": "0", "VisibilityTimeout": "30", "SqsManagedSseEnabled": "true",
-		"ApproximateNumberOfMessages": "0", "ApproximateNumberOfMessagesNotVisible": "0", "ApproximateNumberOfMessagesDelayed": "0"}
+		"ApproximateNumberOfMessages": "0", "ApproximateNumberOfMessagesNotVisible": "0",
+		"ApproximateNumberOfMessagesDelayed": "0"}
 	got := maps.Clone(out.Attributes)
 	for _, name := range []string{"QueueArn", "CreatedTimestamp", "LastModifiedTimestamp"} {
 		if got[name] == "" {
-			t.Errorf("no %s", name)
+			t.Errorf("%s: got none, want a value", name)
 		}
 		delete(got, name)
 	}
 	if !maps.Equal(got, want) {
-		t.Errorf("a new queue has %v, AWS's has %v", got, want)
+		t.Errorf("attributes of a new queue: got %v, want %v", got, want)
 	}
 	set := func(attributes map[string]string) error {
 		_, err := a.client.SetQueueAttributes(t.Context(), &sqs.SetQueueAttributesInput{QueueUrl: &url,
@@ -166,17 +168,17 @@ func TestConform_QueueAttributes(t *testing.T) {
 	}
 	if a.attribute(url, "VisibilityTimeout") != "69" || a.attribute(url, "DelaySeconds") != "420" ||
 		a.attribute(url, "Policy") == "" {
-		t.Error("attributes do not stay as set")
+		t.Error("got other attributes than were set")
 	}
 	if err := set(map[string]string{"Policy": ""}); err != nil || a.attribute(url, "Policy") != "" {
-		t.Errorf("policy stays after it was taken back: %v", err)
+		t.Errorf("remove the policy: got %v, want no policy", err)
 	}
 	a.refused(set(map[string]string{"FifoQueue": "true"}), "InvalidAttributeName", "Unknown Attribute FifoQueue.")
 	if err := set(map[string]string{"KmsMasterKeyId": "testKeyId", "KmsDataKeyReusePeriodSeconds": "6000"}); err != nil {
 		t.Error(err)
 	}
 	if a.attribute(url, "SqsManagedSseEnabled") != "false" || a.attribute(url, "KmsDataKeyReusePeriodSeconds") != "6000" {
-		t.Error("a KMS key does not replace SQS's own encryption")
+		t.Error("encryption with a KMS key: got SQS's own, want the key")
 	}
 	a.refused(set(map[string]string{"SqsManagedSseEnabled": "true"}), "InvalidAttributeName",
 		"You can use one type of server-side encryption")
@@ -195,7 +197,7 @@ func TestConform_Counts(t *testing.T) {
 	for name, want := range map[string]string{"ApproximateNumberOfMessages": "5",
 		"ApproximateNumberOfMessagesNotVisible": "1", "ApproximateNumberOfMessagesDelayed": "0"} {
 		if got := a.attribute(url, name); got != want {
-			t.Errorf("%s is %s, want %s", name, got, want)
+			t.Errorf("%s: got %s, want %s", name, got, want)
 		}
 	}
 	if _, err := a.client.PurgeQueue(t.Context(), &sqs.PurgeQueueInput{QueueUrl: &url}); err != nil {
@@ -203,7 +205,7 @@ func TestConform_Counts(t *testing.T) {
 	}
 	for _, name := range []string{"ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"} {
 		if got := a.attribute(url, name); got != "0" {
-			t.Errorf("%s is %s after the purge", name, got)
+			t.Errorf("%s after the purge: got %s, want 0", name, got)
 		}
 	}
 	_, err := a.client.PurgeQueue(t.Context(), &sqs.PurgeQueueInput{QueueUrl: &url})
@@ -219,7 +221,7 @@ func TestConform_NoSuchQueue(t *testing.T) {
 	err := a.sendError(url, "x")
 	a.refused(err, "AWS.SimpleQueueService.NonExistentQueue", "The specified queue does not exist.")
 	if _, ok := errors.AsType[*types.QueueDoesNotExist](err); !ok {
-		t.Errorf("%T is not QueueDoesNotExist", err)
+		t.Errorf("got %T, want QueueDoesNotExist", err)
 	}
 	name := url[strings.LastIndex(url, "/")+1:]
 	_, err = a.client.GetQueueUrl(t.Context(), &sqs.GetQueueUrlInput{QueueName: &name})
@@ -252,6 +254,6 @@ func TestConform_ListQueues(t *testing.T) {
 		got = append(got, out.QueueUrls...)
 	}
 	if !slices.Equal(got, want) || count != 3 {
-		t.Errorf("listed %v in %d pages, want %v", got, count, want)
+		t.Errorf("got %v in %d pages, want %v in 3", got, count, want)
 	}
 }

@@ -60,7 +60,7 @@ func parse(data []byte) (value, *Error) {
 	d := jsontext.NewDecoder(bytes.NewBuffer(data), jsontext.AllowInvalidUTF8(true))
 	v, err := readValue(d)
 	if err == nil {
-		if _, err = d.ReadToken(); err == io.EOF {
+		if _, err = d.ReadToken(); errors.Is(err, io.EOF) {
 			return v, nil
 		}
 	}

@@ -25,12 +25,12 @@ func answer(s *Server, r *http.Request) *httptest.ResponseRecorder {
 	return w
 }
 
-// do runs an operation that has to succeed and returns its result.
+// do executes an operation that must succeed, and returns its result.
 func do(t testing.TB, s *Server, operation, body string) map[string]any {
 	t.Helper()
 	w := answer(s, request(operation, body))
 	if w.Code != http.StatusOK {
-		t.Fatalf("%s: %d %s", operation, w.Code, w.Body)
+		t.Fatalf("%s: got %d %s, want 200", operation, w.Code, w.Body)
 	}
 	result := map[string]any{}
 	if w.Body.Len() > 0 {
@@ -41,7 +41,7 @@ func do(t testing.TB, s *Server, operation, body string) map[string]any {
 	return result
 }
 
-// refusal runs an operation that has to fail and returns its error as the wire has it.
+// refusal executes an operation that must fail, and returns its error as received.
 func refusal(t testing.TB, s *Server, operation, body string) *Error {
 	t.Helper()
 	return wireError(t, answer(s, request(operation, body)))
@@ -54,15 +54,15 @@ func wireError(t testing.TB, w *httptest.ResponseRecorder) *Error {
 		Message string `json:"message"`
 	}
 	if w.Code == http.StatusOK {
-		t.Fatalf("succeeded: %s", w.Body)
+		t.Fatalf("got success %s, want an error", w.Body)
 	}
 	if err := json.Unmarshal(w.Body.Bytes(), &e); err != nil {
-		t.Fatalf("%v: %s", err, w.Body)
+		t.Fatalf("decode error %s: %v", w.Body, err)
 	}
 	shape, ok := strings.CutPrefix(e.Type, "com.amazonaws.sqs#")
 	code, fault, _ := strings.Cut(w.Header().Get("x-amzn-query-error"), ";")
 	if want := map[bool]string{true: "Receiver", false: "Sender"}[w.Code >= 500]; !ok || fault != want {
-		t.Errorf("status %d with __type %q and x-amzn-query-error %q", w.Code, e.Type, w.Header().Get("x-amzn-query-error"))
+		t.Errorf("got status %d, __type %q and x-amzn-query-error %q", w.Code, e.Type, w.Header().Get("x-amzn-query-error"))
 	}
 	return &Error{Status: w.Code, Type: shape, Code: code, Message: e.Message}
 }
@@ -129,7 +129,7 @@ func TestServeHTTP_Errors(t *testing.T) {
 		}
 	}
 	if n := s.queue("q").messageCounts(); n != [3]int{} {
-		t.Errorf("a refused message was stored: %v", n)
+		t.Errorf("messages after refused requests: got %v, want none", n)
 	}
 }
 
@@ -137,28 +137,28 @@ func TestServeHTTP_Success(t *testing.T) {
 	s := New(Options{Endpoint: "http://localhost:4566/", Region: "eu-west-1", Account: "123456789012"})
 	defer s.Close()
 	if arn := mustCreate(t, s, "q"); arn != "arn:aws:sqs:eu-west-1:123456789012:q" {
-		t.Errorf("ARN %s", arn)
+		t.Errorf("ARN: got %s", arn)
 	}
 	if got := do(t, s, "GetQueueUrl", `{"QueueName":"q"}`)["QueueUrl"]; got != "http://localhost:4566/123456789012/q" {
-		t.Errorf("queue URL %s", got)
+		t.Errorf("queue URL: got %s", got)
 	}
-	// escapes, and a host that has nothing to do with this server
+	// Escapes, and the host of another server.
 	w := answer(s, request("SendMessage", `{"QueueUrl":"https://sqs.eu-west-1.amazonaws.com/123456789012/q",`+
 		`"MessageBody":"\u0041\ud83d\ude00\n<&>"}`))
 	if w.Code != http.StatusOK || len(w.Header().Get("X-Amzn-RequestId")) != 36 ||
 		w.Header().Get("Content-Type") != awsapi.JSON10 {
-		t.Errorf("%d %v", w.Code, w.Header())
+		t.Errorf("got %d %v", w.Code, w.Header())
 	}
 	w = answer(s, request("ReceiveMessage", `{"QueueUrl":"x://y/123456789012/q"}`))
 	if !strings.Contains(w.Body.String(), `"Body":"A😀\n<&>"`) {
-		t.Errorf("received %s", w.Body)
+		t.Errorf("got %s, want the text without escapes", w.Body)
 	}
 	if w := answer(s, request("ReceiveMessage", `{"QueueUrl":"x://y/123456789012/q"}`)); w.Body.String() != "{}" {
-		t.Errorf("an empty answer is %s", w.Body)
+		t.Errorf("empty receive: got %s, want {}", w.Body)
 	}
 	if w := answer(s, request("PurgeQueue", `{"QueueUrl":"x://y/123456789012/q"}`)); w.Code != http.StatusOK ||
 		w.Body.Len() != 0 {
-		t.Errorf("an operation without a result answers %d %q", w.Code, w.Body)
+		t.Errorf("operation without a result: got %d %q, want 200 and no body", w.Code, w.Body)
 	}
 }
 
@@ -167,17 +167,19 @@ func TestServeHTTP_TraceHeader(t *testing.T) {
 	defer s.Close()
 	arn := mustCreate(t, s, "q")
 	r := request("SendMessageBatch", `{"QueueUrl":"http://x/000000000000/q","Entries":[{"Id":"1","MessageBody":"1"},
-		{"Id":"2","MessageBody":"2","MessageSystemAttributes":{"AWSTraceHeader":{"DataType":"String","StringValue":"Root=own"}}}]}`)
-	r.Header.Set("X-Amzn-Trace-Id", "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1;Lineage=1:a87bd80c:1%20")
+		{"Id":"2","MessageBody":"2","MessageSystemAttributes":
+			{"AWSTraceHeader":{"DataType":"String","StringValue":"Root=own"}}}]}`)
+	const trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1;Lineage=1:a87bd80c:1"
+	r.Header.Set("X-Amzn-Trace-Id", trace+"%20")
 	if w := answer(s, r); w.Code != http.StatusOK {
 		t.Fatal(w.Body)
 	}
 	messages := mustReceive(t, s, arn, 10, 0)
-	if got := messages[0].Attributes["AWSTraceHeader"]; got != "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1;Lineage=1:a87bd80c:1 " {
-		t.Errorf("first: %q", got)
+	if got := messages[0].Attributes["AWSTraceHeader"]; got != trace+" " {
+		t.Errorf("first message: got %q", got)
 	}
 	if got := messages[1].Attributes["AWSTraceHeader"]; got != "Root=own" {
-		t.Errorf("second: %q", got)
+		t.Errorf("second message: got %q, want Root=own", got)
 	}
 }
 
@@ -189,11 +191,11 @@ func TestServeHTTP_QueryProtocol(t *testing.T) {
 	for _, r := range []*http.Request{form, httptest.NewRequest(http.MethodGet, "/?Action=ListQueues", nil)} {
 		w := answer(s, r)
 		if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "The query protocol is not emulated") {
-			t.Errorf("%d %s", w.Code, w.Body)
+			t.Errorf("got %d %s, want 400", w.Code, w.Body)
 		}
 	}
 	if e := wireError(t, answer(s, httptest.NewRequest(http.MethodGet, "/", nil))); e.Type != "UnsupportedOperation" {
-		t.Errorf("a GET: %v", e)
+		t.Errorf("GET: got %v, want UnsupportedOperation", e)
 	}
 }
 
@@ -201,16 +203,16 @@ func TestServeHTTP_OversizedRequest(t *testing.T) {
 	s := New(Options{})
 	defer s.Close()
 	if e := refusal(t, s, "SendMessage", strings.Repeat(" ", maxRequestBytes+1)); e.Type != "SerializationException" {
-		t.Errorf("%v", e)
+		t.Errorf("got %v, want SerializationException", e)
 	}
 }
 
 func TestAuthorize(t *testing.T) {
 	var asked []string
-	var verdict error
+	var denial error
 	s := New(Options{Authorize: func(key, action, resource string) error {
 		asked = append(asked, fmt.Sprint(key, " ", action, " ", resource))
-		return verdict
+		return denial
 	}})
 	defer s.Close()
 	dead := mustCreate(t, s, "dead")
@@ -243,27 +245,27 @@ func TestAuthorize(t *testing.T) {
 		asked = nil
 		answer(s, signed(c.operation, c.body))
 		if got := strings.Join(asked, "|"); got != c.want {
-			t.Errorf("%s asked %s, want %s", c.operation, got, c.want)
+			t.Errorf("%s: got %s, want %s", c.operation, got, c.want)
 		}
 	}
-	verdict = errors.New("User: x is not authorized to perform: sqs:sendmessage on resource: q")
+	denial = errors.New("User: x is not authorized to perform: sqs:sendmessage on resource: q")
 	before := s.queue("q").messageCounts()
 	e := wireError(t, answer(s, signed("SendMessage", `{`+url+`,"MessageBody":"x"}`)))
 	if e.Status != http.StatusForbidden || e.Type != "AccessDeniedException" || e.Code != "AccessDenied" ||
-		e.Message != verdict.Error() {
-		t.Errorf("denied: %+v", e)
+		e.Message != denial.Error() {
+		t.Errorf("denied: got %+v", e)
 	}
 	if s.queue("q").messageCounts() != before {
-		t.Error("a denied message was stored")
+		t.Error("after a denied send: got another count")
 	}
 	for name, op := range operations {
 		if want := "sqs:" + strings.TrimSuffix(name, "Batch"); op.run != nil && op.action != want {
-			t.Errorf("%s is allowed by %s, want %s", name, op.action, want)
+			t.Errorf("action of %s: got %s, want %s", name, op.action, want)
 		}
 	}
 	asked = nil
 	answer(s, request("ListQueues", `{}`))
 	if asked[0] != " sqs:ListQueues *" {
-		t.Errorf("unsigned: %q", asked)
+		t.Errorf("unsigned: got %q", asked)
 	}
 }
