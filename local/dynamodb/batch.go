@@ -22,10 +22,10 @@ func (c *call) requestItems() (requests *members, tables []string, err error) {
 	case c.failure != nil:
 		return nil, nil, c.failure
 	case !c.has("RequestItems"):
-		return nil, nil, invalid("1 validation error detected: Value null at 'requestItems' failed to satisfy constraint: " +
+		return nil, nil, validationError("1 validation error detected: Value null at 'requestItems' failed to satisfy constraint: " +
 			"Member must not be null")
 	case len(requests.values) == 0:
-		return nil, nil, invalid(tooFewForLength, "requestItems")
+		return nil, nil, validationError(tooFewForLength, "requestItems")
 	}
 	return requests, slices.Sorted(maps.Keys(requests.values)), nil
 }
@@ -56,7 +56,7 @@ func (c *call) batchWriteItem() ([]byte, error) {
 			return nil, requests.failure
 		}
 		if len(writes) == 0 || len(writes) > maxBatchWrite {
-			return nil, invalid("1 validation error detected: Value at 'requestItems' failed to satisfy constraint: Map "+
+			return nil, validationError("1 validation error detected: Value at 'requestItems' failed to satisfy constraint: Map "+
 				"value must satisfy constraint: [Member must have length less than or equal to %d, Member must have length "+
 				"greater than or equal to 1]", maxBatchWrite)
 		}
@@ -66,15 +66,15 @@ func (c *call) batchWriteItem() ([]byte, error) {
 			if err != nil {
 				return nil, err
 			}
-			if seen[m.place] {
-				return nil, invalid("Provided list of item keys contains duplicates")
+			if seen[m.rowKey] {
+				return nil, validationError("Provided list of item keys contains duplicates")
 			}
-			seen[m.place] = true
+			seen[m.rowKey] = true
 			batch = append(batch, write{m, name, request.values})
 		}
 	}
 	if len(batch) > maxBatchWrite {
-		return nil, invalid("Too many items requested for the BatchWriteItem call")
+		return nil, validationError("Too many items requested for the BatchWriteItem call")
 	}
 	unprocessed := make(map[string][]any)
 	done := 0
@@ -99,7 +99,7 @@ func (c *call) batchWriteItem() ([]byte, error) {
 	}
 	var a answer
 	a.raw("UnprocessedItems", rest)
-	consumed.tell(&a, true)
+	consumed.write(&a, true)
 	return a.end(), nil
 }
 
@@ -113,7 +113,7 @@ func parseWriteRequest(t *table, m *members) (*mutation, error) {
 	case m.failure != nil:
 		return nil, m.failure
 	case m.has("PutRequest") == m.has("DeleteRequest"):
-		return nil, invalid("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the " +
+		return nil, validationError("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the " +
 			"supported datatypes")
 	case m.has("PutRequest"):
 		if err := put.allow("a PutRequest", "Item", ""); err != nil {
@@ -135,6 +135,6 @@ func parseWriteRequest(t *table, m *members) (*mutation, error) {
 	if err := t.schema.checkKey(key); err != nil {
 		return nil, err
 	}
-	return &mutation{table: t, key: key, place: t.schema.place(key),
+	return &mutation{table: t, key: key, rowKey: t.schema.rowKey(key),
 		change: func(item) (item, error) { return nil, nil }}, nil
 }

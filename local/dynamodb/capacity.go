@@ -48,7 +48,7 @@ func (c *consumption) add(t *table, units float64) {
 }
 
 // tell adds ConsumedCapacity to an answer: one object, or a list of them from operations on several tables.
-func (c *consumption) tell(a *answer, asList bool) {
+func (c *consumption) write(a *answer, asList bool) {
 	if c.mode == "NONE" {
 		return
 	}

@@ -132,7 +132,7 @@ func (p *parser) condition(term any) condition {
 	c, ok := term.(condition)
 	if !ok {
 		if _, ok := term.(sizeOf); ok {
-			panic(invalid("The function is not allowed to be used this way in an expression; function: size"))
+			panic(validationError("The function is not allowed to be used this way in an expression; function: size"))
 		}
 		p.syntaxError()
 	}
@@ -144,7 +144,7 @@ func (p *parser) operand(term any) operand {
 	o, ok := term.(operand)
 	if !ok {
 		if name, ok := functionName(term); ok {
-			panic(invalid("The function is not allowed to be used this way in an expression; function: %s", name))
+			panic(validationError("The function is not allowed to be used this way in an expression; function: %s", name))
 		}
 		p.syntaxError()
 	}
@@ -214,7 +214,7 @@ func (p *parser) comparison() any {
 		members := list(p, func() operand { return p.operand(p.term()) })
 		p.expect(")")
 		if len(members) > maxInList {
-			panic(invalid("Incorrect number of operands for operator or function; operator or function: IN, number of "+
+			panic(validationError("Incorrect number of operands for operator or function; operator or function: IN, number of "+
 				"operands: %d", len(members)))
 		}
 		return in{what, members}
@@ -238,7 +238,7 @@ func (p *parser) term() any {
 		start := p.at
 		term := p.disjunction()
 		if doubled && p.closes(start) {
-			panic(invalid("The expression has redundant parentheses;"))
+			panic(validationError("The expression has redundant parentheses;"))
 		}
 		p.expect(")")
 		return term
@@ -276,13 +276,13 @@ func (p *parser) function() any {
 	name := p.take().text
 	count, known := functions[name]
 	if !known {
-		panic(invalid("Invalid function name; function: %s", name))
+		panic(validationError("Invalid function name; function: %s", name))
 	}
 	p.expect("(")
 	arguments := list(p, func() operand { return p.operand(p.term()) })
 	p.expect(")")
 	if len(arguments) != count {
-		panic(invalid("Incorrect number of operands for operator or function; operator or function: %s, number of "+
+		panic(validationError("Incorrect number of operands for operator or function; operator or function: %s, number of "+
 			"operands: %d", name, len(arguments)))
 	}
 	if count == 2 {
@@ -292,7 +292,7 @@ func (p *parser) function() any {
 	case "attribute_exists", "attribute_not_exists":
 		where, ok := arguments[0].(path)
 		if !ok {
-			panic(invalid("Operator or function requires a document path; operator or function: %s", name))
+			panic(validationError("Operator or function requires a document path; operator or function: %s", name))
 		}
 		return exists{where, name == "attribute_exists"}
 	case "attribute_type":
@@ -312,14 +312,14 @@ func (p *parser) function() any {
 func typeOperand(o operand) kind {
 	c, ok := o.(constant)
 	if !ok {
-		panic(invalid("Incorrect operand type for operator or function; operator or function: attribute_type, operand " +
+		panic(validationError("Incorrect operand type for operator or function; operator or function: attribute_type, operand " +
 			"type: {NS,SS,L,BS,N,M,B,BOOL,NULL,S}"))
 	}
 	checkKind("attribute_type", c, kindString)
 	named := kind(c.text)
 	if !slices.Contains([]kind{kindString, kindNumber, kindBinary, kindBoolean, kindNull, kindList, kindMap,
 		kindStringSet, kindNumberSet, kindBinarySet}, named) {
-		panic(invalid("Invalid attribute type name found; type: %s, valid types: {B,NULL,SS,BOOL,L,BS,N,NS,S,M}", c.text))
+		panic(validationError("Invalid attribute type name found; type: %s, valid types: {B,NULL,SS,BOOL,L,BS,N,NS,S,M}", c.text))
 	}
 	return named
 }
@@ -337,7 +337,7 @@ func checkKind(function string, o operand, allowed ...kind) {
 		return
 	}
 	if !slices.Contains(allowed, actual) {
-		panic(invalid("Incorrect operand type for operator or function; operator or function: %s, operand type: %s",
+		panic(validationError("Incorrect operand type for operator or function; operator or function: %s, operand type: %s",
 			function, actual))
 	}
 }
@@ -347,7 +347,7 @@ func checkDistinct(operator string, first, second operand) {
 	left, ok := first.(path)
 	right, alsoPath := second.(path)
 	if ok && alsoPath && left.equal(right) {
-		panic(invalid("The first operand must be distinct from the remaining operands for this operator or function; "+
+		panic(validationError("The first operand must be distinct from the remaining operands for this operator or function; "+
 			"operator: %s, first operand: %s", operator, left))
 	}
 }
@@ -366,9 +366,9 @@ func checkBetween(c between) condition {
 	order, comparable := low.compare(high.value)
 	switch {
 	case low.kind != high.kind:
-		panic(invalid("The BETWEEN operator requires same data type for lower and upper bounds; %s", bounds()))
+		panic(validationError("The BETWEEN operator requires same data type for lower and upper bounds; %s", bounds()))
 	case comparable && order > 0:
-		panic(invalid("The BETWEEN operator requires upper bound to be greater than or equal to lower bound; %s", bounds()))
+		panic(validationError("The BETWEEN operator requires upper bound to be greater than or equal to lower bound; %s", bounds()))
 	}
 	return c
 }

@@ -43,7 +43,7 @@ func fill(t *testing.T, c *client.Client, table string, rows []row) {
 	}
 }
 
-func keyed(n int, extra row) row {
+func keyedItem(n int, extra row) row {
 	r := row{"pk": text(fmt.Sprintf("key-%06d", n))}
 	maps.Copy(r, extra)
 	return r
@@ -128,7 +128,7 @@ func TestScan_Segments(t *testing.T) {
 	const total = 1000
 	var rows []row
 	for n := range total {
-		rows = append(rows, keyed(n, nil))
+		rows = append(rows, keyedItem(n, nil))
 	}
 	fill(t, c, table, rows)
 	for _, segments := range []int32{1, 2, 3, 7, 64} {
@@ -159,7 +159,7 @@ func TestScan_StartKeyDeleted(t *testing.T) {
 	c, table := e.sdk(), e.table("")
 	var rows []row
 	for n := range 100 {
-		rows = append(rows, keyed(n, nil))
+		rows = append(rows, keyedItem(n, nil))
 	}
 	fill(t, c, table, rows)
 	order, _ := scanAll(t, c, client.ScanInput{TableName: &table})
@@ -192,7 +192,7 @@ func TestScan_PageSize(t *testing.T) {
 	// 2 (pk) + 10 (its value) + 4 (data) + 9,984 = 10,000 bytes: the 105th row crosses 1,048,576.
 	var rows []row
 	for n := range 150 {
-		rows = append(rows, keyed(n, row{"data": text(strings.Repeat("x", 9984))}))
+		rows = append(rows, keyedItem(n, row{"data": text(strings.Repeat("x", 9984))}))
 	}
 	for chunk := range slices.Chunk(rows, 25) {
 		fill(t, c, table, chunk)
@@ -228,7 +228,7 @@ func TestScan_PageSize(t *testing.T) {
 func TestScan_LimitReturnsKey(t *testing.T) {
 	e := start(t, dynamodb.Options{})
 	c, table := e.sdk(), e.table("")
-	fill(t, c, table, []row{keyed(1, nil), keyed(2, nil)})
+	fill(t, c, table, []row{keyedItem(1, nil), keyedItem(2, nil)})
 	for _, test := range []struct {
 		limit int32
 		last  bool
@@ -422,7 +422,7 @@ func TestTransactWriteItems_Token(t *testing.T) {
 func TestBatchWriteItem(t *testing.T) {
 	e := start(t, dynamodb.Options{})
 	table := e.table("")
-	fill(t, e.sdk(), table, []row{keyed(1, row{"v": text("one")}), keyed(2, row{"v": text("two")})})
+	fill(t, e.sdk(), table, []row{keyedItem(1, row{"v": text("one")}), keyedItem(2, row{"v": text("two")})})
 	put := func(n int) string { return fmt.Sprintf(`{"PutRequest":{"Item":{"pk":{"S":"%d"}}}}`, n) }
 	var many []string
 	for n := range 26 {
@@ -439,7 +439,7 @@ func TestBatchWriteItem(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			e.t = t
 			if test.name == "bad key" {
-				ours(t, "dynalite's suite, which ran against AWS, has this message")
+				skipElsewhere(t, "dynalite's suite, which ran against AWS, has this message")
 			}
 			check(t, e.send("BatchWriteItem", `{"RequestItems":{"`+table+`":[`+test.writes+`]}}`), test.want)
 		})
@@ -494,7 +494,7 @@ func TestCapacityUnits(t *testing.T) {
 }
 
 func TestCapacityUnits_Transaction(t *testing.T) {
-	ours(t, "DynamoDB Local counts 10; the developer guide: two writes of every item in the transaction")
+	skipElsewhere(t, "DynamoDB Local counts 10; the developer guide: two writes of every item in the transaction")
 	e := start(t, dynamodb.Options{})
 	table := e.table("")
 	transaction := `{"ReturnConsumedCapacity":"TOTAL","TransactItems":[` +

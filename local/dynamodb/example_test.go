@@ -28,7 +28,7 @@ func Example() {
 		return
 	}
 	visits := client.New(client.Options{Region: "us-east-1", BaseEndpoint: aws.String(listener.URL),
-		HTTPClient:  patient{listener.Client()},
+		HTTPClient:  keepBodyOpen{listener.Client()},
 		Credentials: credentials.NewStaticCredentialsProvider("any", "any", "")})
 	for range 3 {
 		out, err := visits.UpdateItem(context.Background(), &client.UpdateItemInput{

@@ -40,28 +40,28 @@ func (f *failure) body() []byte {
 	return append(append(text[:len(text)-1], f.members...), '}')
 }
 
-func invalid(format string, args ...any) *failure {
+func validationError(format string, args ...any) *failure {
 	return &failure{kind: namespaceValidation + "ValidationException", status: http.StatusBadRequest,
 		message: fmt.Sprintf(format, args...)}
 }
 
-func unserializable(format string, args ...any) *failure {
+func serializationError(format string, args ...any) *failure {
 	return &failure{kind: namespaceService + "SerializationException", status: http.StatusBadRequest,
 		message: fmt.Sprintf(format, args...)}
 }
 
 // notEmulated names something that AWS has and this server does not.
 func notEmulated(what string) *failure {
-	return invalid("%s is not emulated by the local DynamoDB", what)
+	return validationError("%s is not emulated by the local DynamoDB", what)
 }
 
-func modelled(code, format string, args ...any) *failure {
+func serviceError(code, format string, args ...any) *failure {
 	return &failure{kind: namespaceDynamoDB + code, status: http.StatusBadRequest, message: fmt.Sprintf(format, args...)}
 }
 
 // conditionFailed answers a write whose condition does not hold; old is the row as it is, when it was asked for.
 func conditionFailed(old *row) *failure {
-	f := modelled("ConditionalCheckFailedException", "The conditional request failed")
+	f := serviceError("ConditionalCheckFailedException", "The conditional request failed")
 	if old != nil {
 		f.members = `,"Item":` + old.json
 	}

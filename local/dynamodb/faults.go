@@ -77,7 +77,7 @@ type injector struct {
 type fault struct {
 	delay       time.Duration
 	failure     *failure // instead of doing it
-	lost        *failure // after doing it
+	answerLost  *failure // after doing it
 	unprocessed float64
 	random      *rand.Rand // of this request alone
 }
@@ -100,7 +100,7 @@ func (d *injector) draw(operation string) *fault {
 		{d.ProvisionedThroughputExceeded, &m.failure, throughputExceeded},
 		{d.Throttling, &m.failure, throttled},
 		{d.InternalServerError, &m.failure, internalError},
-		{d.AnswerLost, &m.lost, internalError},
+		{d.AnswerLost, &m.answerLost, internalError},
 	} {
 		if d.random.Float64() < chance.rate && m.failure == nil {
 			*chance.into = chance.failure()
@@ -116,7 +116,7 @@ func (m *fault) processes() bool {
 }
 
 func throughputExceeded() *failure {
-	return modelled("ProvisionedThroughputExceededException", "The level of configured provisioned throughput for the "+
+	return serviceError("ProvisionedThroughputExceededException", "The level of configured provisioned throughput for the "+
 		"table was exceeded. Consider increasing your provisioning level with the UpdateTable API.")
 }
 
@@ -126,7 +126,7 @@ func throttled() *failure {
 }
 
 func internalError() *failure {
-	f := modelled("InternalServerError", "Internal server error")
+	f := serviceError("InternalServerError", "Internal server error")
 	f.status = http.StatusInternalServerError
 	return f
 }

@@ -103,7 +103,7 @@ func FuzzExpressions(f *testing.F) {
 	if len(seeds) == 0 {
 		f.Fatal("no seeds")
 	}
-	specimen := func() item {
+	sampleItem := func() item {
 		request, err := parseRequest([]byte(`{"Item":{"a":{"S":"x"},"n":{"N":"1"},"b":{"M":{"c":{"L":[{"N":"1"}]}}},` +
 			`"l":{"L":[{"N":"1"},{"M":{"x":{"S":"y"}}}]},"s":{"SS":["p","q"]}}}`))
 		if err != nil {
@@ -122,7 +122,7 @@ func FuzzExpressions(f *testing.F) {
 			if m.failure != nil {
 				t.Fatal(m.failure)
 			}
-			it := specimen()
+			it := sampleItem()
 			var err error
 			switch member {
 			case "ProjectionExpression":
@@ -149,7 +149,7 @@ func FuzzExpressions(f *testing.F) {
 			if err != nil && !strings.HasPrefix(err.(*failure).message, "Invalid "+member+": ") {
 				t.Errorf("%s %q: %v", member, text, err)
 			}
-			if want := specimen(); !it.equal(want) {
+			if want := sampleItem(); !it.equal(want) {
 				t.Errorf("%s %q changed the item to %s", member, text, it.appendJSON(nil))
 			}
 		}

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func otherEndpoint() string { return os.Getenv("DYNAMODB_ENDPOINT") }
 
 // ours skips a test, or a case of it, that another DynamoDB is known to fail; the reason says what AWS documents.
-func ours(t *testing.T, reason string) {
+func skipElsewhere(t *testing.T, reason string) {
 	t.Helper()
 	if otherEndpoint() != "" {
 		t.Skip("this package only: ", reason)
@@ -66,17 +66,17 @@ func (e *endpoint) sdk() *client.Client {
 		Region:           "us-east-1",
 		BaseEndpoint:     aws.String(e.url),
 		Credentials:      credentials.NewStaticCredentialsProvider("AKIDTEST", "secret", ""),
-		HTTPClient:       patient{e.http},
+		HTTPClient:       keepBodyOpen{e.http},
 		RetryMaxAttempts: 1,
 	})
 }
 
-// patient is an HTTP client that lets a request be written to its end. Without it smithy-go 1.28 closes the body when
+// keepBodyOpen is an HTTP client that lets a request be written to its end. Without it smithy-go 1.28 closes the body when
 // the answer comes, and if net/http then still looks for the body's end, it takes the closing for an error and drops
 // the connection under the answer: on a busy machine it happens even though the server has read the whole request.
-type patient struct{ client *http.Client }
+type keepBodyOpen struct{ client *http.Client }
 
-func (p patient) Do(r *http.Request) (*http.Response, error) {
+func (p keepBodyOpen) Do(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
 		r.Body = struct{ io.ReadCloser }{r.Body} // hides its WriteTo, which is what fails after Close
 	}

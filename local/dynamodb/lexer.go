@@ -62,7 +62,7 @@ func tokenize(expression string) ([]token, *failure) {
 			if pair := expression[at:min(at+2, len(expression))]; pair == "<>" || pair == "<=" || pair == ">=" {
 				t.end = at + 2
 			} else if !strings.Contains(punctuation, string(c)) {
-				return nil, invalid("Syntax error; token: \"%s\", near: \"%s\"", expression[at:at+1],
+				return nil, validationError("Syntax error; token: \"%s\", near: \"%s\"", expression[at:at+1],
 					expression[at:min(at+2, len(expression))])
 			}
 		}

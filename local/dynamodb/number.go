@@ -25,7 +25,7 @@ type decimal struct {
 // parseDecimal reads a number as the API takes it: digits with an optional sign, point and exponent.
 func parseDecimal(text string) (decimal, error) {
 	if text == "" {
-		return decimal{}, invalid("The parameter cannot be converted to a numeric value")
+		return decimal{}, validationError("The parameter cannot be converted to a numeric value")
 	}
 	rest, negative := text, false
 	if rest[0] == '-' || rest[0] == '+' {
@@ -56,18 +56,18 @@ func parseDecimal(text string) (decimal, error) {
 	}
 	switch {
 	case exponent > maxExponent:
-		return decimal{}, invalid("Number overflow. Attempting to store a number with magnitude larger than supported range")
+		return decimal{}, validationError("Number overflow. Attempting to store a number with magnitude larger than supported range")
 	case exponent < minExponent:
-		return decimal{}, invalid("Number underflow. Attempting to store a number with magnitude smaller than " +
+		return decimal{}, validationError("Number underflow. Attempting to store a number with magnitude smaller than " +
 			"supported range")
 	case len(digits) > maxDigits:
-		return decimal{}, invalid("Attempting to store more than 38 significant digits in a Number")
+		return decimal{}, validationError("Attempting to store more than 38 significant digits in a Number")
 	}
 	return decimal{negative, digits, exponent}, nil
 }
 
 func notANumber(text string) *failure {
-	return invalid("The parameter cannot be converted to a numeric value: %s", text)
+	return validationError("The parameter cannot be converted to a numeric value: %s", text)
 }
 
 func splitDigits(text string) (digits, rest string) {

@@ -32,7 +32,7 @@ func (m *members) placeholders() *placeholders {
 			v, err := parseValue(raw, 0)
 			if err != nil {
 				if err.code() == "ValidationException" {
-					err = invalid("ExpressionAttributeValues contains invalid value: %s for key %s", err.message, name)
+					err = validationError("ExpressionAttributeValues contains invalid value: %s for key %s", err.message, name)
 				}
 				m.fail(err)
 			}
@@ -45,11 +45,11 @@ func (m *members) placeholders() *placeholders {
 
 func (m *members) checkPlaceholders(member string, mark byte, names []string) {
 	if len(names) == 0 {
-		m.fail(invalid("%s must not be empty", member))
+		m.fail(validationError("%s must not be empty", member))
 	}
 	for _, name := range names {
 		if len(name) < 2 || name[0] != mark || endOfWord(name, 1) != len(name) {
-			m.fail(invalid("%s contains invalid key: Syntax error; key: \"%s\"", member, name))
+			m.fail(validationError("%s contains invalid key: Syntax error; key: \"%s\"", member, name))
 		}
 	}
 }
@@ -64,11 +64,11 @@ func (ph *placeholders) checkUsed() error {
 		{"ExpressionAttributeValues", slices.Sorted(maps.Keys(ph.values))},
 	} {
 		if len(given.names) > 0 && len(ph.attributes) == 0 {
-			return invalid("%s can only be specified when using expressions", given.member)
+			return validationError("%s can only be specified when using expressions", given.member)
 		}
 		unused := slices.DeleteFunc(given.names, func(name string) bool { return ph.used[name] })
 		if len(unused) > 0 {
-			return invalid("Value provided in %s unused in expressions: keys: {%s}", given.member, strings.Join(unused, ", "))
+			return validationError("Value provided in %s unused in expressions: keys: {%s}", given.member, strings.Join(unused, ", "))
 		}
 	}
 	return nil
@@ -98,10 +98,10 @@ func parse[T any](member, text string, ph *placeholders, grammar func(*parser) T
 	}()
 	ph.attributes[member] = nil // there is such an expression
 	if strings.TrimSpace(text) == "" {
-		panic(invalid("The expression can not be empty;"))
+		panic(validationError("The expression can not be empty;"))
 	}
 	if len(text) > maxExpression {
-		panic(invalid("Expression size has exceeded the maximum allowed size; expression size: %d", len(text)))
+		panic(validationError("Expression size has exceeded the maximum allowed size; expression size: %d", len(text)))
 	}
 	tokens, lexical := tokenize(text)
 	if lexical != nil {
@@ -146,7 +146,7 @@ func (p *parser) expect(text string) {
 // syntaxError fails at the next token, showing its neighbours.
 func (p *parser) syntaxError() {
 	before, after := p.tokens[max(p.at-1, 0)], p.following()
-	panic(invalid("Syntax error; token: \"%s\", near: \"%s\"", p.next().text, p.text[before.start:after.end]))
+	panic(validationError("Syntax error; token: \"%s\", near: \"%s\"", p.next().text, p.text[before.start:after.end]))
 }
 
 // path reads an attribute's name and the steps behind it.
@@ -163,7 +163,7 @@ func (p *parser) path() path {
 			}
 			index, err := strconv.Atoi(p.take().text)
 			if err != nil {
-				panic(invalid("List index is not within the allowable range; index: [%s]", p.tokens[p.at-1].text))
+				panic(validationError("List index is not within the allowable range; index: [%s]", p.tokens[p.at-1].text))
 			}
 			p.expect("]")
 			steps = append(steps, step{index: index})
@@ -180,17 +180,17 @@ func (p *parser) attributeName() string {
 		p.at++
 		name, defined := p.names[t.text]
 		if !defined {
-			panic(invalid("An expression attribute name used in the document path is not defined; attribute name: %s", t.text))
+			panic(validationError("An expression attribute name used in the document path is not defined; attribute name: %s", t.text))
 		}
 		if name == "" {
-			panic(invalid("ExpressionAttributeNames contains invalid value: Empty attribute name; key: %s", t.text))
+			panic(validationError("ExpressionAttributeNames contains invalid value: Empty attribute name; key: %s", t.text))
 		}
 		p.used[t.text] = true
 		return name
 	case t.kind != tokenWord || isKeyword(t):
 		p.syntaxError()
 	case isReserved(t.text):
-		panic(invalid("Attribute name is a reserved keyword; reserved keyword: %s", t.text))
+		panic(validationError("Attribute name is a reserved keyword; reserved keyword: %s", t.text))
 	}
 	p.at++
 	return t.text
@@ -210,7 +210,7 @@ func (p *parser) value() value {
 	p.at++
 	v, defined := p.values[t.text]
 	if !defined {
-		panic(invalid("An expression attribute value used in expression is not defined; attribute value: %s", t.text))
+		panic(validationError("An expression attribute value used in expression is not defined; attribute value: %s", t.text))
 	}
 	p.used[t.text] = true
 	return v

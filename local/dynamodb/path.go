@@ -74,14 +74,14 @@ func checkOverlap(paths []path) error {
 func (p path) overlap(other path) error {
 	for i := range min(len(p), len(other)) {
 		if p[i].isIndex() != other[i].isIndex() {
-			return invalid("Two document paths conflict with each other; must remove or rewrite one of these paths; path "+
+			return validationError("Two document paths conflict with each other; must remove or rewrite one of these paths; path "+
 				"one: %s, path two: %s", p, other)
 		}
 		if p[i] != other[i] {
 			return nil
 		}
 	}
-	return invalid("Two document paths overlap with each other; must remove or rewrite one of these paths; path one: "+
+	return validationError("Two document paths overlap with each other; must remove or rewrite one of these paths; path one: "+
 		"%s, path two: %s", p, other)
 }
 

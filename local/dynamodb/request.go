@@ -28,13 +28,13 @@ func parseRequest(body []byte) (*members, error) {
 	decoder.UseNumber()
 	m := &members{}
 	if err := decoder.Decode(&m.values); err != nil {
-		return nil, unserializable("the body is not a JSON object: %v", err)
+		return nil, serializationError("the body is not a JSON object: %v", err)
 	}
 	if _, err := decoder.Token(); err != io.EOF {
-		return nil, unserializable("the body goes on after its JSON object")
+		return nil, serializationError("the body goes on after its JSON object")
 	}
 	if m.values == nil {
-		return nil, unserializable("the body is null")
+		return nil, serializationError("the body is null")
 	}
 	return m, nil
 }
@@ -44,7 +44,7 @@ func parseRequest(body []byte) (*members, error) {
 func (m *members) allow(where, known, refused string) error {
 	var others []string
 	for name, given := range m.values {
-		if given != nil && !listed(known, name) {
+		if given != nil && !contained(known, name) {
 			others = append(others, name)
 		}
 	}
@@ -52,13 +52,13 @@ func (m *members) allow(where, known, refused string) error {
 		return nil
 	}
 	first := slices.Min(others)
-	if listed(refused, first) {
+	if contained(refused, first) {
 		return notEmulated("the parameter " + first + " of " + where)
 	}
-	return invalid("%s has no parameter %s", where, first)
+	return validationError("%s has no parameter %s", where, first)
 }
 
-func listed(names, name string) bool {
+func contained(names, name string) bool {
 	for listed := range strings.FieldsSeq(names) {
 		if listed == name {
 			return true
@@ -79,7 +79,7 @@ func (m *members) has(name string) bool { return m.values[name] != nil }
 // required returns a text that must be there.
 func (m *members) required(name string) string {
 	if !m.has(name) {
-		m.fail(invalid("1 validation error detected: Value null at '%s' failed to satisfy constraint: Member must not "+
+		m.fail(validationError("1 validation error detected: Value null at '%s' failed to satisfy constraint: Member must not "+
 			"be null", lowerFirst(name)))
 		return ""
 	}
@@ -89,7 +89,7 @@ func (m *members) required(name string) string {
 func (m *members) text(name string) string {
 	text, ok := m.values[name].(string)
 	if !ok && m.has(name) {
-		m.fail(m.mistyped(name, "a string"))
+		m.fail(m.typeError(name, "a string"))
 	}
 	return text
 }
@@ -101,8 +101,8 @@ func (m *members) choice(name, allowed string) string {
 		first, _, _ := strings.Cut(allowed, " ")
 		return first
 	}
-	if !listed(allowed, text) {
-		m.fail(invalid("1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: Member must satisfy "+
+	if !contained(allowed, text) {
+		m.fail(validationError("1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: Member must satisfy "+
 			"enum value set: [%s]",
 			text, lowerFirst(name), strings.Join(strings.Fields(allowed), ", ")))
 	}
@@ -112,7 +112,7 @@ func (m *members) choice(name, allowed string) string {
 func (m *members) boolean(name string) bool {
 	truth, ok := m.values[name].(bool)
 	if !ok && m.has(name) {
-		m.fail(m.mistyped(name, "a boolean"))
+		m.fail(m.typeError(name, "a boolean"))
 	}
 	return truth
 }
@@ -122,19 +122,19 @@ func (m *members) integer(name string, low, high int64) int64 {
 	number, ok := m.values[name].(json.Number)
 	if !ok {
 		if m.has(name) {
-			m.fail(m.mistyped(name, "a number"))
+			m.fail(m.typeError(name, "a number"))
 		}
 		return 0
 	}
 	n, err := strconv.ParseInt(string(number), 10, 64)
 	switch {
 	case err != nil:
-		m.fail(m.mistyped(name, "a whole number"))
+		m.fail(m.typeError(name, "a whole number"))
 	case n < low:
-		m.fail(invalid("1 validation error detected: Value '%d' at '%s' failed to satisfy constraint: Member must have "+
+		m.fail(validationError("1 validation error detected: Value '%d' at '%s' failed to satisfy constraint: Member must have "+
 			"value greater than or equal to %d", n, lowerFirst(name), low))
 	case n > high:
-		m.fail(invalid("1 validation error detected: Value '%d' at '%s' failed to satisfy constraint: Member must have "+
+		m.fail(validationError("1 validation error detected: Value '%d' at '%s' failed to satisfy constraint: Member must have "+
 			"value less than or equal to %d", n, lowerFirst(name), high))
 	}
 	return n
@@ -144,7 +144,7 @@ func (m *members) integer(name string, low, high int64) int64 {
 func (m *members) object(name string) *members {
 	object, ok := m.values[name].(map[string]any)
 	if !ok && m.has(name) {
-		m.fail(m.mistyped(name, "an object"))
+		m.fail(m.typeError(name, "an object"))
 	}
 	return &members{values: object}
 }
@@ -152,7 +152,7 @@ func (m *members) object(name string) *members {
 func (m *members) list(name string) []any {
 	list, ok := m.values[name].([]any)
 	if !ok && m.has(name) {
-		m.fail(m.mistyped(name, "a list"))
+		m.fail(m.typeError(name, "a list"))
 	}
 	return list
 }
@@ -163,7 +163,7 @@ func (m *members) objects(name string) []*members {
 	for _, element := range m.list(name) {
 		object, ok := element.(map[string]any)
 		if !ok {
-			m.fail(m.mistyped(name, "a list of objects"))
+			m.fail(m.typeError(name, "a list of objects"))
 			return nil
 		}
 		objects = append(objects, &members{values: object})
@@ -178,7 +178,7 @@ func (m *members) names(name string) map[string]string {
 	for key, raw := range object.values {
 		text, ok := raw.(string)
 		if !ok {
-			m.fail(m.mistyped(name, "an object of strings"))
+			m.fail(m.typeError(name, "an object of strings"))
 			return nil
 		}
 		names[key] = text
@@ -195,8 +195,8 @@ func (m *members) item(name string) item {
 	return it
 }
 
-func (m *members) mistyped(name, want string) *failure {
-	return unserializable("%s is not %s", name, want)
+func (m *members) typeError(name, want string) *failure {
+	return serializationError("%s is not %s", name, want)
 }
 
 // err returns the remembered failure as an error, so that none is a nil interface.
@@ -213,7 +213,7 @@ func parseItem(raw map[string]any, depth int) (item, *failure) {
 	it := make(item, 0, len(raw))
 	for name, rawValue := range raw {
 		if name == "" {
-			return nil, invalid("One or more parameter values were invalid: Empty attribute name")
+			return nil, validationError("One or more parameter values were invalid: Empty attribute name")
 		}
 		v, err := parseValue(rawValue, depth)
 		if err != nil {
@@ -229,10 +229,10 @@ func parseItem(raw map[string]any, depth int) (item, *failure) {
 func parseValue(raw any, depth int) (value, *failure) {
 	object, ok := raw.(map[string]any)
 	if !ok {
-		return value{}, unserializable("an attribute value is not an object")
+		return value{}, serializationError("an attribute value is not an object")
 	}
 	if depth >= maxNesting {
-		return value{}, invalid("Nesting Levels have exceeded supported limits: Attributes in the item have nested levels " +
+		return value{}, validationError("Nesting Levels have exceeded supported limits: Attributes in the item have nested levels " +
 			"beyond supported limit")
 	}
 	var found []kind
@@ -243,10 +243,10 @@ func parseValue(raw any, depth int) (value, *failure) {
 	}
 	switch len(found) {
 	case 0:
-		return value{}, invalid("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")
+		return value{}, validationError("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")
 	case 1:
 	default:
-		return value{}, invalid("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the " +
+		return value{}, validationError("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the " +
 			"supported datatypes")
 	}
 	return parseContent(found[0], object[string(found[0])], depth)
@@ -259,34 +259,34 @@ func parseContent(k kind, content any, depth int) (value, *failure) {
 	case kindBoolean, kindNull:
 		truth, ok := content.(bool)
 		if !ok {
-			return value{}, unserializable("the content of a %s is not a boolean", k)
+			return value{}, serializationError("the content of a %s is not a boolean", k)
 		}
 		if k == kindNull && !truth {
-			return value{}, invalid("One or more parameter values were invalid: Null attribute value types must have the " +
+			return value{}, validationError("One or more parameter values were invalid: Null attribute value types must have the " +
 				"value of true")
 		}
 		return value{kind: k, truth: truth}, nil
 	case kindMap:
 		object, ok := content.(map[string]any)
 		if !ok {
-			return value{}, unserializable("the content of an M is not an object")
+			return value{}, serializationError("the content of an M is not an object")
 		}
 		fields, err := parseItem(object, depth+1)
 		return mapValue(fields), err
 	case kindList, kindStringSet, kindNumberSet, kindBinarySet:
 		list, ok := content.([]any)
 		if !ok {
-			return value{}, unserializable("the content of %s is not a list", k)
+			return value{}, serializationError("the content of %s is not a list", k)
 		}
 		return parseElements(k, list, depth+1)
 	}
-	return value{}, invalid("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")
+	return value{}, validationError("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")
 }
 
 func parseScalar(k kind, content any) (value, *failure) {
 	text, ok := content.(string)
 	if !ok {
-		return value{}, unserializable("the content of %s is not a string", k)
+		return value{}, serializationError("the content of %s is not a string", k)
 	}
 	switch k {
 	case kindNumber:
@@ -298,7 +298,7 @@ func parseScalar(k kind, content any) (value, *failure) {
 	case kindBinary:
 		data, err := base64.StdEncoding.DecodeString(text)
 		if err != nil {
-			return value{}, unserializable("the content of a B is not base64: %v", err)
+			return value{}, serializationError("the content of a B is not base64: %v", err)
 		}
 		return value{kind: kindBinary, text: string(data)}, nil
 	}
@@ -331,7 +331,7 @@ func parseElements(k kind, raw []any, depth int) (value, *failure) {
 // checkSet refuses a set that is empty or has an element twice.
 func checkSet(set value, raw []any) *failure {
 	if len(set.list()) == 0 {
-		return invalid("One or more parameter values were invalid: %s", map[kind]string{
+		return validationError("One or more parameter values were invalid: %s", map[kind]string{
 			kindStringSet: "An string set  may not be empty",
 			kindNumberSet: "An number set  may not be empty",
 			kindBinarySet: "Binary sets should not be empty"}[set.kind])
@@ -343,7 +343,7 @@ func checkSet(set value, raw []any) *failure {
 			continue
 		}
 		elements := strings.ReplaceAll(strings.Trim(fmt.Sprint(raw), "[]"), " ", ", ")
-		return invalid("%s", map[kind]string{
+		return validationError("%s", map[kind]string{
 			kindStringSet: "One or more parameter values were invalid: Input collection [" + elements + "] contains duplicates.",
 			kindNumberSet: "Input collection contains duplicates",
 			kindBinarySet: "One or more parameter values were invalid: Input collection [" + elements +

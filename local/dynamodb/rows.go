@@ -9,7 +9,7 @@ import (
 // row is an item in a table. It is never changed: a write puts another row in its place, so that a reader may use
 // the rows that it found after it has left the lock.
 type row struct {
-	key  string // its place: see schema.place
+	key  string // its rowKey: see schema.rowKey
 	item item
 	size int
 	json string // the item as the API writes it, made once at the write

@@ -38,26 +38,26 @@ func (s schema) isKey(name string) bool {
 	return name == s.partition.name || s.hasSort() && name == s.sort.name
 }
 
-// place returns where an item with these key values lies: rows sort by the hash of the partition key, then by that
-// key, then by the sort key. A row therefore keeps its place for life, and a scan can go on after a row that is gone.
-func (s schema) place(key item) string {
-	place := s.partitionPlace(key.value(s.partition.name))
+// rowKey returns where an item with these key values lies: rows sort by the hash of the partition key, then by that
+// key, then by the sort key. A row therefore keeps its rowKey for life, and a scan can go on after a row that is gone.
+func (s schema) rowKey(key item) string {
+	rowKey := s.partitionPrefix(key.value(s.partition.name))
 	if s.hasSort() {
-		place += sortable(key.value(s.sort.name))
+		rowKey += sortable(key.value(s.sort.name))
 	}
-	return place
+	return rowKey
 }
 
-// partitionPlace returns what the places of all rows of a partition key begin with.
-func (s schema) partitionPlace(partition value) string {
+// partitionPrefix returns what the rowKeys of all rows of a partition key begin with.
+func (s schema) partitionPrefix(partition value) string {
 	sum := md5.Sum([]byte(partition.text))
-	place := make([]byte, 0, 10+len(partition.text)+32)
-	place = append(place, sum[:hashSize]...)
-	place = binary.BigEndian.AppendUint16(place, uint16(len(partition.text)))
-	return string(append(place, partition.text...))
+	rowKey := make([]byte, 0, 10+len(partition.text)+32)
+	rowKey = append(rowKey, sum[:hashSize]...)
+	rowKey = binary.BigEndian.AppendUint16(rowKey, uint16(len(partition.text)))
+	return string(append(rowKey, partition.text...))
 }
 
-const hashSize = 8 // bytes of the hash at the front of a place
+const hashSize = 8 // bytes of the hash at the front of a rowKey
 
 // sortable returns bytes that sort as the sort keys do.
 func sortable(v value) string {
@@ -70,7 +70,7 @@ func sortable(v value) string {
 // segment is a part of a parallel scan: hashes share out evenly.
 type segment struct{ number, total uint64 }
 
-// first returns the least place in the segment.
+// first returns the least rowKey in the segment.
 func (s segment) first() string {
 	if s.number == 0 {
 		return ""
@@ -83,17 +83,17 @@ func (s segment) first() string {
 	return string(binary.BigEndian.AppendUint64(nil, quotient))
 }
 
-// end returns a place greater than all in the segment; none is greater than those of the last.
-func (s segment) end() (place string, bounded bool) {
+// end returns a rowKey greater than all in the segment; none is greater than those of the last.
+func (s segment) end() (rowKey string, bounded bool) {
 	if s.number+1 >= s.total {
 		return "", false
 	}
 	return segment{s.number + 1, s.total}.first(), true
 }
 
-func (s segment) holds(place string) bool {
+func (s segment) holds(rowKey string) bool {
 	end, bounded := s.end()
-	return place >= s.first() && (!bounded || place < end)
+	return rowKey >= s.first() && (!bounded || rowKey < end)
 }
 
 // keyOf returns the key attributes of an item.
@@ -109,11 +109,11 @@ func (s schema) keyOf(it item) item {
 func (s schema) checkKey(key item) error {
 	for _, attribute := range s.attributes() {
 		if key.value(attribute.name).kind != attribute.kind {
-			return invalid("The provided key element does not match the schema")
+			return validationError("The provided key element does not match the schema")
 		}
 	}
 	if len(key) != len(s.attributes()) {
-		return invalid("The provided key element does not match the schema")
+		return validationError("The provided key element does not match the schema")
 	}
 	return s.checkKeyValues(key)
 }
@@ -123,10 +123,10 @@ func (s schema) checkItem(it item) error {
 	for _, attribute := range s.attributes() {
 		v, found := it.get(attribute.name)
 		if !found {
-			return invalid("One or more parameter values were invalid: Missing the key %s in the item", attribute.name)
+			return validationError("One or more parameter values were invalid: Missing the key %s in the item", attribute.name)
 		}
 		if v.kind != attribute.kind {
-			return invalid("One or more parameter values were invalid: Type mismatch for key %s expected: %s actual: %s",
+			return validationError("One or more parameter values were invalid: Type mismatch for key %s expected: %s actual: %s",
 				attribute.name, attribute.kind, v.kind)
 		}
 	}
@@ -141,13 +141,13 @@ func (s schema) checkKeyValues(key item) error {
 		switch {
 		case v.kind == kindNumber:
 		case v.text == "":
-			return invalid("One or more parameter values are not valid. The AttributeValue for a key attribute cannot "+
+			return validationError("One or more parameter values are not valid. The AttributeValue for a key attribute cannot "+
 				"contain an empty %s value. Key: %s", empty[v.kind], attribute.name)
 		case attribute == s.partition && len(v.text) > maxPartitionKey:
-			return invalid("One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit " +
+			return validationError("One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit " +
 				"of2048 bytes")
 		case attribute != s.partition && len(v.text) > maxSortKey:
-			return invalid("One or more parameter values were invalid: Aggregated size of all range keys has exceeded the " +
+			return validationError("One or more parameter values were invalid: Aggregated size of all range keys has exceeded the " +
 				"size limit of 1024 bytes")
 		}
 	}

@@ -140,8 +140,8 @@ func (s *Server) serve(r *http.Request, name string, body []byte, c *call) ([]by
 		return nil, err
 	}
 	answer, err := operation.serve(c)
-	if err == nil && c.fault != nil && c.fault.lost != nil {
-		return nil, c.fault.lost
+	if err == nil && c.fault != nil && c.fault.answerLost != nil {
+		return nil, c.fault.answerLost
 	}
 	return answer, err
 }
@@ -153,7 +153,7 @@ func (s *Server) answer(w http.ResponseWriter, body []byte, err error) {
 		var f *failure
 		if !errors.As(err, &f) {
 			s.options.Log.Error("dynamodb", "error", err)
-			f = modelled("InternalServerError", "%v", err)
+			f = serviceError("InternalServerError", "%v", err)
 			f.status = http.StatusInternalServerError
 		}
 		status, body = f.status, f.body()
@@ -177,7 +177,7 @@ func (c *call) table(name, action string) (*table, error) {
 	defer c.server.mu.RUnlock()
 	t := c.server.tables[name]
 	if t == nil {
-		return nil, modelled("ResourceNotFoundException", "Requested resource not found")
+		return nil, serviceError("ResourceNotFoundException", "Requested resource not found")
 	}
 	return t, nil
 }

@@ -24,7 +24,7 @@ import (
 // The tests of this file are of this package alone: what it refuses, and what Options and Faults do.
 
 func TestServer_NotEmulated(t *testing.T) {
-	ours(t, "refusals")
+	skipElsewhere(t, "refusals")
 	e := start(t, dynamodb.Options{})
 	table := e.table("")
 	for _, test := range []struct{ operation, parameters, want string }{
@@ -58,7 +58,7 @@ func TestServer_NotEmulated(t *testing.T) {
 }
 
 func TestServer_MalformedRequests(t *testing.T) {
-	ours(t, "DynamoDB Local answers 500 to some, and takes others")
+	skipElsewhere(t, "DynamoDB Local answers 500 to some, and takes others")
 	e := start(t, dynamodb.Options{})
 	table := e.table("")
 	const put = `"Item":{"pk":{"S":"a"},"v":`
@@ -137,7 +137,7 @@ func TestServer_MalformedRequests(t *testing.T) {
 }
 
 func TestServer_UnsignedRequest(t *testing.T) {
-	ours(t, "DynamoDB Local answers with other types")
+	skipElsewhere(t, "DynamoDB Local answers with other types")
 	server := dynamodb.New(dynamodb.Options{})
 	defer server.Close()
 	request := httptest.NewRequest(http.MethodPost, "/", strings.NewReader("{}"))
@@ -151,7 +151,7 @@ func TestServer_UnsignedRequest(t *testing.T) {
 }
 
 func TestAuthorize_EachTable(t *testing.T) {
-	ours(t, "an option")
+	skipElsewhere(t, "an option")
 	var mu sync.Mutex
 	var asked []string
 	e := start(t, dynamodb.Options{Region: "eu-west-1", Account: "123456789012", Authorize: func(accessKey, action,
@@ -219,7 +219,7 @@ func connections(t *testing.T, options dynamodb.Options) *dynamodb.Server {
 }
 
 func TestTTL_Sweep(t *testing.T) {
-	ours(t, "time")
+	skipElsewhere(t, "time")
 	for _, test := range []struct {
 		name  string
 		speed float64
@@ -260,7 +260,7 @@ func TestTTL_Sweep(t *testing.T) {
 }
 
 func TestFaults_Repeatable(t *testing.T) {
-	ours(t, "faults")
+	skipElsewhere(t, "faults")
 	server := connections(t, dynamodb.Options{})
 	defer server.Close()
 	if err := server.SetFaults(dynamodb.Faults{Throttling: 1.5}); err == nil {
@@ -315,7 +315,7 @@ func TestFaults_Repeatable(t *testing.T) {
 }
 
 func TestFaults_Unprocessed(t *testing.T) {
-	ours(t, "faults")
+	skipElsewhere(t, "faults")
 	e, server := startWithTable(t)
 	c := e.sdk()
 	if err := server.SetFaults(dynamodb.Faults{Unprocessed: 0.5}); err != nil {
@@ -323,7 +323,7 @@ func TestFaults_Unprocessed(t *testing.T) {
 	}
 	var writes []types.WriteRequest
 	for n := range 25 {
-		writes = append(writes, types.WriteRequest{PutRequest: &types.PutRequest{Item: keyed(n, nil)}})
+		writes = append(writes, types.WriteRequest{PutRequest: &types.PutRequest{Item: keyedItem(n, nil)}})
 	}
 	rounds := 0
 	for pending := map[string][]types.WriteRequest{"connections": writes}; len(pending) > 0; rounds++ {
@@ -377,7 +377,7 @@ func startWithTable(t testing.TB) (*endpoint, *dynamodb.Server) {
 }
 
 func TestFaults_AnswerLost(t *testing.T) {
-	ours(t, "faults")
+	skipElsewhere(t, "faults")
 	server := connections(t, dynamodb.Options{})
 	defer server.Close()
 	if err := server.SetFaults(dynamodb.Faults{Operations: []string{"PutItem"}, AnswerLost: 1}); err != nil {
@@ -394,7 +394,7 @@ func TestFaults_AnswerLost(t *testing.T) {
 }
 
 func TestFaults_Latency(t *testing.T) {
-	ours(t, "faults")
+	skipElsewhere(t, "faults")
 	synctest.Test(t, func(t *testing.T) {
 		server := connections(t, dynamodb.Options{Clock: clock.New(10)})
 		defer server.Close()
@@ -420,19 +420,19 @@ func TestFaults_Latency(t *testing.T) {
 
 // TestServer_ConcurrentClients is for the race detector: it also sees that no scan loses a row that stays.
 func TestServer_ConcurrentClients(t *testing.T) {
-	ours(t, "load")
+	skipElsewhere(t, "load")
 	e, _ := startWithTable(t)
 	c := e.sdk()
 	var stay []row
 	for n := range 200 {
-		stay = append(stay, keyed(n, nil))
+		stay = append(stay, keyedItem(n, nil))
 	}
 	fill(t, c, "connections", stay)
 	var group sync.WaitGroup
 	for writer := range 4 {
 		group.Go(func() {
 			for n := range 60 {
-				come := keyed(1000*(writer+1)+n, nil)
+				come := keyedItem(1000*(writer+1)+n, nil)
 				if _, err := c.PutItem(t.Context(), &client.PutItemInput{TableName: aws.String("connections"),
 					Item: come}); err != nil {
 					t.Error(err)

@@ -25,9 +25,9 @@ type table struct {
 type mutation struct {
 	table     *table
 	key       item
-	place     string
+	rowKey    string
 	condition condition
-	showOld   bool // the error of a failed condition carries the row
+	returnOld bool // the error of a failed condition carries the row
 	size      int  // of the values in a transaction's action, in bytes
 
 	// change returns the item after the write: nil deletes it. old is nil when there is none. A mutation without a
@@ -42,7 +42,7 @@ func (m *mutation) prepare(old *row) (*row, error) {
 		current = old.item
 	}
 	if m.condition != nil && !m.condition.holds(current) {
-		if !m.showOld {
+		if !m.returnOld {
 			old = nil
 		}
 		return nil, conditionFailed(old)
@@ -54,12 +54,12 @@ func (m *mutation) prepare(old *row) (*row, error) {
 	if changed == nil || err != nil {
 		return nil, err
 	}
-	return newRow(m.place, changed), nil
+	return newRow(m.rowKey, changed), nil
 }
 
 // newRow makes a row. The texts of its attributes become parts of its JSON: they are in memory once, and a scan with a
 // filter finds them where it copies from.
-func newRow(place string, it item) *row {
+func newRow(rowKey string, it item) *row {
 	json := []byte{'{'}
 	begins := make([]int, len(it)) // where the text of an attribute begins in the JSON; 0 where it is not as it is
 	for i, a := range it {
@@ -75,7 +75,7 @@ func newRow(place string, it item) *row {
 			begins[i] = begin
 		}
 	}
-	r := &row{key: place, item: slices.Clone(it), size: it.size(), json: string(append(json, '}'))}
+	r := &row{key: rowKey, item: slices.Clone(it), size: it.size(), json: string(append(json, '}'))}
 	for i, begin := range begins {
 		if begin > 0 {
 			r.item[i].value.text = r.json[begin : begin+len(it[i].value.text)]
@@ -89,7 +89,7 @@ func (m *mutation) commit(changed *row) {
 	switch {
 	case m.change == nil:
 	case changed == nil:
-		m.table.rows.delete(m.place)
+		m.table.rows.delete(m.rowKey)
 	default:
 		m.table.rows.put(changed)
 	}
@@ -100,7 +100,7 @@ func (m *mutation) write() (old, changed *row, err error) {
 	t := m.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	old = t.rows.get(m.place)
+	old = t.rows.get(m.rowKey)
 	if changed, err = m.prepare(old); err != nil {
 		return nil, nil, err
 	}
@@ -109,7 +109,7 @@ func (m *mutation) write() (old, changed *row, err error) {
 }
 
 // writeAll runs mutations of distinct rows, of any tables, as one: all or none. The errors are those of the
-// mutations that failed, at their places; they are nil when all were done.
+// mutations that failed, at their indexes; they are nil when all were done.
 func writeAll(mutations []*mutation) (before, after []*row, errs []error) {
 	tables := make(map[string]*table)
 	for _, m := range mutations {
@@ -122,7 +122,7 @@ func writeAll(mutations []*mutation) (before, after []*row, errs []error) {
 	before, after, errs = make([]*row, len(mutations)), make([]*row, len(mutations)), make([]error, len(mutations))
 	failed := false
 	for i, m := range mutations {
-		before[i] = m.table.rows.get(m.place)
+		before[i] = m.table.rows.get(m.rowKey)
 		after[i], errs[i] = m.prepare(before[i])
 		failed = failed || errs[i] != nil
 	}
@@ -135,9 +135,9 @@ func writeAll(mutations []*mutation) (before, after []*row, errs []error) {
 	return before, after, nil
 }
 
-// get returns the row at a place, or nil.
-func (t *table) get(place string) *row {
+// get returns the row at a rowKey, or nil.
+func (t *table) get(rowKey string) *row {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return t.rows.get(place)
+	return t.rows.get(rowKey)
 }

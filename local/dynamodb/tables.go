@@ -29,7 +29,7 @@ func (s *Server) createTable(config TableConfig) (*table, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.tables[t.name] != nil {
-		return nil, modelled("ResourceInUseException", "Table already exists: %s", t.name)
+		return nil, serviceError("ResourceInUseException", "Table already exists: %s", t.name)
 	}
 	s.tables[t.name] = t
 	return t, nil
@@ -122,7 +122,7 @@ func (t *table) describe(status string) map[string]any {
 }
 
 // named returns the table in TableName; when there is none, the control plane's error names it.
-func (c *call) named() (*table, error) {
+func (c *call) namedTable() (*table, error) {
 	name := c.required("TableName")
 	if c.failure != nil {
 		return nil, c.failure
@@ -136,7 +136,7 @@ func (c *call) named() (*table, error) {
 
 // describeTable serves DescribeTable.
 func (c *call) describeTable() ([]byte, error) {
-	t, err := c.named()
+	t, err := c.namedTable()
 	if err != nil {
 		return nil, err
 	}
@@ -145,12 +145,12 @@ func (c *call) describeTable() ([]byte, error) {
 
 // deleteTable serves DeleteTable. The table is gone at once.
 func (c *call) deleteTable() ([]byte, error) {
-	t, err := c.named()
+	t, err := c.namedTable()
 	if err != nil {
 		return nil, err
 	}
 	if t.config.DeletionProtection {
-		return nil, invalid("Resource cannot be deleted as it is currently protected against deletion. Disable deletion " +
+		return nil, validationError("Resource cannot be deleted as it is currently protected against deletion. Disable deletion " +
 			"protection first.")
 	}
 	c.server.mu.Lock()

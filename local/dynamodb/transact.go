@@ -29,12 +29,12 @@ func (c *call) transactWriteItems() ([]byte, error) {
 	case c.failure != nil:
 		return nil, c.failure
 	case len(token) > maxToken:
-		return nil, invalid("1 validation error detected: Value '%s' at 'clientRequestToken' failed to satisfy "+
+		return nil, validationError("1 validation error detected: Value '%s' at 'clientRequestToken' failed to satisfy "+
 			"constraint: Member must have length less than or equal to %d", token, maxToken)
 	case len(actions) == 0:
-		return nil, invalid(tooFewForLength, "transactItems")
+		return nil, validationError(tooFewForLength, "transactItems")
 	case len(actions) > maxTransaction:
-		return nil, invalid(tooManyForLength, "transactItems", maxTransaction)
+		return nil, validationError(tooManyForLength, "transactItems", maxTransaction)
 	}
 	mutations, err := c.parseTransaction(actions)
 	if err != nil {
@@ -49,7 +49,7 @@ func (c *call) transactWriteItems() ([]byte, error) {
 			consumed.add(m.table, 2*writeUnits(before[i], after[i]))
 		}
 		var a answer
-		consumed.tell(&a, true)
+		consumed.write(&a, true)
 		return a.end(), nil
 	}
 	if token == "" {
@@ -67,8 +67,8 @@ func (c *call) parseTransaction(actions []*members) ([]*mutation, error) {
 		if err != nil {
 			return nil, err
 		}
-		if row := m.table.name + "/" + m.place; seen[row] {
-			return nil, invalid("Transaction request cannot include multiple operations on one item")
+		if row := m.table.name + "/" + m.rowKey; seen[row] {
+			return nil, validationError("Transaction request cannot include multiple operations on one item")
 		} else {
 			seen[row] = true
 		}
@@ -76,14 +76,14 @@ func (c *call) parseTransaction(actions []*members) ([]*mutation, error) {
 		mutations = append(mutations, m)
 	}
 	if size > maxTransactionSize {
-		return nil, invalid("Transaction payload size cannot exceed 4MB. Payload Size: %d", size)
+		return nil, validationError("Transaction payload size cannot exceed 4MB. Payload Size: %d", size)
 	}
 	return mutations, nil
 }
 
 // actionParameters are what the actions of a transaction take, in the order Put, Update, Delete, ConditionCheck.
 const (
-	guardParameters = "ConditionExpression ExpressionAttributeNames ExpressionAttributeValues " +
+	conditionParameters = "ConditionExpression ExpressionAttributeNames ExpressionAttributeValues " +
 		"ReturnValuesOnConditionCheckFailure TableName "
 	actionNames = "Put Update Delete ConditionCheck"
 )
@@ -97,13 +97,13 @@ func (c *call) parseAction(m *members) (*mutation, error) {
 	for candidate := range strings.FieldsSeq(actionNames) {
 		if m.has(candidate) {
 			if name != "" {
-				return nil, invalid("TransactItems can only contain one of Check, Put, Update or Delete")
+				return nil, validationError("TransactItems can only contain one of Check, Put, Update or Delete")
 			}
 			name = candidate
 		}
 	}
 	if name == "" {
-		return nil, invalid("Invalid Request: TransactWriteRequest should contain Delete or Put or Update request")
+		return nil, validationError("Invalid Request: TransactWriteRequest should contain Delete or Put or Update request")
 	}
 	action := m.object(name)
 	if m.failure != nil {
@@ -111,7 +111,7 @@ func (c *call) parseAction(m *members) (*mutation, error) {
 	}
 	extra := map[string]string{"Put": "Item", "Update": "Key UpdateExpression", "Delete": "Key",
 		"ConditionCheck": "Key"}[name]
-	if err := action.allow(name, guardParameters+extra, ""); err != nil {
+	if err := action.allow(name, conditionParameters+extra, ""); err != nil {
 		return nil, err
 	}
 	ph := action.placeholders()
@@ -173,7 +173,7 @@ func canceled(errs []error) error {
 		a.text = append(a.text, f.members...)
 		reasons = append(reasons, a.end()...)
 	}
-	f := modelled("TransactionCanceledException", "Transaction cancelled, please refer cancellation reasons for "+
+	f := serviceError("TransactionCanceledException", "Transaction cancelled, please refer cancellation reasons for "+
 		"specific reasons [%s]", strings.Join(codes, ", "))
 	f.members = string(append(reasons, ']'))
 	return f
@@ -218,7 +218,7 @@ func (r *recentTransactions) once(now time.Time, token string, fingerprint [sha2
 	defer tx.mu.Unlock()
 	if tx.answer != nil {
 		if tx.fingerprint != fingerprint {
-			return nil, modelled("IdempotentParameterMismatchException",
+			return nil, serviceError("IdempotentParameterMismatchException",
 				"The client request token was used with other parameters")
 		}
 		return tx.answer, nil

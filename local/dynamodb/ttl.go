@@ -38,7 +38,7 @@ func (t *table) sweep(ctx context.Context, now time.Time, delay time.Duration) {
 				if looked++; looked > sweepPage {
 					break
 				}
-				low = after(r.key)
+				low = successor(r.key)
 				if r.expired(attribute, now, delay) {
 					expired = append(expired, r)
 				}
@@ -82,7 +82,7 @@ func (r *row) expired(attribute string, now time.Time, delay time.Duration) bool
 
 // describeTimeToLive serves DescribeTimeToLive.
 func (c *call) describeTimeToLive() ([]byte, error) {
-	t, err := c.named()
+	t, err := c.namedTable()
 	if err != nil {
 		return nil, err
 	}

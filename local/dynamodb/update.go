@@ -42,12 +42,12 @@ type (
 	listAppend struct{ left, right expression }
 )
 
-var errOperandType = invalid("An operand in the update expression has an incorrect data type")
+var errOperandType = validationError("An operand in the update expression has an incorrect data type")
 
 func (r reference) evaluate(it item) (value, error) {
 	v, found := r.operand.resolve(it)
 	if !found {
-		return value{}, invalid("The provided expression refers to an attribute that does not exist in the item")
+		return value{}, validationError("The provided expression refers to an attribute that does not exist in the item")
 	}
 	return v, nil
 }
@@ -191,7 +191,7 @@ func deleteFrom(current value, exists bool, operand value) (value, error) {
 	return listValue(current.kind, rest), nil
 }
 
-var errDocumentPath = invalid("The document path provided in the update expression is invalid for update")
+var errDocumentPath = validationError("The document path provided in the update expression is invalid for update")
 
 // assign returns v with another value at the path. Maps and lists on the way are copied, what is beside it is shared.
 func (v value) assign(p path, other value) (value, error) {

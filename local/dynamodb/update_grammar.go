@@ -30,7 +30,7 @@ func (p *parser) update() *update {
 		p.take()
 		sections[name]()
 		if seen[name] {
-			panic(invalid("The \"%s\" section can only be used once in an update expression;", name))
+			panic(validationError("The \"%s\" section can only be used once in an update expression;", name))
 		}
 		seen[name] = true
 		if p.next().kind == tokenEnd {
@@ -61,7 +61,7 @@ func (p *parser) updateTerm() (term expression, isSum bool) {
 	}
 	p.take()
 	if p.next().is("(") {
-		panic(invalid("The expression has redundant parentheses;"))
+		panic(validationError("The expression has redundant parentheses;"))
 	}
 	term = p.updateOperand()
 	if operator := p.next(); operator.is("+") || operator.is("-") {
@@ -84,7 +84,7 @@ func (p *parser) updateOperand() expression {
 	switch {
 	case p.accept("("):
 		if p.next().is("(") {
-			panic(invalid("The expression has redundant parentheses;"))
+			panic(validationError("The expression has redundant parentheses;"))
 		}
 		inner := p.updateOperand()
 		p.expect(")")
@@ -100,13 +100,13 @@ func (p *parser) updateOperand() expression {
 func (p *parser) updateFunction() expression {
 	name := p.take().text
 	if name != "if_not_exists" && name != "list_append" {
-		panic(invalid("Invalid function name; function: %s", name))
+		panic(validationError("Invalid function name; function: %s", name))
 	}
 	p.expect("(")
 	arguments := list(p, p.updateOperand)
 	p.expect(")")
 	if len(arguments) != 2 {
-		panic(invalid("Incorrect number of operands for operator or function; operator or function: %s, number of "+
+		panic(validationError("Incorrect number of operands for operator or function; operator or function: %s, number of "+
 			"operands: %d", name, len(arguments)))
 	}
 	if name == "list_append" {
@@ -118,7 +118,7 @@ func (p *parser) updateFunction() expression {
 			return ifNotExists{where, arguments[1]}
 		}
 	}
-	panic(invalid("Operator or function requires a document path; operator or function: %s", name))
+	panic(validationError("Operator or function requires a document path; operator or function: %s", name))
 }
 
 // checkConstant refuses constants of another type than the operator or function takes.
@@ -136,7 +136,7 @@ func (p *parser) change(section string) change {
 	if c.value.isSet() || section == "ADD" && c.value.kind == kindNumber {
 		return c
 	}
-	panic(invalid("Incorrect operand type for operator or function; operator: %s, operand type: %s, typeSet: "+
+	panic(validationError("Incorrect operand type for operator or function; operator: %s, operand type: %s, typeSet: "+
 		"ALLOWED_FOR_%s_OPERAND",
 		section, kindNames[c.value.kind], section))
 }

@@ -10,7 +10,7 @@ func (c *call) parsePut(m *members, ph *placeholders) (*mutation, error) {
 	}
 	it := m.item("Item")
 	if m.failure == nil && !m.has("Item") {
-		m.fail(invalid("1 validation error detected: Value null at 'item' failed to satisfy constraint: Member must not " +
+		m.fail(validationError("1 validation error detected: Value null at 'item' failed to satisfy constraint: Member must not " +
 			"be null"))
 	}
 	if m.failure != nil {
@@ -20,7 +20,7 @@ func (c *call) parsePut(m *members, ph *placeholders) (*mutation, error) {
 	if err != nil {
 		return nil, err
 	}
-	return mutation, m.parseGuard(mutation, ph)
+	return mutation, m.parseWriteCondition(mutation, ph)
 }
 
 // newPut returns the unconditional put of an item.
@@ -29,20 +29,20 @@ func newPut(t *table, it item) (*mutation, error) {
 		return nil, err
 	}
 	if it.size() > maxItem {
-		return nil, invalid("Item size has exceeded the maximum allowed size")
+		return nil, validationError("Item size has exceeded the maximum allowed size")
 	}
-	return &mutation{table: t, key: t.schema.keyOf(it), place: t.schema.place(it),
+	return &mutation{table: t, key: t.schema.keyOf(it), rowKey: t.schema.rowKey(it),
 		change: func(item) (item, error) { return it, nil }}, nil
 }
 
 // keyed reads the table and key of a request and returns a mutation that changes nothing yet.
-func (c *call) keyed(m *members, action string) (*mutation, error) {
+func (c *call) parseKey(m *members, action string) (*mutation, error) {
 	t, err := c.table(m.required("TableName"), action)
 	if err != nil {
 		return nil, m.first(err)
 	}
 	if m.failure == nil && !m.has("Key") {
-		m.fail(invalid("1 validation error detected: Value null at 'key' failed to satisfy constraint: Member must not " +
+		m.fail(validationError("1 validation error detected: Value null at 'key' failed to satisfy constraint: Member must not " +
 			"be null"))
 	}
 	key := m.item("Key")
@@ -52,29 +52,29 @@ func (c *call) keyed(m *members, action string) (*mutation, error) {
 	if err := t.schema.checkKey(key); err != nil {
 		return nil, err
 	}
-	return &mutation{table: t, key: key, place: t.schema.place(key)}, nil
+	return &mutation{table: t, key: key, rowKey: t.schema.rowKey(key)}, nil
 }
 
 func (c *call) parseDelete(m *members, ph *placeholders) (*mutation, error) {
-	mutation, err := c.keyed(m, "DeleteItem")
+	mutation, err := c.parseKey(m, "DeleteItem")
 	if err != nil {
 		return nil, err
 	}
 	mutation.change = func(item) (item, error) { return nil, nil }
-	return mutation, m.parseGuard(mutation, ph)
+	return mutation, m.parseWriteCondition(mutation, ph)
 }
 
 func (c *call) parseCheck(m *members, ph *placeholders) (*mutation, error) {
-	mutation, err := c.keyed(m, "ConditionCheckItem")
+	mutation, err := c.parseKey(m, "ConditionCheckItem")
 	if err != nil {
 		return nil, err
 	}
 	m.required("ConditionExpression")
-	return mutation, m.parseGuard(mutation, ph)
+	return mutation, m.parseWriteCondition(mutation, ph)
 }
 
 func (c *call) parseUpdate(m *members, ph *placeholders) (*mutation, *update, error) {
-	mutation, err := c.keyed(m, "UpdateItem")
+	mutation, err := c.parseKey(m, "UpdateItem")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -84,7 +84,7 @@ func (c *call) parseUpdate(m *members, ph *placeholders) (*mutation, *update, er
 	}
 	for _, p := range u.paths() {
 		if mutation.table.schema.isKey(p[0].name) {
-			return nil, nil, invalid("One or more parameter values were invalid: Cannot update attribute %s. This attribute "+
+			return nil, nil, validationError("One or more parameter values were invalid: Cannot update attribute %s. This attribute "+
 				"is part of the key", p[0].name)
 		}
 	}
@@ -94,16 +94,16 @@ func (c *call) parseUpdate(m *members, ph *placeholders) (*mutation, *update, er
 		}
 		updated, err := u.apply(old)
 		if err == nil && updated.size() > maxItem {
-			err = invalid("Item size to update has exceeded the maximum allowed size")
+			err = validationError("Item size to update has exceeded the maximum allowed size")
 		}
 		return updated, err
 	}
-	return mutation, u, m.parseGuard(mutation, ph)
+	return mutation, u, m.parseWriteCondition(mutation, ph)
 }
 
-// parseGuard reads the condition of a write and what its failure shows.
-func (m *members) parseGuard(mutation *mutation, ph *placeholders) (err error) {
-	mutation.showOld = m.choice("ReturnValuesOnConditionCheckFailure", "NONE ALL_OLD") == "ALL_OLD"
+// parseWriteCondition reads the condition of a write and what its failure shows.
+func (m *members) parseWriteCondition(mutation *mutation, ph *placeholders) (err error) {
+	mutation.returnOld = m.choice("ReturnValuesOnConditionCheckFailure", "NONE ALL_OLD") == "ALL_OLD"
 	if mutation.condition, err = m.parseCondition("ConditionExpression", ph); err != nil {
 		return err
 	}
@@ -143,7 +143,7 @@ func (c *call) write(returnValues string, parse func(*placeholders) (*mutation, 
 		a.text = append(a.text, attributes...)
 	}
 	consumed.add(mutation.table, writeUnits(old, changed))
-	consumed.tell(&a, false)
+	consumed.write(&a, false)
 	return a.end(), nil
 }
 
