@@ -15,14 +15,15 @@ const (
 		"length greater than or equal to 1"
 )
 
-// requestItems returns the member RequestItems, with the names of its tables in order.
+// requestItems returns the member RequestItems and its table names, sorted.
 func (c *call) requestItems() (requests *members, tables []string, err error) {
 	requests = c.object("RequestItems")
 	switch {
 	case c.failure != nil:
 		return nil, nil, c.failure
 	case !c.has("RequestItems"):
-		return nil, nil, validationError("1 validation error detected: Value null at 'requestItems' failed to satisfy constraint: " +
+		return nil, nil, validationError("1 validation error detected: Value null at 'requestItems' failed to satisfy " +
+			"constraint: " +
 			"Member must not be null")
 	case len(requests.values) == 0:
 		return nil, nil, validationError(tooFewForLength, "requestItems")
@@ -30,14 +31,14 @@ func (c *call) requestItems() (requests *members, tables []string, err error) {
 	return requests, slices.Sorted(maps.Keys(requests.values)), nil
 }
 
-// write is one put or delete of a batch, and where it stands in the request.
+// write is one put or delete of a batch, and its place in the request.
 type write struct {
 	mutation *mutation
-	table    string // as the request has it
+	table    string // as in the request
 	request  map[string]any
 }
 
-// batchWriteItem serves BatchWriteItem.
+// batchWriteItem executes BatchWriteItem.
 func (c *call) batchWriteItem() ([]byte, error) {
 	consumed := c.consumption()
 	c.choice("ReturnItemCollectionMetrics", "NONE SIZE")
@@ -56,7 +57,8 @@ func (c *call) batchWriteItem() ([]byte, error) {
 			return nil, requests.failure
 		}
 		if len(writes) == 0 || len(writes) > maxBatchWrite {
-			return nil, validationError("1 validation error detected: Value at 'requestItems' failed to satisfy constraint: Map "+
+			return nil, validationError("1 validation error detected: Value at 'requestItems' failed to satisfy "+
+				"constraint: Map "+
 				"value must satisfy constraint: [Member must have length less than or equal to %d, Member must have length "+
 				"greater than or equal to 1]", maxBatchWrite)
 		}
@@ -85,7 +87,7 @@ func (c *call) batchWriteItem() ([]byte, error) {
 		}
 		old, changed, err := w.mutation.write()
 		if err != nil {
-			return nil, err // none can: they have no conditions
+			return nil, err // cannot happen: the writes have no conditions
 		}
 		done++
 		consumed.add(w.mutation.table, writeUnits(old, changed))
@@ -103,7 +105,7 @@ func (c *call) batchWriteItem() ([]byte, error) {
 	return a.end(), nil
 }
 
-// parseWriteRequest reads one put or delete of a batch.
+// parseWriteRequest parses one put or delete of a batch.
 func parseWriteRequest(t *table, m *members) (*mutation, error) {
 	if err := m.allow("a WriteRequest", "DeleteRequest PutRequest", ""); err != nil {
 		return nil, err
@@ -113,7 +115,8 @@ func parseWriteRequest(t *table, m *members) (*mutation, error) {
 	case m.failure != nil:
 		return nil, m.failure
 	case m.has("PutRequest") == m.has("DeleteRequest"):
-		return nil, validationError("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the " +
+		return nil, validationError("Supplied AttributeValue has more than one datatypes set, must contain exactly one " +
+			"of the " +
 			"supported datatypes")
 	case m.has("PutRequest"):
 		if err := put.allow("a PutRequest", "Item", ""); err != nil {

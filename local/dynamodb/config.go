@@ -14,14 +14,14 @@ type KeyElement struct {
 	KeyType       string // "HASH", the partition key, or "RANGE", the sort key
 }
 
-// AttributeDefinition gives the type of a key attribute.
+// AttributeDefinition defines the type of a key attribute.
 type AttributeDefinition struct {
 	AttributeName string
 	AttributeType string // "S", "N" or "B"
 }
 
-// TableConfig describes a table, as CreateTable of the API and AWS::DynamoDB::Table of CloudFormation do. What a table
-// can have beyond this (indexes, streams, replicas) is not emulated.
+// TableConfig describes a table, like CreateTable of the API and AWS::DynamoDB::Table of CloudFormation. Other
+// properties of tables, such as indexes, streams and replicas, are not emulated.
 type TableConfig struct {
 	Name                 string // 3 to 255 of a-z A-Z 0-9 _ - .
 	KeySchema            []KeyElement
@@ -31,12 +31,12 @@ type TableConfig struct {
 	// The throughput of a Provisioned table, at least 1. It is described, not enforced.
 	ReadCapacityUnits, WriteCapacityUnits int64
 
-	TTLAttribute       string // the attribute of the time to live; "" switches it off
+	TTLAttribute       string // the attribute with the expiry time; "" disables expiry
 	TableClass         string // "" is STANDARD
-	DeletionProtection bool   // DeleteTable is refused
+	DeletionProtection bool   // refuse DeleteTable
 }
 
-// check refuses what AWS would refuse, and returns the primary key.
+// check returns the primary key, or the error that AWS would answer.
 func (c *TableConfig) check() (schema, error) {
 	if err := checkTableName(c.Name); err != nil {
 		return schema{}, err
@@ -53,11 +53,13 @@ func (c *TableConfig) check() (schema, error) {
 		}
 	case Provisioned, "":
 		if c.ReadCapacityUnits < 1 || c.WriteCapacityUnits < 1 {
-			return schema{}, validationError("One or more parameter values were invalid: ReadCapacityUnits and WriteCapacityUnits " +
+			return schema{}, validationError("One or more parameter values were invalid: ReadCapacityUnits and " +
+				"WriteCapacityUnits " +
 				"must both be specified when BillingMode is PROVISIONED")
 		}
 	default:
-		return schema{}, validationError("1 validation error detected: Value '%s' at 'billingMode' failed to satisfy constraint: "+
+		return schema{}, validationError("1 validation error detected: Value '%s' at 'billingMode' failed to satisfy "+
+			"constraint: "+
 			"Member must satisfy enum value set: [PROVISIONED, PAY_PER_REQUEST]", c.BillingMode)
 	}
 	return key, nil
@@ -78,7 +80,8 @@ func (c *TableConfig) schema() (schema, error) {
 		kinds[definition.AttributeName] = k
 	}
 	if len(c.KeySchema) < 1 || len(c.KeySchema) > 2 {
-		return schema{}, validationError("1 validation error detected: Value at 'keySchema' failed to satisfy constraint: Member " +
+		return schema{}, validationError("1 validation error detected: Value at 'keySchema' failed to satisfy constraint: " +
+			"Member " +
 			"must have length between 1 and 2")
 	}
 	var keys [2]keyAttribute
@@ -89,7 +92,8 @@ func (c *TableConfig) schema() (schema, error) {
 		}
 		k, defined := kinds[element.AttributeName]
 		if !defined {
-			return schema{}, validationError("One or more parameter values were invalid: Some index key attributes are not defined "+
+			return schema{}, validationError("One or more parameter values were invalid: Some index key attributes are not "+
+				"defined "+
 				"in AttributeDefinitions. Keys: [%s]", element.AttributeName)
 		}
 		keys[i] = keyAttribute{element.AttributeName, k}
@@ -98,7 +102,8 @@ func (c *TableConfig) schema() (schema, error) {
 		return schema{}, validationError("Both the Hash Key and the Range Key element in the KeySchema have the same name")
 	}
 	if len(kinds) != len(c.KeySchema) {
-		return schema{}, validationError("One or more parameter values were invalid: Number of attributes in KeySchema does not " +
+		return schema{}, validationError("One or more parameter values were invalid: Number of attributes in KeySchema " +
+			"does not " +
 			"exactly match number of attributes defined in AttributeDefinitions")
 	}
 	return schema{keys[0], keys[1]}, nil
@@ -107,12 +112,14 @@ func (c *TableConfig) schema() (schema, error) {
 func checkTableName(name string) error {
 	for i := range len(name) {
 		if c := name[i]; !isWordByte(c) && c != '-' && c != '.' {
-			return validationError("1 validation error detected: Value '%s' at 'tableName' failed to satisfy constraint: Member must "+
+			return validationError("1 validation error detected: Value '%s' at 'tableName' failed to satisfy constraint: "+
+				"Member must "+
 				"satisfy regular expression pattern: [a-zA-Z0-9_.-]+", name)
 		}
 	}
 	if len(name) < 3 || len(name) > 255 {
-		return validationError("Invalid table/index name.  Table/index names must be between 3 and 255 characters long, and may " +
+		return validationError("Invalid table/index name.  Table/index names must be between 3 and 255 characters long, " +
+			"and may " +
 			"contain only the characters a-z, A-Z, 0-9, '_', '-', and '.'")
 	}
 	return nil

@@ -8,9 +8,11 @@ import (
 	"fanfare/local/dynamodb"
 )
 
-// sampleItem is the item that conditions and updates are tried on.
-const sampleItem = `{"pk":{"S":"a"},"s":{"S":"hello"},"n":{"N":"42"},"neg":{"N":"-1.5"},"b":{"B":"AQID"},"yes":{"BOOL":true},"nil":{"NULL":true},
-	"l":{"L":[{"S":"x"},{"N":"1"},{"M":{"deep":{"L":[{"N":"7"}]}}}]},"m":{"M":{"k":{"S":"v"},"n":{"N":"3"},"a.b":{"S":"dot"}}},
+// sampleItem is the item on which conditions and updates are evaluated.
+const sampleItem = `{"pk":{"S":"a"},"s":{"S":"hello"},"n":{"N":"42"},"neg":{"N":"-1.5"},
+	"b":{"B":"AQID"},"yes":{"BOOL":true},"nil":{"NULL":true},
+	"l":{"L":[{"S":"x"},{"N":"1"},{"M":{"deep":{"L":[{"N":"7"}]}}}]},
+	"m":{"M":{"k":{"S":"v"},"n":{"N":"3"},"a.b":{"S":"dot"}}},
 	"ss":{"SS":["p","q"]},"ns":{"NS":["1","2.0"]},"bs":{"BS":["AQ=="]},"umlaut":{"S":"äöü𝄞"},"status":{"S":"reserved"}}`
 
 func TestConditions(t *testing.T) {
@@ -21,13 +23,13 @@ func TestConditions(t *testing.T) {
 	for _, test := range []struct {
 		condition string
 		values    string // without the braces
-		want      string // "" holds; or a part of the error's message
+		want      string // "" is a true condition; otherwise a part of the error message
 	}{
 		{"n = :v", `":v":{"N":"42.0"}`, ""},
 		{"n = :v", `":v":{"N":"4.2e1"}`, ""},
 		{"n = :v", `":v":{"S":"42"}`, failed},
 		{"n <> :v", `":v":{"S":"42"}`, ""},
-		{"n < :v", `":v":{"N":"100"}`, ""}, // as numbers; as text 42 > 100
+		{"n < :v", `":v":{"N":"100"}`, ""}, // compared as numbers; as text, 42 > 100
 		{"n < :v", `":v":{"S":"zz"}`, failed},
 		{"n >= :v", `":v":{"N":"42"}`, ""},
 		{"n > :v", `":v":{"N":"42"}`, failed},
@@ -89,9 +91,9 @@ func TestConditions(t *testing.T) {
 		{"size(ss) > :v", `":v":{"N":"1"}`, ""},
 		{"size(n) > :v", `":v":{"N":"0"}`, failed},
 		{"size(absent) < :v", `":v":{"N":"9"}`, failed},
-		{"n = :x OR s = :y AND yes = :z", `":x":{"N":"42"},":y":{"S":"no"},":z":{"BOOL":false}`, ""}, // AND binds tighter
+		{"n = :x OR s = :y AND yes = :z", `":x":{"N":"42"},":y":{"S":"no"},":z":{"BOOL":false}`, ""}, // AND before OR
 		{"(n = :x OR s = :y) AND yes = :z", `":x":{"N":"42"},":y":{"S":"no"},":z":{"BOOL":false}`, failed},
-		{"NOT n = :x OR s = :y", `":x":{"N":"42"},":y":{"S":"hello"}`, ""}, // NOT binds tightest
+		{"NOT n = :x OR s = :y", `":x":{"N":"42"},":y":{"S":"hello"}`, ""}, // NOT before AND and OR
 		{"not (n = :x and s = :y)", `":x":{"N":"42"},":y":{"S":"hello"}`, failed},
 		{"(n) = (:x)", `":x":{"N":"42"}`, ""},
 		{"((n = :x))", `":x":{"N":"42"}`, "The expression has redundant parentheses;"},
@@ -132,14 +134,14 @@ func TestConditions(t *testing.T) {
 	}
 }
 
-// check compares an answer with the message that is wanted, "" for success.
+// check compares an answer with the error message want; "" is success.
 func check(t *testing.T, a answer, want string) {
 	t.Helper()
 	switch {
 	case want == "" && a.status != http.StatusOK:
-		t.Errorf("got %s: %s", a.code(), a.message())
+		t.Errorf("got %s: %s, want success", a.code(), a.message())
 	case want != "" && !strings.Contains(a.message(), want):
-		t.Errorf("got   %d %s: %s\nwant %s", a.status, a.code(), a.message(), want)
+		t.Errorf("got %d %s: %s, want %s", a.status, a.code(), a.message(), want)
 	}
 }
 
@@ -168,7 +170,7 @@ func TestUpdates(t *testing.T) {
 			`{"l":{"L":[{"N":"0"},{"N":"1"},{"N":"2"}]}}`},
 		{"SET l[1] = :v", `":v":{"S":"e"}`, "", `{"l":{"L":[{"S":"e"}]}}`},
 		{"SET m.k = :v, m.j = n", `":v":{"S":"e"}`, "", `{"m":{"M":{"k":{"S":"e"},"j":{"N":"10"}}}}`},
-		{"SET n = s, s = n", "", "", `{"n":{"S":"x"},"s":{"N":"10"}}`}, // the right sides are of the old item
+		{"SET n = s, s = n", "", "", `{"n":{"S":"x"},"s":{"N":"10"}}`}, // evaluated on the old item
 		{"REMOVE n", "", "", ``},
 		{"REMOVE nope", "", "", ``},
 		{"REMOVE l[0], l[2]", "", "", `{"l":{"L":[{"N":"1"}]}}`},
@@ -216,7 +218,7 @@ func TestUpdates(t *testing.T) {
 		t.Run(test.update, func(t *testing.T) {
 			e.t = t
 			if test.update == "SET l[1] = :v" {
-				skipElsewhere(t, "dynalite's and moto's suites, which ran against AWS, show the updated element alone")
+				skipElsewhere(t, "dynalite's and moto's tests, which ran against AWS, return only the updated element")
 			}
 			e.put(table, before)
 			body := `{"TableName":"` + table + `","Key":{"pk":{"S":"a"}},"ReturnValues":"UPDATED_NEW","UpdateExpression":"` +
@@ -227,11 +229,11 @@ func TestUpdates(t *testing.T) {
 			a := e.send("UpdateItem", body+"}")
 			check(t, a, strings.ReplaceAll(test.error, `\"`, `"`))
 			if test.error != "" {
-				// Through a projection, which reads the attributes rather than the item as it was written.
+				// A projection reads the attributes, not the stored JSON.
 				got := e.must("GetItem", `{"TableName":"`+table+`","Key":{"pk":{"S":"a"}},"ProjectionExpression":"pk, n, s, l, `+
 					`m, ss"}`)
 				if got := encode(got["Item"]); !sameJSON(t, got, before) {
-					t.Errorf("the refused update changed the item: %s", got)
+					t.Errorf("item after a refused update: got %s", got)
 				}
 				return
 			}
@@ -240,13 +242,13 @@ func TestUpdates(t *testing.T) {
 				got = encode(a.body["Attributes"])
 			}
 			if !sameJSON(t, got, test.want) {
-				t.Errorf("UPDATED_NEW is %s, want %s", got, test.want)
+				t.Errorf("UPDATED_NEW: got %s, want %s", got, test.want)
 			}
 		})
 	}
 }
 
-// TestUpdates_Lists looks at the whole item, which shows what was moved beside what was named.
+// TestUpdates_Lists checks the whole item, including elements that were moved.
 func TestUpdates_Lists(t *testing.T) {
 	e := start(t, dynamodb.Options{})
 	table := e.table("")

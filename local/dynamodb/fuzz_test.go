@@ -2,14 +2,15 @@ package dynamodb
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 )
 
-// FuzzProtocol sends any body to any operation: the answer is JSON, never an internal error, and every item that a
-// Scan then finds is one that the server itself would take.
+// FuzzProtocol sends arbitrary bodies to every operation. The answer must be JSON and no internal error, and the server
+// must accept every item that a Scan returns afterwards.
 func FuzzProtocol(f *testing.F) {
 	seeds := map[string][]string{
 		"PutItem": {`{"TableName":"fuzz","Item":{"pk":{"S":"a"},"n":{"N":"1.50"},"l":{"L":[{"NULL":true},{"B":"AQ=="}]},` +
@@ -44,8 +45,8 @@ func FuzzProtocol(f *testing.F) {
 			count++
 		}
 	}
-	if count < len(operations)-4 { // Describe-, Delete- and the like need no seeds of their own
-		f.Fatalf("%d seeds for %d operations", count, len(operations))
+	if count < len(operations)-4 { // operations like DescribeTable need no seeds
+		f.Fatalf("got %d seeds for %d operations", count, len(operations))
 	}
 	server := New(Options{})
 	f.Cleanup(server.Close)
@@ -69,26 +70,26 @@ func FuzzProtocol(f *testing.F) {
 			`"m":{"M":{"x":{"S":"y"}}}}}`)
 		status, answer := send(operation, body)
 		if status != http.StatusOK && status != http.StatusBadRequest {
-			t.Errorf("status %d: %s", status, answer)
+			t.Errorf("got status %d: %s", status, answer)
 		}
 		if !json.Valid([]byte(answer)) {
-			t.Errorf("answer is not JSON: %q", answer)
+			t.Errorf("got %q, want JSON", answer)
 		}
 		_, answer = send("Scan", `{"TableName":"fuzz"}`)
 		var page struct{ Items []json.RawMessage }
 		if err := json.Unmarshal([]byte(answer), &page); err != nil {
-			t.Fatalf("%v in %q", err, answer)
+			t.Fatalf("decode %q: %v", answer, err)
 		}
 		for _, item := range page.Items {
 			if status, answer := send("PutItem", `{"TableName":"fuzz","Item":`+string(item)+`}`); status != http.StatusOK {
-				t.Errorf("stored item %s is refused: %s", item, answer)
+				t.Errorf("put the stored item %s: got %s, want success", item, answer)
 			}
 		}
 	})
 }
 
-// FuzzExpressions parses any text as every kind of expression, and evaluates what is taken: there is an answer or a
-// failure that names the expression, and an update leaves the item that it was applied to as it was.
+// FuzzExpressions parses arbitrary texts as every kind of expression and evaluates those that are valid. Each must give
+// a result or a failure that names the expression, and an update must not change the item that it was applied to.
 func FuzzExpressions(f *testing.F) {
 	seeds := []string{
 		"a = :a AND NOT (b.c[0] <> :b OR size(#n) > :a)", "attribute_type(a, :a) OR " +
@@ -146,11 +147,11 @@ func FuzzExpressions(f *testing.F) {
 					_, _ = newKeyCondition(c, schema{keyAttribute{"a", kindString}, keyAttribute{"n", kindNumber}})
 				}
 			}
-			if err != nil && !strings.HasPrefix(err.(*failure).message, "Invalid "+member+": ") {
-				t.Errorf("%s %q: %v", member, text, err)
+			if invalid, ok := errors.AsType[*failure](err); ok && !strings.HasPrefix(invalid.message, "Invalid "+member+": ") {
+				t.Errorf("%s %q: got %v", member, text, err)
 			}
 			if want := sampleItem(); !it.equal(want) {
-				t.Errorf("%s %q changed the item to %s", member, text, it.appendJSON(nil))
+				t.Errorf("item after %s %q: got %s, want it unchanged", member, text, it.appendJSON(nil))
 			}
 		}
 	})

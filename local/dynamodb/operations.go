@@ -8,14 +8,14 @@ import (
 // Operations returns the names of the operations that are emulated, sorted.
 func Operations() []string { return slices.Sorted(maps.Keys(operations)) }
 
-// operation is an operation of the API with the parameters it takes and those of the API that are refused.
+// operation is an operation of the API with the parameters it accepts, and those of the API that it refuses.
 type operation struct {
 	serve      func(*call) ([]byte, error)
 	parameters string
 	refused    string
 }
 
-// operations are all that the server knows. A parameter in neither list is not of the API.
+// operations holds the emulated operations. A parameter in neither list does not exist in the API.
 var operations = map[string]operation{
 	"CreateTable": {(*call).createTable,
 		"AttributeDefinitions BillingMode DeletionProtectionEnabled KeySchema ProvisionedThroughput TableClass TableName",

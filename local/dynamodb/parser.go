@@ -10,16 +10,16 @@ import (
 // maxExpression is the length of the longest expression, in bytes (Service quotas, "Expression parameters").
 const maxExpression = 4096
 
-// placeholders are a request's ExpressionAttributeNames and ExpressionAttributeValues, and which of them its
-// expressions used.
+// placeholders holds the ExpressionAttributeNames and ExpressionAttributeValues of a request, and records which of them
+// its expressions use.
 type placeholders struct {
 	names      map[string]string
 	values     map[string]value
 	used       map[string]bool
-	attributes map[string][]string // the top attributes that each expression names, by the expression's member
+	attributes map[string][]string // the top-level attributes that each expression names, by its member
 }
 
-// placeholders reads the names and values of a request.
+// placeholders parses the names and values of a request.
 func (m *members) placeholders() *placeholders {
 	ph := &placeholders{used: make(map[string]bool), attributes: make(map[string][]string)}
 	if m.has("ExpressionAttributeNames") {
@@ -54,7 +54,7 @@ func (m *members) checkPlaceholders(member string, mark byte, names []string) {
 	}
 }
 
-// checkUsed refuses placeholders that no expression used.
+// checkUsed refuses placeholders that no expression uses.
 func (ph *placeholders) checkUsed() error {
 	for _, given := range []struct {
 		member string
@@ -68,14 +68,15 @@ func (ph *placeholders) checkUsed() error {
 		}
 		unused := slices.DeleteFunc(given.names, func(name string) bool { return ph.used[name] })
 		if len(unused) > 0 {
-			return validationError("Value provided in %s unused in expressions: keys: {%s}", given.member, strings.Join(unused, ", "))
+			return validationError("Value provided in %s unused in expressions: keys: {%s}", given.member,
+				strings.Join(unused, ", "))
 		}
 	}
 	return nil
 }
 
-// parser reads one expression. Its methods panic with a *failure, which parse turns into an error: a grammar reads
-// best without an error at each step.
+// parser parses one expression. Its methods panic with a *failure, which parse returns as an error. This keeps error
+// handling out of the grammar.
 type parser struct {
 	member string // the request's member that holds the expression
 	text   string
@@ -84,7 +85,7 @@ type parser struct {
 	*placeholders
 }
 
-// parse runs a grammar over the expression in the request's member of this name, to its end.
+// parse parses the whole expression in this member of the request with a grammar.
 func parse[T any](member, text string, ph *placeholders, grammar func(*parser) T) (result T, err error) {
 	defer func() {
 		switch cause := recover().(type) {
@@ -96,7 +97,7 @@ func parse[T any](member, text string, ph *placeholders, grammar func(*parser) T
 			panic(cause)
 		}
 	}()
-	ph.attributes[member] = nil // there is such an expression
+	ph.attributes[member] = nil // record that the expression exists
 	if strings.TrimSpace(text) == "" {
 		panic(validationError("The expression can not be empty;"))
 	}
@@ -128,7 +129,7 @@ func (p *parser) take() token {
 	return t
 }
 
-// accept takes the next token if it is this one.
+// accept consumes the next token if it is this one, and reports whether it did.
 func (p *parser) accept(text string) bool {
 	if !p.next().is(text) {
 		return false
@@ -143,13 +144,13 @@ func (p *parser) expect(text string) {
 	}
 }
 
-// syntaxError fails at the next token, showing its neighbours.
+// syntaxError fails at the next token. The message shows its neighbours.
 func (p *parser) syntaxError() {
 	before, after := p.tokens[max(p.at-1, 0)], p.following()
 	panic(validationError("Syntax error; token: \"%s\", near: \"%s\"", p.next().text, p.text[before.start:after.end]))
 }
 
-// path reads an attribute's name and the steps behind it.
+// path parses a document path.
 func (p *parser) path() path {
 	steps := path{{name: p.attributeName()}}
 	p.attributes[p.member] = append(p.attributes[p.member], steps[0].name)
@@ -180,7 +181,8 @@ func (p *parser) attributeName() string {
 		p.at++
 		name, defined := p.names[t.text]
 		if !defined {
-			panic(validationError("An expression attribute name used in the document path is not defined; attribute name: %s", t.text))
+			panic(validationError("An expression attribute name used in the document path is not defined; attribute name: %s",
+				t.text))
 		}
 		if name == "" {
 			panic(validationError("ExpressionAttributeNames contains invalid value: Empty attribute name; key: %s", t.text))
@@ -196,12 +198,12 @@ func (p *parser) attributeName() string {
 	return t.text
 }
 
-// isKeyword tells the words that have a meaning in the grammar itself.
+// isKeyword reports whether the word is a keyword of the grammar.
 func isKeyword(t token) bool {
 	return slices.ContainsFunc([]string{"AND", "OR", "NOT", "BETWEEN", "IN"}, t.is)
 }
 
-// value reads a placeholder of a value.
+// value parses the placeholder of a value.
 func (p *parser) value() value {
 	t := p.next()
 	if t.kind != tokenValue {
@@ -216,12 +218,12 @@ func (p *parser) value() value {
 	return v
 }
 
-// isCall tells whether a function's name and its bracket are next.
+// isCall reports whether a function call is next.
 func (p *parser) isCall() bool {
 	return p.next().kind == tokenWord && !isKeyword(p.next()) && p.following().is("(")
 }
 
-// list reads elements with commas between.
+// list parses a list of elements, separated by commas.
 func list[T any](p *parser, element func() T) []T {
 	elements := []T{element()}
 	for p.accept(",") {

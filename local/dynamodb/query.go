@@ -2,7 +2,7 @@ package dynamodb
 
 import "slices"
 
-// query serves Query.
+// query executes Query.
 func (c *call) query() ([]byte, error) {
 	ph := c.placeholders()
 	t, err := c.table(c.required("TableName"), "Query")
@@ -13,7 +13,8 @@ func (c *call) query() ([]byte, error) {
 		return nil, validationError("The table does not have the specified index: %s", c.text("IndexName"))
 	}
 	if !c.has("KeyConditionExpression") {
-		return nil, c.first(validationError("Either the KeyConditions or KeyConditionExpression parameter must be specified in " +
+		return nil, c.first(validationError("Either the KeyConditions or KeyConditionExpression parameter must be " +
+			"specified in " +
 			"the request."))
 	}
 	condition, err := c.parseCondition("KeyConditionExpression", ph)
@@ -46,7 +47,7 @@ func (c *call) query() ([]byte, error) {
 	return r.page(c.page), nil
 }
 
-// keyCondition is the range of rowKeys that a KeyConditionExpression describes.
+// keyCondition is the range of row keys of a KeyConditionExpression.
 type keyCondition struct {
 	partition value
 	low, high string
@@ -54,8 +55,8 @@ type keyCondition struct {
 
 var errKeyCondition = validationError("Query key condition not supported")
 
-// newKeyCondition makes the range of a condition that is an equality on the partition key and, with AND, at most one
-// condition on the sort key.
+// newKeyCondition returns the range of a condition, which must be an equality on the partition key and, after AND, at
+// most one condition on the sort key.
 func newKeyCondition(c condition, s schema) (*keyCondition, error) {
 	conditions := make(map[string]condition)
 	for _, part := range conjuncts(c) {
@@ -105,11 +106,11 @@ func conjuncts(c condition) []condition {
 	return []condition{c}
 }
 
-// mirrored are the operators that say the same with the operands exchanged.
+// mirrored maps comparison operators to those for exchanged operands.
 var mirrored = map[string]string{"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
-// onKey returns one condition, with the attribute on the left, and the attribute that it is on. Conditions that no key
-// can have are refused.
+// onKey returns a condition on one attribute, with the attribute on the left, and the attribute's name. It refuses
+// conditions that are not allowed on keys.
 func onKey(c condition) (name string, same condition, err error) {
 	var what operand
 	refused := ""
@@ -149,14 +150,16 @@ func onKey(c condition) (name string, same condition, err error) {
 	return where[0].name, same, nil
 }
 
-// keyConstant returns the constant that a key attribute is compared with.
+// keyConstant returns the constant that is compared with a key attribute.
 func keyConstant(o operand, attribute keyAttribute) (value, error) {
 	c, ok := o.(constant)
 	switch {
 	case !ok:
-		return value{}, validationError("Invalid condition in KeyConditionExpression: Multiple attribute names used in one condition")
+		return value{}, validationError("Invalid condition in KeyConditionExpression: Multiple attribute names used in " +
+			"one condition")
 	case c.kind != attribute.kind:
-		return value{}, validationError("One or more parameter values were invalid: Condition parameter type does not match " +
+		return value{}, validationError("One or more parameter values were invalid: Condition parameter type does " +
+			"not match " +
 			"schema type")
 	case c.kind != kindNumber && c.text == "":
 		return value{}, validationError("One or more parameter values are not valid. The AttributeValue for a key attribute "+
@@ -166,7 +169,7 @@ func keyConstant(o operand, attribute keyAttribute) (value, error) {
 	return c.value, nil
 }
 
-// narrow limits the range to the rows of the partition whose sort key fits the condition.
+// narrow limits the range to the rows of the partition whose sort keys meet the condition.
 func (k *keyCondition) narrow(prefix string, onSort condition, attribute keyAttribute) error {
 	bounds := func(operands ...operand) (rowKeys []string, err error) {
 		for _, o := range operands {

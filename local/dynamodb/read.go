@@ -2,13 +2,14 @@ package dynamodb
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 )
 
-// maxPage is how much a page of Query or Scan reads, in bytes of items, before the filter (Query and Scan, "1 MB").
+// maxPage is the size of a page of Query or Scan, in bytes of items before the filter (Query and Scan, "1 MB").
 const maxPage = 1 << 20
 
-// getItem serves GetItem.
+// getItem executes GetItem.
 func (c *call) getItem() ([]byte, error) {
 	ph := c.placeholders()
 	consistent := c.boolean("ConsistentRead")
@@ -36,7 +37,7 @@ func (c *call) getItem() ([]byte, error) {
 	return a.end(), nil
 }
 
-// appendTo appends the wanted part of the row's item as JSON.
+// appendTo appends the selected part of the item as JSON.
 func (r *row) appendTo(text []byte, wanted projection) []byte {
 	if wanted == nil {
 		return append(text, r.json...)
@@ -44,21 +45,21 @@ func (r *row) appendTo(text []byte, wanted projection) []byte {
 	return wanted.appendJSON(text, r.item)
 }
 
-// reading is what Query and Scan have in common: a range of rowKeys, read upwards or downwards, a page at a time.
+// pageRead reads a page of a range of row keys, in ascending or descending order. Query and Scan share it.
 type pageRead struct {
 	table      *table
-	low, high  string // rowKeys from low to below high; "" for high is no bound
+	low, high  string // low <= row key < high; a high of "" is no bound
 	descending bool
-	limit      int // rows; 0 is no limit
+	limit      int // of rows; 0 is no limit
 	consistent bool
 	filter     condition
 	projection projection
-	count      bool // the items are only counted
+	count      bool // return the count only
 	consumed   *consumption
 }
 
-// parsePageRead reads the parameters that Query and Scan share. It checks that every placeholder is used, so it has
-// to run after the key condition was read.
+// parsePageRead parses the parameters that Query and Scan share. It checks that every placeholder is used, so it must
+// be called after the key condition was parsed.
 func (c *call) parsePageRead(t *table, ph *placeholders) (*pageRead, error) {
 	r := &pageRead{
 		table:      t,
@@ -87,7 +88,8 @@ func (c *call) parsePageRead(t *table, ph *placeholders) (*pageRead, error) {
 	}
 	for _, name := range ph.attributes["FilterExpression"] {
 		if c.operation == "Query" && t.schema.isKey(name) {
-			return nil, validationError("Filter Expression can only contain non-primary key attributes: Primary key attribute: %s", name)
+			return nil, validationError("Filter Expression can only contain non-primary key attributes: Primary key "+
+				"attribute: %s", name)
 		}
 	}
 	if r.projection, err = c.parseProjection(ph); err != nil {
@@ -99,7 +101,7 @@ func (c *call) parsePageRead(t *table, ph *placeholders) (*pageRead, error) {
 	return r, c.err()
 }
 
-// startKey reads ExclusiveStartKey; rowKey is "" when there is none.
+// startKey parses ExclusiveStartKey. It returns "" if the request has none.
 func (c *call) startKey(s schema) (rowKey string, err error) {
 	if !c.has("ExclusiveStartKey") {
 		return "", nil
@@ -109,12 +111,15 @@ func (c *call) startKey(s schema) (rowKey string, err error) {
 		return "", c.failure
 	}
 	if err := s.checkKey(key); err != nil {
-		return "", validationError("The provided starting key is invalid: %s", err.(*failure).message)
+		if invalid, ok := errors.AsType[*failure](err); ok {
+			return "", validationError("The provided starting key is invalid: %s", invalid.message)
+		}
+		return "", err
 	}
 	return s.rowKey(key), nil
 }
 
-// startAfter lets the reading begin behind a rowKey in its range.
+// startAfter makes the read begin after a row key in its range.
 func (r *pageRead) startAfter(rowKey string) {
 	if r.descending {
 		r.high = rowKey
@@ -123,10 +128,10 @@ func (r *pageRead) startAfter(rowKey string) {
 	}
 }
 
-// after returns the least string greater than rowKey.
+// successor returns the smallest string that is greater than rowKey.
 func successor(rowKey string) string { return rowKey + "\x00" }
 
-// beyond returns the least string greater than all that begin with prefix, which must not be all 0xff.
+// prefixEnd returns the smallest string that is greater than all strings with the prefix, which must not be all 0xff.
 func prefixEnd(prefix string) string {
 	text := []byte(prefix)
 	for i := len(text) - 1; ; i-- {
@@ -137,15 +142,15 @@ func prefixEnd(prefix string) string {
 	}
 }
 
-// collect returns the rows of the next page; full tells that the page ended at a limit, so there may be more.
-// It is all that happens under the table's lock.
+// collect returns the rows of the next page, and reports whether the page ended at a limit, so that there may be more
+// rows. Only collect holds the lock of the table.
 func (r *pageRead) collect() (page []*row, size int, full bool) {
 	r.table.mu.RLock()
 	defer r.table.mu.RUnlock()
 	take := func(found *row) bool {
 		page = append(page, found)
 		size += found.size
-		full = len(page) == r.limit || size >= maxPage // the row that crosses the limit still belongs to the page
+		full = len(page) == r.limit || size >= maxPage // the row that exceeds the size belongs to the page
 		return !full
 	}
 	if r.descending {
@@ -164,7 +169,7 @@ func (r *pageRead) collect() (page []*row, size int, full bool) {
 	return page, size, full
 }
 
-// page reads a page and answers with it, in the buffer.
+// page reads a page and returns the answer, which it builds in the buffer.
 func (r *pageRead) page(buffer *[]byte) []byte {
 	rows, size, full := r.collect()
 	a := answer{(*buffer)[:0]}
@@ -201,7 +206,7 @@ func (r *pageRead) page(buffer *[]byte) []byte {
 	return *buffer
 }
 
-// scan serves Scan.
+// scan executes Scan.
 func (c *call) scan() ([]byte, error) {
 	ph := c.placeholders()
 	t, err := c.table(c.required("TableName"), "Scan")
@@ -231,10 +236,10 @@ func (c *call) scan() ([]byte, error) {
 	return r.page(c.page), nil
 }
 
-// maxSegments is the most that a parallel scan can have (API reference, Scan, TotalSegments).
+// maxSegments is the largest number of segments of a parallel scan (API reference, Scan, TotalSegments).
 const maxSegments = 1_000_000
 
-// segment reads Segment and TotalSegments; without them the whole table is one segment.
+// segment parses Segment and TotalSegments. Without them, the whole table is one segment.
 func (c *call) segment() (segment, error) {
 	number, total := c.integer("Segment", 0, maxSegments-1), c.integer("TotalSegments", 1, maxSegments)
 	switch {
@@ -246,10 +251,12 @@ func (c *call) segment() (segment, error) {
 		return segment{}, validationError("The TotalSegments parameter is required but was not present in the request when " +
 			"Segment parameter is present")
 	case !c.has("Segment"):
-		return segment{}, validationError("The Segment parameter is required but was not present in the request when parameter " +
+		return segment{}, validationError("The Segment parameter is required but was not present in the request when " +
+			"parameter " +
 			"TotalSegments is present")
 	case number >= total:
-		return segment{}, validationError("The Segment parameter is zero-based and must be less than parameter TotalSegments: "+
+		return segment{}, validationError("The Segment parameter is zero-based and must be less than parameter "+
+			"TotalSegments: "+
 			"Segment: %d is not less than TotalSegments: %d", number, total)
 	}
 	return segment{uint64(number), uint64(total)}, nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -12,17 +13,17 @@ import (
 	"unique"
 )
 
-// maxNesting is how deep lists and maps may lie in each other (Service quotas, "Nested attribute depth").
+// maxNesting is the largest depth of nested lists and maps (Service quotas, "Nested attribute depth").
 const maxNesting = 32
 
-// members is a JSON object of a request. Names are matched exactly. The first ill-typed member that was asked for
-// is remembered in failure; the accessors return zero values from then on.
+// members is a JSON object of a request. Names are case-sensitive. failure is the error of the first malformed member
+// that was read. Malformed members read as zero values.
 type members struct {
 	values  map[string]any
 	failure *failure
 }
 
-// parseRequest reads the body of a request, which is one JSON object.
+// parseRequest parses the body of a request, which must be one JSON object.
 func parseRequest(body []byte) (*members, error) {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber()
@@ -39,8 +40,8 @@ func parseRequest(body []byte) (*members, error) {
 	return m, nil
 }
 
-// allow refuses every member that is not named in known (names with blanks between). Those in refused are of the
-// API, but not emulated.
+// allow refuses every member that is not in known, a list of names separated by spaces. Members in refused exist in the
+// API, but are not emulated.
 func (m *members) allow(where, known, refused string) error {
 	var others []string
 	for name, given := range m.values {
@@ -67,7 +68,7 @@ func contained(names, name string) bool {
 	return false
 }
 
-// fail remembers the first failure.
+// fail records the first failure.
 func (m *members) fail(f *failure) {
 	if m.failure == nil {
 		m.failure = f
@@ -76,10 +77,11 @@ func (m *members) fail(f *failure) {
 
 func (m *members) has(name string) bool { return m.values[name] != nil }
 
-// required returns a text that must be there.
+// required returns a text that must be present.
 func (m *members) required(name string) string {
 	if !m.has(name) {
-		m.fail(validationError("1 validation error detected: Value null at '%s' failed to satisfy constraint: Member must not "+
+		m.fail(validationError("1 validation error detected: Value null at '%s' failed to satisfy constraint: Member "+
+			"must not "+
 			"be null", lowerFirst(name)))
 		return ""
 	}
@@ -94,7 +96,7 @@ func (m *members) text(name string) string {
 	return text
 }
 
-// choice returns a text that is one of the allowed ones (blanks between); absent, it is the first of them.
+// choice returns a text of the allowed ones (separated by spaces), or the first of them if the member is absent.
 func (m *members) choice(name, allowed string) string {
 	text := m.text(name)
 	if !m.has(name) {
@@ -102,7 +104,8 @@ func (m *members) choice(name, allowed string) string {
 		return first
 	}
 	if !contained(allowed, text) {
-		m.fail(validationError("1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: Member must satisfy "+
+		m.fail(validationError("1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: Member must "+
+			"satisfy "+
 			"enum value set: [%s]",
 			text, lowerFirst(name), strings.Join(strings.Fields(allowed), ", ")))
 	}
@@ -117,7 +120,7 @@ func (m *members) boolean(name string) bool {
 	return truth
 }
 
-// integer returns a whole number between low and high.
+// integer returns an integer between low and high.
 func (m *members) integer(name string, low, high int64) int64 {
 	number, ok := m.values[name].(json.Number)
 	if !ok {
@@ -131,16 +134,18 @@ func (m *members) integer(name string, low, high int64) int64 {
 	case err != nil:
 		m.fail(m.typeError(name, "a whole number"))
 	case n < low:
-		m.fail(validationError("1 validation error detected: Value '%d' at '%s' failed to satisfy constraint: Member must have "+
+		m.fail(validationError("1 validation error detected: Value '%d' at '%s' failed to satisfy constraint: Member "+
+			"must have "+
 			"value greater than or equal to %d", n, lowerFirst(name), low))
 	case n > high:
-		m.fail(validationError("1 validation error detected: Value '%d' at '%s' failed to satisfy constraint: Member must have "+
+		m.fail(validationError("1 validation error detected: Value '%d' at '%s' failed to satisfy constraint: Member "+
+			"must have "+
 			"value less than or equal to %d", n, lowerFirst(name), high))
 	}
 	return n
 }
 
-// object returns a nested object; its failures have to be asked of it.
+// object returns a nested object, which has a failure of its own.
 func (m *members) object(name string) *members {
 	object, ok := m.values[name].(map[string]any)
 	if !ok && m.has(name) {
@@ -171,7 +176,7 @@ func (m *members) objects(name string) []*members {
 	return objects
 }
 
-// names returns a map of texts, as ExpressionAttributeNames is.
+// names returns a map of texts, like ExpressionAttributeNames.
 func (m *members) names(name string) map[string]string {
 	object := m.object(name)
 	names := make(map[string]string, len(object.values))
@@ -199,7 +204,7 @@ func (m *members) typeError(name, want string) *failure {
 	return serializationError("%s is not %s", name, want)
 }
 
-// err returns the remembered failure as an error, so that none is a nil interface.
+// err returns the failure, or a nil error if there is none.
 func (m *members) err() error {
 	if m.failure == nil {
 		return nil
@@ -219,20 +224,21 @@ func parseItem(raw map[string]any, depth int) (item, *failure) {
 		if err != nil {
 			return nil, err
 		}
-		it = append(it, attribute{unique.Make(name).Value(), v}) // one copy of each name: the rows share them
+		it = append(it, attribute{unique.Make(name).Value(), v}) // all rows share one copy of each name
 	}
 	slices.SortFunc(it, func(a, b attribute) int { return strings.Compare(a.name, b.name) })
 	return it, nil
 }
 
-// parseValue reads an attribute value: an object with one member, named for its type.
+// parseValue parses an attribute value: an object with one member, whose name is the type.
 func parseValue(raw any, depth int) (value, *failure) {
 	object, ok := raw.(map[string]any)
 	if !ok {
 		return value{}, serializationError("an attribute value is not an object")
 	}
 	if depth >= maxNesting {
-		return value{}, validationError("Nesting Levels have exceeded supported limits: Attributes in the item have nested levels " +
+		return value{}, validationError("Nesting Levels have exceeded supported limits: Attributes in the item have " +
+			"nested levels " +
 			"beyond supported limit")
 	}
 	var found []kind
@@ -243,10 +249,12 @@ func parseValue(raw any, depth int) (value, *failure) {
 	}
 	switch len(found) {
 	case 0:
-		return value{}, validationError("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")
+		return value{}, validationError("Supplied AttributeValue is empty, must contain exactly one of the supported " +
+			"datatypes")
 	case 1:
 	default:
-		return value{}, validationError("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the " +
+		return value{}, validationError("Supplied AttributeValue has more than one datatypes set, must contain exactly " +
+			"one of the " +
 			"supported datatypes")
 	}
 	return parseContent(found[0], object[string(found[0])], depth)
@@ -262,7 +270,8 @@ func parseContent(k kind, content any, depth int) (value, *failure) {
 			return value{}, serializationError("the content of a %s is not a boolean", k)
 		}
 		if k == kindNull && !truth {
-			return value{}, validationError("One or more parameter values were invalid: Null attribute value types must have the " +
+			return value{}, validationError("One or more parameter values were invalid: Null attribute value types must " +
+				"have the " +
 				"value of true")
 		}
 		return value{kind: k, truth: truth}, nil
@@ -280,7 +289,8 @@ func parseContent(k kind, content any, depth int) (value, *failure) {
 		}
 		return parseElements(k, list, depth+1)
 	}
-	return value{}, validationError("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")
+	return value{}, validationError("Supplied AttributeValue is empty, must contain exactly one of the supported " +
+		"datatypes")
 }
 
 func parseScalar(k kind, content any) (value, *failure) {
@@ -291,10 +301,8 @@ func parseScalar(k kind, content any) (value, *failure) {
 	switch k {
 	case kindNumber:
 		number, err := parseDecimal(text)
-		if err != nil {
-			return value{}, err.(*failure)
-		}
-		return numberValue(number), nil
+		invalid, _ := errors.AsType[*failure](err)
+		return numberValue(number), invalid
 	case kindBinary:
 		data, err := base64.StdEncoding.DecodeString(text)
 		if err != nil {
@@ -305,7 +313,7 @@ func parseScalar(k kind, content any) (value, *failure) {
 	return stringValue(text), nil
 }
 
-// parseElements reads the elements of a list or a set.
+// parseElements parses the elements of a list or a set.
 func parseElements(k kind, raw []any, depth int) (value, *failure) {
 	list := make([]value, 0, len(raw))
 	for _, rawElement := range raw {
@@ -328,7 +336,7 @@ func parseElements(k kind, raw []any, depth int) (value, *failure) {
 	return v, checkSet(v, raw)
 }
 
-// checkSet refuses a set that is empty or has an element twice.
+// checkSet refuses an empty set, and a set that contains an element twice.
 func checkSet(set value, raw []any) *failure {
 	if len(set.list()) == 0 {
 		return validationError("One or more parameter values were invalid: %s", map[kind]string{

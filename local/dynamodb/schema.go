@@ -22,7 +22,7 @@ type keyAttribute struct {
 // schema is a table's primary key: the partition key, and the sort key if there is one.
 type schema struct {
 	partition keyAttribute
-	sort      keyAttribute // no name: none
+	sort      keyAttribute // its name is "" if there is no sort key
 }
 
 func (s schema) hasSort() bool { return s.sort.name != "" }
@@ -38,8 +38,8 @@ func (s schema) isKey(name string) bool {
 	return name == s.partition.name || s.hasSort() && name == s.sort.name
 }
 
-// rowKey returns where an item with these key values lies: rows sort by the hash of the partition key, then by that
-// key, then by the sort key. A row therefore keeps its rowKey for life, and a scan can go on after a row that is gone.
+// rowKey returns the key under which a row is stored. Rows are sorted by the hash of the partition key, then by the
+// partition key, then by the sort key. The key of a row never changes, so a scan can continue after a deleted row.
 func (s schema) rowKey(key item) string {
 	rowKey := s.partitionPrefix(key.value(s.partition.name))
 	if s.hasSort() {
@@ -48,7 +48,7 @@ func (s schema) rowKey(key item) string {
 	return rowKey
 }
 
-// partitionPrefix returns what the rowKeys of all rows of a partition key begin with.
+// partitionPrefix returns the common prefix of the row keys of a partition.
 func (s schema) partitionPrefix(partition value) string {
 	sum := md5.Sum([]byte(partition.text))
 	rowKey := make([]byte, 0, 10+len(partition.text)+32)
@@ -57,9 +57,9 @@ func (s schema) partitionPrefix(partition value) string {
 	return string(append(rowKey, partition.text...))
 }
 
-const hashSize = 8 // bytes of the hash at the front of a rowKey
+const hashSize = 8 // bytes of the hash at the start of a row key
 
-// sortable returns bytes that sort as the sort keys do.
+// sortable returns bytes that compare like the sort keys.
 func sortable(v value) string {
 	if v.kind == kindNumber {
 		return v.number().sortable()
@@ -67,15 +67,15 @@ func sortable(v value) string {
 	return v.text
 }
 
-// segment is a part of a parallel scan: hashes share out evenly.
+// segment is one segment of a parallel scan. Segments have equal ranges of hashes.
 type segment struct{ number, total uint64 }
 
-// first returns the least rowKey in the segment.
+// first returns the smallest possible row key of the segment.
 func (s segment) first() string {
 	if s.number == 0 {
 		return ""
 	}
-	// The least hash h with h*total/2^64 >= number, which is number*2^64/total rounded up.
+	// The smallest hash h with h*total/2^64 >= number, which is number*2^64/total rounded up.
 	quotient, remainder := bits.Div64(s.number, 0, s.total)
 	if remainder > 0 {
 		quotient++
@@ -83,7 +83,7 @@ func (s segment) first() string {
 	return string(binary.BigEndian.AppendUint64(nil, quotient))
 }
 
-// end returns a rowKey greater than all in the segment; none is greater than those of the last.
+// end returns the smallest string that is greater than all row keys of the segment. The last segment has no bound.
 func (s segment) end() (rowKey string, bounded bool) {
 	if s.number+1 >= s.total {
 		return "", false
@@ -105,7 +105,7 @@ func (s schema) keyOf(it item) item {
 	return key
 }
 
-// checkKey refuses what is not a whole primary key, or has other attributes beside.
+// checkKey refuses a key that is not complete, or that has other attributes.
 func (s schema) checkKey(key item) error {
 	for _, attribute := range s.attributes() {
 		if key.value(attribute.name).kind != attribute.kind {
@@ -118,7 +118,7 @@ func (s schema) checkKey(key item) error {
 	return s.checkKeyValues(key)
 }
 
-// checkItem refuses an item whose key attributes are missing or of another type, and one that is too large.
+// checkItem refuses an item whose key attributes are missing, of another type, empty or too long.
 func (s schema) checkItem(it item) error {
 	for _, attribute := range s.attributes() {
 		v, found := it.get(attribute.name)
@@ -133,7 +133,7 @@ func (s schema) checkItem(it item) error {
 	return s.checkKeyValues(it)
 }
 
-// checkKeyValues refuses keys that are empty or too long.
+// checkKeyValues refuses key attributes that are empty or too long.
 func (s schema) checkKeyValues(key item) error {
 	empty := map[kind]string{kindString: "string", kindBinary: "binary"}
 	for _, attribute := range s.attributes() {
@@ -144,10 +144,12 @@ func (s schema) checkKeyValues(key item) error {
 			return validationError("One or more parameter values are not valid. The AttributeValue for a key attribute cannot "+
 				"contain an empty %s value. Key: %s", empty[v.kind], attribute.name)
 		case attribute == s.partition && len(v.text) > maxPartitionKey:
-			return validationError("One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit " +
+			return validationError("One or more parameter values were invalid: Size of hashkey has exceeded the maximum " +
+				"size limit " +
 				"of2048 bytes")
 		case attribute != s.partition && len(v.text) > maxSortKey:
-			return validationError("One or more parameter values were invalid: Aggregated size of all range keys has exceeded the " +
+			return validationError("One or more parameter values were invalid: Aggregated size of all range keys has " +
+				"exceeded the " +
 				"size limit of 1024 bytes")
 		}
 	}

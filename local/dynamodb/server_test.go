@@ -21,7 +21,7 @@ import (
 	"fanfare/local/dynamodb"
 )
 
-// The tests of this file are of this package alone: what it refuses, and what Options and Faults do.
+// The tests of this file apply to this package only: to what it refuses, to Options and to Faults.
 
 func TestServer_NotEmulated(t *testing.T) {
 	skipElsewhere(t, "refusals")
@@ -51,14 +51,14 @@ func TestServer_NotEmulated(t *testing.T) {
 			e.t = t
 			a := e.send(test.operation, `{"TableName":"`+table+`"`+test.parameters+`}`)
 			if a.status != http.StatusBadRequest || !strings.Contains(a.message(), test.want) {
-				t.Errorf("%d %s: %s; want a refusal that names %s", a.status, a.code(), a.message(), test.want)
+				t.Errorf("got %d %s: %s, want an error that names %s", a.status, a.code(), a.message(), test.want)
 			}
 		})
 	}
 }
 
 func TestServer_MalformedRequests(t *testing.T) {
-	skipElsewhere(t, "DynamoDB Local answers 500 to some, and takes others")
+	skipElsewhere(t, "DynamoDB Local answers some with 500 and accepts others")
 	e := start(t, dynamodb.Options{})
 	table := e.table("")
 	const put = `"Item":{"pk":{"S":"a"},"v":`
@@ -125,13 +125,13 @@ func TestServer_MalformedRequests(t *testing.T) {
 			e.t = t
 			a := e.send(test.operation, `{"TableName":"`+table+`",`+test.parameters+`}`)
 			if a.status != http.StatusBadRequest || a.body["__type"] != test.kind || !strings.Contains(a.message(), test.want) {
-				t.Errorf("%d %v: %s\nwant %s: %s", a.status, a.body["__type"], a.message(), test.kind, test.want)
+				t.Errorf("got %d %v: %s, want %s: %s", a.status, a.body["__type"], a.message(), test.kind, test.want)
 			}
 		})
 	}
 	for _, body := range []string{"", "{", "[]", "null", "{} {}", `"x"`} {
 		if a := e.send("Scan", body); a.code() != "SerializationException" {
-			t.Errorf("body %q: %s", body, a.code())
+			t.Errorf("body %q: got %s", body, a.code())
 		}
 	}
 }
@@ -146,7 +146,7 @@ func TestServer_UnsignedRequest(t *testing.T) {
 	server.ServeHTTP(recorder, request)
 	if recorder.Code != http.StatusBadRequest || !strings.Contains(recorder.Body.String(),
 		"MissingAuthenticationTokenException") {
-		t.Errorf("%d %s", recorder.Code, recorder.Body)
+		t.Errorf("got %d %s, want MissingAuthenticationTokenException", recorder.Code, recorder.Body)
 	}
 }
 
@@ -181,19 +181,19 @@ func TestAuthorize_EachTable(t *testing.T) {
 		mu.Unlock()
 		a := e.send(test.operation, test.body)
 		if want := []string{"AKIDTEST " + test.want}; !slices.Equal(asked, want) {
-			t.Errorf("%s asked %q, want %q", test.operation, asked, want)
+			t.Errorf("%s: got %q, want %q", test.operation, asked, want)
 		}
 		if denied := test.operation == "Scan"; denied != (a.code() == "AccessDeniedException") {
-			t.Errorf("%s: %d %s: %s", test.operation, a.status, a.code(), a.message())
+			t.Errorf("%s: got %d %s: %s, want AccessDeniedException", test.operation, a.status, a.code(), a.message())
 		}
 	}
 	want := "User: x is not authorized to perform: dynamodb:Scan on resource: y"
 	if got := e.send("Scan", `{"TableName":"`+table+`"}`).message(); got != want {
-		t.Errorf("got  %s\nwant %s", got, want)
+		t.Errorf("got %s, want %s", got, want)
 	}
 }
 
-// serve answers one request without a socket, for tests in a bubble of synctest.
+// serve answers one request without a socket, for tests in a synctest bubble.
 func serve(server *dynamodb.Server, operation, body string) string {
 	request := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
 	request.Header.Set("X-Amz-Target", "DynamoDB_20120810."+operation)
@@ -224,8 +224,8 @@ func TestTTL_Sweep(t *testing.T) {
 		name  string
 		speed float64
 		delay time.Duration
-		alive time.Duration // of the wall's time: still there
-		gone  time.Duration // and gone
+		alive time.Duration // of real time, after which the item exists
+		gone  time.Duration // of real time, after which it does not
 	}{
 		{"by default after 48 hours", 1, 0, 48 * time.Hour, 48*time.Hour + 3*time.Minute},
 		{"at once, but for the sweep", 1, -1, 29 * time.Second, 3 * time.Minute},
@@ -246,13 +246,13 @@ func TestTTL_Sweep(t *testing.T) {
 				time.Sleep(test.alive)
 				synctest.Wait()
 				if got := count(); !strings.Contains(got, `"Count":4`) {
-					t.Errorf("after %v: %s", test.alive, got)
+					t.Errorf("after %v: got %s, want the item", test.alive, got)
 				}
 				time.Sleep(test.gone - test.alive)
 				synctest.Wait()
 				if got := count(); !strings.Contains(got, `"Count":3`) ||
 					strings.Contains(serve(server, "Scan", `{"TableName":"connections"}`), "soon") {
-					t.Errorf("after %v: %s", test.gone, got)
+					t.Errorf("after %v: got %s, want none", test.gone, got)
 				}
 			})
 		})
@@ -264,10 +264,10 @@ func TestFaults_Repeatable(t *testing.T) {
 	server := connections(t, dynamodb.Options{})
 	defer server.Close()
 	if err := server.SetFaults(dynamodb.Faults{Throttling: 1.5}); err == nil {
-		t.Error("a rate of 1.5 was taken")
+		t.Error("rate of 1.5: got nil, want an error")
 	}
 	if err := server.SetFaults(dynamodb.Faults{Operations: []string{"Sacn"}}); err == nil {
-		t.Error("an operation that does not exist was taken")
+		t.Error("unknown operation: got nil, want an error")
 	}
 	faults := dynamodb.Faults{Seed: 7, Operations: []string{"PutItem"}, ProvisionedThroughputExceeded: 0.2,
 		Throttling: 0.2, InternalServerError: 0.1}
@@ -286,31 +286,31 @@ func TestFaults_Repeatable(t *testing.T) {
 			}
 			codes = append(codes, code)
 			if got := serve(server, "Scan", `{"TableName":"connections","Select":"COUNT"}`); strings.Contains(got, "__type") {
-				t.Fatalf("Scan, which is not among the operations: %s", got)
+				t.Fatalf("Scan, which has no faults: got %s", got)
 			}
 		}
 		return codes
 	}
 	first := run()
 	if !slices.Equal(first, run()) {
-		t.Error("the same seed made other faults")
+		t.Error("same seed: got other faults")
 	}
 	counts := make(map[string]int)
 	for _, code := range first {
 		counts[code]++
 	}
 	if len(counts) != 4 {
-		t.Errorf("not all kinds of faults in 300 requests: %v", counts)
+		t.Errorf("faults in 300 requests: got %v, want all kinds", counts)
 	}
 	faults.Seed++
 	if slices.Equal(first, run()) {
-		t.Error("another seed made the same faults")
+		t.Error("other seed: got the same faults")
 	}
 	if err := server.SetFaults(dynamodb.Faults{}); err != nil {
 		t.Fatal(err)
 	}
 	if got := serve(server, "PutItem", `{"TableName":"connections","Item":{"pk":{"S":"a"}}}`); got != "{}" {
-		t.Errorf("after the faults were taken away: %s", got)
+		t.Errorf("without faults: got %s", got)
 	}
 }
 
@@ -329,19 +329,18 @@ func TestFaults_Unprocessed(t *testing.T) {
 	for pending := map[string][]types.WriteRequest{"connections": writes}; len(pending) > 0; rounds++ {
 		before := len(pending["connections"])
 		out, err := c.BatchWriteItem(t.Context(), &client.BatchWriteItemInput{RequestItems: pending})
-		var exceeded *types.ProvisionedThroughputExceededException
-		if errors.As(err, &exceeded) {
-			continue // none was processed
+		if _, ok := errors.AsType[*types.ProvisionedThroughputExceededException](err); ok {
+			continue // no item was processed
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
 		if pending = out.UnprocessedItems; len(pending["connections"]) >= before {
-			t.Fatalf("%d of %d items unprocessed, and no error", len(pending["connections"]), before)
+			t.Fatalf("got %d of %d items unprocessed, want fewer or an error", len(pending["connections"]), before)
 		}
 	}
 	if rounds < 2 {
-		t.Errorf("25 items at a rate of one half took %d rounds", rounds)
+		t.Errorf("25 items at a rate of 0.5: got %d rounds, want at least 2", rounds)
 	}
 	if scanned, err := c.Scan(t.Context(), &client.ScanInput{TableName: aws.String("connections")}); err != nil ||
 		scanned.Count != 25 {
@@ -352,9 +351,8 @@ func TestFaults_Unprocessed(t *testing.T) {
 	}
 	_, err := c.BatchWriteItem(t.Context(),
 		&client.BatchWriteItemInput{RequestItems: map[string][]types.WriteRequest{"connections": writes}})
-	var exceeded *types.ProvisionedThroughputExceededException
-	if !errors.As(err, &exceeded) {
-		t.Errorf("a batch of which nothing is processed: %v", err)
+	if _, ok := errors.AsType[*types.ProvisionedThroughputExceededException](err); !ok {
+		t.Errorf("batch at a rate of 1: got %v, want ProvisionedThroughputExceededException", err)
 	}
 }
 
@@ -385,11 +383,11 @@ func TestFaults_AnswerLost(t *testing.T) {
 	}
 	if got := serve(server, "PutItem", `{"TableName":"connections","Item":{"pk":{"S":"a"}}}`); !strings.Contains(got,
 		"InternalServerError") {
-		t.Errorf("answer %s", got)
+		t.Errorf("answer: got %s", got)
 	}
 	if got := serve(server, "GetItem", `{"TableName":"connections",`+
 		`"Key":{"pk":{"S":"a"}}}`); got != `{"Item":{"pk":{"S":"a"}}}` {
-		t.Errorf("item %s", got)
+		t.Errorf("item: got %s", got)
 	}
 }
 
@@ -404,7 +402,7 @@ func TestFaults_Latency(t *testing.T) {
 		begin := time.Now()
 		serve(server, "GetItem", `{"TableName":"connections","Key":{"pk":{"S":"a"}}}`)
 		if took := time.Since(begin); took < 100*time.Millisecond || took >= 200*time.Millisecond {
-			t.Errorf("one to two seconds at ten times the speed took %v", took)
+			t.Errorf("1 to 2 s at ten times the speed: got %v", took)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
@@ -413,12 +411,12 @@ func TestFaults_Latency(t *testing.T) {
 		request.Header.Set("X-Amz-Target", "DynamoDB_20120810.Scan")
 		server.ServeHTTP(httptest.NewRecorder(), request)
 		if took := time.Since(begin); took != 10*time.Millisecond {
-			t.Errorf("a client that left after 10ms held the server for %v", took)
+			t.Errorf("client that disconnects after 10 ms: got %v", took)
 		}
 	})
 }
 
-// TestServer_ConcurrentClients is for the race detector: it also sees that no scan loses a row that stays.
+// TestServer_ConcurrentClients is for the race detector. It also checks that no scan misses a row that is not deleted.
 func TestServer_ConcurrentClients(t *testing.T) {
 	skipElsewhere(t, "load")
 	e, _ := startWithTable(t)
@@ -454,19 +452,19 @@ func TestServer_ConcurrentClients(t *testing.T) {
 		seen := make(map[string]bool)
 		for _, key := range keys {
 			if seen[key] {
-				t.Fatalf("%s twice", key)
+				t.Fatalf("got %s twice", key)
 			}
 			seen[key] = true
 		}
 		for _, r := range stay {
 			if key := r["pk"].(*types.AttributeValueMemberS).Value; !seen[key] {
-				t.Fatalf("%s is missing", key)
+				t.Fatalf("got no %s", key)
 			}
 		}
 	}
 	group.Wait()
 	out, err := c.GetItem(t.Context(), &client.GetItemInput{TableName: aws.String("connections"), Key: stay[0]})
 	if err != nil || out.Item["n"].(*types.AttributeValueMemberN).Value != "4" {
-		t.Errorf("four writers added one each: %v, %v", out.Item["n"], err)
+		t.Errorf("sum of four writers: got %v, %v", out.Item["n"], err)
 	}
 }

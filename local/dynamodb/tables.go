@@ -3,6 +3,7 @@ package dynamodb
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,8 +11,8 @@ import (
 	"fanfare/local/awsapi"
 )
 
-// CreateTable adds an empty table, which is active at once. The error is the one that the API would answer: an
-// invalid configuration, or a table of this name exists.
+// CreateTable adds an empty table, which is active at once. It fails, as the API does, if the configuration is invalid
+// or a table of this name exists.
 func (s *Server) CreateTable(config TableConfig) error {
 	_, err := s.createTable(config)
 	return err
@@ -20,7 +21,7 @@ func (s *Server) CreateTable(config TableConfig) error {
 func (s *Server) createTable(config TableConfig) (*table, error) {
 	key, err := config.check()
 	if err != nil {
-		return nil, fmt.Errorf("creating table %q: %w", config.Name, err)
+		return nil, fmt.Errorf("create table %q: %w", config.Name, err)
 	}
 	config.BillingMode = cmp.Or(config.BillingMode, Provisioned)
 	config.TableClass = cmp.Or(config.TableClass, "STANDARD")
@@ -35,7 +36,7 @@ func (s *Server) createTable(config TableConfig) (*table, error) {
 	return t, nil
 }
 
-// createTable serves CreateTable.
+// createTable executes CreateTable.
 func (c *call) createTable() ([]byte, error) {
 	config, err := c.tableConfig()
 	if err != nil {
@@ -51,7 +52,7 @@ func (c *call) createTable() ([]byte, error) {
 	return json.Marshal(map[string]any{"TableDescription": t.describe("CREATING")})
 }
 
-// tableConfig reads the parameters of CreateTable.
+// tableConfig parses the parameters of CreateTable.
 func (c *call) tableConfig() (TableConfig, error) {
 	config := TableConfig{
 		Name:               c.required("TableName"),
@@ -121,20 +122,20 @@ func (t *table) describe(status string) map[string]any {
 	return description
 }
 
-// named returns the table in TableName; when there is none, the control plane's error names it.
+// namedTable returns the table in TableName. If there is none, the error names it.
 func (c *call) namedTable() (*table, error) {
 	name := c.required("TableName")
 	if c.failure != nil {
 		return nil, c.failure
 	}
 	t, err := c.table(name, c.operation)
-	if f, ok := err.(*failure); ok && f.code() == "ResourceNotFoundException" {
+	if f, ok := errors.AsType[*failure](err); ok && f.code() == "ResourceNotFoundException" {
 		f.message += ": Table: " + name + " not found"
 	}
 	return t, err
 }
 
-// describeTable serves DescribeTable.
+// describeTable executes DescribeTable.
 func (c *call) describeTable() ([]byte, error) {
 	t, err := c.namedTable()
 	if err != nil {
@@ -143,14 +144,15 @@ func (c *call) describeTable() ([]byte, error) {
 	return json.Marshal(map[string]any{"Table": t.describe("ACTIVE")})
 }
 
-// deleteTable serves DeleteTable. The table is gone at once.
+// deleteTable executes DeleteTable. The table is deleted at once.
 func (c *call) deleteTable() ([]byte, error) {
 	t, err := c.namedTable()
 	if err != nil {
 		return nil, err
 	}
 	if t.config.DeletionProtection {
-		return nil, validationError("Resource cannot be deleted as it is currently protected against deletion. Disable deletion " +
+		return nil, validationError("Resource cannot be deleted as it is currently protected against deletion. Disable " +
+			"deletion " +
 			"protection first.")
 	}
 	c.server.mu.Lock()
@@ -161,10 +163,10 @@ func (c *call) deleteTable() ([]byte, error) {
 	return json.Marshal(map[string]any{"TableDescription": t.describe("DELETING")})
 }
 
-// maxListTables is how many names a page of ListTables has at most (API reference, ListTables, Limit).
+// maxListTables is the largest page of ListTables (API reference, ListTables, Limit).
 const maxListTables = 100
 
-// listTables serves ListTables.
+// listTables executes ListTables.
 func (c *call) listTables() ([]byte, error) {
 	start, limit := c.text("ExclusiveStartTableName"), int(c.integer("Limit", 1, maxListTables))
 	if c.failure != nil {

@@ -14,11 +14,11 @@ const (
 	maxTransaction     = 100
 	maxTransactionSize = 4 << 20
 	maxToken           = 36               // characters of a ClientRequestToken
-	tokenLife          = 10 * time.Minute // how long a token makes a repetition harmless
-	maxTokens          = 100_000          // that are remembered at once; ours: beyond it the oldest is forgotten sooner
+	tokenLife          = 10 * time.Minute // for which a token makes a transaction idempotent
+	maxTokens          = 100_000          // stored at once; a limit of this package, beyond which the oldest is dropped
 )
 
-// transactWriteItems serves TransactWriteItems.
+// transactWriteItems executes TransactWriteItems.
 func (c *call) transactWriteItems() ([]byte, error) {
 	consumed := c.consumption()
 	consumed.kind = "WriteCapacityUnits"
@@ -81,14 +81,14 @@ func (c *call) parseTransaction(actions []*members) ([]*mutation, error) {
 	return mutations, nil
 }
 
-// actionParameters are what the actions of a transaction take, in the order Put, Update, Delete, ConditionCheck.
+// Parameters of all actions of a transaction, and the names of the actions.
 const (
 	conditionParameters = "ConditionExpression ExpressionAttributeNames ExpressionAttributeValues " +
 		"ReturnValuesOnConditionCheckFailure TableName "
 	actionNames = "Put Update Delete ConditionCheck"
 )
 
-// parseAction reads one action of a transaction.
+// parseAction parses one action of a transaction.
 func (c *call) parseAction(m *members) (*mutation, error) {
 	if err := m.allow("a TransactWriteItem", actionNames, ""); err != nil {
 		return nil, err
@@ -141,13 +141,13 @@ func (c *call) parseAction(m *members) (*mutation, error) {
 	return parsed, nil
 }
 
-// reasonCodes are the codes of CancellationReasons by the failure that they stand for.
+// reasonCodes maps the codes of failures to those in CancellationReasons.
 var reasonCodes = map[string]string{
 	"ConditionalCheckFailedException": "ConditionalCheckFailed",
 	"ValidationException":             "ValidationError",
 }
 
-// canceled answers a transaction of which some actions failed.
+// canceled returns the error of a transaction of which some actions failed.
 func canceled(errs []error) error {
 	codes := make([]string, len(errs))
 	reasons := []byte(`,"CancellationReasons":[`)
@@ -165,7 +165,7 @@ func canceled(errs []error) error {
 			continue
 		}
 		if codes[i] = reasonCodes[f.code()]; codes[i] == "" {
-			return err // not the failure of an action
+			return err // not caused by an action
 		}
 		a.text = appendString(a.text, codes[i])
 		a.member("Message")
@@ -179,23 +179,23 @@ func canceled(errs []error) error {
 	return f
 }
 
-// recentTransactions remembers for ten minutes which transactions with a token were done, so that a repetition is
-// answered and not done again. The zero value is ready for use.
+// recentTransactions stores the answers of transactions with a token for ten minutes, so that a repeated transaction is
+// answered without being executed. The zero value is ready for use.
 type recentTransactions struct {
 	mu   sync.Mutex
 	done map[string]*transaction
-	old  []*transaction // by age, oldest first
+	old  []*transaction // the oldest first
 }
 
 type transaction struct {
-	mu          sync.Mutex // held while it runs
+	mu          sync.Mutex // held during execution
 	token       string
 	fingerprint [sha256.Size]byte
 	since       time.Time
-	answer      []byte // nil until it has succeeded
+	answer      []byte // nil until the transaction has succeeded
 }
 
-// once runs a transaction, or returns the answer of the one with this token that was done before.
+// once executes a transaction, or returns the answer of an earlier one with this token.
 func (r *recentTransactions) once(now time.Time, token string, fingerprint [sha256.Size]byte,
 	run func() ([]byte, error)) ([]byte, error) {
 	r.mu.Lock()
@@ -230,11 +230,11 @@ func (r *recentTransactions) once(now time.Time, token string, fingerprint [sha2
 	return answer, err
 }
 
-// fingerprint identifies what a request asks for, whatever the order of its members.
+// fingerprint returns a hash of the transaction. The order of members does not change it.
 func (c *call) fingerprint() [sha256.Size]byte {
 	text, err := json.Marshal(c.values["TransactItems"])
 	if err != nil {
-		panic("dynamodb: JSON that was read cannot be written: " + err.Error())
+		panic("dynamodb: cannot encode decoded JSON: " + err.Error())
 	}
 	return sha256.Sum256(text)
 }

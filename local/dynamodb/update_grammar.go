@@ -1,6 +1,6 @@
 package dynamodb
 
-// parseUpdate reads an UpdateExpression; absent, the update changes nothing.
+// parseUpdate parses an UpdateExpression. Without one, the update changes nothing.
 func (m *members) parseUpdate(ph *placeholders) (*update, error) {
 	if !m.has("UpdateExpression") {
 		return &update{}, nil
@@ -54,7 +54,7 @@ func (p *parser) assignment() assignment {
 	return assignment{where, p.sum(left)}
 }
 
-// updateTerm reads the right side of an assignment up to its operator: an operand, or a whole sum in brackets.
+// updateTerm parses the right side of an assignment up to its operator: an operand, or a whole sum in brackets.
 func (p *parser) updateTerm() (term expression, isSum bool) {
 	if !p.next().is("(") {
 		return p.updateOperand(), false
@@ -71,7 +71,7 @@ func (p *parser) updateTerm() (term expression, isSum bool) {
 	return term, isSum
 }
 
-// sum reads the operator and the right side of a sum.
+// sum parses the operator and the right side of a sum.
 func (p *parser) sum(left expression) expression {
 	operator := p.take()
 	right := p.updateOperand()
@@ -79,7 +79,7 @@ func (p *parser) sum(left expression) expression {
 	return sum{left, right, operator.is("-")}
 }
 
-// updateOperand reads an operand, which may stand in brackets.
+// updateOperand parses an operand, which may be in brackets.
 func (p *parser) updateOperand() expression {
 	switch {
 	case p.accept("("):
@@ -121,7 +121,7 @@ func (p *parser) updateFunction() expression {
 	panic(validationError("Operator or function requires a document path; operator or function: %s", name))
 }
 
-// checkConstant refuses constants of another type than the operator or function takes.
+// checkConstant refuses constants of a type that the operator or function does not accept.
 func checkConstant(operator string, want kind, operands ...expression) {
 	for _, o := range operands {
 		if r, ok := o.(reference); ok {
@@ -130,7 +130,7 @@ func checkConstant(operator string, want kind, operands ...expression) {
 	}
 }
 
-// change reads an element of ADD, which takes a number or a set, or of DELETE, which takes a set.
+// change parses an element of ADD, which takes a number or a set, or of DELETE, which takes a set.
 func (p *parser) change(section string) change {
 	c := change{p.path(), p.value()}
 	if c.value.isSet() || section == "ADD" && c.value.kind == kindNumber {
@@ -141,7 +141,7 @@ func (p *parser) change(section string) change {
 		section, kindNames[c.value.kind], section))
 }
 
-// kindNames are the types as AWS's messages about ADD and DELETE spell them.
+// kindNames maps types to their names in AWS's messages about ADD and DELETE.
 var kindNames = map[kind]string{
 	kindString: "STRING", kindNumber: "NUMBER", kindBinary: "BINARY", kindBoolean: "BOOLEAN", kindNull: "NULL",
 	kindList: "LIST", kindMap: "MAP",

@@ -1,7 +1,7 @@
 package dynamodb
 
-// parsePut, parseDelete, parseUpdate and parseCheck read the mutation of a single request or of one in a transaction;
-// the parameters are the same. The placeholders are checked by the caller.
+// parsePut, parseDelete, parseUpdate and parseCheck parse the mutation of a request, or of an action in a transaction,
+// which has the same parameters. The caller must check the placeholders.
 
 func (c *call) parsePut(m *members, ph *placeholders) (*mutation, error) {
 	t, err := c.table(m.required("TableName"), "PutItem")
@@ -10,7 +10,8 @@ func (c *call) parsePut(m *members, ph *placeholders) (*mutation, error) {
 	}
 	it := m.item("Item")
 	if m.failure == nil && !m.has("Item") {
-		m.fail(validationError("1 validation error detected: Value null at 'item' failed to satisfy constraint: Member must not " +
+		m.fail(validationError("1 validation error detected: Value null at 'item' failed to satisfy constraint: Member " +
+			"must not " +
 			"be null"))
 	}
 	if m.failure != nil {
@@ -35,14 +36,15 @@ func newPut(t *table, it item) (*mutation, error) {
 		change: func(item) (item, error) { return it, nil }}, nil
 }
 
-// keyed reads the table and key of a request and returns a mutation that changes nothing yet.
+// parseKey parses the table and the key of a request, and returns a mutation without a change.
 func (c *call) parseKey(m *members, action string) (*mutation, error) {
 	t, err := c.table(m.required("TableName"), action)
 	if err != nil {
 		return nil, m.first(err)
 	}
 	if m.failure == nil && !m.has("Key") {
-		m.fail(validationError("1 validation error detected: Value null at 'key' failed to satisfy constraint: Member must not " +
+		m.fail(validationError("1 validation error detected: Value null at 'key' failed to satisfy constraint: Member " +
+			"must not " +
 			"be null"))
 	}
 	key := m.item("Key")
@@ -84,7 +86,8 @@ func (c *call) parseUpdate(m *members, ph *placeholders) (*mutation, *update, er
 	}
 	for _, p := range u.paths() {
 		if mutation.table.schema.isKey(p[0].name) {
-			return nil, nil, validationError("One or more parameter values were invalid: Cannot update attribute %s. This attribute "+
+			return nil, nil, validationError("One or more parameter values were invalid: Cannot update attribute %s. This "+
+				"attribute "+
 				"is part of the key", p[0].name)
 		}
 	}
@@ -101,7 +104,7 @@ func (c *call) parseUpdate(m *members, ph *placeholders) (*mutation, *update, er
 	return mutation, u, m.parseWriteCondition(mutation, ph)
 }
 
-// parseWriteCondition reads the condition of a write and what its failure shows.
+// parseWriteCondition parses the condition of a write, and whether its failure returns the row.
 func (m *members) parseWriteCondition(mutation *mutation, ph *placeholders) (err error) {
 	mutation.returnOld = m.choice("ReturnValuesOnConditionCheckFailure", "NONE ALL_OLD") == "ALL_OLD"
 	if mutation.condition, err = m.parseCondition("ConditionExpression", ph); err != nil {
@@ -110,7 +113,7 @@ func (m *members) parseWriteCondition(mutation *mutation, ph *placeholders) (err
 	return m.err()
 }
 
-// first returns the failure that a member of the request had before err arose, or err.
+// first returns the failure of a member, which occurred earlier, or err.
 func (m *members) first(err error) error {
 	if m.failure != nil {
 		return m.failure
@@ -118,14 +121,14 @@ func (m *members) first(err error) error {
 	return err
 }
 
-// write is what PutItem, UpdateItem and DeleteItem have in common: it reads the request with parse, runs the
-// mutation and answers with what returned picks of the rows before and after, "" for nothing.
+// write executes PutItem, UpdateItem or DeleteItem. parse parses the mutation. returned selects the returned attributes
+// from the rows before and after it; "" returns none.
 func (c *call) write(returnValues string, parse func(*placeholders) (*mutation, error), returned func(values string,
 	old, changed *row) string) ([]byte, error) {
 	ph := c.placeholders()
 	values := c.choice("ReturnValues", returnValues)
 	consumed := c.consumption()
-	c.choice("ReturnItemCollectionMetrics", "NONE SIZE") // SIZE tells of tables with local indexes only: there are none
+	c.choice("ReturnItemCollectionMetrics", "NONE SIZE") // SIZE concerns tables with local indexes, which are not emulated
 	mutation, err := parse(ph)
 	if err == nil {
 		err = ph.checkUsed()
