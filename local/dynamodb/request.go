@@ -32,7 +32,7 @@ func parseRequest(body []byte) (*members, error) {
 		return nil, serializationError("the body is not a JSON object: %v", err)
 	}
 	if _, err := decoder.Token(); err != io.EOF {
-		return nil, serializationError("the body goes on after its JSON object")
+		return nil, serializationError("the body has data after its JSON object")
 	}
 	if m.values == nil {
 		return nil, serializationError("the body is null")

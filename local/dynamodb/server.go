@@ -115,7 +115,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer, err := s.serve(r, operation, body, &call{server: s, operation: operation, fault: fault, page: page})
 	s.answer(w, answer, err)
 	if f := (*failure)(nil); errors.As(err, &f) {
-		s.options.Log.Debug("dynamodb", "operation", operation, "error", f.code())
+		s.options.Log.Debug("dynamodb request", "operation", operation, "error", f.code())
 	}
 }
 
@@ -152,7 +152,7 @@ func (s *Server) answer(w http.ResponseWriter, body []byte, err error) {
 	if err != nil {
 		var f *failure
 		if !errors.As(err, &f) {
-			s.options.Log.Error("dynamodb", "error", err)
+			s.options.Log.Error("dynamodb request failed", "error", err)
 			f = serviceError("InternalServerError", "%v", err)
 			f.status = http.StatusInternalServerError
 		}
