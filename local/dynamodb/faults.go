@@ -10,7 +10,7 @@ import (
 )
 
 // Faults makes requests for items fail as they may on AWS. Rates are shares of requests, from 0 to 1. They are drawn
-// independently, so their sum may exceed 1. The zero value has no faults.
+// one after the other, so their sum may exceed 1. The zero value has no faults.
 //
 // Equal seeds give equal faults for equal requests in the same order.
 type Faults struct {

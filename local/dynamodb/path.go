@@ -154,7 +154,7 @@ func (b branch) pickFrom(it item) (value, bool) {
 	return b.below.pick(v)
 }
 
-// pick returns the wanted part of a value; found is false when there is none.
+// pick returns the selected part of a value and reports whether there is one.
 func (p projection) pick(v value) (picked value, found bool) {
 	if len(p) == 0 {
 		return v, true
@@ -179,7 +179,7 @@ func (p projection) pick(v value) (picked value, found bool) {
 	return value{}, false
 }
 
-// parseProjection reads a ProjectionExpression; absent, everything is wanted and the projection is nil.
+// parseProjection parses a ProjectionExpression. Without one it returns nil, which selects everything.
 func (m *members) parseProjection(ph *placeholders) (projection, error) {
 	if !m.has("ProjectionExpression") {
 		return nil, nil

@@ -26,9 +26,8 @@ type Faults struct {
 
 	// Faults of messages. Standard queues deliver at least once, in no promised order.
 
-	DuplicateInFlight float64 // of receives: a copy of the message stays visible
-	// of deletions: a copy of the message becomes visible
-	DuplicateAfterDelete float64
+	DuplicateInFlight    float64       // of receives: a copy of the message stays visible
+	DuplicateAfterDelete float64       // of deletions: a copy of the message becomes visible
 	Reorder              float64       // of receives: one of the next hundred messages comes instead of the first
 	Delay                float64       // of messages sent: the message becomes visible up to DelayBy late
 	DelayBy              time.Duration // by Options.Clock
