@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 	"unique"
+
+	"fanfare/local/awsapi"
 )
 
 // handshake is a client's request to connect.
@@ -205,7 +207,7 @@ func (s *Server) refuse(w http.ResponseWriter, id string, bad *refusal) {
 func refuse(w http.ResponseWriter, status int, name, text string) {
 	header := w.Header()
 	header.Set("Content-Type", "application/json")
-	header.Set("X-Amzn-Requestid", newUUID())
+	header.Set("X-Amzn-Requestid", awsapi.NewUUID())
 	header.Set("X-Amz-Apigw-Id", newID())
 	if name != "" {
 		header.Set("X-Amzn-Errortype", name)

@@ -30,15 +30,6 @@ func validID(id string) bool {
 	return err == nil && n == idBytes
 }
 
-// newUUID returns a random UUID (RFC 9562, version 4), as in X-Amzn-RequestId.
-func newUUID() string {
-	var b [16]byte
-	rand.Read(b[:])
-	b[6] = b[6]&0x0f | 0x40
-	b[8] = b[8]&0x3f | 0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:])
-}
-
 // newTrace returns a tracing header with a new root.
 // https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader
 func newTrace(now time.Time) string {

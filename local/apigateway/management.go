@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"fanfare/local/awsapi"
 )
 
 // maxPost is the maximum size of a posted message, in bytes, as Data in the service model of apigatewaymanagementapi.
@@ -154,7 +156,7 @@ func (s *Server) command(method, id string, body []byte, size int) outcome {
 func (o outcome) write(w http.ResponseWriter, now time.Time) {
 	header := w.Header()
 	// Set directly, for speed: the names are canonical already.
-	header["X-Amzn-Requestid"] = []string{newUUID()}
+	header["X-Amzn-Requestid"] = []string{awsapi.NewUUID()}
 	header["X-Amz-Apigw-Id"] = []string{newID()}
 	header["X-Amzn-Trace-Id"] = []string{newTrace(now)}
 	if o.status == http.StatusOK {
@@ -184,10 +186,7 @@ func (s *Server) authorizeManagement(r *http.Request, id string) *managementErro
 	if bad != nil {
 		return bad
 	}
-	if s.options.Authorize == nil {
-		return nil
-	}
-	err := s.options.Authorize(accessKey, "execute-api:ManageConnections", s.arn(r.Method+"/@connections/{connectionId}"))
+	err := s.options.Authorize.Check(accessKey, "execute-api:ManageConnections", s.arn(r.Method+"/@connections/{connectionId}"))
 	if err != nil {
 		// Captured: AWS sends this and not the ForbiddenException of the service model.
 		return &managementError{status: http.StatusForbidden, name: "AccessDeniedException", text: err.Error()}

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"fanfare/local/awsapi"
 	"fanfare/local/clock"
 )
 
@@ -36,7 +37,7 @@ type Options struct {
 	Log *slog.Logger
 	// Authorize decides on a management request by the access key of its signature. The text of its error is sent to
 	// the caller. The resource ends in the literal text {connectionId}, as on AWS. nil allows everything.
-	Authorize func(accessKeyID, action, resource string) error
+	Authorize awsapi.Authorizer
 	// Observe receives every event. It is called concurrently and blocks its caller. nil observes nothing.
 	Observe func(Event)
 	// SendBuffer limits the bytes that wait for one slow client; 0 means DefaultSendBuffer. An empty buffer accepts
@@ -93,8 +94,8 @@ type Server struct {
 
 // New validates the API and returns a server for it. Its error contains everything that is wrong or not emulated.
 func New(api API, invoker Invoker, options Options) (*Server, error) {
-	options.Region = cmp.Or(options.Region, "us-east-1")
-	options.Account = cmp.Or(options.Account, "000000000000")
+	options.Region = cmp.Or(options.Region, awsapi.DefaultRegion)
+	options.Account = cmp.Or(options.Account, awsapi.DefaultAccount)
 	options.SendBuffer = cmp.Or(options.SendBuffer, DefaultSendBuffer)
 	options.MessagesInFlight = cmp.Or(options.MessagesInFlight, DefaultMessagesInFlight)
 	if options.Log == nil {

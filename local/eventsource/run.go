@@ -1,6 +1,7 @@
 package eventsource
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"fanfare/local/awsapi"
 	"fanfare/local/clock"
 	"fanfare/local/sqs"
 )
@@ -36,7 +38,7 @@ type Options struct {
 	Log *slog.Logger
 	// Authorize checks once whether the function's role may read the queue. It receives the mapping's AccessKeyID,
 	// each action that AWS requires, and the queue's ARN. nil allows everything.
-	Authorize func(accessKeyID, action, resource string) error
+	Authorize awsapi.Authorizer
 }
 
 // pollerActions are the actions that the execution role must allow.
@@ -50,15 +52,11 @@ func Run(ctx context.Context, m Mapping, q Queue, invoker Invoker, o Options) er
 	if err != nil {
 		return err
 	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
-	if o.Authorize != nil {
-		for _, action := range pollerActions {
-			if err := o.Authorize(m.AccessKeyID, action, m.QueueARN); err != nil {
-				return m.wrap(fmt.Errorf("InvalidParameterValueException: The function execution role does not have "+
-					"permissions to call %s: %w", action, err))
-			}
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
+	for _, action := range pollerActions {
+		if err := o.Authorize.Check(m.AccessKeyID, action, m.QueueARN); err != nil {
+			return m.wrap(fmt.Errorf("InvalidParameterValueException: The function execution role does not have "+
+				"permissions to call %s: %w", action, err))
 		}
 	}
 	if m.Disabled {

@@ -1,10 +1,10 @@
 package lambda
 
 import (
-	"fmt"
-	"math/rand/v2"
 	"sync"
 	"time"
+
+	"fanfare/local/awsapi"
 )
 
 // responseGrace limits how long a caller waits, after the response was posted, until the function is free again.
@@ -38,14 +38,7 @@ type invocation struct {
 }
 
 func newInvocation(f *function, event []byte, trace string, fault fault) *invocation {
-	return &invocation{f: f, id: newRequestID(), event: event, trace: trace, fault: fault, done: make(chan struct{})}
-}
-
-// newRequestID returns a random UUID (RFC 9562, version 4). It is not a secret.
-func newRequestID() string {
-	high, low := rand.Uint64(), rand.Uint64()
-	return fmt.Sprintf("%08x-%04x-4%03x-%04x-%012x",
-		high>>32, high>>16&0xffff, high&0xfff, low>>48&0x3fff|0x8000, low&0xffffffffffff)
+	return &invocation{f: f, id: awsapi.NewUUID(), event: event, trace: trace, fault: fault, done: make(chan struct{})}
 }
 
 // answer stores the function's result; deliver passes it to the caller. The caller holds the process's mutex.

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"fanfare/local/awsapi"
 )
 
 // MaxResponseBytes is the maximum size of a function's response.
@@ -265,7 +267,7 @@ func (p *process) serveRegister(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		p.extension = true
 		p.mu.Unlock()
-		w.Header().Set(headerExtensionID, newRequestID())
+		w.Header().Set(headerExtensionID, awsapi.NewUUID())
 		writeJSON(w, http.StatusOK, map[string]string{
 			"functionName": p.f.Name, "functionVersion": "$LATEST", "handler": p.f.Handler,
 		})

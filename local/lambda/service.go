@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fanfare/local/awsapi"
 	"fanfare/local/clock"
 )
 
@@ -83,8 +84,8 @@ type Service struct {
 
 // New starts a service without functions. It listens on a free loopback port for the Runtime API.
 func New(o Options) (*Service, error) {
-	o.Region = cmp.Or(o.Region, "us-east-1")
-	o.Account = cmp.Or(o.Account, "000000000000")
+	o.Region = cmp.Or(o.Region, awsapi.DefaultRegion)
+	o.Account = cmp.Or(o.Account, awsapi.DefaultAccount)
 	o.AccountConcurrency = cmp.Or(o.AccountConcurrency, DefaultAccountConcurrency)
 	o.StartConcurrency = cmp.Or(o.StartConcurrency, defaultStarts)
 	o.IdleLifetime = cmp.Or(o.IdleLifetime, defaultIdleLifetime)
@@ -95,9 +96,7 @@ func New(o Options) (*Service, error) {
 	if err := o.Faults.check(); err != nil {
 		return nil, err
 	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	if o.Output == nil {
 		o.Output = func(function, requestID string, line []byte) {
 			o.Log.Info("function output", "function", function, "request_id", requestID, "line", string(line))

@@ -181,7 +181,7 @@ func (s *Stack) startData(o Options, ids *identities, l net.Listener) error {
 			if _, ok := q.Attributes["RedrivePolicy"]; ok != redriving {
 				continue
 			}
-			if _, err := s.sqs.CreateQueue(sqs.QueueConfig{Name: q.Name, Attributes: q.Attributes, Tags: q.Tags}); err != nil {
+			if _, err := s.sqs.CreateQueue(sqs.QueueConfig{Name: q.Name, Attributes: q.Attributes}); err != nil {
 				return at(q.Source, err)
 			}
 		}
@@ -210,7 +210,7 @@ func table(t template.Table) (dynamodb.TableConfig, error) {
 	}
 	config := dynamodb.TableConfig{
 		Name: t.Name, BillingMode: t.BillingMode, ReadCapacityUnits: int64(t.ReadUnits), WriteCapacityUnits: int64(t.WriteUnits),
-		TTLAttribute: t.TTLAttribute, DeletionProtection: t.DeletionProtection, Tags: t.Tags,
+		TTLAttribute: t.TTLAttribute, DeletionProtection: t.DeletionProtection,
 		KeySchema: []dynamodb.KeyElement{{AttributeName: t.PartitionKey, KeyType: "HASH"}},
 	}
 	if t.SortKey != "" {

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 
+	"fanfare/local/awsapi"
 	"fanfare/local/iam"
 )
 
@@ -41,14 +42,10 @@ var (
 )
 
 func (o Options) withDefaults() (Options, error) {
-	for field, fallback := range map[*string]string{&o.StackName: "local", &o.Region: "us-east-1", &o.Account: "000000000000"} {
-		if *field == "" {
-			*field = fallback
-		}
-	}
-	if o.QueueEndpoint == "" {
-		o.QueueEndpoint = "https://sqs." + o.Region + ".amazonaws.com"
-	}
+	o.StackName = cmp.Or(o.StackName, "local")
+	o.Region = cmp.Or(o.Region, awsapi.DefaultRegion)
+	o.Account = cmp.Or(o.Account, awsapi.DefaultAccount)
+	o.QueueEndpoint = cmp.Or(o.QueueEndpoint, "https://sqs."+o.Region+".amazonaws.com")
 	switch {
 	case !accountPattern.MatchString(o.Account):
 		return o, fmt.Errorf("account %q is not twelve digits", o.Account)
