@@ -67,7 +67,7 @@ func (c *redrive) Run(ctx context.Context, t *target) error {
 	sent, left := 0, 0
 	for _, p := range pairs {
 		if err := p.letters.Each(ctx, func(l queue.Letter) (bool, error) {
-			if (l.Hopeless() && !c.All) || (c.Reason != "" && l.Reason != c.Reason) {
+			if (l.Permanent() && !c.All) || (c.Reason != "" && l.Reason != c.Reason) {
 				left++
 				return false, nil
 			}

@@ -61,7 +61,7 @@ type book struct {
 	claimErr error
 }
 
-func (b *book) Claim(_ context.Context, c broadcast.Claim) (broadcast.Standing, string, error) {
+func (b *book) Claim(_ context.Context, c broadcast.Claim) (broadcast.ClaimStatus, string, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.asked++
@@ -119,13 +119,13 @@ func (r *rest) Retry(_ context.Context, b broadcast.Batch, delay time.Duration) 
 	return r.err
 }
 
-func (r *rest) BuryBatch(_ context.Context, b broadcast.Batch, reason error) error {
-	_, why := broadcast.FateOf(reason)
+func (r *rest) PutBatch(_ context.Context, b broadcast.Batch, reason error) error {
+	_, why := broadcast.ClassOf(reason)
 	r.buried, r.reasons = append(r.buried, b), append(r.reasons, why)
 	return nil
 }
 
-func (r *rest) Bury(_ context.Context, record broadcast.Record, _ error) error {
+func (r *rest) Put(_ context.Context, record broadcast.Record, _ error) error {
 	r.records = append(r.records, record)
 	return nil
 }
@@ -628,7 +628,7 @@ func TestAnOutcomeIsRecordedAtLast(t *testing.T) {
 func TestWhatIsNoBatchIsBuriedOnce(t *testing.T) {
 	w := newWorld()
 	result, err := w.Send(t.Context(), broadcast.Record{ID: "record", Body: "hello"})
-	if err != nil || result.Buried == nil || len(w.rest.records) != 1 || w.rest.records[0].Body != "hello" {
+	if err != nil || result.Rejected == nil || len(w.rest.records) != 1 || w.rest.records[0].Body != "hello" {
 		t.Errorf("%v, %+v, %+v", err, result, w.rest.records)
 	}
 }

@@ -27,7 +27,7 @@ func TestAnAudienceOf200000(t *testing.T) {
 	d := &fanout.Dispatcher{
 		Registry: &registry.Table{Client: client, Name: "connections"},
 		Ledger:   &ledger.Table{Client: client, Name: "broadcasts"},
-		Queue:    queues, DeadLetters: queues,
+		Batches:  queues, Continuations: queues, DeadLetters: queues,
 		Segments: 4, BatchConnections: 500, BatchPosts: 5000, Senders: 10, Reserve: time.Second,
 	}
 	results := d.Dispatch(t.Context(), []broadcast.Request{request("m"), request("n")})

@@ -111,7 +111,7 @@ func (q *queues) Continue(_ context.Context, r broadcast.Request) error {
 	return nil
 }
 
-func (q *queues) Bury(_ context.Context, r broadcast.Record, reason error) error {
+func (q *queues) Put(_ context.Context, r broadcast.Record, reason error) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.buried == nil {
@@ -167,7 +167,7 @@ type world struct {
 func newWorld(rows []broadcast.Connection, page int) world {
 	w := world{table: &table{rows: rows, page: page}, book: &book{}, queues: &queues{}}
 	w.Dispatcher = &fanout.Dispatcher{
-		Registry: w.table, Ledger: w.book, Queue: w.queues, DeadLetters: w.queues,
+		Registry: w.table, Ledger: w.book, Batches: w.queues, Continuations: w.queues, DeadLetters: w.queues,
 		Segments: 4, BatchConnections: 100, BatchPosts: 1000, Senders: 1, Reserve: time.Second,
 	}
 	return w
@@ -192,8 +192,8 @@ func (w world) everyoneOnce(t *testing.T, ids ...string) {
 func noErrors(t *testing.T, results []fanout.Result) {
 	t.Helper()
 	for _, r := range results {
-		if r.Err != nil || r.Buried != nil {
-			t.Errorf("%s: %v, %v", r.Request.Message.ID, r.Err, r.Buried)
+		if r.Err != nil || r.Rejected != nil {
+			t.Errorf("%s: %v, %v", r.Request.Message.ID, r.Err, r.Rejected)
 		}
 	}
 }
@@ -548,7 +548,7 @@ func TestShortOfTimeTheRestIsHandedOn(t *testing.T) {
 			t.Errorf("two broadcasts in two segments are continued in %d messages", len(all))
 		}
 		for i := range pending {
-			pending[i].Portion.Hop = 0 // here it is about completeness
+			pending[i].Hop = 0 // here it is about completeness
 		}
 	}
 	w.everyoneOnce(t, "m", "n")
@@ -565,14 +565,14 @@ func TestShortOfTimeTheRestIsHandedOn(t *testing.T) {
 func TestTooManyHopsEndInADeadLetter(t *testing.T) {
 	w := newWorld(connections(400, time.Hour), 100)
 	r := request("m")
-	r.Portion = broadcast.Portion{Segments: 1, Hop: fanout.MaxHops - 1}
+	r.Cursor, r.Hop = broadcast.Cursor{Segments: 1}, fanout.MaxHops-1
 	ctx, cancel := context.WithTimeout(t.Context(), w.Reserve/2)
 	defer cancel()
 	results := w.Dispatch(ctx, []broadcast.Request{r})
-	if results[0].Err != nil || results[0].Buried == nil || w.queues.buried["m"] == nil {
+	if results[0].Err != nil || results[0].Rejected == nil || w.queues.buried["m"] == nil {
 		t.Fatalf("%+v", results[0])
 	}
-	if _, reason := broadcast.FateOf(w.queues.buried["m"]); reason != broadcast.ReasonAudience {
+	if _, reason := broadcast.ClassOf(w.queues.buried["m"]); reason != broadcast.ReasonAudience {
 		t.Errorf("reason %q", reason)
 	}
 }
@@ -581,7 +581,8 @@ func TestTooManyHopsEndInADeadLetter(t *testing.T) {
 func TestHopsCountFromTheLongestWayOfTheInvocation(t *testing.T) {
 	w := newWorld(connections(400, time.Hour), 100)
 	far, young := request("far"), request("young")
-	far.Portion, young.Portion = broadcast.Portion{Segments: 1, Hop: 5}, broadcast.Portion{Segments: 1}
+	far.Cursor, young.Cursor = broadcast.Cursor{Segments: 1}, broadcast.Cursor{Segments: 1}
+	far.Hop = 5
 	ctx, cancel := context.WithTimeout(t.Context(), w.Reserve/2)
 	defer cancel()
 	noErrors(t, w.Dispatch(ctx, []broadcast.Request{young, far}))
@@ -589,8 +590,8 @@ func TestHopsCountFromTheLongestWayOfTheInvocation(t *testing.T) {
 		t.Fatalf("%d are continued", len(w.queues.continued))
 	}
 	for _, r := range w.queues.continued {
-		if r.Portion.Hop != 6 {
-			t.Errorf("%s goes on at hop %d, want 6", r.Message.ID, r.Portion.Hop)
+		if r.Hop != 6 {
+			t.Errorf("%s goes on at hop %d, want 6", r.Message.ID, r.Hop)
 		}
 	}
 }
@@ -600,11 +601,11 @@ func TestTheUnreadableIsBuriedAndTheRestGoesOut(t *testing.T) {
 	bad := broadcast.Request{Record: broadcast.Record{ID: "bad"}, Unreadable: broadcast.Permanent(broadcast.ReasonMalformed, errors.New("%"))}
 	results := w.Dispatch(t.Context(), []broadcast.Request{request("m"), bad, request("n")})
 	w.everyoneOnce(t, "m", "n")
-	if results[0].Err != nil || results[2].Err != nil || results[1].Err != nil || results[1].Buried == nil || w.queues.buried["bad"] == nil {
+	if results[0].Err != nil || results[2].Err != nil || results[1].Err != nil || results[1].Rejected == nil || w.queues.buried["bad"] == nil {
 		t.Errorf("%+v", results)
 	}
 	w.queues.buryErr = errors.New("no dead-letter queue")
-	if r := w.Dispatch(t.Context(), []broadcast.Request{bad}); r[0].Err == nil || r[0].Buried != nil {
+	if r := w.Dispatch(t.Context(), []broadcast.Request{bad}); r[0].Err == nil || r[0].Rejected != nil {
 		t.Errorf("what could not be buried has to come back: %+v", r[0])
 	}
 }
@@ -620,8 +621,8 @@ func TestFailuresBringTheMessagesBack(t *testing.T) {
 			w := newWorld(connections(500, time.Hour), 100)
 			breakIt(w)
 			for _, r := range w.Dispatch(t.Context(), []broadcast.Request{request("m"), again(request("n"))}) {
-				if !errors.Is(r.Err, cause) || r.Buried != nil {
-					t.Errorf("%s: %v, %v", r.Request.Message.ID, r.Err, r.Buried)
+				if !errors.Is(r.Err, cause) || r.Rejected != nil {
+					t.Errorf("%s: %v, %v", r.Request.Message.ID, r.Err, r.Rejected)
 				}
 			}
 			if len(w.queues.buried) > 0 {

@@ -46,7 +46,7 @@ type batchPart struct {
 // the outcome is recorded. Of a settled batch it returns what was recorded as its leftovers (see Settle).
 //
 // It is one conditional write: of two senders that hold copies of a batch, one gets it.
-func (t *Table) Claim(ctx context.Context, c broadcast.Claim) (standing broadcast.Standing, leftovers string, err error) {
+func (t *Table) Claim(ctx context.Context, c broadcast.Claim) (standing broadcast.ClaimStatus, leftovers string, err error) {
 	// All that is kept of an earlier claim is that there was one. What is in a set already is not added again.
 	_, err = t.Client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 		TableName: &t.Name, Key: key(c.BroadcastID, batchPrefix+c.BatchID),

@@ -59,7 +59,7 @@ func TestOneSenderGetsTheBatch(t *testing.T) {
 	claim := func(owner string) broadcast.Claim {
 		return broadcast.Claim{BroadcastID: "b", BatchID: "0/1.0.0", Owner: owner, Until: present.Add(30 * time.Second), Size: 2}
 	}
-	expect := func(step, owner string, want broadcast.Standing) {
+	expect := func(step, owner string, want broadcast.ClaimStatus) {
 		t.Helper()
 		if got, _, err := table.Claim(t.Context(), claim(owner)); err != nil || got != want {
 			t.Errorf("%s: standing %v, %v; want %v", step, got, err, want)

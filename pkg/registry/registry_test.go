@@ -111,7 +111,7 @@ func TestATableThatDoesNotExistIsFatal(t *testing.T) {
 			t.Errorf("%s: %v", call, err)
 			continue
 		}
-		if fate, _ := broadcast.FateOf(err); fate != broadcast.FateFatal {
+		if fate, _ := broadcast.ClassOf(err); fate != broadcast.ClassFatal {
 			t.Errorf("%s: fate %v, want fatal", call, fate)
 		}
 	}

@@ -58,7 +58,7 @@ func TestDeadLettersAreListedAndSentBack(t *testing.T) {
 	letters := &queue.DeadLetters{Client: w.sqs, URL: w.queuePrefix + "send-dead-letter"}
 	lost := broadcast.Batch{ID: "0/1.0.0~0", Attempt: 8, Reason: broadcast.ReasonThrottled, Connections: ids,
 		Messages: []broadcast.Message{{ID: id, Payload: []byte("late, but here")}}}
-	if err := letters.BuryBatch(t.Context(), lost, broadcast.Permanent(broadcast.ReasonThrottled, errors.New("1 delivery"))); err != nil {
+	if err := letters.PutBatch(t.Context(), lost, broadcast.Permanent(broadcast.ReasonThrottled, errors.New("1 delivery"))); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := w.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: aws.String(w.queuePrefix + "send"), MessageBody: aws.String("not ours")}); err != nil {

@@ -52,7 +52,7 @@ func (l *ledger) emitted(id string, p broadcast.Plan) {
 	}
 }
 
-func (l *ledger) claim(c broadcast.Claim, now time.Time) (broadcast.Standing, string) {
+func (l *ledger) claim(c broadcast.Claim, now time.Time) (broadcast.ClaimStatus, string) {
 	if l.batches[c.BroadcastID] == nil {
 		l.batches[c.BroadcastID] = make(map[string]batchPart)
 	}
@@ -192,16 +192,16 @@ func (c ledgerClient) Emitted(ctx context.Context, id string, p broadcast.Plan) 
 	return c.do(ctx, "Emitted "+id+" "+p.Key(), func() error { c.world.ledger.emitted(id, p); return nil })
 }
 
-func (c ledgerClient) Claim(ctx context.Context, claim broadcast.Claim) (standing broadcast.Standing, leftovers string, err error) {
+func (c ledgerClient) Claim(ctx context.Context, claim broadcast.Claim) (status broadcast.ClaimStatus, leftovers string, err error) {
 	now := time.Now().Add(c.skew)
 	err = c.do(ctx, "Claim "+claim.BroadcastID+" "+claim.BatchID, func() error {
 		w := c.world
-		standing, leftovers = w.ledger.claim(claim, now)
-		w.tracer.note(w, "  %v", standing)
-		w.census.standing(standing)
+		status, leftovers = w.ledger.claim(claim, now)
+		w.tracer.note(w, "  %v", status)
+		w.census.count(status)
 		return nil
 	})
-	return standing, leftovers, err
+	return status, leftovers, err
 }
 
 func (c ledgerClient) Settle(ctx context.Context, batchID, owner string, outcomes []broadcast.Outcome, leftovers string) error {

@@ -17,7 +17,7 @@ type mapping struct {
 	batch       int           // messages to an invocation, at most
 	concurrency int           // invocations at once, at most
 	timeout     time.Duration // of the function
-	start       func() handler
+	start       func() function
 
 	running   int
 	scheduled bool       // a poll is
@@ -26,12 +26,12 @@ type mapping struct {
 }
 
 // handler is a function in a process of its own: invoked many times, but not twice at once.
-type handler func(ctx context.Context, inv *invocation, event events.SQSEvent) (events.SQSEventResponse, error)
+type function func(ctx context.Context, inv *invocation, event events.SQSEvent) (events.SQSEventResponse, error)
 
 // process is an execution environment: what it keeps in memory is kept until it dies.
 type process struct {
-	handler handler
-	started time.Time
+	function function
+	started  time.Time
 }
 
 // invocation is a function at work.
@@ -119,7 +119,7 @@ func (m *mapping) invoke(handles []handle) {
 		inv.process = m.idle[i]
 		m.idle = slices.Delete(m.idle, i, i+1)
 	} else {
-		inv.process = &process{handler: m.start(), started: time.Now()}
+		inv.process = &process{function: m.start(), started: time.Now()}
 		m.processes++
 	}
 	m.running++
@@ -133,7 +133,7 @@ func (m *mapping) invoke(handles []handle) {
 	event := recordsOf(handles)
 	go func() {
 		defer inv.cancel()
-		response, err := inv.process.handler(ctx, inv, event)
+		response, err := inv.process.function(ctx, inv, event)
 		w.do(context.WithoutCancel(ctx), returns, instantly, nil, func() error {
 			w.answered(inv, response, err)
 			return nil

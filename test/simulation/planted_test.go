@@ -122,7 +122,7 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 		{"a sender hangs", 0, func(w *world) {
 			m := w.mappings["sender"]
 			start := m.start
-			m.start = func() handler {
+			m.start = func() function {
 				m.start = start
 				return func(ctx context.Context, _ *invocation, _ events.SQSEvent) (events.SQSEventResponse, error) {
 					<-ctx.Done()

@@ -6,23 +6,24 @@ import (
 	"time"
 
 	"fanfare/pkg/broadcast"
+	"fanfare/pkg/handler"
 	"fanfare/test/audit"
 )
 
 // Census counts what happened in a run, so that a test can tell that there was something to survive.
 type Census struct {
-	Accepted, Unreadable              int
-	Posted, Throttled, Forbidden      int
-	AnswersLost, Unrecorded           int // posts whose answer was lost, or whose outcome was not recorded
-	Kills, Timeouts, Errors           int // of invocations
-	Repeated, Moved, Buried, Redriven int // messages
-	Claimed, Busy, Settled            int
-	Continued, Hopeless               int // broadcasts handed on, and given up for having been handed on too often
-	Disconnected                      int // clients
-	Relieved                          int // runs whose faults ended before they had come to rest
+	Accepted, Unreadable                    int
+	Posted, Throttled, Forbidden            int
+	AnswersLost, Unrecorded                 int // posts whose answer was lost, or whose outcome was not recorded
+	Kills, Timeouts, Errors                 int // of invocations
+	Repeated, Moved, DeadLettered, Redriven int // messages
+	Claimed, Busy, Settled                  int
+	Continued, TooManyHops                  int // broadcasts handed on, and given up for having been handed on too often
+	Disconnected                            int // clients
+	Relieved                                int // runs whose faults ended before they had come to rest
 }
 
-func (c *Census) standing(s broadcast.Standing) {
+func (c *Census) count(s broadcast.ClaimStatus) {
 	*[]*int{&c.Claimed, &c.Busy, &c.Settled}[s]++
 }
 
@@ -121,7 +122,7 @@ func (w *world) rows() {
 // budget checks that in no stretch of time more was posted than the senders have in that time, with their bursts: those
 // that they had at its begin, and that of each process that was started within.
 func (w *world) budget() {
-	rate, burst := w.settings.PostsPerSecond, float64(w.burst())
+	rate, burst := w.settings.PostsPerSecond, float64(handler.Pace(w.settings.PostsPerSecond, w.settings.SenderConcurrency).Burst())
 	most := float64(w.settings.SenderConcurrency) * burst
 	over, last := 0.0, w.begin // how much more than the rate was posted in the worst stretch that ends here
 	for _, s := range w.gateway.log {

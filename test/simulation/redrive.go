@@ -28,7 +28,7 @@ func (w *world) redrive() {
 // sendBack sends a queue's letters back until something fails. Letters that would only come back are left.
 func (w *world) sendBack(ctx context.Context, letters *queue.DeadLetters, redrive func(context.Context, queue.Letter) error) {
 	err := letters.Each(ctx, func(l queue.Letter) (bool, error) {
-		if l.Hopeless() {
+		if l.Permanent() {
 			return false, nil
 		}
 		return true, redrive(ctx, l)
@@ -41,6 +41,6 @@ func (w *world) sendBack(ctx context.Context, letters *queue.DeadLetters, redriv
 // deadLetters tells whether there is anything on the dead-letter queues that is worth sending back.
 func (w *world) deadLetters() bool {
 	return slices.ContainsFunc(slices.Concat(w.queues["broadcast-dead"].messages, w.queues["send-dead"].messages), func(m *message) bool {
-		return !queue.Letter{Reason: m.attributes["reason"]}.Hopeless()
+		return !queue.Letter{Reason: m.attributes["reason"]}.Permanent()
 	})
 }

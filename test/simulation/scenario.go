@@ -16,8 +16,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"fanfare/pkg/broadcast"
+	"fanfare/pkg/handler"
 	"fanfare/pkg/ingress"
-	"fanfare/pkg/queue"
+	"fanfare/publish"
 	"fanfare/test/audit"
 )
 
@@ -61,18 +62,18 @@ func newWorld(seed uint64, s Settings) *world {
 	w.gateway = &gateway{world: w, clients: make(map[string]*client), payloads: make(map[string]string)}
 	for _, q := range []*messageQueue{
 		{name: "broadcast-dead"}, {name: "send-dead"},
-		{name: "broadcast", visibility: 6 * dispatcherTimeout, maxReceives: 5},
-		{name: "send", visibility: 6 * senderTimeout, maxReceives: 5},
+		{name: "broadcast", visibility: 6 * handler.DispatcherTimeout, maxReceives: 5},
+		{name: "send", visibility: 6 * handler.SenderTimeout, maxReceives: 5},
 	} {
 		q.world, q.stored, q.dead = w, make(map[string]bool), w.queues[q.name+"-dead"]
 		w.queues[q.name] = q
 	}
-	w.mapping("dispatcher", "broadcast", 10, s.DispatcherConcurrency, dispatcherTimeout, w.dispatcher)
-	w.mapping("sender", "send", 1, s.SenderConcurrency, senderTimeout, w.sender)
+	w.mapping("dispatcher", "broadcast", 10, s.DispatcherConcurrency, handler.DispatcherTimeout, w.dispatcher)
+	w.mapping("sender", "send", 1, s.SenderConcurrency, handler.SenderTimeout, w.sender)
 	return w
 }
 
-func (w *world) mapping(name, queue string, batch, concurrency int, timeout time.Duration, start func() handler) {
+func (w *world) mapping(name, queue string, batch, concurrency int, timeout time.Duration, start func() function) {
 	m := &mapping{world: w, name: name, queue: w.queues[queue], batch: batch, concurrency: concurrency, timeout: timeout, start: start}
 	m.queue.poll = m.poll
 	w.mappings[name] = m
@@ -189,8 +190,8 @@ func (w *world) publish(n int) {
 	w.spawn("publish", 10*time.Second, func(ctx context.Context) {
 		var id string
 		if publisher == "client" {
-			door := ingress.Door{Queue: &queue.Broadcasts{Client: w.sqsClient(1), URL: "broadcast"}}
-			reply, err := door.Publish(ctx, ingress.Client{Connection: "publisher"}, payload)
+			publisher := ingress.Publisher{Queue: publish.Queue{Client: w.sqsClient(1), URL: "broadcast"}}
+			reply, err := publisher.Publish(ctx, ingress.Client{Connection: "publisher"}, payload)
 			if (reply.Type == "ack") != (err == nil) {
 				panic("the reply and the error contradict each other")
 			}
@@ -215,12 +216,13 @@ func (w *world) publish(n int) {
 // backend publishes as a client of SQS does.
 func (w *world) backend(ctx context.Context, payload []byte, exclude []string) string {
 	in := &sqs.SendMessageInput{QueueUrl: aws.String("broadcast"), MessageAttributes: make(map[string]types.MessageAttributeValue)}
-	text, encoding := broadcast.EncodePayload(payload)
-	in.MessageBody = &text
-	for name, value := range map[string]string{"encoding": encoding, "exclude": strings.Join(exclude, ", ")} {
-		if value != "" {
-			in.MessageAttributes[name] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &value}
-		}
+	body, attributes := publish.Message{Payload: payload}.Encode()
+	if len(exclude) > 0 {
+		attributes[publish.AttributeExclude] = strings.Join(exclude, ", ") // a space after the comma is allowed
+	}
+	in.MessageBody = &body
+	for name, value := range attributes {
+		in.MessageAttributes[name] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &value}
 	}
 	out, err := w.sqsClient(1).SendMessage(ctx, in)
 	if err != nil {
@@ -253,9 +255,10 @@ func (w *world) stored(m *message) {
 		w.trail.Pass(id) // what is continued is dispatched in passes of its own from here on
 		return
 	}
-	payload, err := broadcast.DecodePayload(m.body, m.attributes["encoding"])
-	if offer := w.offers[string(payload)]; err == nil && offer != nil {
-		w.gateway.payloads[string(payload)] = m.id
+	decoded, err := publish.Decode(m.body, m.attributes)
+	payload := string(decoded.Payload)
+	if offer := w.offers[payload]; err == nil && offer != nil {
+		w.gateway.payloads[payload] = m.id
 		offer.Identify(m.id)
 	}
 }

@@ -32,7 +32,7 @@ const failuresKept = 5
 
 // rare is what so few runs meet that it is asked for from so many seeds on; the others are asked for from a hundred on.
 // TestABroadcastThatIsHandedOnTooOften and TestEveryCrashPoint meet them always.
-var rare = map[string]int{"Hopeless": 5000, "Timeouts": 500, "Disconnected": 500, "Forbidden": 500, "Relieved": 1000}
+var rare = map[string]int{"TooManyHops": 5000, "Timeouts": 500, "Disconnected": 500, "Forbidden": 500, "Relieved": 1000}
 
 // TestSeeds runs scenarios that chance has made, each with faults of its own, and holds each against the promises.
 func TestSeeds(t *testing.T) {
@@ -131,9 +131,9 @@ func TestABroadcastThatIsHandedOnTooOften(t *testing.T) {
 		t.Error(err)
 	}
 	c := r.Census
-	if c.Continued <= fanout.MaxHops-1 || c.Hopeless != 1 || c.Buried != 1 || c.Redriven != 1 {
+	if c.Continued <= fanout.MaxHops-1 || c.TooManyHops != 1 || c.DeadLettered != 1 || c.Redriven != 1 {
 		t.Errorf("handed on %d times, given up %d times, buried %d times, sent back %d times; want %d before and more after, then 1 each",
-			c.Continued, c.Hopeless, c.Buried, c.Redriven, fanout.MaxHops-1)
+			c.Continued, c.TooManyHops, c.DeadLettered, c.Redriven, fanout.MaxHops-1)
 	}
 	if c.Posted != 2*s.Clients { // the last broadcast of a run is one more
 		t.Errorf("%d posts were accepted, want 2 for each of %d clients", c.Posted, s.Clients)

@@ -120,9 +120,9 @@ func (in request) send(q *messageQueue, by *invocation) *message {
 	census := &q.world.census
 	switch {
 	case q.dead == nil:
-		census.Buried++
+		census.DeadLettered++
 		if m.attributes["reason"] == broadcast.ReasonAudience {
-			census.Hopeless++
+			census.TooManyHops++
 		}
 	case by.operator:
 		census.Redriven++
