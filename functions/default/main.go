@@ -38,7 +38,7 @@ func setup(env *function.Environment, cfg aws.Config) (any, error) {
 	return func(ctx context.Context, r events.APIGatewayWebsocketProxyRequest) (events.APIGatewayProxyResponse, error) {
 		connection := r.RequestContext.ConnectionID
 		var m telemetry.Metrics
-		defer func() { function.Measure(ctx, &m) }()
+		defer func() { telemetry.Output{}.Measure(ctx, &m) }()
 		refusal := mode.MayPublish(r.RequestContext.Authorizer, time.Now())
 		reply, err := publisher.Publish(ctx, ingress.Client{Connection: connection, Refusal: refusal}, []byte(r.Body))
 		switch {

@@ -18,7 +18,7 @@ type Dispatcher struct {
 	Stage interface {
 		Dispatch(ctx context.Context, requests []broadcast.Request) []fanout.Result
 	}
-	Output Output
+	Output telemetry.Output
 }
 
 // DispatchError fails an invocation in which every record failed. Lambda shows the type's name as the error type.
@@ -35,7 +35,7 @@ func (h Dispatcher) Handle(ctx context.Context, event events.SQSEvent) (events.S
 	var errs []error
 	dispatched, targeted, batches, continued, rejected := 0, 0, 0, 0, 0
 	for _, r := range results {
-		log := h.Output.log().With("broadcast", r.Request.Message.ID, "record", r.Request.Record.ID)
+		log := h.Output.Logger().With("broadcast", r.Request.Message.ID, "record", r.Request.Record.ID)
 		switch {
 		case r.Err != nil:
 			ids, errs = append(ids, r.Request.Record.ID), append(errs, r.Err)
@@ -61,7 +61,7 @@ func (h Dispatcher) Handle(ctx context.Context, event events.SQSEvent) (events.S
 	m.Count("Continued", continued)
 	m.Count("DeadLettered", rejected)
 	m.Count("DispatchErrors", len(ids))
-	h.Output.measure(ctx, &m)
+	h.Output.Measure(ctx, &m)
 	if len(ids) == len(results) {
 		return events.SQSEventResponse{}, DispatchError{errors.Join(errs...)}
 	}

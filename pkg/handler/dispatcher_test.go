@@ -17,19 +17,20 @@ import (
 	"fanfare/pkg/broadcast"
 	"fanfare/pkg/fanout"
 	"fanfare/pkg/handler"
+	"fanfare/pkg/telemetry"
 )
 
 // output records the logs and the metrics of a handler.
 type output struct{ log, metrics bytes.Buffer }
 
-func (o *output) Output() handler.Output {
+func (o *output) Output() telemetry.Output {
 	options := &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey {
 			return slog.Attr{}
 		}
 		return a
 	}}
-	return handler.Output{Log: slog.New(slog.NewTextHandler(&o.log, options)), Metrics: &o.metrics}
+	return telemetry.Output{Log: slog.New(slog.NewTextHandler(&o.log, options)), Metrics: &o.metrics}
 }
 
 // check compares the lines of the log, in any order, and the metrics.

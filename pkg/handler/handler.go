@@ -8,16 +8,11 @@ package handler
 
 import (
 	"context"
-	"io"
-	"log/slog"
-	"os"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 	"golang.org/x/time/rate"
-
-	"fanfare/pkg/telemetry"
 )
 
 // Times of the functions. The timeouts are those of template.yaml.
@@ -48,30 +43,6 @@ func BatchPosts(postsPerSecond, senders int) int {
 func Pace(postsPerSecond float64, senders int) *rate.Limiter {
 	share := postsPerSecond / float64(senders)
 	return rate.NewLimiter(rate.Limit(share), max(1, int(share*burst.Seconds())))
-}
-
-// Output receives the logs and metrics of a handler. The zero value is for Lambda.
-type Output struct {
-	Log     *slog.Logger // nil means slog.Default()
-	Metrics io.Writer    // nil means os.Stdout
-}
-
-func (o Output) log() *slog.Logger {
-	if o.Log != nil {
-		return o.Log
-	}
-	return slog.Default()
-}
-
-// measure writes the metrics of the invocation.
-func (o Output) measure(ctx context.Context, m *telemetry.Metrics) {
-	out := o.Metrics
-	if out == nil {
-		out = os.Stdout
-	}
-	if err := m.Write(out, lambdacontext.FunctionName, time.Now()); err != nil {
-		o.log().ErrorContext(ctx, "cannot write metrics", "error", err)
-	}
 }
 
 // invocation returns Lambda's id of the invocation, empty outside Lambda.

@@ -19,7 +19,7 @@ type Sender struct {
 	Stage interface {
 		Send(ctx context.Context, r broadcast.Record) (delivery.Result, error)
 	}
-	Output Output
+	Output telemetry.Output
 }
 
 // SendError fails an invocation whose batch must be delivered again. Lambda shows the type's name as the error type.
@@ -44,7 +44,7 @@ func (h Sender) Handle(ctx context.Context, event events.SQSEvent) (events.SQSEv
 	h.measure(ctx, result)
 	switch {
 	case errors.Is(err, delivery.ErrBusy):
-		h.Output.log().InfoContext(ctx, "left in the queue", "batch", result.Batch.ID, "reason", err)
+		h.Output.Logger().InfoContext(ctx, "left in the queue", "batch", result.Batch.ID, "reason", err)
 		return failed(record.ID), nil
 	case err != nil:
 		return events.SQSEventResponse{}, SendError{err}
@@ -55,10 +55,10 @@ func (h Sender) Handle(ctx context.Context, event events.SQSEvent) (events.SQSEv
 // report logs the outcomes, one line for each broadcast and one for each reason of failures.
 func (h Sender) report(ctx context.Context, r delivery.Result) {
 	if r.Rejected != nil {
-		h.Output.log().ErrorContext(ctx, "dead-lettered", "error", r.Rejected)
+		h.Output.Logger().ErrorContext(ctx, "dead-lettered", "error", r.Rejected)
 	}
 	for _, o := range r.Outcomes {
-		log := h.Output.log().With("broadcast", o.BroadcastID, "batch", r.Batch.ID)
+		log := h.Output.Logger().With("broadcast", o.BroadcastID, "batch", r.Batch.ID)
 		log.InfoContext(ctx, "delivered", "delivered", o.Delivered, "gone", o.Gone, "left", o.Left)
 		for reason, n := range o.Failed {
 			log.ErrorContext(ctx, "failed", "deliveries", n, "reason", reason, "attempts", r.Batch.Attempt+1)
@@ -99,7 +99,7 @@ func (h Sender) measure(ctx context.Context, r delivery.Result) {
 		deadLettered++
 	}
 	m.Count("DeadLettered", deadLettered)
-	h.Output.measure(ctx, &m)
+	h.Output.Measure(ctx, &m)
 }
 
 // annotations returns the values by which X-Ray indexes the trace.

@@ -15,10 +15,11 @@ import (
 	"fanfare/pkg/fanout"
 	"fanfare/pkg/handler"
 	"fanfare/pkg/queue"
+	"fanfare/pkg/telemetry"
 )
 
 // output discards logs and metrics.
-var output = handler.Output{Log: slog.New(slog.DiscardHandler), Metrics: io.Discard}
+var output = telemetry.Output{Log: slog.New(slog.DiscardHandler), Metrics: io.Discard}
 
 // lambdaFunction returns the function that runs a handler of pkg/handler.
 func lambdaFunction(handle func(context.Context, events.SQSEvent) (events.SQSEventResponse, error)) function {
