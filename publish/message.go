@@ -46,8 +46,8 @@ type Message struct {
 	Exclude []string
 }
 
-// Encode returns the body and the string attributes of the SQS message. It adds no empty attributes, as SQS refuses them.
-// It does not check the size.
+// Encode returns the body and the string attributes of the SQS message. It adds no empty attributes, as SQS refuses
+// them. It does not check the size.
 func (m Message) Encode() (body string, attributes map[string]string) {
 	attributes = make(map[string]string)
 	body = string(m.Payload)
@@ -61,8 +61,8 @@ func (m Message) Encode() (body string, attributes map[string]string) {
 	return body, attributes
 }
 
-// Decode reads a message from the broadcast queue. Exclude is in ascending order. Other attributes are ignored. The errors
-// are those of DecodePayload.
+// Decode reads a message from the broadcast queue. Exclude is in ascending order. Other attributes are ignored. The
+// errors are those of DecodePayload.
 func Decode(body string, attributes map[string]string) (Message, error) {
 	payload, err := DecodePayload(body, attributes[AttributeEncoding])
 	if err != nil {
@@ -78,8 +78,9 @@ func Decode(body string, attributes map[string]string) (Message, error) {
 	return m, nil
 }
 
-// DecodePayload returns the payload of a text: the text itself, or its decoded base64 if encoding is EncodingBase64. The
-// error wraps ErrEmpty or ErrTooLarge if the payload has a wrong size; every other error means that the text is malformed.
+// DecodePayload returns the payload of a text: the text itself, or its decoded base64 if encoding is EncodingBase64.
+// The error wraps ErrEmpty or ErrTooLarge if the payload has a wrong size; every other error means that the text is
+// malformed.
 func DecodePayload(text, encoding string) ([]byte, error) {
 	payload := []byte(text)
 	switch encoding {

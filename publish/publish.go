@@ -1,15 +1,15 @@
-// Package publish is for backends that publish from Go: it puts messages on a stack's broadcast queue, from which they are
-// sent to every connected client. It also defines the wire form of these messages ([Message]).
+// Package publish is for backends that publish from Go: it puts messages on a stack's broadcast queue, from which they
+// are sent to every connected client. It also defines the wire form of these messages ([Message]).
 //
 //	queue := publish.Queue{Client: sqs.NewFromConfig(cfg), URL: os.Getenv("QUEUE_URL")}
 //	id, err := queue.Publish(ctx, []byte(`{"news":"it works"}`))
 //
-// The URL is the stack's output BroadcastQueueUrl. The caller's role needs the policy PublisherPolicyArn. A nil error means
-// that SQS has stored the message: every client that was connected before is in its audience. Publishing again after an
-// error may broadcast a message twice, under two ids.
+// The URL is the stack's output BroadcastQueueUrl. The caller's role needs the policy PublisherPolicyArn. A nil error
+// means that SQS has stored the message: every client that was connected before is in its audience. Publishing again
+// after an error may broadcast a message twice, under two ids.
 //
-// A message is the body of a plain SendMessage, so any AWS SDK can publish without this package. The package adds base64
-// for payloads that SQS refuses as text, the size limits, and batches.
+// A message is the body of a plain SendMessage, so any AWS SDK can publish without this package. The package adds
+// base64 for payloads that SQS refuses as text, the size limits, and batches.
 package publish
 
 import (
@@ -29,8 +29,8 @@ type Queue struct {
 	URL    string
 }
 
-// Publish broadcasts a payload to every client except the excluded connections, and returns the broadcast's id. The error
-// wraps ErrEmpty or ErrTooLarge if the payload has a wrong size.
+// Publish broadcasts a payload to every client except the excluded connections, and returns the broadcast's id. The
+// error wraps ErrEmpty or ErrTooLarge if the payload has a wrong size.
 func (q Queue) Publish(ctx context.Context, payload []byte, exclude ...string) (id string, err error) {
 	if err := checkSize(payload); err != nil {
 		return "", fmt.Errorf("publish a message: %w", err)
@@ -45,8 +45,9 @@ func (q Queue) Publish(ctx context.Context, payload []byte, exclude ...string) (
 	return aws.ToString(out.MessageId), nil
 }
 
-// PublishAll broadcasts payloads, up to ten in one call, and returns their ids in the same order. If some were not stored,
-// their ids are empty and the error says why; the others were stored. If any payload has a wrong size, nothing is sent.
+// PublishAll broadcasts payloads, up to ten in one call, and returns their ids in the same order. If some were not
+// stored, their ids are empty and the error says why; the others were stored. If any payload has a wrong size, nothing
+// is sent.
 func (q Queue) PublishAll(ctx context.Context, payloads ...[]byte) (ids []string, err error) {
 	for i, payload := range payloads {
 		if err := checkSize(payload); err != nil {

@@ -1,5 +1,5 @@
-// Fanfare is the operator's command: what became of a broadcast, what to do with dead letters, and tokens for clients. It
-// works on AWS with the credentials of the environment, and with --local on what "make run" has started.
+// Fanfare is the operator's command: what became of a broadcast, what to do with dead letters, and tokens for clients.
+// It works on AWS with the credentials of the environment, and with --local on what "make run" has started.
 package main
 
 import (

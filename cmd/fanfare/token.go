@@ -11,8 +11,8 @@ import (
 	"fanfare/pkg/token"
 )
 
-// tokens makes tokens for clients of a stack whose Access is jwt and whose tokens are signed with its own secret: for trying
-// things out, and for backends without an issuer. Whoever may read the secret may make tokens for anybody.
+// tokens makes tokens for clients of a stack whose Access is jwt and whose tokens are signed with its own secret: for
+// trying things out, and for backends without an issuer. Whoever may read the secret may make tokens for anybody.
 type tokens struct {
 	Secret   string        `required:"" env:"OUTPUT_TokenSecretArn" help:"The stack's secret: its output TokenSecretArn."`
 	Subject  string        `default:"somebody" help:"Who the token is for: its sub."`

@@ -1,5 +1,5 @@
-// Default handles every frame of a client that no other route takes: if the client may publish, it puts the frame on the
-// broadcast queue and acknowledges it.
+// Default handles every frame of a client that no other route takes: if the client may publish, it puts the frame on
+// the broadcast queue and acknowledges it.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Dispatcher handles up to ten messages of the broadcast queue in one invocation: it reads the connections table once for
-// all of them and puts batches for the senders on the send queue.
+// Dispatcher handles up to ten messages of the broadcast queue in one invocation: it reads the connections table once
+// for all of them and puts batches for the senders on the send queue.
 package main
 
 import (

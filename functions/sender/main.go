@@ -1,4 +1,5 @@
-// Sender handles one batch of the send queue in one invocation: it posts the batch's messages to each of its connections.
+// Sender handles one batch of the send queue in one invocation: it posts the batch's messages to each of its
+// connections.
 package main
 
 import (

@@ -24,8 +24,8 @@ type Handler struct {
 	Output telemetry.Output
 }
 
-// Handle allows or denies the connection. A refused token is an answer, not an error: API Gateway sends 403. After an error
-// it sends 500, and the client may retry.
+// Handle allows or denies the connection. A refused token is an answer, not an error: API Gateway sends 403. After an
+// error it sends 500, and the client may retry.
 func (h Handler) Handle(ctx context.Context, r events.APIGatewayCustomAuthorizerRequestTypeRequest) (
 	events.APIGatewayCustomAuthorizerResponse, error) {
 	var m telemetry.Metrics
@@ -58,7 +58,8 @@ func (h Handler) authorize(ctx context.Context, handshake access.Handshake) (acc
 
 // answer returns the policy that allows or denies the connection.
 // Source: API Gateway developer guide, "Output from an API Gateway Lambda authorizer".
-func answer(effect, methodARN string, grant access.Grant, values map[string]any) events.APIGatewayCustomAuthorizerResponse {
+func answer(effect, methodARN string, grant access.Grant, values map[string]any,
+) events.APIGatewayCustomAuthorizerResponse {
 	return events.APIGatewayCustomAuthorizerResponse{
 		PrincipalID: grant.Principal,
 		PolicyDocument: events.APIGatewayCustomAuthorizerPolicy{

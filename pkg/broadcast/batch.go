@@ -24,10 +24,11 @@ type Batch struct {
 	DispatchedAt time.Time `json:"-"`
 	// Reason is the reason of the last attempt's failure; empty on the first attempt.
 	Reason string `json:"reason,omitempty"`
-	// Full counts the attempts that met full client buffers, as far as a sender can tell, since the connections last took a
-	// message.
+	// Full counts the attempts that met full client buffers, as far as a sender can tell, since the connections last took
+	// a message.
 	Full int `json:"full,omitempty"`
-	// Redriven reports whether the batch came back from the dead-letter queue: its deliveries were counted as failed before.
+	// Redriven reports whether the batch came back from the dead-letter queue: its deliveries were counted as failed
+	// before.
 	Redriven bool `json:"redriven,omitempty"`
 }
 

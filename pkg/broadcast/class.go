@@ -63,8 +63,8 @@ func Retry(reason string, err error) error { return &Failure{ClassRetry, reason,
 // Permanent returns err with ClassPermanent and the reason.
 func Permanent(reason string, err error) error { return &Failure{ClassPermanent, reason, err} }
 
-// ClassOf returns the failure class of err and the reason. An ended context is ClassRetry with ReasonDeadline; every other
-// error without a class is ClassFatal with no reason. It panics if err is nil.
+// ClassOf returns the failure class of err and the reason. An ended context is ClassRetry with ReasonDeadline; every
+// other error without a class is ClassFatal with no reason. It panics if err is nil.
 func ClassOf(err error) (Class, string) {
 	var failure *Failure
 	switch {

@@ -14,8 +14,8 @@ type Cursor struct {
 	Stretch           int    // number of earlier stretches of the segment; see Plan
 }
 
-// Record is a message as a queue delivered it. It holds all that is needed to report it as failed, or to copy it unchanged
-// to a dead-letter queue.
+// Record is a message as a queue delivered it. It holds all that is needed to report it as failed, or to copy it
+// unchanged to a dead-letter queue.
 type Record struct {
 	ID         string // SQS MessageId
 	Body       string
@@ -37,12 +37,12 @@ type Request struct {
 	Unreadable error
 }
 
-// Plan divides one stretch of a segment's connections into batches for one broadcast. It is recorded before the first batch
-// is emitted, and the first record of a key is final: a dispatcher that repeats another's work after a crash divides the
-// connections in the same way, so that senders recognise the batches that are already done.
+// Plan divides one stretch of a segment's connections into batches for one broadcast. It is recorded before the first
+// batch is emitted, and the first record of a key is final: a dispatcher that repeats another's work after a crash
+// divides the connections in the same way, so that senders recognise the batches that are already done.
 //
-// A hash of the connection's id chooses its bucket. New and closed connections therefore do not move any other connection
-// from one batch to another.
+// A hash of the connection's id chooses its bucket. New and closed connections therefore do not move any other
+// connection from one batch to another.
 type Plan struct {
 	Segment, Segments int
 	Stretch           int

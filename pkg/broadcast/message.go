@@ -39,9 +39,9 @@ type wireMessage struct {
 	Exclude  []string `json:"exclude,omitempty"`
 }
 
-// MarshalJSON returns the message in the form of the send queue. JSON escapes the control characters that SQS refuses, but
-// not the noncharacters U+FFFE and U+FFFF. A payload with these, one that is not valid UTF-8, and one whose JSON would be
-// longer than its base64 are written as base64.
+// MarshalJSON returns the message in the form of the send queue. JSON escapes the control characters that SQS refuses,
+// but not the noncharacters U+FFFE and U+FFFF. A payload with these, one that is not valid UTF-8, and one whose JSON
+// would be longer than its base64 are written as base64.
 func (m Message) MarshalJSON() ([]byte, error) {
 	w := wireMessage{ID: m.ID, Payload: string(m.Payload), SentAt: m.SentAt.UnixMilli(), Exclude: m.Exclude}
 	if !utf8.Valid(m.Payload) || bytes.ContainsAny(m.Payload, "\ufffe\uffff") ||

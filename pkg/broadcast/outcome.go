@@ -8,8 +8,8 @@ import (
 // ErrLapsed means that a claim has expired and another sender has claimed the batch.
 var ErrLapsed = errors.New("the claim has lapsed and another sender has claimed the batch")
 
-// ErrRefused means that the ledger refuses a record permanently: a permission is missing, the table does not exist, or the
-// configuration is wrong. It is not retried, so that operators see it.
+// ErrRefused means that the ledger refuses a record permanently: a permission is missing, the table does not exist, or
+// the configuration is wrong. It is not retried, so that operators see it.
 var ErrRefused = errors.New("refused permanently")
 
 // Claim gives a sender the exclusive right to post a batch of one broadcast until a time. It is a lease.

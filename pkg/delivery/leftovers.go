@@ -19,8 +19,8 @@ const (
 	drop       action = "drop"       // failed; a redrive would not help
 )
 
-// leftover is a part of a batch that was not delivered: messages for connections, with one reason. It is recorded with the
-// batch's outcome, so that a repeated batch hands on the same leftovers with the same ids.
+// leftover is a part of a batch that was not delivered: messages for connections, with one reason. It is recorded with
+// the batch's outcome, so that a repeated batch hands on the same leftovers with the same ids.
 type leftover struct {
 	Action      action   `json:"fate"`
 	Reason      string   `json:"reason"`
@@ -30,7 +30,8 @@ type leftover struct {
 	Full        int      `json:"full,omitempty"` // Batch.Full of the batch that the leftover becomes
 }
 
-// leftovers groups the pending deliveries by their first message and their reason, and decides how each group is handled.
+// leftovers groups the pending deliveries by their first message and their reason, and decides how each group is
+// handled.
 func (s *Sender) leftovers(batch broadcast.Batch, messages []broadcast.Message, t *tally) []leftover {
 	type group struct {
 		from, to int // messages[from:to]

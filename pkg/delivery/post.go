@@ -30,8 +30,8 @@ type tally struct {
 	latencies []time.Duration
 }
 
-// post posts every message to every connection of the batch. The messages of one connection are posted in order, different
-// connections concurrently.
+// post posts every message to every connection of the batch. The messages of one connection are posted in order,
+// different connections concurrently.
 func (s *Sender) post(ctx context.Context, batch broadcast.Batch, messages []broadcast.Message) *tally {
 	starting := ctx // ends before ctx: no post is started after it
 	if deadline, ok := ctx.Deadline(); ok {

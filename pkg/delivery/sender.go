@@ -1,9 +1,9 @@
 // Package delivery posts a batch to its connections and accounts for every delivery.
 //
 // A sender claims a batch in the ledger, posts it, and settles it: the outcome and the leftovers are recorded in one
-// transaction. Only then does it finish: it requeues the leftovers or sends them to the dead-letter queue, and deletes the
-// rows of gone connections. A sender that receives a copy of a settled batch finds the outcome and finishes again, which is
-// harmless. A crash can therefore repeat the posts of one batch, and can lose nothing.
+// transaction. Only then does it finish: it requeues the leftovers or sends them to the dead-letter queue, and deletes
+// the rows of gone connections. A sender that receives a copy of a settled batch finds the outcome and finishes again,
+// which is harmless. A crash can therefore repeat the posts of one batch, and can lose nothing.
 package delivery
 
 import (
@@ -25,8 +25,9 @@ type Poster interface {
 	Disconnect(ctx context.Context, connectionID string) error
 }
 
-// Ledger records claims and outcomes. Claim returns the recorded leftovers of a settled batch. Settle may be called again
-// after an error, and succeeds if an earlier call took effect; [broadcast.ErrLapsed] and [broadcast.ErrRefused] are final.
+// Ledger records claims and outcomes. Claim returns the recorded leftovers of a settled batch. Settle may be called
+// again after an error, and succeeds if an earlier call took effect; [broadcast.ErrLapsed] and [broadcast.ErrRefused]
+// are final.
 type Ledger interface {
 	Claim(ctx context.Context, c broadcast.Claim) (status broadcast.ClaimStatus, leftovers string, err error)
 	Settle(ctx context.Context, batchID, owner string, outcomes []broadcast.Outcome, leftovers string) error
@@ -48,8 +49,8 @@ type Registry interface {
 	RemoveAll(ctx context.Context, connectionIDs []string) error
 }
 
-// ErrBusy means that another sender is posting the batch. Its message must stay in the queue until that sender has settled
-// the batch or its claim has lapsed.
+// ErrBusy means that another sender is posting the batch. Its message must stay in the queue until that sender has
+// settled the batch or its claim has lapsed.
 var ErrBusy = errors.New("another sender is posting this batch")
 
 // Sender sends batches. It is safe for concurrent use.
@@ -91,8 +92,8 @@ type Result struct {
 	Rejected     error               // the record is not a batch and is on the dead-letter queue
 }
 
-// Send delivers the batch in the record. After an error the message must be delivered again: ErrBusy, or a failure that is
-// not accounted for yet. The claim lasts until ctx's deadline, or one minute if there is none.
+// Send delivers the batch in the record. After an error the message must be delivered again: ErrBusy, or a failure that
+// is not accounted for yet. The claim lasts until ctx's deadline, or one minute if there is none.
 func (s *Sender) Send(ctx context.Context, r broadcast.Record) (Result, error) {
 	batch, err := broadcast.DecodeBatch(r.Body)
 	if err != nil {
@@ -126,8 +127,9 @@ func (s *Sender) Send(ctx context.Context, r broadcast.Record) (Result, error) {
 // claim claims the batch for each of its broadcasts and returns the messages that this sender has to post. For settled
 // messages it finishes, because the sender that settled them may not have finished.
 //
-// The first message that is not settled is claimed before the others. Of two senders with copies of the batch, one gets that
-// claim, and the other leaves the whole batch to it. If each had a part of the messages, their order would be undefined.
+// The first message that is not settled is claimed before the others. Of two senders with copies of the batch, one gets
+// that claim, and the other leaves the whole batch to it. If each had a part of the messages, their order would be
+// undefined.
 func (s *Sender) claim(ctx context.Context, result *Result, owner string) (
 	claimed []broadcast.Message, busy bool, err error) {
 	batch := result.Batch
@@ -201,9 +203,10 @@ func (s *Sender) deliver(ctx context.Context, result *Result, messages []broadca
 	return errors.Join(t.fatal, s.finish(ctx, result, leftovers), s.Registry.RemoveAll(ctx, t.gone))
 }
 
-// settle records the outcomes. It retries until ctx ends, because an unrecorded outcome causes the batch to be posted again.
-// It does not retry ErrRefused, so that operators see it.
-func (s *Sender) settle(ctx context.Context, batchID, owner string, outcomes []broadcast.Outcome, leftovers string) error {
+// settle records the outcomes. It retries until ctx ends, because an unrecorded outcome causes the batch to be posted
+// again. It does not retry ErrRefused, so that operators see it.
+func (s *Sender) settle(ctx context.Context, batchID, owner string, outcomes []broadcast.Outcome,
+	leftovers string) error {
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		err := s.Ledger.Settle(ctx, batchID, owner, outcomes, leftovers)
 		if err == nil || errors.Is(err, broadcast.ErrLapsed) || errors.Is(err, broadcast.ErrRefused) || ctx.Err() != nil {
@@ -217,11 +220,11 @@ func (s *Sender) settle(ctx context.Context, batchID, owner string, outcomes []b
 	}
 }
 
-// finish handles the leftovers of a settled batch. Each sender that receives a copy of the batch finishes it again, because
-// it is not recorded whether the first one had finished; the record would cost a write for each batch. Repeating it is
-// harmless: a leftover that is sent twice has the same id, and is claimed and posted once. The second copy costs a read of
-// the ledger and sends its own leftovers in turn, at most MaxAttempts times. A letter may be on the dead-letter queue twice;
-// when both are redriven, the batch is posted once.
+// finish handles the leftovers of a settled batch. Each sender that receives a copy of the batch finishes it again,
+// because it is not recorded whether the first one had finished; the record would cost a write for each batch.
+// Repeating it is harmless: a leftover that is sent twice has the same id, and is claimed and posted once. The second
+// copy costs a read of the ledger and sends its own leftovers in turn, at most MaxAttempts times. A letter may be on
+// the dead-letter queue twice; when both are redriven, the batch is posted once.
 func (s *Sender) finish(ctx context.Context, result *Result, leftovers []leftover) error {
 	var errs []error
 	for i, l := range leftovers {
@@ -251,8 +254,9 @@ func (s *Sender) finish(ctx context.Context, result *Result, leftovers []leftove
 	return errors.Join(errs...)
 }
 
-// backoff returns the delay before an attempt: two seconds before the first retry, doubled for each further one, at most
-// broadcast.MaxDelay, minus a random part of up to one half, so that batches that failed together are not retried together.
+// backoff returns the delay before an attempt: two seconds before the first retry, doubled for each further one, at
+// most broadcast.MaxDelay, minus a random part of up to one half, so that batches that failed together are not retried
+// together.
 func backoff(attempt int) time.Duration {
 	ceiling := min(2*time.Second<<max(0, attempt-1), broadcast.MaxDelay)
 	return ceiling/2 + rand.N(ceiling/2)

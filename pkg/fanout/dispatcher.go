@@ -1,5 +1,5 @@
-// Package fanout turns broadcasts into batches. It reads the connections table once for up to ten messages and puts batches
-// for the senders on the send queue.
+// Package fanout turns broadcasts into batches. It reads the connections table once for up to ten messages and puts
+// batches for the senders on the send queue.
 //
 // Terms:
 //
@@ -11,8 +11,8 @@
 //   - A plan records how a stretch is divided into buckets (see [broadcast.Plan]).
 //
 // A dispatch may be repeated at any point, after a crash or because SQS delivered a message twice. The plan is recorded
-// before the first batch is emitted, and a repeated dispatch follows the recorded plan. Its batches therefore have the same
-// ids, and senders do not post a batch twice.
+// before the first batch is emitted, and a repeated dispatch follows the recorded plan. Its batches therefore have the
+// same ids, and senders do not post a batch twice.
 package fanout
 
 import (
@@ -33,9 +33,9 @@ type Registry interface {
 		connections []broadcast.Connection, next string, err error)
 }
 
-// Ledger stores plans. Plan records a plan for a broadcast, unless there is one with the same key already, and returns the
-// recorded one. Emitted records that the plan's batches are on the send queue, and their sizes, which may differ from the
-// planned ones because connections come and go.
+// Ledger stores plans. Plan records a plan for a broadcast, unless there is one with the same key already, and returns
+// the recorded one. Emitted records that the plan's batches are on the send queue, and their sizes, which may differ
+// from the planned ones because connections come and go.
 type Ledger interface {
 	Plan(ctx context.Context, broadcastID string, p broadcast.Plan) (broadcast.Plan, error)
 	Emitted(ctx context.Context, broadcastID string, p broadcast.Plan) error
@@ -56,9 +56,9 @@ type DeadLetters interface {
 	Put(ctx context.Context, r broadcast.Record, reason error) error
 }
 
-// MaxHops bounds the number of dispatchers that a broadcast passes through. Lambda's recursion detection drops the message
-// after about 16 invocations of one function; this limit stays below it and reports an error. Source: Lambda developer
-// guide, "Use Lambda recursive loop detection to prevent infinite loops".
+// MaxHops bounds the number of dispatchers that a broadcast passes through. Lambda's recursion detection drops the
+// message after about 16 invocations of one function; this limit stays below it and reports an error. Source: Lambda
+// developer guide, "Use Lambda recursive loop detection to prevent infinite loops".
 const MaxHops = 12
 
 // minBatch is the smallest number of connections for which another batch is worth its cost.
@@ -74,11 +74,11 @@ type Dispatcher struct {
 
 	// Segments is the number of parallel segments for a table of more than one page; at least 1.
 	Segments int
-	// BatchConnections and BatchPosts are the mean size of a batch: its connections, and its connections times its messages.
-	// A batch may be a little larger or smaller, because a hash divides the connections.
+	// BatchConnections and BatchPosts are the mean size of a batch: its connections, and its connections times its
+	// messages. A batch may be a little larger or smaller, because a hash divides the connections.
 	BatchConnections, BatchPosts int
-	// Senders is the number of concurrent senders; at least 1. An audience is divided into a multiple of as many batches, so
-	// that all senders finish at about the same time.
+	// Senders is the number of concurrent senders; at least 1. An audience is divided into a multiple of as many batches,
+	// so that all senders finish at about the same time.
 	Senders int
 	// StretchConnections is the number of connections after which a stretch ends; 0 means 50,000.
 	StretchConnections int

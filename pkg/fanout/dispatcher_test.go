@@ -121,7 +121,8 @@ func (q *queues) Put(_ context.Context, r broadcast.Record, reason error) error 
 	return q.buryErr
 }
 
-// reached returns how often the batches address each connection for the broadcast, and each batch id how often it occurs.
+// reached returns how often the batches address each connection for the broadcast, and each batch id how often it
+// occurs.
 func (q *queues) reached(id string) (connections, ids map[string]int) {
 	connections, ids = make(map[string]int), make(map[string]int)
 	for _, b := range q.batches {
@@ -303,8 +304,8 @@ func TestExcludedAndSettlingConnections(t *testing.T) {
 	}
 }
 
-// A sender takes a 410 for "gone" once ten seconds have passed since DispatchedAt: a client that connected while the table
-// was read must not be younger then.
+// A sender takes a 410 for "gone" once ten seconds have passed since DispatchedAt: a client that connected while the
+// table was read must not be younger then.
 func TestAConnectionSettlesFromWhenItWasRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(connections(5, time.Hour), 100)
@@ -328,8 +329,8 @@ func TestTwoCopiesInOneEventAreOneBroadcast(t *testing.T) {
 	w.everyoneOnce(t, "m")
 }
 
-// A dispatcher that dies, or a message that SQS hands over twice, must not address anyone under another batch id: that is
-// how senders recognise what they have posted.
+// A dispatcher that dies, or a message that SQS hands over twice, must not address anyone under another batch id: that
+// is how senders recognise what they have posted.
 func TestARepeatedDispatchMakesTheSameBatches(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -424,8 +425,8 @@ func TestTwoDispatchersReadTheTableInOneWay(t *testing.T) {
 	}
 }
 
-// A stretch that is read for the second time ends where it did at first, whatever has become of its last row and of those
-// around it.
+// A stretch that is read for the second time ends where it did at first, whatever has become of its last row and of
+// those around it.
 func TestAStretchEndsWhereItEnded(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -509,7 +510,8 @@ func TestAStretchEndsWhereItEnded(t *testing.T) {
 					reached++
 				}
 			}
-			// The ledger expects what was emitted, not what was planned: those who have left since would be outstanding for ever.
+			// The ledger expects what was emitted, not what was planned: those who have left since would be outstanding for
+			// ever.
 			if audience < reached || audience > reached+4 {
 				t.Errorf("the plans are of %d connections, and %d are addressed", audience, reached)
 			}

@@ -17,8 +17,8 @@ import (
 type pass struct {
 	*Dispatcher
 	at time.Time
-	// hop is the largest Hop of the requests. Lambda's recursion count belongs to the invocation, not to a message, so every
-	// continuation starts from the maximum.
+	// hop is the largest Hop of the requests. Lambda's recursion count belongs to the invocation, not to a message, so
+	// every continuation starts from the maximum.
 	hop int
 
 	mu      sync.Mutex
@@ -49,8 +49,8 @@ func (p *pass) accept(requests []broadcast.Request) map[broadcast.Cursor][]int {
 	return byCursor
 }
 
-// table reads the whole table: a single page in one segment, which is the least work for a small audience, a larger table
-// in parallel segments. The choice is recorded before anything is emitted, because batch ids depend on it.
+// table reads the whole table: a single page in one segment, which is the least work for a small audience, a larger
+// table in parallel segments. The choice is recorded before anything is emitted, because batch ids depend on it.
 func (p *pass) table(ctx context.Context, indices []int) {
 	whole := broadcast.Cursor{Segments: 1}
 	connections, next, err := p.Registry.Page(ctx, whole.Segment, whole.Segments, "")
@@ -98,8 +98,8 @@ type page struct {
 	at          time.Time // end of the read: all connections had connected before
 }
 
-// walk reads a segment from a cursor to its end, stretch by stretch: read, plan, emit. The first page may have been read
-// already.
+// walk reads a segment from a cursor to its end, stretch by stretch: read, plan, emit. The first page may have been
+// read already.
 func (p *pass) walk(ctx context.Context, cursor broadcast.Cursor, indices []int, first ...page) {
 	for {
 		stretch, err := p.read(ctx, cursor, first...)
@@ -172,7 +172,8 @@ func (p *pass) plan(ctx context.Context, cursor broadcast.Cursor, s page, indice
 }
 
 // record records a plan for each request, unless it has one already, and groups the requests by the recorded plan.
-func (p *pass) record(ctx context.Context, indices []int, plan func(broadcast.Message) broadcast.Plan) ([]planned, error) {
+func (p *pass) record(ctx context.Context, indices []int, plan func(broadcast.Message) broadcast.Plan,
+) ([]planned, error) {
 	plans := make([]broadcast.Plan, len(indices))
 	group, gctx := errgroup.WithContext(ctx)
 	for i, index := range indices {
@@ -202,7 +203,8 @@ func (p *pass) record(ctx context.Context, indices []int, plan func(broadcast.Me
 
 // emit puts the stretch's batches on the send queue. If the time is short and the segment has not ended, it also sends
 // continuations for the rest. It returns the cursor after the stretch, and reports whether more is to be read here.
-func (p *pass) emit(ctx context.Context, cursor broadcast.Cursor, s page, g planned) (next broadcast.Cursor, more bool) {
+func (p *pass) emit(ctx context.Context, cursor broadcast.Cursor, s page, g planned) (
+	next broadcast.Cursor, more bool) {
 	if g.split > 0 { // the first dispatcher found more than one page and recorded the number of segments
 		p.segments(ctx, g)
 		return cursor, false
@@ -225,8 +227,8 @@ func (p *pass) emit(ctx context.Context, cursor broadcast.Cursor, s page, g plan
 	return next, g.end != "" && !short
 }
 
-// send puts the batches of a stretch on the send queue, except for requests whose plans are marked as emitted. It then sets
-// the sizes that were emitted in the plans.
+// send puts the batches of a stretch on the send queue, except for requests whose plans are marked as emitted. It then
+// sets the sizes that were emitted in the plans.
 func (p *pass) send(ctx context.Context, cursor broadcast.Cursor, s page, g planned) error {
 	var open []int
 	for i, plan := range g.plans {
@@ -265,9 +267,10 @@ func (p *pass) send(ctx context.Context, cursor broadcast.Cursor, s page, g plan
 	return nil
 }
 
-// readUntil reads the stretch that ends at a connection. Rows may have come and gone since, and the row of that connection
-// may be gone too. A scan always returns rows in the same order, so the stretch ends before the first row that a scan from
-// its end returns. A connection must not be in this stretch and in the next, or it would receive the messages twice.
+// readUntil reads the stretch that ends at a connection. Rows may have come and gone since, and the row of that
+// connection may be gone too. A scan always returns rows in the same order, so the stretch ends before the first row
+// that a scan from its end returns. A connection must not be in this stretch and in the next, or it would receive the
+// messages twice.
 func (p *pass) readUntil(ctx context.Context, cursor broadcast.Cursor, end string) (page, error) {
 	beyond, err := p.beyond(ctx, cursor, end, 1)
 	if err != nil {

@@ -32,8 +32,8 @@ func (r *Environment) String(name string) string {
 	return value
 }
 
-// Int returns a whole number. It is a mistake if it is not set, not a number or outside of the bounds; the result is then
-// least.
+// Int returns a whole number. It is a mistake if it is not set, not a number or outside of the bounds; the result is
+// then least.
 func (r *Environment) Int(name string, least, most int) int {
 	value := r.String(name)
 	if value == "" {

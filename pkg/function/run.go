@@ -15,9 +15,9 @@ import (
 	"fanfare/pkg/transport"
 )
 
-// Run starts the function and does not return. It calls setup once per process to get the handler; clients are built there
-// and reused by all invocations. If the environment is incomplete or wrong, or setup fails, it logs the error and ends the
-// process, which Lambda reports as an init error.
+// Run starts the function and does not return. It calls setup once per process to get the handler; clients are built
+// there and reused by all invocations. If the environment is incomplete or wrong, or setup fails, it logs the error and
+// ends the process, which Lambda reports as an init error.
 func Run(setup func(env *Environment, cfg aws.Config) (handler any, err error)) {
 	slog.SetDefault(lambdacontext.NewLogger())
 	handler, err := start(setup)

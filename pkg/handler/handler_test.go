@@ -13,7 +13,8 @@ import (
 	"fanfare/pkg/handler"
 )
 
-// lookup returns the value at a path of keys and list indices in template.yaml. Intrinsic functions are kept as they are.
+// lookup returns the value at a path of keys and list indices in template.yaml. Intrinsic functions are kept as they
+// are.
 func lookup(t *testing.T, path ...any) string {
 	t.Helper()
 	text, err := os.ReadFile("../../template.yaml")
@@ -45,8 +46,8 @@ func lookup(t *testing.T, path ...any) string {
 	return node.Value
 }
 
-// The handlers rely on the template's timeouts, batch sizes and partial batch responses. AWS asks for a visibility timeout
-// of at least six times the function's timeout.
+// The handlers rely on the template's timeouts, batch sizes and partial batch responses. AWS asks for a visibility
+// timeout of at least six times the function's timeout.
 func TestHandlers_Template(t *testing.T) {
 	seconds := func(d time.Duration) string { return fmt.Sprint(int(d / time.Second)) }
 	broadcasts := []any{"Resources", "DispatcherFunction", "Properties", "Events", "Broadcasts", "Properties"}

@@ -28,8 +28,8 @@ type SendError struct{ error }
 // Unwrap returns the cause.
 func (e SendError) Unwrap() error { return e.error }
 
-// Handle sends the batch of the event. A batch that another sender is posting is a failed record, not an error; any other
-// failure is a SendError.
+// Handle sends the batch of the event. A batch that another sender is posting is a failed record, not an error; any
+// other failure is a SendError.
 func (h Sender) Handle(ctx context.Context, event events.SQSEvent) (events.SQSEventResponse, error) {
 	record, err := queue.ReadRecord(event, invocation(ctx))
 	if err != nil {

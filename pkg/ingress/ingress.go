@@ -1,5 +1,5 @@
-// Package ingress decides what happens when a client connects, disconnects or sends a frame. It never waits for a delivery:
-// a frame is stored on the broadcast queue, or its sender receives an error frame.
+// Package ingress decides what happens when a client connects, disconnects or sends a frame. It never waits for a
+// delivery: a frame is stored on the broadcast queue, or its sender receives an error frame.
 package ingress
 
 import (
@@ -18,8 +18,8 @@ type Registry interface {
 	Remove(ctx context.Context, connectionID string) error
 }
 
-// Queue stores a payload on the broadcast queue and returns the broadcast's id. It must not return before the payload is
-// stored, because the client is then sent an acknowledgement.
+// Queue stores a payload on the broadcast queue and returns the broadcast's id. It must not return before the payload
+// is stored, because the client is then sent an acknowledgement.
 type Queue interface {
 	Publish(ctx context.Context, payload []byte, exclude ...string) (id string, err error)
 }
@@ -30,13 +30,13 @@ type Quota interface {
 }
 
 // connectTime is the time after a client's arrival within which its row may be written. API Gateway answers 410 for a
-// connection until the $connect function has returned, and from SettlingAge on a 410 means that the connection is gone. The
-// function must have returned before.
+// connection until the $connect function has returned, and from SettlingAge on a 410 means that the connection is gone.
+// The function must have returned before.
 const connectTime = broadcast.SettlingAge - 2*time.Second
 
 // Connect writes the row of a connection that API Gateway is about to open; at is the time of the client's arrival. An
-// error refuses the client. It is also an error if the row was not written within eight seconds of the arrival, because the
-// connection could then be taken for gone.
+// error refuses the client. It is also an error if the row was not written within eight seconds of the arrival, because
+// the connection could then be taken for gone.
 func Connect(ctx context.Context, r Registry, connectionID string, at time.Time) error {
 	ctx, cancel := context.WithDeadline(ctx, at.Add(connectTime))
 	defer cancel()
@@ -50,8 +50,8 @@ func Connect(ctx context.Context, r Registry, connectionID string, at time.Time)
 	return nil
 }
 
-// Disconnect deletes the row of a closed connection. API Gateway calls it on a best-effort basis only; the sender deletes
-// the remaining rows when it finds that their connections are gone.
+// Disconnect deletes the row of a closed connection. API Gateway calls it on a best-effort basis only; the sender
+// deletes the remaining rows when it finds that their connections are gone.
 func Disconnect(ctx context.Context, r Registry, connectionID string) error {
 	if err := r.Remove(ctx, connectionID); err != nil {
 		return fmt.Errorf("unregister connection %s: %w", connectionID, err)
@@ -100,9 +100,9 @@ type Client struct {
 	Refusal *access.Refusal
 }
 
-// Publish puts a client's frame on the broadcast queue unchanged. The reply is for the client, also when there is an error.
-// The error is for the operator; it is nil if the client's request was at fault. The checks that cost nothing come first, so
-// that a client without the right to publish never causes a write.
+// Publish puts a client's frame on the broadcast queue unchanged. The reply is for the client, also when there is an
+// error. The error is for the operator; it is nil if the client's request was at fault. The checks that cost nothing
+// come first, so that a client without the right to publish never causes a write.
 func (p Publisher) Publish(ctx context.Context, c Client, frame []byte) (Reply, error) {
 	maxBytes := p.MaxBytes
 	if maxBytes == 0 {

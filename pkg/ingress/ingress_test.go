@@ -62,7 +62,8 @@ func (s slow) Add(ctx context.Context, _ broadcast.Connection) error {
 	return nil
 }
 
-// From ten seconds after its arrival a 410 for a connection means that it is gone, so it must be open by then, or refused.
+// From ten seconds after its arrival a 410 for a connection means that it is gone, so it must be open by then, or
+// refused.
 func TestConnect_Timeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, test := range []struct {

@@ -112,7 +112,8 @@ func TestABatchIsSettledForAllItsBroadcastsOrForNone(t *testing.T) {
 	}
 }
 
-// What a dead sender has not recorded may have been delivered, and is delivered again: the report says how much that can be.
+// What a dead sender has not recorded may have been delivered, and is delivered again: the report says how much that
+// can be.
 func TestTheReportKnowsWhatMayHaveBeenRepeated(t *testing.T) {
 	table, present := newTable(t)
 	repeatable := func(step string, want map[string]int) {

@@ -27,14 +27,14 @@ type Batches struct {
 	URL    string
 }
 
-// Send puts batches on the queue. After an error some of them may be there; sending them again is harmless, because senders
-// recognise a repeated batch by its id.
+// Send puts batches on the queue. After an error some of them may be there; sending them again is harmless, because
+// senders recognise a repeated batch by its id.
 func (q *Batches) Send(ctx context.Context, batches []broadcast.Batch) error {
 	return q.send(ctx, batches, 0)
 }
 
-// Retry puts the leftovers of a batch on the queue. They become visible after delay, which is rounded up to seconds and at
-// most broadcast.MaxDelay.
+// Retry puts the leftovers of a batch on the queue. They become visible after delay, which is rounded up to seconds and
+// at most broadcast.MaxDelay.
 func (q *Batches) Retry(ctx context.Context, b broadcast.Batch, delay time.Duration) error {
 	return q.send(ctx, []broadcast.Batch{b}, min(delay, broadcast.MaxDelay))
 }

@@ -1,5 +1,5 @@
-// Package queue sends to the two SQS queues and their dead-letter queues, and reads the messages that Lambda's event source
-// mappings deliver from them.
+// Package queue sends to the two SQS queues and their dead-letter queues, and reads the messages that Lambda's event
+// source mappings deliver from them.
 package queue
 
 import (
@@ -18,7 +18,8 @@ import (
 	"fanfare/publish"
 )
 
-// Attributes of a message on the broadcast queue that a publisher does not set. Package publish has the publishers' own.
+// Attributes of a message on the broadcast queue that a publisher does not set. Package publish has the publishers'
+// own.
 const (
 	// Continuations and redriven broadcasts carry these, because their MessageId differs from the broadcast's id.
 	attrBroadcast = "broadcast" // the broadcast's id
@@ -55,8 +56,8 @@ func (q *Broadcasts) Continue(ctx context.Context, r broadcast.Request) error {
 	return nil
 }
 
-// ReadBroadcasts returns the broadcasts of an event, one for each record. Unreadable is a permanent error for a record that
-// is not a broadcast.
+// ReadBroadcasts returns the broadcasts of an event, one for each record. Unreadable is a permanent error for a record
+// that is not a broadcast.
 func ReadBroadcasts(event events.SQSEvent, invocation string) []broadcast.Request {
 	requests := make([]broadcast.Request, len(event.Records))
 	for i, m := range event.Records {
@@ -116,7 +117,8 @@ func readBroadcast(record broadcast.Record, sent time.Time) broadcast.Request {
 // ReadRecord returns the record of an event that must have exactly one.
 func ReadRecord(event events.SQSEvent, invocation string) (broadcast.Record, error) {
 	if len(event.Records) != 1 {
-		return broadcast.Record{}, fmt.Errorf("read an event: it has %d records, and the batch size must be 1", len(event.Records))
+		n := len(event.Records)
+		return broadcast.Record{}, fmt.Errorf("read an event: it has %d records, and the batch size must be 1", n)
 	}
 	return readRecord(event.Records[0], invocation), nil
 }

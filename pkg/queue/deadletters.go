@@ -35,8 +35,8 @@ var ourAttributes = map[string]bool{
 // maxDetailBytes limits the error's text, so that it leaves room for the message.
 const maxDetailBytes = 1024
 
-// DeadLetters is a dead-letter queue. A message whose failure is permanent is sent to it directly: if SQS moved it, it would
-// be retried five times before, and its reason would be lost. It is safe for concurrent use.
+// DeadLetters is a dead-letter queue. A message whose failure is permanent is sent to it directly: if SQS moved it, it
+// would be retried five times before, and its reason would be lost. It is safe for concurrent use.
 type DeadLetters struct {
 	Client *sqs.Client
 	URL    string

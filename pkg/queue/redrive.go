@@ -31,12 +31,12 @@ type Letter struct {
 	Attributes map[string]string
 }
 
-// eachVisibility is the time for which Each hides letters from other receivers. If Each is interrupted, they are visible
-// again after it.
+// eachVisibility is the time for which Each hides letters from other receivers. If Each is interrupted, they are
+// visible again after it.
 const eachVisibility = 60 * time.Second
 
-// Each calls do once with each letter of the queue. It deletes a letter if do returns done, and leaves the others in the
-// queue. It ends at the first error, or when no letter is visible any more.
+// Each calls do once with each letter of the queue. It deletes a letter if do returns done, and leaves the others in
+// the queue. It ends at the first error, or when no letter is visible any more.
 func (q *DeadLetters) Each(ctx context.Context, do func(Letter) (done bool, err error)) error {
 	var kept []string // receipt handles; made visible again at the end, so that no letter is received twice
 	defer func() {
@@ -103,8 +103,8 @@ func (l Letter) Permanent() bool {
 	return l.Reason == broadcast.ReasonMalformed || l.Reason == broadcast.ReasonTooLarge
 }
 
-// Redrive sends a letter to the broadcast queue again, with its broadcast's id. Segments that were dispatched before are
-// not dispatched again.
+// Redrive sends a letter to the broadcast queue again, with its broadcast's id. Segments that were dispatched before
+// are not dispatched again.
 func (q *Broadcasts) Redrive(ctx context.Context, l Letter) error {
 	attrs := maps.Clone(l.Attributes)
 	for _, name := range []string{attrReason, attrDetail, attrOriginal, attrAttempts} {

@@ -10,8 +10,8 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 )
 
-// Output receives the logs and metrics of a function. The zero value is for Lambda. It is safe for concurrent use if its
-// fields are.
+// Output receives the logs and metrics of a function. The zero value is for Lambda. It is safe for concurrent use if
+// its fields are.
 type Output struct {
 	Log     *slog.Logger // nil means slog.Default()
 	Metrics io.Writer    // nil means os.Stdout

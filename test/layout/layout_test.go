@@ -1,4 +1,5 @@
-// Package layout tests the structure of the module: which packages may import which, and the size of the functions' mains.
+// Package layout tests the structure of the module: which packages may import which, and the size of the functions'
+// mains.
 package layout
 
 import (
@@ -16,8 +17,8 @@ import (
 
 const root = "../.."
 
-// rule says what the Go files of some folders must not import. Paths are relative to the module: "pkg" stands for the folder
-// and all below it.
+// rule says what the Go files of some folders must not import. Paths are relative to the module: "pkg" stands for the
+// folder and all below it.
 type rule struct {
 	folders []string
 	tests   bool     // the rule holds for _test.go files too
