@@ -1,4 +1,4 @@
-// Publish publishes its argument to every client; it prints the broadcast's id.
+// Publish publishes its argument to every client and prints the broadcast's id.
 package main
 
 import (
