@@ -11,7 +11,8 @@ import (
 )
 
 func ExampleMessage_Encode() {
-	body, attributes := publish.Message{Payload: []byte("a\x00b"), Exclude: []string{"L0SM9cOFvHcCIhw=", "L0SM8dPGvHcCIhw="}}.Encode()
+	message := publish.Message{Payload: []byte("a\x00b"), Exclude: []string{"L0SM9cOFvHcCIhw=", "L0SM8dPGvHcCIhw="}}
+	body, attributes := message.Encode()
 	fmt.Println(body)
 	fmt.Println(attributes[publish.AttributeEncoding])
 	fmt.Println(attributes[publish.AttributeExclude])
@@ -62,7 +63,10 @@ func TestDecodePayload_Errors(t *testing.T) {
 	}{
 		{"empty", "", "", publish.ErrEmpty, "empty"},
 		{"too large", strings.Repeat("x", publish.MaxBytes+1), "", publish.ErrTooLarge, "it has 131073"},
-		{"too large once decoded", strings.Repeat("QUJD", publish.MaxBytes/3+1), "base64", publish.ErrTooLarge, "131072 bytes"},
+		{
+			"too large once decoded", strings.Repeat("QUJD", publish.MaxBytes/3+1), "base64",
+			publish.ErrTooLarge, "131072 bytes",
+		},
 		{"malformed base64", "%%%", "base64", nil, "decode the payload as base64"},
 		{"base64 of nothing", "", "base64", publish.ErrEmpty, "empty"},
 		{"unknown encoding", "abc", "gzip", nil, `unknown encoding "gzip"`},

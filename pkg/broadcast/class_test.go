@@ -19,7 +19,10 @@ func TestClassOf(t *testing.T) {
 	}{
 		{"gone", broadcast.Gone(cause), broadcast.ClassGone, broadcast.ReasonGone},
 		{"retry", broadcast.Retry(broadcast.ReasonServer, cause), broadcast.ClassRetry, broadcast.ReasonServer},
-		{"permanent", broadcast.Permanent(broadcast.ReasonTooLarge, cause), broadcast.ClassPermanent, broadcast.ReasonTooLarge},
+		{
+			"permanent", broadcast.Permanent(broadcast.ReasonTooLarge, cause),
+			broadcast.ClassPermanent, broadcast.ReasonTooLarge,
+		},
 		{"wrapped", fmt.Errorf("post: %w", broadcast.Gone(cause)), broadcast.ClassGone, broadcast.ReasonGone},
 		{"no time left", fmt.Errorf("wait: %w", context.DeadlineExceeded), broadcast.ClassRetry, broadcast.ReasonDeadline},
 		{"canceled", context.Canceled, broadcast.ClassRetry, broadcast.ReasonDeadline},

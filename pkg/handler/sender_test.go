@@ -36,9 +36,13 @@ func TestSender_Handle(t *testing.T) {
 		Batch: batch,
 		Outcomes: []broadcast.Outcome{
 			{BroadcastID: "m", Delivered: 3, Gone: 1, Left: 2, Posts: 6, Last: sent.Add(1500 * time.Millisecond)},
-			{BroadcastID: "n", Delivered: 2, Failed: map[string]int{"network": 1, "throttled": 2}, Posts: 5, Last: sent.Add(2 * time.Second)},
+			{
+				BroadcastID: "n", Delivered: 2, Failed: map[string]int{"network": 1, "throttled": 2}, Posts: 5,
+				Last: sent.Add(2 * time.Second),
+			},
 		},
-		Gone: 1, Throttled: 4, Requeued: 2, DeadLettered: 3, Latencies: []time.Duration{30 * time.Millisecond, 10 * time.Millisecond},
+		Gone: 1, Throttled: 4, Requeued: 2, DeadLettered: 3,
+		Latencies: []time.Duration{30 * time.Millisecond, 10 * time.Millisecond},
 	}
 	log := []string{
 		"level=ERROR msg=failed broadcast=n batch=b deliveries=1 reason=network attempts=3",

@@ -178,7 +178,10 @@ func TestPublisher_Refusals(t *testing.T) {
 		{name: "too large", quota: quotas{left: 9}, frame: "hello world", code: ingress.CodeTooLarge},
 		{name: "empty", quota: quotas{left: 9}, code: ingress.CodeEmpty},
 		{name: "too fast", frame: "hello", code: ingress.CodeTooFast, asked: 1},
-		{name: "quota table down", quota: quotas{left: -1}, frame: "hello", code: ingress.CodeUnavailable, asked: 1, failed: true},
+		{
+			name: "quota table down", quota: quotas{left: -1}, frame: "hello",
+			code: ingress.CodeUnavailable, asked: 1, failed: true,
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			publisher := ingress.Publisher{Queue: forbidden{t}, MaxBytes: 10, Quota: &test.quota}

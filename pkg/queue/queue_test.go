@@ -87,7 +87,7 @@ func TestReadBroadcasts_Attributes(t *testing.T) {
 			QueueUrl: &urls[0], MessageBody: &body, MessageAttributes: map[string]types.MessageAttributeValue{},
 		}
 		for name, value := range attrs {
-			in.MessageAttributes[name] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: aws.String(value)}
+			in.MessageAttributes[name] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &value}
 		}
 		if _, err := client.SendMessage(t.Context(), in); err != nil {
 			t.Fatal(err)
@@ -227,7 +227,8 @@ func TestDeadLetters_Put(t *testing.T) {
 	}
 	b := batch("0/1.0.0~1", 3)
 	b.Attempt = 8
-	if err := q.PutBatch(t.Context(), b, broadcast.Retry(broadcast.ReasonThrottled, errors.New("3 deliveries"))); err != nil {
+	throttled := broadcast.Retry(broadcast.ReasonThrottled, errors.New("3 deliveries"))
+	if err := q.PutBatch(t.Context(), b, throttled); err != nil {
 		t.Fatal(err)
 	}
 	event := receive(t, client, urls[0], 2)
@@ -336,7 +337,8 @@ func TestBroadcasts_Redrive(t *testing.T) {
 	}
 	for range 2 { // Each leaves the letters in the queue, so it can be called twice
 		got := letters(t, dead)
-		if len(got) != 3 || got["m-1"].Reason != broadcast.ReasonAudience || !got["m-3"].Permanent() || got["m-2"].Permanent() {
+		if len(got) != 3 || got["m-1"].Reason != broadcast.ReasonAudience || !got["m-3"].Permanent() ||
+			got["m-2"].Permanent() {
 			t.Errorf("got letters %+v, want m-1, m-2 and m-3, of which m-3 is permanent", got)
 		}
 	}

@@ -42,8 +42,10 @@ var rules = []rule{
 		outside: []string{"github.com/aws/"},
 	},
 	{ // the adapters know no stage
-		folders: []string{"pkg/registry", "pkg/ledger", "pkg/queue", "pkg/push", "pkg/quota", "pkg/telemetry", "pkg/transport"},
-		forbid:  []string{"pkg/ingress", "pkg/fanout", "pkg/delivery", "pkg/handler", "pkg/authorizer", "pkg/function"},
+		folders: []string{
+			"pkg/registry", "pkg/ledger", "pkg/queue", "pkg/push", "pkg/quota", "pkg/telemetry", "pkg/transport",
+		},
+		forbid: []string{"pkg/ingress", "pkg/fanout", "pkg/delivery", "pkg/handler", "pkg/authorizer", "pkg/function"},
 	},
 	{folders: []string{"pkg", "publish"}, forbid: []string{"functions", "cmd", "loadtest"}},
 }
