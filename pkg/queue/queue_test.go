@@ -271,8 +271,7 @@ func TestQueues_Missing(t *testing.T) {
 		"Send":     batches.Send(ctx, []broadcast.Batch{batch("b", 1)}),
 		"Put":      letters.Put(ctx, broadcast.Record{ID: "m", Body: "x"}, broadcast.Permanent("r", errors.New("x"))),
 	} {
-		var missing *types.QueueDoesNotExist
-		if !errors.As(err, &missing) {
+		if _, ok := errors.AsType[*types.QueueDoesNotExist](err); !ok {
 			t.Errorf("%s: got %v, want QueueDoesNotExist", call, err)
 		}
 	}

@@ -108,8 +108,7 @@ func TestTable_Missing(t *testing.T) {
 		"RemoveAll": table.RemoveAll(t.Context(), []string{"a="}),
 		"Page":      err,
 	} {
-		var missing *types.ResourceNotFoundException
-		if !errors.As(err, &missing) {
+		if _, ok := errors.AsType[*types.ResourceNotFoundException](err); !ok {
 			t.Errorf("%s: got %v, want ResourceNotFoundException", call, err)
 			continue
 		}

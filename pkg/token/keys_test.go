@@ -280,7 +280,7 @@ func TestKeys_HostileIssuer(t *testing.T) {
 		{"too many keys", set(`{"keys":[` + strings.Repeat(`{},`, 100) + string(good.JWKS()[9:]))},
 		{"megabytes", func(w http.ResponseWriter, _ *http.Request) {
 			chunk := []byte(strings.Repeat(" ", 64<<10))
-			for n := 0; n < 64; n++ {
+			for range 64 {
 				if _, err := w.Write(chunk); err != nil {
 					return
 				}

@@ -174,8 +174,7 @@ func TestParseSettings(t *testing.T) {
 
 // reason returns the reason of a *token.Refused, or "".
 func reason(err error) string {
-	var refused *token.Refused
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*token.Refused](err); ok {
 		return refused.Reason
 	}
 	return ""

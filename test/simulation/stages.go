@@ -102,8 +102,8 @@ func (w *world) skew() time.Duration {
 	return w.between(-w.settings.Skew, w.settings.Skew)
 }
 
-// retryQueue checks the delay of leftovers, which the stage draws from its own random source, and replaces it by one that
-// follows from the batch, so that the run is repeatable.
+// retryQueue checks the delay of leftovers, which the stage draws from its own random source, and replaces it by one
+// that follows from the batch, so that the run is repeatable.
 type retryQueue struct {
 	world *world
 	*queue.Batches
