@@ -105,7 +105,7 @@ func checkSize(payload []byte) error {
 		return ErrEmpty
 	}
 	if len(payload) > MaxBytes {
-		return fmt.Errorf("%w: it has %d", ErrTooLarge, len(payload))
+		return fmt.Errorf("%w: it has %d bytes", ErrTooLarge, len(payload))
 	}
 	return nil
 }

@@ -62,7 +62,7 @@ func TestDecodePayload_Errors(t *testing.T) {
 		contains             string
 	}{
 		{"empty", "", "", publish.ErrEmpty, "empty"},
-		{"too large", strings.Repeat("x", publish.MaxBytes+1), "", publish.ErrTooLarge, "it has 131073"},
+		{"too large", strings.Repeat("x", publish.MaxBytes+1), "", publish.ErrTooLarge, "it has 131073 bytes"},
 		{
 			"too large once decoded", strings.Repeat("QUJD", publish.MaxBytes/3+1), "base64",
 			publish.ErrTooLarge, "131072 bytes",

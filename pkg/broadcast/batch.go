@@ -65,19 +65,19 @@ func DecodeBatch(body string) (Batch, error) {
 	}
 	var w wireBatch
 	if err := json.Unmarshal([]byte(body), &w); err != nil {
-		return malformed("decode a batch: %w", err)
+		return malformed("the body is not a batch: %w", err)
 	}
 	b := Batch(w.plainBatch)
 	b.DispatchedAt = time.UnixMilli(w.DispatchedAt).UTC()
 	switch {
 	case b.ID == "":
-		return malformed("decode a batch: it has no id")
+		return malformed("the body is not a batch: it has no id")
 	case len(b.Messages) == 0:
-		return malformed("decode batch %s: it has no messages", b.ID)
+		return malformed("batch %s has no messages", b.ID)
 	case len(b.Connections)+len(b.Settling) == 0:
-		return malformed("decode batch %s: it has no connections", b.ID)
+		return malformed("batch %s has no connections", b.ID)
 	case b.Attempt < 0 || b.Full < 0:
-		return malformed("decode batch %s: a count is negative: attempt %d, full %d", b.ID, b.Attempt, b.Full)
+		return malformed("batch %s: a count is negative: attempt %d, full %d", b.ID, b.Attempt, b.Full)
 	}
 	return b, nil
 }
