@@ -53,7 +53,7 @@ func New(cfg aws.Config, endpoint string, workers int) *Client {
 	})}
 }
 
-// Post sends the payload to the connection as one text frame. A failure has a fate (see [broadcast.FateOf]): gone, retry
+// Post sends the payload to the connection as one text frame. A failure has a fate (see [broadcast.ClassOf]): gone, retry
 // or permanent; or none, and then it is about permission or configuration, not about the connection.
 func (c *Client) Post(ctx context.Context, connectionID string, payload []byte) error {
 	_, err := c.api.PostToConnection(ctx, &apigatewaymanagementapi.PostToConnectionInput{ConnectionId: &connectionID, Data: payload})
@@ -67,7 +67,7 @@ func (c *Client) Disconnect(ctx context.Context, connectionID string) error {
 	if err == nil {
 		return nil
 	}
-	if fate, _ := broadcast.FateOf(err); fate == broadcast.FateGone {
+	if fate, _ := broadcast.ClassOf(err); fate == broadcast.ClassGone {
 		return nil
 	}
 	return err

@@ -50,21 +50,21 @@ func TestEachAnswerHasItsFate(t *testing.T) {
 		status int
 		code   string // X-Amzn-ErrorType
 		body   string
-		fate   broadcast.Fate
+		fate   broadcast.Class
 		reason string
 	}{
-		{"gone, as captured: an empty body", 410, "GoneException", "", broadcast.FateGone, broadcast.ReasonGone},
-		{"gone without a type", 410, "", "", broadcast.FateGone, broadcast.ReasonGone},
-		{"an ill-formed id", 400, "BadRequestException", `{"message":"Invalid connectionId: x"}`, broadcast.FateGone, broadcast.ReasonGone},
-		{"another bad request", 400, "BadRequestException", `{"message":"Invalid stage"}`, broadcast.FateFatal, ""},
-		{"throttled", 429, "LimitExceededException", "", broadcast.FateRetry, broadcast.ReasonThrottled},
-		{"throttled without a type", 429, "", `{"message":"Too Many Requests"}`, broadcast.FateRetry, broadcast.ReasonThrottled},
-		{"too large", 413, "PayloadTooLargeException", `{"message":"too large"}`, broadcast.FatePermanent, broadcast.ReasonTooLarge},
-		{"no permission", 403, "AccessDeniedException", `{"message":"not authorized"}`, broadcast.FateFatal, ""},
-		{"forbidden", 403, "ForbiddenException", "", broadcast.FateFatal, ""},
-		{"no such stage", 404, "", "", broadcast.FateFatal, ""},
-		{"a server's fault", 500, "InternalServerException", "", broadcast.FateRetry, broadcast.ReasonServer},
-		{"unavailable", 503, "", "", broadcast.FateRetry, broadcast.ReasonServer},
+		{"gone, as captured: an empty body", 410, "GoneException", "", broadcast.ClassGone, broadcast.ReasonGone},
+		{"gone without a type", 410, "", "", broadcast.ClassGone, broadcast.ReasonGone},
+		{"an ill-formed id", 400, "BadRequestException", `{"message":"Invalid connectionId: x"}`, broadcast.ClassGone, broadcast.ReasonGone},
+		{"another bad request", 400, "BadRequestException", `{"message":"Invalid stage"}`, broadcast.ClassFatal, ""},
+		{"throttled", 429, "LimitExceededException", "", broadcast.ClassRetry, broadcast.ReasonThrottled},
+		{"throttled without a type", 429, "", `{"message":"Too Many Requests"}`, broadcast.ClassRetry, broadcast.ReasonThrottled},
+		{"too large", 413, "PayloadTooLargeException", `{"message":"too large"}`, broadcast.ClassPermanent, broadcast.ReasonTooLarge},
+		{"no permission", 403, "AccessDeniedException", `{"message":"not authorized"}`, broadcast.ClassFatal, ""},
+		{"forbidden", 403, "ForbiddenException", "", broadcast.ClassFatal, ""},
+		{"no such stage", 404, "", "", broadcast.ClassFatal, ""},
+		{"a server's fault", 500, "InternalServerException", "", broadcast.ClassRetry, broadcast.ReasonServer},
+		{"unavailable", 503, "", "", broadcast.ClassRetry, broadcast.ReasonServer},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var calls atomic.Int32
@@ -81,7 +81,7 @@ func TestEachAnswerHasItsFate(t *testing.T) {
 			if err == nil {
 				t.Fatal("no error")
 			}
-			if fate, reason := broadcast.FateOf(err); fate != test.fate || reason != test.reason {
+			if fate, reason := broadcast.ClassOf(err); fate != test.fate || reason != test.reason {
 				t.Errorf("fate %v for %q, want %v for %q: %v", fate, reason, test.fate, test.reason, err)
 			}
 			if n := calls.Load(); n != 1 {
@@ -112,14 +112,14 @@ func TestNetworkErrorsAreRetried(t *testing.T) {
 			if err == nil {
 				t.Fatal("no error")
 			}
-			if fate, _ := broadcast.FateOf(err); fate != broadcast.FateRetry {
+			if fate, _ := broadcast.ClassOf(err); fate != broadcast.ClassRetry {
 				t.Errorf("fate %v: %v", fate, err)
 			}
 		})
 	}
 	// Nobody is given port 1; one that was free a moment ago may be another's.
 	err := push.New(awstest.Config("http://127.0.0.1:1"), "", 1).Post(t.Context(), "a=", []byte("x"))
-	if fate, reason := broadcast.FateOf(err); fate != broadcast.FateRetry || reason != broadcast.ReasonNetwork {
+	if fate, reason := broadcast.ClassOf(err); fate != broadcast.ClassRetry || reason != broadcast.ReasonNetwork {
 		t.Errorf("nobody listens: fate %v for %q: %v", fate, reason, err)
 	}
 }
@@ -130,7 +130,7 @@ func TestAnEndedContextIsNoNetworkError(t *testing.T) {
 	defer close(release)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if fate, reason := broadcast.FateOf(c.Post(ctx, "a=", []byte("x"))); fate != broadcast.FateRetry || reason != broadcast.ReasonDeadline {
+	if fate, reason := broadcast.ClassOf(c.Post(ctx, "a=", []byte("x"))); fate != broadcast.ClassRetry || reason != broadcast.ReasonDeadline {
 		t.Errorf("fate %v for %q", fate, reason)
 	}
 }

@@ -1,8 +1,8 @@
 // Package registry keeps the connections table: one row per open WebSocket connection.
 //
-// A row has connectionId (S, the key), connectedAt (N, epoch milliseconds) and expiresAt (N, epoch seconds). API Gateway
-// closes every connection after two hours, so a row that is older was left behind; DynamoDB deletes it by its TTL, some
-// day, and until then it is skipped.
+// A row has connectionId (S, the key), connectedAt (N, epoch milliseconds) and expiresAt (N, epoch seconds, the TTL).
+// API Gateway closes every connection after two hours, so the connection of an older row is closed. DynamoDB may delete
+// expired rows days late; until then they are skipped.
 package registry
 
 import (
@@ -20,21 +20,21 @@ import (
 	"fanfare/pkg/broadcast"
 )
 
-// expiryMargin is how much longer than a connection its row may live.
+// expiryMargin is the time between the end of a connection and the expiry of its row.
 const expiryMargin = 5 * time.Minute
 
-// maxBatchWrite is the most writes of one BatchWriteItem. Source: DynamoDB API reference, BatchWriteItem.
+// maxBatchWrite is the largest number of writes in one BatchWriteItem. Source: DynamoDB API reference, BatchWriteItem.
 const maxBatchWrite = 25
 
 // Table is the connections table. It is safe for concurrent use.
 type Table struct {
 	Client *dynamodb.Client
 	Name   string
-	// Now tells which rows are past their time; nil means time.Now.
+	// Now returns the current time, by which rows expire; nil means time.Now.
 	Now func() time.Time
 }
 
-// row is a connection as the table holds it.
+// row is the table's item for a connection.
 type row struct {
 	ConnectionID string `dynamodbav:"connectionId"`
 	ConnectedAt  int64  `dynamodbav:"connectedAt"`
@@ -49,20 +49,20 @@ func (t *Table) Add(ctx context.Context, c broadcast.Connection) error {
 		ExpiresAt:    c.ConnectedAt.Add(broadcast.MaxConnectionAge + expiryMargin).Unix(),
 	})
 	if err != nil {
-		return fmt.Errorf("encode the row: %w", err)
+		return fmt.Errorf("encode the row of connection %s: %w", c.ID, err)
 	}
 	_, err = t.Client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &t.Name, Item: item})
 	return err
 }
 
-// Remove deletes the row of a connection; one that is not there is no error.
+// Remove deletes the row of a connection. A missing row is not an error.
 func (t *Table) Remove(ctx context.Context, connectionID string) error {
 	_, err := t.Client.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &t.Name, Key: key(connectionID)})
 	return err
 }
 
-// RemoveAll deletes the rows of many connections. What DynamoDB was too busy to delete when ctx ended is an error, and
-// no harm: the next broadcast meets those connections again.
+// RemoveAll deletes the rows of many connections. It retries the deletions that DynamoDB did not process until ctx
+// ends; the rest is then an error. That is harmless, because the next broadcast finds the same connections gone.
 func (t *Table) RemoveAll(ctx context.Context, connectionIDs []string) error {
 	var pending []types.WriteRequest
 	for _, id := range connectionIDs {
@@ -91,11 +91,11 @@ func (t *Table) RemoveAll(ctx context.Context, connectionIDs []string) error {
 	return nil
 }
 
-// Page reads one page, at most 1 MB, of a segment of the table (segment counts from 0 and is below segments), after the
-// connection after, or from the beginning if that is empty. The read is strongly consistent: a connection whose row was
-// written before is there. Rows that are past their time are left out. The rest of the segment comes after next, which is
-// empty at its end.
-func (t *Table) Page(ctx context.Context, segment, segments int, after string) (connections []broadcast.Connection, next string, err error) {
+// Page reads one page, at most 1 MB, of a segment of the table. Segments count from 0. The page starts after the
+// connection after, or at the beginning if that is empty. The read is strongly consistent: it returns every row written
+// before. Expired rows are left out. The next page starts after next, which is empty at the end of the segment.
+func (t *Table) Page(ctx context.Context, segment, segments int, after string) (
+	connections []broadcast.Connection, next string, err error) {
 	in := &dynamodb.ScanInput{
 		TableName:      &t.Name,
 		ConsistentRead: aws.Bool(true),
@@ -107,7 +107,7 @@ func (t *Table) Page(ctx context.Context, segment, segments int, after string) (
 	}
 	out, err := t.Client.Scan(ctx, in)
 	if err != nil {
-		return nil, "", fmt.Errorf("read segment %d of %d of the connections: %w", segment, segments, err)
+		return nil, "", fmt.Errorf("read segment %d of %d of the connections table: %w", segment, segments, err)
 	}
 	now := time.Now
 	if t.Now != nil {
@@ -118,23 +118,24 @@ func (t *Table) Page(ctx context.Context, segment, segments int, after string) (
 	for _, item := range out.Items {
 		r, err := decode(item)
 		if err != nil {
-			return nil, "", fmt.Errorf("read segment %d of %d of the connections: %w", segment, segments, err)
+			return nil, "", fmt.Errorf("read segment %d of %d of the connections table: %w", segment, segments, err)
 		}
 		if r.ExpiresAt > present {
-			connections = append(connections, broadcast.Connection{ID: r.ConnectionID, ConnectedAt: time.UnixMilli(r.ConnectedAt)})
+			c := broadcast.Connection{ID: r.ConnectionID, ConnectedAt: time.UnixMilli(r.ConnectedAt)}
+			connections = append(connections, c)
 		}
 	}
 	if len(out.LastEvaluatedKey) > 0 {
 		last, ok := out.LastEvaluatedKey["connectionId"].(*types.AttributeValueMemberS)
 		if !ok {
-			return nil, "", errors.New("the connections table's key is not connectionId (S)")
+			return nil, "", errors.New("read the connections table: its key is not connectionId (S)")
 		}
 		next = last.Value
 	}
 	return connections, next, nil
 }
 
-// decode reads a row. It does what attributevalue would, at a tenth of its cost: a page has some ten thousand of them.
+// decode reads a row. It costs a tenth of attributevalue.UnmarshalMap; a page has about ten thousand rows.
 func decode(item map[string]types.AttributeValue) (row, error) {
 	id, ok := item["connectionId"].(*types.AttributeValueMemberS)
 	if !ok {

@@ -33,7 +33,7 @@ func all(t *testing.T, table *registry.Table, segment, segments int) (ids []stri
 	}
 }
 
-func TestConnectionsComeAndGo(t *testing.T) {
+func TestTable_AddAndRemove(t *testing.T) {
 	table := &registry.Table{Client: awstest.Tables(t), Name: "connections"}
 	at := time.Now().Truncate(time.Millisecond)
 	var want []string
@@ -46,10 +46,10 @@ func TestConnectionsComeAndGo(t *testing.T) {
 	}
 	connections, next, err := table.Page(t.Context(), 0, 1, "")
 	if err != nil || next != "" || len(connections) != 60 {
-		t.Fatalf("%d connections, next %q, %v", len(connections), next, err)
+		t.Fatalf("got %d connections, next %q, %v, want 60 on one page", len(connections), next, err)
 	}
 	if !connections[0].ConnectedAt.Equal(at) {
-		t.Errorf("connected at %v, want %v", connections[0].ConnectedAt, at)
+		t.Errorf("got ConnectedAt %v, want %v", connections[0].ConnectedAt, at)
 	}
 
 	var segmented []string
@@ -59,10 +59,10 @@ func TestConnectionsComeAndGo(t *testing.T) {
 	}
 	slices.Sort(segmented)
 	if !slices.Equal(segmented, want) {
-		t.Errorf("the segments have %v", segmented)
+		t.Errorf("four segments: got %v, want %v", segmented, want)
 	}
 
-	// A row that was never there is no error, one by one or among others; twenty-five is DynamoDB's limit for one write.
+	// A missing row is not an error, alone or among others. DynamoDB writes at most 25 rows at once.
 	if err := table.Remove(t.Context(), want[0]); err != nil {
 		t.Error(err)
 	}
@@ -75,17 +75,19 @@ func TestConnectionsComeAndGo(t *testing.T) {
 	ids, _ := all(t, table, 0, 1)
 	slices.Sort(ids)
 	if !slices.Equal(ids, want[55:]) {
-		t.Errorf("left are %v, want %v", ids, want[55:])
+		t.Errorf("after RemoveAll: got %v, want %v", ids, want[55:])
 	}
 	if err := table.RemoveAll(t.Context(), nil); err != nil {
-		t.Errorf("removing nothing: %v", err)
+		t.Errorf("RemoveAll of none: got %v, want no error", err)
 	}
 }
 
-func TestRowsPastTheirTimeAreSkipped(t *testing.T) {
+func TestTable_PageExpired(t *testing.T) {
 	present := time.Now()
 	table := &registry.Table{Client: awstest.Tables(t), Name: "connections", Now: func() time.Time { return present }}
-	for id, age := range map[string]time.Duration{"young=": 0, "old=": broadcast.MaxConnectionAge, "dead=": broadcast.MaxConnectionAge + 6*time.Minute} {
+	for id, age := range map[string]time.Duration{
+		"young=": 0, "old=": broadcast.MaxConnectionAge, "expired=": broadcast.MaxConnectionAge + 6*time.Minute,
+	} {
 		if err := table.Add(t.Context(), broadcast.Connection{ID: id, ConnectedAt: present.Add(-age)}); err != nil {
 			t.Fatal(err)
 		}
@@ -93,12 +95,12 @@ func TestRowsPastTheirTimeAreSkipped(t *testing.T) {
 	ids, _ := all(t, table, 0, 1)
 	slices.Sort(ids)
 	if !slices.Equal(ids, []string{"old=", "young="}) {
-		t.Errorf("read %v: API Gateway closes a connection after two hours, not before", ids)
+		t.Errorf("got %v, want old= and young=", ids)
 	}
 }
 
-func TestATableThatDoesNotExistIsFatal(t *testing.T) {
-	table := &registry.Table{Client: awstest.Tables(t), Name: "nowhere"}
+func TestTable_Missing(t *testing.T) {
+	table := &registry.Table{Client: awstest.Tables(t), Name: "missing"}
 	_, _, err := table.Page(t.Context(), 0, 1, "")
 	for call, err := range map[string]error{
 		"Add":       table.Add(t.Context(), broadcast.Connection{ID: "a="}),
@@ -106,13 +108,12 @@ func TestATableThatDoesNotExistIsFatal(t *testing.T) {
 		"RemoveAll": table.RemoveAll(t.Context(), []string{"a="}),
 		"Page":      err,
 	} {
-		var missing *types.ResourceNotFoundException
-		if !errors.As(err, &missing) {
-			t.Errorf("%s: %v", call, err)
+		if _, ok := errors.AsType[*types.ResourceNotFoundException](err); !ok {
+			t.Errorf("%s: got %v, want ResourceNotFoundException", call, err)
 			continue
 		}
-		if fate, _ := broadcast.FateOf(err); fate != broadcast.FateFatal {
-			t.Errorf("%s: fate %v, want fatal", call, fate)
+		if class, _ := broadcast.ClassOf(err); class != broadcast.ClassFatal {
+			t.Errorf("%s: got class %v, want fatal", call, class)
 		}
 	}
 }

@@ -66,7 +66,7 @@ func TestCommand_Redrive(t *testing.T) {
 		Messages: []broadcast.Message{{ID: id, Payload: []byte("late, but here")}},
 	}
 	reason := broadcast.Permanent(broadcast.ReasonThrottled, errors.New("1 delivery"))
-	if err := letters.BuryBatch(t.Context(), lost, reason); err != nil {
+	if err := letters.PutBatch(t.Context(), lost, reason); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := p.SQS.SendMessage(t.Context(), &sqs.SendMessageInput{

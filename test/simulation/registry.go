@@ -23,7 +23,7 @@ type row struct {
 	expiresAt   time.Time
 }
 
-// place is where DynamoDB would keep the row: the hash of its key.
+// place returns the position of a row in DynamoDB: a hash of its key.
 func place(id string) uint64 {
 	h := fnv.New64a()
 	h.Write([]byte(id))
@@ -81,7 +81,7 @@ func (r *registry) scan(segment, segments, limit int, after string) (page []row,
 	return page, false
 }
 
-// registryClient is the connections table as a process reaches it.
+// registryClient is the connections table for a process.
 type registryClient struct{ world *world }
 
 func (c registryClient) do(ctx context.Context, key string, act func() error) error {
@@ -89,7 +89,8 @@ func (c registryClient) do(ctx context.Context, key string, act func() error) er
 	return w.do(ctx, key, w.settings.Registry.latency(w), &w.settings.Registry, act)
 }
 
-func (c registryClient) Page(ctx context.Context, segment, segments int, after string) (connections []broadcast.Connection, next string, err error) {
+func (c registryClient) Page(ctx context.Context, segment, segments int, after string) (
+	connections []broadcast.Connection, next string, err error) {
 	w := c.world
 	key := "Page " + broadcast.Plan{Segment: segment, Segments: segments}.Key() + " after " + after
 	err = w.do(ctx, key, w.settings.Scan.latency(w), &w.settings.Scan, func() error {
@@ -102,8 +103,9 @@ func (c registryClient) Page(ctx context.Context, segment, segments int, after s
 	return connections, next, nil
 }
 
-// page reads a page as pkg/registry does: rows past their time are left out after the page was filled.
-func (c registryClient) page(segment, segments int, after string) (connections []broadcast.Connection, next string) {
+// page reads a page as pkg/registry does: expired rows fill the page and are then left out.
+func (c registryClient) page(segment, segments int, after string) (
+	connections []broadcast.Connection, next string) {
 	w := c.world
 	page, more := w.registry.scan(segment, segments, w.settings.PageRows, after)
 	// DynamoDB may give a last key though nothing comes after it.
@@ -144,7 +146,7 @@ func (c registryClient) RemoveAll(ctx context.Context, ids []string) error {
 
 func (c registryClient) delete(id string) {
 	if client := c.world.gateway.clients[id]; client != nil && client.state != closed {
-		c.world.fail("the row of client %s is deleted, which is there", id)
+		c.world.fail("the row of live client %s is deleted", id)
 	}
 	c.world.registry.remove(id)
 }

@@ -1,5 +1,5 @@
-// Package tokentest makes tokens for tests, good ones and bad ones, by hand: no library stands between a test and the bytes
-// that it sends.
+// Package tokentest makes valid and invalid tokens for tests. It uses no JWT library, so that a test controls every
+// byte.
 package tokentest
 
 import (
@@ -19,13 +19,13 @@ import (
 	"time"
 )
 
-// Issuer signs tokens with an RSA key whose kid is "rsa" and an elliptic one whose kid is "ec".
+// Issuer signs tokens with an RSA key (kid "rsa") and an elliptic-curve key (kid "ec").
 type Issuer struct {
 	RSA *rsa.PrivateKey
 	EC  *ecdsa.PrivateKey
 }
 
-// Good returns the issuer whom verifiers trust, Evil the other one. Keys are made once: they take their time.
+// Good returns the issuer that verifiers trust, Evil another one. Their keys are generated once, because that is slow.
 var (
 	Good = sync.OnceValue(newIssuer)
 	Evil = sync.OnceValue(newIssuer)
@@ -54,7 +54,7 @@ func (i *Issuer) RSAKey(kid string) map[string]any {
 	return map[string]any{"kty": "RSA", "kid": kid, "use": "sig", "alg": "RS256", "n": b64(i.RSA.N.Bytes()), "e": "AQAB"}
 }
 
-// ECKey returns the elliptic key as a JWK.
+// ECKey returns the elliptic-curve key as a JWK.
 func (i *Issuer) ECKey(kid string) map[string]any {
 	point, err := i.EC.PublicKey.Bytes()
 	if err != nil {
@@ -63,7 +63,7 @@ func (i *Issuer) ECKey(kid string) map[string]any {
 	return map[string]any{"kty": "EC", "kid": kid, "crv": "P-256", "x": b64(point[1:33]), "y": b64(point[33:])}
 }
 
-// PublicPEM returns the RSA public key as issuers publish it in certificates and files.
+// PublicPEM returns the RSA public key in PEM form.
 func (i *Issuer) PublicPEM() []byte {
 	der, err := x509.MarshalPKIXPublicKey(&i.RSA.PublicKey)
 	if err != nil {
@@ -72,7 +72,7 @@ func (i *Issuer) PublicPEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 }
 
-// Sign signs what stands before a token's second dot.
+// Sign returns the signature of a token's header and claims: the bytes before its second dot.
 type Sign func(input []byte) []byte
 
 // RS256 signs with the issuer's RSA key.
@@ -85,7 +85,7 @@ func (i *Issuer) RS256(input []byte) []byte {
 	return signature
 }
 
-// ES256 signs with the issuer's elliptic key. Source of the form: RFC 7518, section 3.4.
+// ES256 signs with the issuer's elliptic-curve key. Source of the format: RFC 7518, section 3.4.
 func (i *Issuer) ES256(input []byte) []byte {
 	sum := sha256.Sum256(input)
 	r, s, err := ecdsa.Sign(rand.Reader, i.EC, sum[:])
@@ -107,10 +107,10 @@ func HS256(secret []byte) Sign {
 // Unsigned leaves the signature empty.
 func Unsigned([]byte) []byte { return nil }
 
-// Claims are those of a token.
+// Claims are the claims of a token.
 type Claims map[string]any
 
-// Listener returns the claims of a token that is good at a time, for half an hour, without the right to publish.
+// Listener returns the claims of a token that is valid from a time on for half an hour, without the right to publish.
 func Listener(now time.Time) Claims {
 	return Claims{
 		"iss": "https://issuer.example", "aud": "fanfare", "sub": "alice",
@@ -118,7 +118,7 @@ func Listener(now time.Time) Claims {
 	}
 }
 
-// With returns the claims with some changed; nil removes one.
+// With returns a copy of the claims with changes; nil removes a claim.
 func (c Claims) With(changes Claims) Claims {
 	changed := maps.Clone(c)
 	maps.Copy(changed, changes)
@@ -126,13 +126,13 @@ func (c Claims) With(changes Claims) Claims {
 	return changed
 }
 
-// Token returns a compact token of a header and claims, which are either JSON texts or values to be marshalled.
+// Token returns a compact token. The header and the claims are JSON texts (strings), or values to be marshalled.
 func Token(header, claims any, sign Sign) string {
 	input := b64(text(header)) + "." + b64(text(claims))
 	return input + "." + b64(sign([]byte(input)))
 }
 
-// RS256Header is that of a good token.
+// RS256Header is the header of a valid token.
 const RS256Header = `{"alg":"RS256","kid":"rsa","typ":"JWT"}`
 
 // Signed returns a token with the issuer's RS256 signature.
