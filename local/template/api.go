@@ -6,8 +6,8 @@ import (
 )
 
 // assembleAPIs puts the pieces of every API together, once for each of its stages.
-func (l *loader) assembleAPIs() {
-	parts := &l.stack.parts
+func (b *builder) assembleAPIs() {
+	parts := &b.parts
 	for _, api := range parts.apis {
 		staged := false
 		for _, stage := range parts.stages {
@@ -17,8 +17,8 @@ func (l *loader) assembleAPIs() {
 			staged = true
 			deployed := api.model
 			deployed.Stage = stage.model.Stage
-			deployed.Routes = l.deployedRoutes(api, stage)
-			l.stack.apis = append(l.stack.apis, deployed)
+			deployed.Routes = b.deployedRoutes(api, stage)
+			b.apis = append(b.apis, deployed)
 			for key := range stage.model.RouteSettings {
 				if !slices.ContainsFunc(deployed.Routes, func(r Route) bool { return r.Key == key }) {
 					stage.at.part("RouteSettings").problem(key, "the API has no such route")
@@ -26,16 +26,16 @@ func (l *loader) assembleAPIs() {
 			}
 		}
 		if !staged {
-			l.warn(api.model.Source, "", "the API has no stage, so nobody can reach it")
+			b.warn(api.model.Source, "the API has no stage, so nobody can reach it")
 		}
 	}
-	l.checkOwners()
+	b.checkOwners()
 }
 
 // checkOwners reports pieces of APIs that are not in the template.
-func (l *loader) checkOwners() {
+func (b *builder) checkOwners() {
 	known := map[string]bool{}
-	for _, api := range l.stack.parts.apis {
+	for _, api := range b.parts.apis {
 		known[api.api] = true
 	}
 	check := func(id string, at properties) {
@@ -43,7 +43,7 @@ func (l *loader) checkOwners() {
 			at.problem("ApiId", "%s is no WebSocket API of the template", id)
 		}
 	}
-	parts := &l.stack.parts
+	parts := &b.parts
 	for _, p := range parts.stages {
 		check(p.api, p.at)
 	}
@@ -84,23 +84,23 @@ func find[T any](parts []part[T], is func(T) bool) *part[T] {
 // deployedRoutes returns the routes that a stage serves: all of them when it deploys by itself, and those that its
 // deployment waits for otherwise. AWS takes what exists when it creates the deployment; a piece that the deployment
 // does not wait for may be missed there, so it is refused here.
-func (l *loader) deployedRoutes(api part[WebSocketAPI], stage part[stageOfDeployment]) []Route {
-	parts := &l.stack.parts
+func (b *builder) deployedRoutes(api part[WebSocketAPI], stage part[stageOfDeployment]) []Route {
+	parts := &b.parts
 	holds := func(*resource) bool { return true }
 	if !stage.model.autoDeploy {
 		deployment := find(parts.deployments, func(id string) bool { return id == stage.model.deployment })
 		switch {
 		case stage.model.deployment == "":
-			l.problem(stage.at.position, stage.at.at, "nothing is deployed to the stage: set AutoDeploy to true")
+			b.problem(stage.at.position, stage.at.at, "nothing is deployed to the stage: set AutoDeploy to true")
 			return nil
 		case deployment == nil || deployment.api != api.api:
 			stage.at.problem("DeploymentId", "%s is no deployment of this API", stage.model.deployment)
 			return nil
 		}
-		awaited := l.awaited(deployment.r)
+		awaited := b.awaited(deployment.r)
 		holds = func(r *resource) bool {
 			if !awaited[r.id] {
-				l.problem(r.position, where{resource: r.id}, "the deployment %s does not depend on it, so AWS may deploy without it: "+
+				b.problem(r.position, where{resource: r.id}, "the deployment %s does not depend on it, so AWS may deploy without it: "+
 					"add it to DependsOn, or set AutoDeploy to true", deployment.r.id)
 			}
 			return awaited[r.id]
@@ -117,8 +117,8 @@ func (l *loader) deployedRoutes(api part[WebSocketAPI], stage part[stageOfDeploy
 			route.at.problem("RouteKey", "the API has two routes %s", route.model.Key)
 		}
 		deployed := route.model.Route
-		deployed.Integration = l.integrationOf(route, stage.model.Name, holds)
-		deployed.Authorizer = l.authorizerOf(route)
+		deployed.Integration = b.integrationOf(route, stage.model.Name, holds)
+		deployed.Authorizer = b.authorizerOf(route)
 		for _, response := range parts.routeResponses {
 			if response.model.parent == route.model.ID && holds(response.r) {
 				deployed.Responses = append(deployed.Responses, response.model.response)
@@ -130,12 +130,12 @@ func (l *loader) deployedRoutes(api part[WebSocketAPI], stage part[stageOfDeploy
 }
 
 // awaited returns the logical ids of everything that exists before a resource does.
-func (l *loader) awaited(r *resource) map[string]bool {
+func (b *builder) awaited(r *resource) map[string]bool {
 	all := map[string]bool{}
 	var visit func(r *resource)
 	visit = func(r *resource) {
 		for id := range r.needs {
-			if next := l.resources[id]; next != nil && !all[id] {
+			if next := b.resources[id]; next != nil && !all[id] {
 				all[id] = true
 				visit(next)
 			}
@@ -145,11 +145,11 @@ func (l *loader) awaited(r *resource) map[string]bool {
 	return all
 }
 
-func (l *loader) integrationOf(route part[routeOfTarget], stage string, holds func(*resource) bool) *Integration {
+func (b *builder) integrationOf(route part[routeOfTarget], stage string, holds func(*resource) bool) *Integration {
 	if route.model.integration == "" {
 		return nil
 	}
-	parts := &l.stack.parts
+	parts := &b.parts
 	found := find(parts.integrations, func(i Integration) bool { return i.ID == route.model.integration })
 	if found == nil || found.api != route.api {
 		route.at.problem("Target", "%s is no integration of this API", route.model.integration)
@@ -164,32 +164,32 @@ func (l *loader) integrationOf(route part[routeOfTarget], stage string, holds fu
 	if integration.Type != "AWS_PROXY" || integration.FunctionName == "" {
 		return &integration
 	}
-	function := l.functionNamed(integration.FunctionName)
+	function := b.functionNamed(integration.FunctionName)
 	if function == nil {
 		found.at.problem("IntegrationUri", "%s is no function of the template", integration.FunctionName)
 		return &integration
 	}
 	integration.FunctionName = function.Name
-	source := fmt.Sprintf("arn:aws:execute-api:%s:%s:%s/%s/%s", l.options.Region, l.options.Account, route.api, stage,
+	source := fmt.Sprintf("arn:aws:execute-api:%s:%s:%s/%s/%s", b.options.Region, b.options.Account, route.api, stage,
 		route.model.Key)
-	if integration.Invocable = l.invocable(function, source); !integration.Invocable {
-		l.warn(integration.Source, "", "API Gateway may not invoke %s for %s: every message of the route will fail with an internal server "+
+	if integration.Invocable = b.invocable(function, source); !integration.Invocable {
+		b.warn(integration.Source, "API Gateway may not invoke %s for %s: every message of the route will fail with an internal server "+
 			"error; write an AWS::Lambda::Permission", function.LogicalID, source)
 	}
 	return &integration
 }
 
-func (l *loader) authorizerOf(route part[routeOfTarget]) *Authorizer {
+func (b *builder) authorizerOf(route part[routeOfTarget]) *Authorizer {
 	if route.model.authorizer == "" {
 		return nil
 	}
-	found := find(l.stack.parts.authorizers, func(a Authorizer) bool { return a.ID == route.model.authorizer })
+	found := find(b.parts.authorizers, func(a Authorizer) bool { return a.ID == route.model.authorizer })
 	if found == nil || found.api != route.api {
 		route.at.problem("AuthorizerId", "%s is no authorizer of this API", route.model.authorizer)
 		return nil
 	}
 	authorizer := found.model
-	function := l.functionNamed(authorizer.FunctionName)
+	function := b.functionNamed(authorizer.FunctionName)
 	if function == nil {
 		if authorizer.FunctionName != "" {
 			found.at.problem("AuthorizerUri", "%s is no function of the template", authorizer.FunctionName)
@@ -197,10 +197,10 @@ func (l *loader) authorizerOf(route part[routeOfTarget]) *Authorizer {
 		return &authorizer
 	}
 	authorizer.FunctionName = function.Name
-	source := fmt.Sprintf("arn:aws:execute-api:%s:%s:%s/authorizers/%s", l.options.Region, l.options.Account, route.api,
+	source := fmt.Sprintf("arn:aws:execute-api:%s:%s:%s/authorizers/%s", b.options.Region, b.options.Account, route.api,
 		authorizer.ID)
-	if authorizer.Invocable = l.invocable(function, source); !authorizer.Invocable {
-		l.warn(authorizer.Source, "", "API Gateway may not invoke %s for %s: every connection will fail with 500; "+
+	if authorizer.Invocable = b.invocable(function, source); !authorizer.Invocable {
+		b.warn(authorizer.Source, "API Gateway may not invoke %s for %s: every connection will fail with 500; "+
 			"write an AWS::Lambda::Permission", function.LogicalID, source)
 	}
 	return &authorizer

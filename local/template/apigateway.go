@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-func apiGatewayTypes() map[string]*resourceType {
+func apiGatewayTypes() map[string]*emulatedType {
 	onlyHTTP := refused("it is for HTTP APIs, and only WebSocket APIs are")
 	responseParameters := refused("headers of answers have no meaning on a WebSocket")
-	return map[string]*resourceType{
-		"AWS::ApiGatewayV2::Api": {
+	return map[string]*emulatedType{
+		"AWS::ApiGatewayV2::Api": {resourceType: resourceType{
 			schema: settable(`
 				ApiKeySelectionExpression Description DisableExecuteApiEndpoint DisableSchemaValidation
 				IpAddressType Name ProtocolType RouteSelectionExpression Tags Version`).
@@ -22,9 +22,9 @@ func apiGatewayTypes() map[string]*resourceType {
 				"ApiId": "{api}", "ApiEndpoint": "wss://{api}.execute-api.{region}.amazonaws.com",
 				"ExecuteApiArn": "arn:aws:execute-api:{region}:{account}:{api}",
 			},
-			read: (*loader).readAPI,
+		}, read: (*builder).readAPI,
 		},
-		"AWS::ApiGatewayV2::Stage": {
+		"AWS::ApiGatewayV2::Stage": {resourceType: resourceType{
 			schema: settable(`
 				ApiId AutoDeploy DeploymentId Description RouteSettings StageName StageVariables Tags`).
 				with(schema{
@@ -33,15 +33,15 @@ func apiGatewayTypes() map[string]*resourceType {
 					"DefaultRouteSettings": of(routeSettings),
 				}),
 			required: []string{"ApiId", "StageName"}, nameProperty: "StageName", namePattern: stageName, ref: "{name}",
-			read: (*loader).readStage,
+		}, read: (*builder).readStage,
 		},
-		"AWS::ApiGatewayV2::Deployment": {
+		"AWS::ApiGatewayV2::Deployment": {resourceType: resourceType{
 			schema: schema{"ApiId": known, "Description": known, "StageName": refused("give the DeploymentId to the stage"),
 				"DeploymentId": returned},
 			required: []string{"ApiId"}, ref: "{id}", attributes: map[string]string{"DeploymentId": "{id}"},
-			read: (*loader).readDeployment,
+		}, read: (*builder).readDeployment,
 		},
-		"AWS::ApiGatewayV2::Route": {
+		"AWS::ApiGatewayV2::Route": {resourceType: resourceType{
 			schema: settable(`
 				ApiId ApiKeyRequired AuthorizationType AuthorizerId OperationName RouteKey
 				RouteResponseSelectionExpression Target`).
@@ -53,9 +53,9 @@ func apiGatewayTypes() map[string]*resourceType {
 					"RequestParameters":        refused("parameters of $connect are not checked here; use an authorizer"),
 				}),
 			required: []string{"ApiId", "RouteKey"}, ref: "{id}", attributes: map[string]string{"RouteId": "{id}"},
-			read: (*loader).readRoute,
+		}, read: (*builder).readRoute,
 		},
-		"AWS::ApiGatewayV2::Integration": {
+		"AWS::ApiGatewayV2::Integration": {resourceType: resourceType{
 			schema: settable(`
 				ApiId ConnectionType Description IntegrationMethod IntegrationType IntegrationUri
 				PassthroughBehavior PayloadFormatVersion RequestTemplates TemplateSelectionExpression
@@ -70,9 +70,9 @@ func apiGatewayTypes() map[string]*resourceType {
 					"RequestParameters":       refused("requests are not mapped here"),
 				}),
 			required: []string{"ApiId", "IntegrationType"}, ref: "{id}", attributes: map[string]string{"IntegrationId": "{id}"},
-			read: (*loader).readIntegration,
+		}, read: (*builder).readIntegration,
 		},
-		"AWS::ApiGatewayV2::IntegrationResponse": {
+		"AWS::ApiGatewayV2::IntegrationResponse": {resourceType: resourceType{
 			schema: settable(`
 				ApiId IntegrationId IntegrationResponseKey ResponseTemplates TemplateSelectionExpression`).
 				all(responseParameters, `ResponseParameters`).
@@ -81,9 +81,10 @@ func apiGatewayTypes() map[string]*resourceType {
 					"ContentHandlingStrategy": refused("payloads are not converted here"),
 				}),
 			required: []string{"ApiId", "IntegrationId", "IntegrationResponseKey"}, ref: "{id}",
-			attributes: map[string]string{"IntegrationResponseId": "{id}"}, read: (*loader).readIntegrationResponse,
+			attributes: map[string]string{"IntegrationResponseId": "{id}"},
+		}, read: (*builder).readIntegrationResponse,
 		},
-		"AWS::ApiGatewayV2::RouteResponse": {
+		"AWS::ApiGatewayV2::RouteResponse": {resourceType: resourceType{
 			schema: schema{
 				"ApiId": known, "RouteId": known, "RouteResponseKey": known,
 				"ModelSelectionExpression": refused("answers are not checked against models here"),
@@ -92,9 +93,9 @@ func apiGatewayTypes() map[string]*resourceType {
 			},
 			required: []string{"ApiId", "RouteId", "RouteResponseKey"}, ref: "{id}",
 			attributes: map[string]string{"RouteResponseId": "{id}"},
-			read:       (*loader).readRouteResponse,
+		}, read: (*builder).readRouteResponse,
 		},
-		"AWS::ApiGatewayV2::Authorizer": {
+		"AWS::ApiGatewayV2::Authorizer": {resourceType: resourceType{
 			schema: settable(`ApiId AuthorizerType AuthorizerUri IdentitySource Name`).
 				all(onlyHTTP, `
 				AuthorizerPayloadFormatVersion AuthorizerResultTtlInSeconds EnableSimpleResponses
@@ -104,13 +105,13 @@ func apiGatewayTypes() map[string]*resourceType {
 					"AuthorizerCredentialsArn": refused("authorizers are invoked by permission, without a role; write an AWS::Lambda::Permission"),
 				}),
 			required: []string{"ApiId", "AuthorizerType", "Name"}, ref: "{id}", attributes: map[string]string{"AuthorizerId": "{id}"},
-			read: (*loader).readAuthorizer,
+		}, read: (*builder).readAuthorizer,
 		},
-		"AWS::ApiGatewayV2::Model": { // routes that use one are refused
+		"AWS::ApiGatewayV2::Model": {resourceType: resourceType{ // routes that use one are refused
 			schema: settable(`ApiId ContentType Description Name Schema`).
 				all(returned, `ModelId`),
 			required: []string{"ApiId", "Name", "Schema"}, ref: "{id}", attributes: map[string]string{"ModelId": "{id}"},
-		},
+		}},
 	}
 }
 
@@ -164,22 +165,22 @@ type responseOf[T any] struct {
 	parent   string
 }
 
-func (l *loader) readAPI(r *resource, p properties) {
+func (b *builder) readAPI(r *resource, p properties) {
 	p.oneOf("ProtocolType", "WEBSOCKET")
 	if p.boolean("DisableExecuteApiEndpoint", false) {
 		p.problem("DisableExecuteApiEndpoint", "is not emulated: the API has no custom domain here, so nobody could reach it")
 	}
 	api := WebSocketAPI{
-		Source: l.source(r.id, r.position), ID: l.reference(r), Name: p.text("Name"),
+		Source: b.source(r.id, r.position), ID: b.reference(r), Name: p.text("Name"),
 		RouteSelectionExpression: p.text("RouteSelectionExpression"),
 		Tags:                     p.tags("Tags"),
 	}
-	l.stack.parts.apis = append(l.stack.parts.apis, part[WebSocketAPI]{api: api.ID, model: api, r: r, at: p})
+	b.parts.apis = append(b.parts.apis, part[WebSocketAPI]{api: api.ID, model: api, r: r, at: p})
 }
 
-func (l *loader) readStage(r *resource, p properties) {
+func (b *builder) readStage(r *resource, p properties) {
 	s := Stage{
-		Source: l.source(r.id, r.position), Name: l.name(r), Variables: p.textMap("StageVariables"),
+		Source: b.source(r.id, r.position), Name: b.name(r), Variables: p.textMap("StageVariables"),
 		Default: readRouteSettings(p.part("DefaultRouteSettings")), RouteSettings: map[string]RouteSettings{},
 	}
 	if settings := p.part("RouteSettings"); settings.object != nil {
@@ -192,7 +193,7 @@ func (l *loader) readStage(r *resource, p properties) {
 	if log := p.part("AccessLogSettings"); log.object != nil {
 		s.AccessLog = AccessLog{log.text("DestinationArn"), log.text("Format")}
 	}
-	l.stack.parts.stages = append(l.stack.parts.stages,
+	b.parts.stages = append(b.parts.stages,
 		newPart(stageOfDeployment{s, p.boolean("AutoDeploy", false), p.text("DeploymentId")}, r, p))
 }
 
@@ -212,13 +213,13 @@ func readRouteSettings(p properties) RouteSettings {
 	return s
 }
 
-func (l *loader) readDeployment(r *resource, p properties) {
-	l.stack.parts.deployments = append(l.stack.parts.deployments, newPart(l.reference(r), r, p))
+func (b *builder) readDeployment(r *resource, p properties) {
+	b.parts.deployments = append(b.parts.deployments, newPart(b.reference(r), r, p))
 }
 
-func (l *loader) readRoute(r *resource, p properties) {
+func (b *builder) readRoute(r *resource, p properties) {
 	route := routeOfTarget{Route: Route{
-		Source: l.source(r.id, r.position), ID: l.reference(r), Key: p.text("RouteKey"), OperationName: p.text("OperationName"),
+		Source: b.source(r.id, r.position), ID: b.reference(r), Key: p.text("RouteKey"), OperationName: p.text("OperationName"),
 		ResponseSelectionExpression: p.text("RouteResponseSelectionExpression"),
 	}, authorizer: p.text("AuthorizerId")}
 	if p.boolean("ApiKeyRequired", false) {
@@ -245,7 +246,7 @@ func (l *loader) readRoute(r *resource, p properties) {
 	case route.authorizer != "":
 		p.problem("AuthorizerId", "has no effect without AuthorizationType CUSTOM")
 	}
-	l.stack.parts.routes = append(l.stack.parts.routes, newPart(route, r, p))
+	b.parts.routes = append(b.parts.routes, newPart(route, r, p))
 }
 
 // Bounds of an integration's time-out in milliseconds.
@@ -255,9 +256,9 @@ const (
 	maxIntegrationTimeout = 29_000
 )
 
-func (l *loader) readIntegration(r *resource, p properties) {
+func (b *builder) readIntegration(r *resource, p properties) {
 	i := Integration{
-		Source: l.source(r.id, r.position), ID: l.reference(r), Type: p.text("IntegrationType"),
+		Source: b.source(r.id, r.position), ID: b.reference(r), Type: p.text("IntegrationType"),
 		RequestTemplates: p.textMap("RequestTemplates"), TemplateSelectionExpression: p.text("TemplateSelectionExpression"),
 		PassthroughBehavior: p.oneOf("PassthroughBehavior", "WHEN_NO_MATCH", "WHEN_NO_TEMPLATES", "NEVER"),
 		Timeout: time.Duration(p.between("TimeoutInMillis", maxIntegrationTimeout, minIntegrationTimeout, maxIntegrationTimeout)) *
@@ -268,7 +269,7 @@ func (l *loader) readIntegration(r *resource, p properties) {
 	switch i.Type {
 	case "AWS_PROXY":
 		p.require("IntegrationUri")
-		i.FunctionName = l.invokedFunction(p, "IntegrationUri")
+		i.FunctionName = b.invokedFunction(p, "IntegrationUri")
 		if i.RequestTemplates != nil {
 			p.problem("RequestTemplates", "has no effect on AWS_PROXY, which passes requests as they are")
 		}
@@ -276,14 +277,14 @@ func (l *loader) readIntegration(r *resource, p properties) {
 	default:
 		p.problem("IntegrationType", "%q is not emulated: only AWS_PROXY and MOCK are", i.Type)
 	}
-	l.stack.parts.integrations = append(l.stack.parts.integrations, newPart(i, r, p))
+	b.parts.integrations = append(b.parts.integrations, newPart(i, r, p))
 }
 
 // functionURIPattern is how API Gateway is told which function to invoke.
 var functionURIPattern = regexp.MustCompile(`^arn:aws:apigateway:[a-z0-9-]+:lambda:path/2015-03-31/functions/(.*)/invocations$`)
 
 // invokedFunction returns the name of the function that a URI stands for, or "" with the problem reported.
-func (l *loader) invokedFunction(p properties, key string) string {
+func (b *builder) invokedFunction(p properties, key string) string {
 	uri := p.text(key)
 	if uri == "" {
 		return ""
@@ -297,32 +298,32 @@ func (l *loader) invokedFunction(p properties, key string) string {
 	return match[1]
 }
 
-func (l *loader) readIntegrationResponse(r *resource, p properties) {
+func (b *builder) readIntegrationResponse(r *resource, p properties) {
 	response := IntegrationResponse{
-		Source: l.source(r.id, r.position), Key: p.text("IntegrationResponseKey"), ResponseTemplates: p.textMap("ResponseTemplates"),
+		Source: b.source(r.id, r.position), Key: p.text("IntegrationResponseKey"), ResponseTemplates: p.textMap("ResponseTemplates"),
 		TemplateSelectionExpression: p.text("TemplateSelectionExpression"),
 	}
-	l.stack.parts.integrationResponses = append(l.stack.parts.integrationResponses,
+	b.parts.integrationResponses = append(b.parts.integrationResponses,
 		newPart(responseOf[IntegrationResponse]{response, p.text("IntegrationId")}, r, p))
 }
 
-func (l *loader) readRouteResponse(r *resource, p properties) {
-	response := RouteResponse{Source: l.source(r.id, r.position), Key: p.text("RouteResponseKey")}
+func (b *builder) readRouteResponse(r *resource, p properties) {
+	response := RouteResponse{Source: b.source(r.id, r.position), Key: p.text("RouteResponseKey")}
 	if response.Key != "$default" && response.Key != "" {
 		p.problem("RouteResponseKey", "API Gateway accepts only $default")
 	}
-	l.stack.parts.routeResponses = append(l.stack.parts.routeResponses,
+	b.parts.routeResponses = append(b.parts.routeResponses,
 		newPart(responseOf[RouteResponse]{response, p.text("RouteId")}, r, p))
 }
 
-func (l *loader) readAuthorizer(r *resource, p properties) {
+func (b *builder) readAuthorizer(r *resource, p properties) {
 	a := Authorizer{
-		Source: l.source(r.id, r.position), ID: l.reference(r), Name: p.text("Name"), IdentitySources: p.texts("IdentitySource"),
+		Source: b.source(r.id, r.position), ID: b.reference(r), Name: p.text("Name"), IdentitySources: p.texts("IdentitySource"),
 	}
 	if typ := p.text("AuthorizerType"); typ != "REQUEST" {
 		p.problem("AuthorizerType", "%q is not emulated: only REQUEST is, and only it exists for WebSocket APIs", typ)
 	}
 	p.require("AuthorizerUri")
-	a.FunctionName = l.invokedFunction(p, "AuthorizerUri")
-	l.stack.parts.authorizers = append(l.stack.parts.authorizers, newPart(a, r, p))
+	a.FunctionName = b.invokedFunction(p, "AuthorizerUri")
+	b.parts.authorizers = append(b.parts.authorizers, newPart(a, r, p))
 }

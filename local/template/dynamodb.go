@@ -3,13 +3,13 @@ package template
 import "regexp"
 
 // dynamoDBTypes are the tables. They may have streams, which nothing here can read.
-func dynamoDBTypes() map[string]*resourceType {
+func dynamoDBTypes() map[string]*emulatedType {
 	throughput := of(schema{"ReadCapacityUnits": known, "WriteCapacityUnits": known})
 	key := of(schema{"AttributeName": known, "KeyType": known})
 	projection := of(schema{"NonKeyAttributes": known, "ProjectionType": known})
 	noCaps := refused("request units are not capped here")
-	return map[string]*resourceType{
-		"AWS::DynamoDB::Table": {
+	return map[string]*emulatedType{
+		"AWS::DynamoDB::Table": {resourceType: resourceType{
 			schema: settable(`
 				BillingMode ContributorInsightsSpecification DeletionProtectionEnabled
 				PointInTimeRecoverySpecification SSESpecification StreamSpecification TableClass TableName Tags
@@ -34,7 +34,7 @@ func dynamoDBTypes() map[string]*resourceType {
 			required: []string{"KeySchema", "AttributeDefinitions"}, nameProperty: "TableName", namePattern: tableName, nameLimit: 255,
 			ref: "{name}", attributes: map[string]string{"Arn": "arn:aws:dynamodb:{region}:{account}:table/{name}"},
 			refusedAttributes: map[string]string{"StreamArn": "tables have no streams here"},
-			read:              (*loader).readTable,
+		}, read: (*builder).readTable,
 		},
 	}
 }
@@ -42,9 +42,9 @@ func dynamoDBTypes() map[string]*resourceType {
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateTable.html
 var tableName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{3,255}$`)
 
-func (l *loader) readTable(r *resource, p properties) {
+func (b *builder) readTable(r *resource, p properties) {
 	t := Table{
-		Source: l.source(r.id, r.position), Name: l.name(r), ARN: l.form(r, l.typeOf(r).attributes["Arn"]),
+		Source: b.source(r.id, r.position), Name: b.name(r), ARN: b.form(r, b.typeOf(r.typ).attributes["Arn"]),
 		Attributes: map[string]string{}, BillingMode: p.oneOf("BillingMode", "PROVISIONED", "PAY_PER_REQUEST"),
 		DeletionProtection: p.boolean("DeletionProtectionEnabled", false), Tags: p.tags("Tags"),
 	}
@@ -79,7 +79,7 @@ func (l *loader) readTable(r *resource, p properties) {
 			p.problem("AttributeDefinitions", "%s is no key of the table or an index, and DynamoDB refuses other definitions", name)
 		}
 	}
-	l.stack.tables = append(l.stack.tables, pending[Table]{t, p})
+	b.tables = append(b.tables, pending[Table]{t, p})
 }
 
 // readKey reads a KeySchema, whose attributes must be defined.

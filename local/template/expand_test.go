@@ -61,13 +61,16 @@ func templates(t testing.TB) []string {
 // describe returns, by logical id, what a template's existing resources are, expanded and resolved.
 func describe(t *testing.T, name string, data []byte, parameters map[string]string) map[string]map[string]any {
 	t.Helper()
-	l, problems := newLoader(name, data, Options{Parameters: parameters})
-	if l == nil {
-		t.Fatalf("%s: %v", name, problems)
+	options, err := Options{Parameters: parameters}.withDefaults()
+	if err != nil {
+		t.Fatal(err)
 	}
-	l.read()
-	if len(l.problems) > 0 {
-		t.Fatalf("%s: %v", name, l.problems)
+	r := &report{file: name}
+	l := newBuilder(r, parse(r, data), options)
+	l.expand()
+	l.build()
+	if len(r.problems) > 0 {
+		t.Fatalf("%s: %v", name, r.problems)
 	}
 	all := map[string]map[string]any{}
 	for _, r := range l.order {

@@ -32,9 +32,9 @@ var otherGlobals = []string{
 }
 
 // readGlobals returns the Globals section by SAM type name, with what SAM does not know reported.
-func (l *loader) readGlobals(section *value) map[string]*value {
+func readGlobals(report *report, section *value) map[string]*value {
 	globals := map[string]*value{}
-	top := l.properties(section, where{resource: "Globals"})
+	top := report.properties(section, where{resource: "Globals"})
 	if top.object == nil {
 		return globals
 	}
@@ -64,21 +64,21 @@ func (l *loader) readGlobals(section *value) map[string]*value {
 }
 
 // withGlobals merges a resource's properties with its type's Globals, but for those that it asks to ignore.
-func (l *loader) withGlobals(r *resource, globals *value) *value {
+func withGlobals(report *report, r *resource, globals *value) *value {
 	if globals == nil {
 		return r.properties
 	}
-	for _, f := range r.attributes {
+	for _, f := range r.entry.object.fields {
 		if f.key != "IgnoreGlobals" {
 			continue
 		}
 		if f.value.kind == text && f.value.text == "*" {
 			return r.properties
 		}
-		ignored := l.properties(f.value.newObject(f), where{resource: r.id}).texts(f.key)
+		ignored := report.properties(f.value.newObject(f), where{resource: r.id}).texts(f.key)
 		for _, key := range ignored {
 			if globals.get(key) == nil {
-				l.problem(f.value, where{r.id, f.key}, "%s is not in Globals", key)
+				report.problem(f.value, where{r.id, f.key}, "%s is not in Globals", key)
 			}
 		}
 		globals = globals.newObject(slices.DeleteFunc(slices.Clone(globals.fields), func(f field) bool {

@@ -17,8 +17,8 @@ func TestMergeWithGlobals(t *testing.T) {
 			`{"A":{"Architectures":[1,2]},"Architectures":["x86_64"]}`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			global, _ := parse("t.yaml", []byte(test.global))
-			own, _ := parse("t.yaml", []byte(test.own))
+			global := parse(&report{}, []byte(test.global))
+			own := parse(&report{}, []byte(test.own))
 			before := global.json()
 			if got := merge(global, own, true).json(); got != test.want {
 				t.Errorf("got %s, want %s", got, test.want)

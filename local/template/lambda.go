@@ -9,24 +9,25 @@ import (
 	"fanfare/local/iam"
 )
 
-func lambdaTypes() map[string]*resourceType {
-	return map[string]*resourceType{
-		"AWS::Lambda::Function": {
+func lambdaTypes() map[string]*emulatedType {
+	return map[string]*emulatedType{
+		"AWS::Lambda::Function": {resourceType: resourceType{
 			schema: functionProperties, required: []string{"Code", "Role"},
 			nameProperty: "FunctionName", namePattern: functionName, nameLimit: 64, ref: "{name}",
 			attributes: map[string]string{"Arn": "arn:aws:lambda:{region}:{account}:function:{name}"},
-			read:       (*loader).readFunction,
+		}, read: (*builder).readFunction,
 		},
-		"AWS::Lambda::Permission": {
+		"AWS::Lambda::Permission": {resourceType: resourceType{
 			schema: permissionProperties, required: []string{"Action", "FunctionName", "Principal"},
-			ref: "{stack}-{id}", attributes: map[string]string{"Id": "{stack}-{id}"}, read: (*loader).readPermission,
+			ref: "{stack}-{id}", attributes: map[string]string{"Id": "{stack}-{id}"},
+		}, read: (*builder).readPermission,
 		},
-		"AWS::Lambda::EventSourceMapping": {
+		"AWS::Lambda::EventSourceMapping": {resourceType: resourceType{
 			schema: mappingProperties, required: []string{"FunctionName", "EventSourceArn"}, ref: "{uuid}",
 			attributes: map[string]string{
 				"Id": "{uuid}", "EventSourceMappingArn": "arn:aws:lambda:{region}:{account}:event-source-mapping:{uuid}",
 			},
-			read: (*loader).readMapping,
+		}, read: (*builder).readMapping,
 		},
 	}
 }
@@ -75,9 +76,9 @@ const maxEnvironment = 4096
 // variableName is what Lambda accepts as a variable's name (API CreateFunction, Environment).
 var variableName = regexp.MustCompile(`^[a-zA-Z]([a-zA-Z0-9_])+$`)
 
-func (l *loader) readFunction(r *resource, p properties) {
+func (b *builder) readFunction(r *resource, p properties) {
 	f := Function{
-		Source: l.source(r.id, r.position), Name: l.name(r), ARN: l.form(r, l.typeOf(r).attributes["Arn"]),
+		Source: b.source(r.id, r.position), Name: b.name(r), ARN: b.form(r, b.typeOf(r.typ).attributes["Arn"]),
 		Handler: p.text("Handler"), Runtime: p.text("Runtime"),
 		MemoryMB: p.between("MemorySize", 128, 128, 10_240), Timeout: p.seconds("Timeout", 3, 1, 900),
 		Tracing:       p.part("TracingConfig").oneOf("Mode", "PassThrough", "Active"),
@@ -98,14 +99,14 @@ func (l *loader) readFunction(r *resource, p properties) {
 		n := p.between("ReservedConcurrentExecutions", 0, 0, 1_000_000)
 		f.ReservedConcurrency = &n
 	}
-	l.readCode(&f, p)
-	l.readBuild(&f, r)
-	f.Environment = l.readEnvironment(p.part("Environment"))
+	b.readCode(&f, p)
+	b.readBuild(&f, r)
+	f.Environment = b.readEnvironment(p.part("Environment"))
 	f.Logging = readLogging(p.part("LoggingConfig"), f.Name)
-	l.stack.functions = append(l.stack.functions, pending[Function]{f, p})
+	b.functions = append(b.functions, pending[Function]{f, p})
 }
 
-func (l *loader) readCode(f *Function, p properties) {
+func (b *builder) readCode(f *Function, p properties) {
 	code := p.value("Code")
 	switch {
 	case code == nil || code.kind == invalid:
@@ -114,16 +115,16 @@ func (l *loader) readCode(f *Function, p properties) {
 	case strings.Contains(code.text, "://"):
 		p.problem("Code", "%s is not a local folder", code.text)
 	default:
-		f.CodeURI, f.Folder = code.text, l.folder(code.text)
+		f.CodeURI, f.Folder = code.text, b.folder(code.text)
 	}
 }
 
 // readBuild reads what SAM's build reads from a function's Metadata; the rest of Metadata belongs to other tools.
-func (l *loader) readBuild(f *Function, r *resource) {
+func (b *builder) readBuild(f *Function, r *resource) {
 	if r.metadata == nil {
 		return
 	}
-	p := l.properties(l.resolve(r.metadata, where{r.id, "Metadata"}), where{r.id, "Metadata"})
+	p := b.properties(b.resolve(r.metadata, where{r.id, "Metadata"}), where{r.id, "Metadata"})
 	f.BuildMethod = p.text("BuildMethod")
 	if build := p.part("BuildProperties"); build.object != nil {
 		f.BuildProperties = map[string]string{}
@@ -135,7 +136,7 @@ func (l *loader) readBuild(f *Function, r *resource) {
 	}
 }
 
-func (l *loader) readEnvironment(p properties) map[string]string {
+func (b *builder) readEnvironment(p properties) map[string]string {
 	variables := p.textMap("Variables")
 	size := 0
 	for name, v := range variables {
@@ -181,7 +182,7 @@ var permissionProperties = settable(`Action FunctionName Principal SourceAccount
 		"PrincipalOrgID":        refused("there is no organization here"),
 	})
 
-func (l *loader) readPermission(r *resource, p properties) {
+func (b *builder) readPermission(r *resource, p properties) {
 	condition := map[string]map[string]string{}
 	if source := p.text("SourceArn"); source != "" {
 		condition["ArnLike"] = map[string]string{"aws:SourceArn": source}
@@ -204,10 +205,10 @@ func (l *loader) readPermission(r *resource, p properties) {
 	}
 	document, err := iam.Parse(data, iam.Resource)
 	if err != nil {
-		p.l.problem(p.position, p.at, "%v", err)
+		p.report.problem(p.position, p.at, "%v", err)
 		return
 	}
-	l.stack.permissions = append(l.stack.permissions, pending[iam.Document]{document, p})
+	b.permissions = append(b.permissions, pending[iam.Document]{document, p})
 }
 
 var mappingProperties = settable(`
@@ -237,9 +238,9 @@ const (
 	maxMappingWorkers = 1000
 )
 
-func (l *loader) readMapping(r *resource, p properties) {
+func (b *builder) readMapping(r *resource, p properties) {
 	m := EventSourceMapping{
-		Source: l.source(r.id, r.position), UUID: l.uuid(r.id), QueueARN: p.text("EventSourceArn"), Enabled: p.boolean("Enabled", true),
+		Source: b.source(r.id, r.position), UUID: b.uuid(r.id), QueueARN: p.text("EventSourceArn"), Enabled: p.boolean("Enabled", true),
 		BatchSize: p.between("BatchSize", 10, 1, maxBatchSize), Window: p.seconds("MaximumBatchingWindowInSeconds", 0, 0, maxWindow),
 		MaximumConcurrency: p.part("ScalingConfig").between("MaximumConcurrency", 0, minMappingWorkers, maxMappingWorkers),
 	}
@@ -252,14 +253,14 @@ func (l *loader) readMapping(r *resource, p properties) {
 		}
 		m.ReportBatchItemFailures = true
 	}
-	l.stack.mappings = append(l.stack.mappings, pending[EventSourceMapping]{m, p})
+	b.mappings = append(b.mappings, pending[EventSourceMapping]{m, p})
 }
 
 // functionNamed returns the function that a name, a partial or a full ARN stands for, or nil.
-func (l *loader) functionNamed(name string) *Function {
-	for i := range l.stack.functions {
-		f := &l.stack.functions[i].model
-		if name == f.Name || name == f.ARN || name == l.options.Account+":function:"+f.Name {
+func (b *builder) functionNamed(name string) *Function {
+	for i := range b.functions {
+		f := &b.functions[i].model
+		if name == f.Name || name == f.ARN || name == b.options.Account+":function:"+f.Name {
 			return f
 		}
 	}

@@ -6,8 +6,6 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
-
-	"fanfare/local/iam"
 )
 
 // TestMutilatedTemplates takes values of the templates of testdata away, one at a time, or puts something of another kind
@@ -23,9 +21,10 @@ func TestMutilatedTemplates(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			root, problems := parse(path, data)
-			if len(problems) > 0 {
-				t.Fatal(problems)
+			r := &report{file: path}
+			root := parse(r, data)
+			if len(r.problems) > 0 {
+				t.Fatal(r.problems)
 			}
 			options, err := Options{}.withDefaults()
 			if err != nil {
@@ -34,10 +33,7 @@ func TestMutilatedTemplates(t *testing.T) {
 			tried, refused, turn := 0, 0, 0
 			mutilate(root, &turn, func() {
 				tried++
-				l := &loader{
-					file: path, options: options, template: root, stack: stack{generated: map[string]string{}, managed: map[string]iam.Document{}},
-				}
-				if _, err := l.load(); err != nil {
+				if _, err := load(&report{file: path}, root, options); err != nil {
 					refused++
 					expectPositions(t, err)
 				}

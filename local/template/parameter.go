@@ -1,7 +1,9 @@
 package template
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -10,9 +12,13 @@ import (
 
 // parameter is one entry of the Parameters section with the value it has in this stack.
 type parameter struct {
-	typ   string
-	value *value // text, or a list for the list types; invalid when the value broke a rule
-	model Parameter
+	name        string
+	typ         string
+	value       *value // text, or a list for the list types; invalid when the value broke a rule
+	given       string // the value as it was given, or the default
+	position    *value
+	noEcho      bool
+	description string
 }
 
 // maxParameterValue bounds a parameter's value in bytes.
@@ -29,31 +35,30 @@ var parameterAttributes = settable(`
 var parameterTypes = map[string]bool{"String": false, "Number": false, "CommaDelimitedList": true, "List<Number>": true}
 
 // readParameters gives every declared parameter its value: the override, or else the default.
-func (l *loader) readParameters(section *value, overrides map[string]string) {
-	l.parameters = map[string]*parameter{}
-	declared := l.entries(section, "Parameters")
+func (e *evaluator) readParameters(section *value, overrides map[string]string) {
+	e.parameters = map[string]*parameter{}
+	declared := e.entries(section, "Parameters")
 	for _, f := range declared {
 		at := where{resource: "Parameters." + f.key}
-		p := l.properties(f.value, at)
+		p := e.properties(f.value, at)
 		p.position = f.value.entry()
 		p.check(parameterAttributes)
 		given, overridden := overrides[f.key]
-		l.parameters[f.key] = l.readParameter(f.key, p, given, overridden)
+		e.parameters[f.key] = e.readParameter(f.key, p, given, overridden)
 	}
 	for name := range overrides {
-		if l.parameters[name] == nil {
-			l.problem(l.template, where{resource: "Parameters"}, "a value is given for %s, which the template does not declare", name)
+		if e.parameters[name] == nil {
+			e.problem(e.template, where{resource: "Parameters"}, "a value is given for %s, which the template does not declare", name)
 		}
 	}
 }
 
-func (l *loader) readParameter(name string, p properties, given string, overridden bool) *parameter {
+func (e *evaluator) readParameter(name string, p properties, given string, overridden bool) *parameter {
 	position := p.position
-	model := Parameter{
-		Source: l.source("Parameters."+name, position), Name: name, Description: p.text("Description"), NoEcho: p.boolean("NoEcho",
-			false),
+	result := &parameter{
+		name: name, typ: p.text("Type"), value: position.newInvalid(), position: position,
+		noEcho: p.boolean("NoEcho", false), description: p.text("Description"),
 	}
-	result := &parameter{typ: p.text("Type"), value: position.newInvalid(), model: model}
 	isList, ok := parameterTypes[result.typ]
 	switch {
 	case result.typ == "":
@@ -63,11 +68,11 @@ func (l *loader) readParameter(name string, p properties, given string, overridd
 		p.problem("Type", "parameters of type %s are not emulated: their values live in an AWS account; declare %s as a String and give it a value", result.typ, name)
 		return result
 	}
-	rules := l.readRules(p)
+	rules := e.readRules(p)
 	if !overridden {
 		fallback := p.value("Default")
 		if fallback == nil {
-			l.problem(position, p.at, "%s", missingValue(name, result.model.Description, rules.allowed))
+			e.problem(position, p.at, "%s", missingValue(name, result.description, rules.allowed))
 			return result
 		}
 		if fallback.kind != text {
@@ -76,20 +81,20 @@ func (l *loader) readParameter(name string, p properties, given string, overridd
 		}
 		given = fallback.text
 	}
-	result.model.Value = given
+	result.given = given
 	values := []string{given}
 	if isList {
 		values = splitList(given)
 	}
 	if broken := rules.check(result.typ, given, values); broken != "" {
 		shown := strconv.Quote(given)
-		if model.NoEcho {
+		if result.noEcho {
 			shown = "(NoEcho)"
 		}
 		if description := p.text("ConstraintDescription"); description != "" {
 			broken += ": " + description
 		}
-		l.problem(position, p.at, "the value %s %s", shown, broken)
+		e.problem(position, p.at, "the value %s %s", shown, broken)
 		return result
 	}
 	result.value = position.newText(given)
@@ -101,6 +106,13 @@ func (l *loader) readParameter(name string, p properties, given string, overridd
 		result.value = position.newList(items...)
 	}
 	return result
+}
+
+// sortedParameters returns the parameters in the order of the template.
+func (e *evaluator) sortedParameters() []*parameter {
+	return slices.SortedFunc(maps.Values(e.parameters), func(a, b *parameter) int {
+		return cmp.Or(cmp.Compare(a.position.line, b.position.line), cmp.Compare(a.position.column, b.position.column))
+	})
 }
 
 // missingValue says everything that is needed to give the parameter a value.
@@ -136,13 +148,13 @@ type rules struct {
 	minValue, maxValue   *float64
 }
 
-func (l *loader) readRules(p properties) rules {
+func (e *evaluator) readRules(p properties) rules {
 	var r rules
 	for _, item := range p.list("AllowedValues") {
 		if item.kind == text {
 			r.allowed = append(r.allowed, item.text)
 		} else if item.kind != invalid {
-			l.problem(item, p.at.field("AllowedValues"), "an allowed value must be a string or a number")
+			e.problem(item, p.at.field("AllowedValues"), "an allowed value must be a string or a number")
 		}
 	}
 	if pattern := p.text("AllowedPattern"); pattern != "" {

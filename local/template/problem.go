@@ -88,3 +88,27 @@ func (w where) item(i int) where {
 	w.property += "[" + strconv.Itoa(i) + "]"
 	return w
 }
+
+// report collects the problems and warnings of one template.
+type report struct {
+	file     string // the template's name
+	problems Problems
+	warnings Problems
+}
+
+// problem reports that the value is wrong.
+func (r *report) problem(v *value, at where, format string, args ...any) {
+	r.problems = append(r.problems, r.newProblem(v, at, format, args...))
+}
+
+// warn reports that the value will fail at run time.
+func (r *report) warn(v *value, at where, format string, args ...any) {
+	r.warnings = append(r.warnings, r.newProblem(v, at, format, args...))
+}
+
+func (r *report) newProblem(v *value, at where, format string, args ...any) Problem {
+	return Problem{
+		File: r.file, Line: v.line, Column: v.column, Resource: at.resource, Property: at.property,
+		Message: fmt.Sprintf(format, args...),
+	}
+}

@@ -50,18 +50,18 @@ func of(fields schema) rule { return rule{fields: fields} }
 // properties reads the properties of one resource, or of a part of one, and reports what it cannot read. All its
 // methods take a missing property for the zero value.
 type properties struct {
-	l        *loader
+	report   *report
 	at       where
 	object   *value // nil when there are none
 	position *value // where problems with missing properties are reported
 }
 
 // properties returns a reader of an object. Anything but an object is reported and read as an empty one.
-func (l *loader) properties(v *value, at where) properties {
-	p := properties{l: l, at: at, object: v, position: v}
+func (r *report) properties(v *value, at where) properties {
+	p := properties{report: r, at: at, object: v, position: v}
 	if v != nil && v.kind != object {
 		if v.kind != invalid {
-			l.problem(v, at, "must be a map")
+			r.problem(v, at, "must be a map")
 		}
 		p.object = nil
 	}
@@ -75,7 +75,7 @@ func (p properties) problem(key, format string, args ...any) {
 	} else {
 		at = at.field(key)
 	}
-	p.l.problem(v, at, format, args...)
+	p.report.problem(v, at, format, args...)
 }
 
 // check reports every property that the schema does not have or refuses.
@@ -93,15 +93,15 @@ func (p properties) check(s schema) {
 					message += ": did you mean " + name + "?"
 				}
 			}
-			p.l.problem(f.value.entry(), p.at.field(f.key), "%s", message)
+			p.report.problem(f.value.entry(), p.at.field(f.key), "%s", message)
 		case rule.refusal != "":
-			p.l.problem(f.value.entry(), p.at.field(f.key), "%s", rule.refusal)
+			p.report.problem(f.value.entry(), p.at.field(f.key), "%s", rule.refusal)
 		case rule.fields != nil && f.value.kind == list:
 			for i, item := range f.value.items {
-				p.l.properties(item, p.at.field(f.key).item(i)).check(rule.fields)
+				p.report.properties(item, p.at.field(f.key).item(i)).check(rule.fields)
 			}
 		case rule.fields != nil:
-			p.l.properties(f.value, p.at.field(f.key)).check(rule.fields)
+			p.report.properties(f.value, p.at.field(f.key)).check(rule.fields)
 		}
 	}
 }
@@ -114,7 +114,7 @@ func (p properties) has(key string) bool { return p.value(key) != nil }
 func (p properties) require(keys ...string) {
 	for _, key := range keys {
 		if !p.has(key) {
-			p.l.problem(p.position, p.at, "%s is required", key)
+			p.report.problem(p.position, p.at, "%s is required", key)
 		}
 	}
 }
@@ -219,7 +219,7 @@ func (p properties) texts(key string) []string {
 			all = append(all, item.text)
 		case invalid:
 		default:
-			p.l.problem(item, p.at.field(key).item(i), "must be a string")
+			p.report.problem(item, p.at.field(key).item(i), "must be a string")
 		}
 	}
 	return all
@@ -227,7 +227,7 @@ func (p properties) texts(key string) []string {
 
 // part returns a reader of the object inside a property; missing, it reads as empty.
 func (p properties) part(key string) properties {
-	inner := p.l.properties(p.value(key), p.at.field(key))
+	inner := p.report.properties(p.value(key), p.at.field(key))
 	if inner.position == nil {
 		inner.position = p.position
 	}
@@ -238,7 +238,7 @@ func (p properties) part(key string) properties {
 func (p properties) parts(key string) []properties {
 	var all []properties
 	for i, item := range p.list(key) {
-		all = append(all, p.l.properties(item, p.at.field(key).item(i)))
+		all = append(all, p.report.properties(item, p.at.field(key).item(i)))
 	}
 	return all
 }

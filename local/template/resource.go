@@ -14,8 +14,8 @@ type resource struct {
 	properties *value // an object, unresolved
 	dependsOn  []string
 	metadata   *value
-	exists     bool // its condition holds
-	attributes []field
+	exists     bool            // its condition holds
+	entry      properties      // the whole entry; zero for a generated resource
 	state      progress        // of its name, see name
 	named      string          // its physical name, once state is finished
 	needs      map[string]bool // logical ids that must exist before it
@@ -38,29 +38,8 @@ type resourceType struct {
 	attributes map[string]string
 	// refusedAttributes are attributes that exist on AWS and cannot be had here, with the reason.
 	refusedAttributes map[string]string
-	// read adds a resource to the stack; nil when the type has no local part.
-	read func(l *loader, r *resource, p properties)
-}
-
-// resourceTypes holds every supported type.
-var resourceTypes = map[string]*resourceType{}
-
-func init() { // not a literal: the readers look types up here
-	for _, types := range []map[string]*resourceType{lambdaTypes(), iamTypes(), sqsTypes(), dynamoDBTypes(), apiGatewayTypes(),
-		secretTypes(), inertTypes()} {
-		maps.Copy(resourceTypes, types)
-	}
-}
-
-// typeOf returns what is known about a resource's type, or nil.
-func (l *loader) typeOf(r *resource) *resourceType {
-	if t := resourceTypes[r.typ]; t != nil {
-		return t
-	}
-	if slices.Contains(l.options.Inert, r.typ) {
-		return &resourceType{ref: "{name}"}
-	}
-	return nil
+	// path returns what {path} stands for, suffix the end of generated names; nil when the type has neither.
+	path, suffix func(e *evaluator, r *resource) string
 }
 
 // resourceAttributes are what may stand beside a resource's properties.
@@ -73,140 +52,135 @@ var resourceAttributes = settable(`
 		"CreationPolicy": refused("no signals are waited for"),
 	})
 
-func (l *loader) readResources(section *value) {
-	l.resources = map[string]*resource{}
+func (e *evaluator) readResources(section *value) {
+	e.resources = map[string]*resource{}
 	if section == nil {
-		l.problem(l.template, where{resource: "Resources"}, "a template must have Resources")
+		e.problem(e.template, where{resource: "Resources"}, "a template must have Resources")
 		return
 	}
-	for _, f := range l.entries(section, "Resources") {
+	for _, f := range e.entries(section, "Resources") {
 		at := where{resource: f.key}
-		p := l.properties(f.value, at)
+		p := e.properties(f.value, at)
 		if p.object == nil {
 			continue
 		}
 		p.check(resourceAttributes)
-		r := &resource{id: f.key, typ: p.text("Type"), position: f.value.entry(), attributes: p.object.fields, needs: map[string]bool{}}
-		r.exists = l.checkCondition(p.value("Condition"), at)
+		r := &resource{id: f.key, typ: p.text("Type"), position: f.value.entry(), entry: p, needs: map[string]bool{}}
+		r.exists = e.checkCondition(p.value("Condition"), at)
 		r.metadata = p.value("Metadata")
-		r.dependsOn = l.readDependsOn(p)
-		if l.parameters[r.id] != nil {
-			l.problem(r.position, at, "a parameter has the same name")
+		r.dependsOn = e.readDependsOn(p)
+		if e.parameters[r.id] != nil {
+			e.problem(r.position, at, "a parameter has the same name")
 		}
 		r.properties = p.part("Properties").object
 		if r.properties == nil {
 			r.properties = r.position.newObject()
 		}
-		l.checkType(r, p)
-		l.resources[r.id] = r
-		l.order = append(l.order, r)
+		e.resources[r.id] = r
+		e.order = append(e.order, r)
 	}
 }
 
-func (l *loader) readDependsOn(p properties) []string {
+func (e *evaluator) readDependsOn(p properties) []string {
 	if v := p.value("DependsOn"); v != nil && v.kind == text {
 		return []string{v.text}
 	}
 	return p.texts("DependsOn")
 }
 
-// checkType reports a type that is not supported.
-func (l *loader) checkType(r *resource, p properties) {
-	switch {
-	case r.typ == "":
-		p.require("Type")
-	case l.typeOf(r) != nil || serverlessTypes[r.typ] != nil:
-	case strings.HasPrefix(r.typ, "Custom::") || r.typ == "AWS::CloudFormation::CustomResource":
-		p.problem("Type", "custom resources are not emulated: %s", r.typ)
-	default:
-		p.problem("Type", "resources of type %s are not emulated", r.typ)
+// checkTypes reports the types that are not supported. SAM's own have been expanded.
+func (e *evaluator) checkTypes() {
+	for _, r := range e.order {
+		switch {
+		case r.typ == "":
+			r.entry.require("Type")
+		case e.typeOf(r.typ) != nil:
+		case strings.HasPrefix(r.typ, "Custom::") || r.typ == "AWS::CloudFormation::CustomResource":
+			r.entry.problem("Type", "custom resources are not emulated: %s", r.typ)
+		default:
+			r.entry.problem("Type", "resources of type %s are not emulated", r.typ)
+		}
 	}
 }
 
 // target returns the resource of that logical id for a reference to it, which is noted as a dependency. It returns nil,
 // with the problem reported, when there is none to refer to.
-func (l *loader) target(v *value, id string, at where) *resource {
-	r := l.resources[id]
+func (e *evaluator) target(v *value, id string, at where) *resource {
+	r := e.resources[id]
 	switch {
 	case r == nil:
-		if generated := l.stack.generated[id]; generated != "" {
-			return l.target(v, generated, at)
+		if generated := e.aliases[id]; generated != "" {
+			return e.target(v, generated, at)
 		}
-		l.problem(v, at, "%s is neither a resource nor a parameter of the template", id)
+		e.problem(v, at, "%s is neither a resource nor a parameter of the template", id)
 		return nil
 	case !r.exists:
-		l.problem(v, at, "%s does not exist, as its condition is false", id)
+		e.problem(v, at, "%s does not exist, as its condition is false", id)
 		return nil
-	case l.typeOf(r) == nil:
+	case e.typeOf(r.typ) == nil:
 		return nil // the type was reported
 	}
-	if from := l.resources[at.resource]; from != nil {
+	if from := e.resources[at.resource]; from != nil {
 		from.needs[id] = true
 	}
 	return r
 }
 
 // reference returns what Ref gives for a resource, or "" when its name is wrong, which is reported.
-func (l *loader) reference(r *resource) string {
-	return l.form(r, l.typeOf(r).ref)
+func (e *evaluator) reference(r *resource) string {
+	return e.form(r, e.typeOf(r.typ).ref)
 }
 
 // attribute returns what Fn::GetAtt gives, or "" with the problem reported.
-func (l *loader) attribute(v *value, r *resource, attribute string, at where) string {
-	t := l.typeOf(r)
+func (e *evaluator) attribute(v *value, r *resource, attribute string, at where) string {
+	t := e.typeOf(r.typ)
 	if pattern, ok := t.attributes[attribute]; ok {
-		return l.form(r, pattern)
+		return e.form(r, pattern)
 	}
 	if why, ok := t.refusedAttributes[attribute]; ok {
-		l.problem(v, at, "the attribute %s of %s is not emulated: %s", attribute, r.id, why)
+		e.problem(v, at, "the attribute %s of %s is not emulated: %s", attribute, r.id, why)
 		return ""
 	}
-	l.problem(v, at, "%s, of type %s, has no attribute %q that is known here", r.id, r.typ, attribute)
+	e.problem(v, at, "%s, of type %s, has no attribute %q that is known here", r.id, r.typ, attribute)
 	return ""
 }
 
-// resolveResources resolves every resource that exists, checks it against its type and reads it into the stack.
-func (l *loader) resolveResources() {
-	for _, r := range l.order {
-		t := l.typeOf(r)
-		if t == nil || !r.exists {
-			continue
-		}
-		at := where{r.id, "Properties"}
-		resolved := l.resolve(r.properties, at)
-		if resolved.kind == invalid {
-			continue
-		}
-		p := properties{l: l, at: at, object: resolved, position: r.position}
-		if t.schema != nil {
-			p.check(t.schema)
-			p.require(t.required...)
-		}
-		if t.ref != "" {
-			l.reference(r)
-		}
-		if t.read == nil {
-			l.addInert(r)
-			continue
-		}
-		t.read(l, r, p)
+// resolveResource resolves a resource that exists and checks it against its type. It returns false for one that does
+// not exist or cannot be resolved.
+func (e *evaluator) resolveResource(r *resource) (properties, bool) {
+	t := e.typeOf(r.typ)
+	if t == nil || !r.exists {
+		return properties{}, false
 	}
-	l.checkCircles()
+	at := where{r.id, "Properties"}
+	resolved := e.resolve(r.properties, at)
+	if resolved.kind == invalid {
+		return properties{}, false
+	}
+	p := properties{report: e.report, at: at, object: resolved, position: r.position}
+	if t.schema != nil {
+		p.check(t.schema)
+		p.require(t.required...)
+	}
+	if t.ref != "" {
+		e.reference(r)
+	}
+	return p, true
 }
 
 // checkCircles reports resources that wait for each other, which CloudFormation refuses.
-func (l *loader) checkCircles() {
+func (e *evaluator) checkCircles() {
 	state := map[string]progress{}
 	var path []string
 	var visit func(id string)
 	visit = func(id string) {
-		r := l.resources[id]
+		r := e.resources[id]
 		if r == nil || !r.exists || state[id] == finished {
 			return
 		}
 		if state[id] == running {
 			circle := append(slices.Clone(path[slices.Index(path, id):]), id)
-			l.problem(r.position, where{resource: id}, "circular dependency between resources: %s", strings.Join(circle, " -> "))
+			e.problem(r.position, where{resource: id}, "circular dependency between resources: %s", strings.Join(circle, " -> "))
 			return
 		}
 		state[id] = running
@@ -217,80 +191,80 @@ func (l *loader) checkCircles() {
 		path = path[:len(path)-1]
 		state[id] = finished
 	}
-	for _, r := range l.order {
+	for _, r := range e.order {
 		visit(r.id)
 	}
 }
 
 // checkReferences reports every name that nothing in the template has, also where a condition keeps it from being
 // evaluated, and notes what resources depend on explicitly.
-func (l *loader) checkReferences(outputs *value) {
-	for _, r := range l.order {
+func (e *evaluator) checkReferences() {
+	for _, r := range e.order {
 		for _, id := range r.dependsOn {
-			switch target := l.resources[id]; {
+			switch target := e.resources[id]; {
 			case target == nil:
-				l.problem(r.position, where{r.id, "DependsOn"}, "%s is not a resource of the template", id)
+				e.problem(r.position, where{r.id, "DependsOn"}, "%s is not a resource of the template", id)
 			case target.exists: // CloudFormation drops the dependency otherwise
 				r.needs[id] = true
 			}
 		}
-		l.checkNames(r.properties, where{r.id, "Properties"})
+		e.checkNames(r.properties, where{r.id, "Properties"})
 	}
-	for _, f := range l.entries(outputs, "Outputs") {
-		l.checkNames(f.value, where{resource: "Outputs." + f.key})
+	for _, f := range e.entries(e.template.get("Outputs"), "Outputs") {
+		e.checkNames(f.value, where{resource: "Outputs." + f.key})
 	}
 }
 
-func (l *loader) checkNames(v *value, at where) {
+func (e *evaluator) checkNames(v *value, at where) {
 	name, argument := v.function()
 	if name != "" {
-		l.checkArgument(name, argument, at)
+		e.checkArgument(name, argument, at)
 		return
 	}
 	for i, item := range v.items {
-		l.checkNames(item, at.item(i))
+		e.checkNames(item, at.item(i))
 	}
 	for _, f := range v.fields {
-		l.checkNames(f.value, at.field(f.key))
+		e.checkNames(f.value, at.field(f.key))
 	}
 }
 
 // checkArgument checks the names that a function uses. What has the wrong shape is reported when it is evaluated.
-func (l *loader) checkArgument(function string, argument *value, at where) {
+func (e *evaluator) checkArgument(function string, argument *value, at where) {
 	first, variables := argument, (*value)(nil)
 	if argument.kind == list && len(argument.items) > 0 {
 		first = argument.items[0]
 		for _, item := range argument.items {
-			l.checkNames(item, at)
+			e.checkNames(item, at)
 			variables = item // those of Fn::Sub come last
 		}
 	} else {
-		l.checkNames(argument, at)
+		e.checkNames(argument, at)
 	}
 	if first.kind != text {
 		return
 	}
 	switch function {
 	case "Ref":
-		l.checkName(first, first.text, at)
+		e.checkName(first, first.text, at)
 	case "Fn::GetAtt":
 		id, _, _ := strings.Cut(first.text, ".")
-		l.checkName(first, id, at)
+		e.checkName(first, id, at)
 	case "Fn::If":
-		l.condition(first, first.text, at)
+		e.condition(first, first.text, at)
 	case "Fn::Sub":
 		for _, match := range substitution.FindAllStringSubmatch(first.text, -1) {
 			id, _, _ := strings.Cut(match[1], ".")
-			if variables.get(match[1]) == nil && l.stack.generated[match[1]] == "" {
-				l.checkName(first, id, at)
+			if variables.get(match[1]) == nil && e.aliases[match[1]] == "" {
+				e.checkName(first, id, at)
 			}
 		}
 	}
 }
 
-func (l *loader) checkName(v *value, name string, at where) {
-	if strings.HasPrefix(name, "AWS::") || l.parameters[name] != nil || l.resources[name] != nil || l.stack.generated[name] != "" {
+func (e *evaluator) checkName(v *value, name string, at where) {
+	if strings.HasPrefix(name, "AWS::") || e.parameters[name] != nil || e.resources[name] != nil || e.aliases[name] != "" {
 		return
 	}
-	l.problem(v, at, "%s is neither a resource nor a parameter of the template", name)
+	e.problem(v, at, "%s is neither a resource nor a parameter of the template", name)
 }

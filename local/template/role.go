@@ -7,9 +7,9 @@ import (
 	"fanfare/local/iam"
 )
 
-func iamTypes() map[string]*resourceType {
-	return map[string]*resourceType{
-		"AWS::IAM::Role": {
+func iamTypes() map[string]*emulatedType {
+	return map[string]*emulatedType{
+		"AWS::IAM::Role": {resourceType: resourceType{
 			schema: settable(`
 				AssumeRolePolicyDocument Description ManagedPolicyArns MaxSessionDuration Path RoleName Tags`).
 				all(returned, `Arn RoleId`).
@@ -17,24 +17,25 @@ func iamTypes() map[string]*resourceType {
 					"PermissionsBoundary": refused("only the role's own policies are evaluated"),
 					"Policies":            of(schema{"PolicyName": known, "PolicyDocument": known}),
 				}),
-			required: []string{"AssumeRolePolicyDocument"}, nameProperty: "RoleName", namePattern: roleName, nameLimit: 64, ref: "{name}",
+			required: []string{"AssumeRolePolicyDocument"}, nameProperty: "RoleName", namePattern: roleName, nameLimit: 64, ref: "{name}", path: rolePath,
 			attributes:        map[string]string{"Arn": "arn:aws:iam::{account}:role{path}{name}"},
 			refusedAttributes: map[string]string{"RoleId": "IAM makes it up"},
-			read:              (*loader).readRole,
+		}, read: (*builder).readRole,
 		},
-		"AWS::IAM::Policy": {
+		"AWS::IAM::Policy": {resourceType: resourceType{
 			schema: schema{
 				"PolicyDocument": known, "PolicyName": known, "Roles": known, "Id": returned,
 				"Groups": refused("there are no users and groups here"), "Users": refused("there are no users and groups here"),
 			},
 			required: []string{"PolicyDocument", "PolicyName"}, ref: "{stack}-{id}", attributes: map[string]string{"Id": "{stack}-{id}"},
-			read: (*loader).readPolicy,
+		}, read: (*builder).readPolicy,
 		},
-		"AWS::IAM::RolePolicy": {
+		"AWS::IAM::RolePolicy": {resourceType: resourceType{
 			schema:   schema{"PolicyDocument": known, "PolicyName": known, "RoleName": known},
-			required: []string{"PolicyDocument", "PolicyName", "RoleName"}, ref: "{id}", read: (*loader).readPolicy,
+			required: []string{"PolicyDocument", "PolicyName", "RoleName"}, ref: "{id}",
+		}, read: (*builder).readPolicy,
 		},
-		"AWS::IAM::ManagedPolicy": {
+		"AWS::IAM::ManagedPolicy": {resourceType: resourceType{
 			schema: settable(`Description ManagedPolicyName Path PolicyDocument Roles`).
 				all(returned, `
 				AttachmentCount CreateDate DefaultVersionId IsAttachable PermissionsBoundaryUsageCount PolicyArn
@@ -43,40 +44,40 @@ func iamTypes() map[string]*resourceType {
 					"Groups": refused("there are no users and groups here"),
 					"Users":  refused("there are no users and groups here"),
 				}),
-			required: []string{"PolicyDocument"}, nameProperty: "ManagedPolicyName", namePattern: roleName, nameLimit: 128,
+			required: []string{"PolicyDocument"}, nameProperty: "ManagedPolicyName", namePattern: roleName, nameLimit: 128, path: rolePath,
 			ref: "arn:aws:iam::{account}:policy{path}{name}", attributes: map[string]string{"PolicyArn": "arn:aws:iam::{account}:policy{path}{name}"},
 			refusedAttributes: map[string]string{"PolicyId": "IAM makes it up"},
-			read:              (*loader).readManagedPolicy,
+		}, read: (*builder).readManagedPolicy,
 		},
 	}
 }
 
 var (
 	// https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html
-	roleName = regexp.MustCompile(`^[\w+=,.@-]{1,128}$`)
-	rolePath = regexp.MustCompile(`^/([!-.0-~]+/)*$`)
+	roleName    = regexp.MustCompile(`^[\w+=,.@-]{1,128}$`)
+	pathPattern = regexp.MustCompile(`^/([!-.0-~]+/)*$`)
 )
 
 // rolePath returns the path of a role or managed policy, "/" when it has none.
-func (l *loader) rolePath(r *resource) string {
+func rolePath(e *evaluator, r *resource) string {
 	v, at := r.properties.get("Path"), where{r.id, "Properties.Path"}
 	if v == nil {
 		return "/"
 	}
-	resolved := l.resolve(v, at)
+	resolved := e.resolve(v, at)
 	switch {
 	case resolved == nil:
 		return "/"
-	case resolved.kind == text && rolePath.MatchString(resolved.text) && len(resolved.text) <= 512:
+	case resolved.kind == text && pathPattern.MatchString(resolved.text) && len(resolved.text) <= 512:
 		return resolved.text
 	case resolved.kind != invalid:
-		l.problem(v, at, "a path must begin and end with /")
+		e.problem(v, at, "a path must begin and end with /")
 	}
 	return ""
 }
 
 // document reads a policy document out of a property.
-func (p properties) document(key string, kind iam.Kind) iam.Document {
+func document(p properties, key string, kind iam.Kind) iam.Document {
 	v := p.value(key)
 	if v == nil || v.kind == invalid {
 		return iam.Document{}
@@ -88,16 +89,16 @@ func (p properties) document(key string, kind iam.Kind) iam.Document {
 	return document
 }
 
-func (l *loader) readRole(r *resource, p properties) {
+func (b *builder) readRole(r *resource, p properties) {
 	role := &Role{
-		Source: l.source(r.id, r.position), Name: l.name(r), ARN: l.form(r, l.typeOf(r).attributes["Arn"]),
-		Trust: p.document("AssumeRolePolicyDocument", iam.Trust),
+		Source: b.source(r.id, r.position), Name: b.name(r), ARN: b.form(r, b.typeOf(r.typ).attributes["Arn"]),
+		Trust: document(p, "AssumeRolePolicyDocument", iam.Trust),
 	}
 	for _, inline := range p.parts("Policies") {
 		inline.require("PolicyName", "PolicyDocument")
-		role.Policies = append(role.Policies, Policy{inline.text("PolicyName"), inline.document("PolicyDocument", iam.Identity)})
+		role.Policies = append(role.Policies, Policy{inline.text("PolicyName"), document(inline, "PolicyDocument", iam.Identity)})
 	}
-	l.stack.roles = append(l.stack.roles, pending[*Role]{role, p})
+	b.roles = append(b.roles, pending[*Role]{role, p})
 }
 
 // attachment is a policy that is attached to roles by a resource of its own.
@@ -107,44 +108,44 @@ type attachment struct {
 }
 
 // readPolicy reads AWS::IAM::Policy and AWS::IAM::RolePolicy.
-func (l *loader) readPolicy(r *resource, p properties) {
-	a := attachment{Policy{p.text("PolicyName"), p.document("PolicyDocument", iam.Identity)}, p.texts("Roles")}
+func (b *builder) readPolicy(r *resource, p properties) {
+	a := attachment{Policy{p.text("PolicyName"), document(p, "PolicyDocument", iam.Identity)}, p.texts("Roles")}
 	if name := p.text("RoleName"); name != "" {
 		a.roles = append(a.roles, name)
 	}
 	if len(a.roles) == 0 {
-		p.l.problem(p.position, p.at, "the policy is attached to no role")
+		p.report.problem(p.position, p.at, "the policy is attached to no role")
 	}
-	l.stack.attachments = append(l.stack.attachments, pending[attachment]{a, p})
+	b.attachments = append(b.attachments, pending[attachment]{a, p})
 }
 
-func (l *loader) readManagedPolicy(r *resource, p properties) {
-	a := attachment{Policy{l.reference(r), p.document("PolicyDocument", iam.Identity)}, p.texts("Roles")}
-	l.stack.attachments = append(l.stack.attachments, pending[attachment]{a, p})
-	l.stack.managed[a.policy.Name] = a.policy.Document
+func (b *builder) readManagedPolicy(r *resource, p properties) {
+	a := attachment{Policy{b.reference(r), document(p, "PolicyDocument", iam.Identity)}, p.texts("Roles")}
+	b.attachments = append(b.attachments, pending[attachment]{a, p})
+	b.managed[a.policy.Name] = a.policy.Document
 }
 
 // attachPolicies gives every role what is attached to it, once all are read.
-func (l *loader) attachPolicies() {
-	for _, role := range l.stack.roles {
+func (b *builder) attachPolicies() {
+	for _, role := range b.roles {
 		for i, arn := range role.at.texts("ManagedPolicyArns") {
-			document, ok := l.stack.managed[arn]
+			document, ok := b.managed[arn]
 			if !ok {
 				document, ok = iam.Managed(arn)
 			}
 			if !ok {
-				role.at.l.problem(role.at.value("ManagedPolicyArns"), role.at.at.field("ManagedPolicyArns").item(i),
+				role.at.report.problem(role.at.value("ManagedPolicyArns"), role.at.at.field("ManagedPolicyArns").item(i),
 					"the managed policy %s is neither in the template nor known here (known are %s)", arn, strings.Join(iam.ManagedNames(),
 						", "))
 			}
 			role.model.Policies = append(role.model.Policies, Policy{arn, document})
 		}
 	}
-	for _, attached := range l.stack.attachments {
+	for _, attached := range b.attachments {
 		for _, name := range attached.model.roles {
-			role := l.roleNamed(name)
+			role := b.roleNamed(name)
 			if role == nil {
-				attached.at.l.problem(attached.at.position, attached.at.at, "the role %s is not in the template", name)
+				attached.at.report.problem(attached.at.position, attached.at.at, "the role %s is not in the template", name)
 				continue
 			}
 			role.Policies = append(role.Policies, attached.model.policy)
@@ -153,8 +154,8 @@ func (l *loader) attachPolicies() {
 }
 
 // roleNamed returns the role with a name or an ARN, or nil.
-func (l *loader) roleNamed(name string) *Role {
-	for _, role := range l.stack.roles {
+func (b *builder) roleNamed(name string) *Role {
+	for _, role := range b.roles {
 		if name == role.model.Name || name == role.model.ARN {
 			return role.model
 		}

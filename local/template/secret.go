@@ -3,9 +3,9 @@ package template
 import "regexp"
 
 // secretTypes are AWS Secrets Manager's.
-func secretTypes() map[string]*resourceType {
-	return map[string]*resourceType{
-		"AWS::SecretsManager::Secret": {
+func secretTypes() map[string]*emulatedType {
+	return map[string]*emulatedType{
+		"AWS::SecretsManager::Secret": {resourceType: resourceType{
 			schema: schema{
 				"Description": known, "Name": known, "SecretString": known, "Tags": known, "KmsKeyId": known,
 				"GenerateSecretString": of(schema{
@@ -21,7 +21,7 @@ func secretTypes() map[string]*resourceType {
 				"Id":             returned,
 			},
 			nameProperty: "Name", namePattern: secretName, nameLimit: 512, ref: secretARN, attributes: map[string]string{"Id": secretARN},
-			read: (*loader).readSecret,
+		}, read: (*builder).readSecret,
 		},
 	}
 }
@@ -56,8 +56,8 @@ type GeneratedSecret struct {
 	ExcludeCharacters                                                      string
 }
 
-func (l *loader) readSecret(r *resource, p properties) {
-	s := Secret{Source: l.source(r.id, r.position), Name: l.name(r), ARN: l.reference(r), Value: p.text("SecretString")}
+func (b *builder) readSecret(r *resource, p properties) {
+	s := Secret{Source: b.source(r.id, r.position), Name: b.name(r), ARN: b.reference(r), Value: p.text("SecretString")}
 	if p.has("GenerateSecretString") {
 		generate := p.part("GenerateSecretString")
 		if p.has("SecretString") {
@@ -70,5 +70,5 @@ func (l *loader) readSecret(r *resource, p properties) {
 			ExcludeCharacters: generate.text("ExcludeCharacters"),
 		}
 	}
-	l.stack.secrets = append(l.stack.secrets, pending[Secret]{s, p})
+	b.secrets = append(b.secrets, pending[Secret]{s, p})
 }

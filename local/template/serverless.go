@@ -6,7 +6,7 @@ import "slices"
 type serverlessType struct {
 	section string // its name in Globals
 	schema  schema
-	expand  func(e *expansion)
+	expand  func(x *expansion)
 }
 
 // serverlessTypes are those expanded here; the others are refused like any unknown type.
@@ -19,17 +19,18 @@ var serverlessTypes = map[string]*serverlessType{
 
 // expansion turns one SAM resource into what its transform generates.
 type expansion struct {
-	l          *loader
+	e          *evaluator
 	r          *resource
 	properties // of the SAM resource, Globals merged, unresolved
 	made       []*resource
 }
 
-// expandServerless replaces every SAM resource by what it stands for.
-func (l *loader) expandServerless(transform bool, section *value) {
-	globals := l.readGlobals(section)
+// expandServerless replaces every SAM resource of the evaluator by those that it stands for.
+func expandServerless(e *evaluator) {
+	transform := hasTransform(e)
+	globals := readGlobals(e.report, e.template.get("Globals"))
 	var order []*resource
-	for _, r := range l.order {
+	for _, r := range e.order {
 		t := serverlessTypes[r.typ]
 		if t == nil {
 			order = append(order, r)
@@ -37,47 +38,75 @@ func (l *loader) expandServerless(transform bool, section *value) {
 		}
 		at := where{r.id, "Properties"}
 		if !transform {
-			l.problem(r.position, at, "a resource of type %s needs Transform: %s", r.typ, samTransform)
+			e.problem(r.position, at, "a resource of type %s needs Transform: %s", r.typ, samTransform)
 		}
-		merged := l.withGlobals(r, globals[t.section])
-		e := &expansion{l: l, r: r, properties: properties{l: l, at: at, object: merged, position: r.position}}
-		e.check(t.schema)
-		delete(l.resources, r.id)
-		t.expand(e)
-		for _, made := range e.made {
-			if l.resources[made.id] != nil {
-				l.problem(r.position, where{resource: r.id}, "SAM generates a resource %s, of which the template has another", made.id)
+		merged := withGlobals(e.report, r, globals[t.section])
+		x := &expansion{e: e, r: r, properties: properties{report: e.report, at: at, object: merged, position: r.position}}
+		x.check(t.schema)
+		delete(e.resources, r.id)
+		t.expand(x)
+		for _, made := range x.made {
+			if e.resources[made.id] != nil {
+				e.problem(r.position, where{resource: r.id}, "SAM generates a resource %s, of which the template has another", made.id)
 				continue
 			}
-			l.resources[made.id] = made
+			e.resources[made.id] = made
 		}
-		order = append(order, e.made...)
+		order = append(order, x.made...)
 	}
-	l.order = order
+	e.order = order
+}
+
+// samTransform is the one transform that is known here.
+const samTransform = "AWS::Serverless-2016-10-31"
+
+// hasTransform reports whether SAM's transform is asked for, and refuses others.
+func hasTransform(e *evaluator) bool {
+	v := e.template.get("Transform")
+	if v == nil {
+		return false
+	}
+	transforms := []*value{v}
+	if v.kind == list {
+		transforms = v.items
+	}
+	sam := false
+	for _, transform := range transforms {
+		switch {
+		case transform.kind == invalid:
+		case transform.kind == text && transform.text == samTransform:
+			sam = true
+		case transform.kind == text:
+			e.problem(transform, where{resource: "Transform"}, "%s is not emulated: only %s is", transform.text, samTransform)
+		default:
+			e.problem(transform, where{resource: "Transform"}, "macros are not emulated: only %s is", samTransform)
+		}
+	}
+	return sam
 }
 
 // add generates a resource. Properties without a value are left out.
-func (e *expansion) add(id, typ string, fields ...field) *resource {
+func (x *expansion) add(id, typ string, fields ...field) *resource {
 	made := &resource{
-		id: id, typ: typ, position: e.r.position, properties: e.r.position.newObject(fields...), exists: e.r.exists,
+		id: id, typ: typ, position: x.r.position, properties: x.r.position.newObject(fields...), exists: x.r.exists,
 		needs: map[string]bool{},
 	}
-	e.made = append(e.made, made)
+	x.made = append(x.made, made)
 	return made
 }
 
 // copied returns the SAM resource's own properties of these names, those that it has.
-func (e *expansion) copied(keys ...string) []field {
+func (x *expansion) copied(keys ...string) []field {
 	var fields []field
 	for _, key := range keys {
-		fields = append(fields, field{key, e.value(key)})
+		fields = append(fields, field{key, x.value(key)})
 	}
 	return fields
 }
 
 // tagList returns the tags that SAM puts on what it generates: its own and the resource's, as a list.
-func (e *expansion) tagList(own *value) *value {
-	at := e.r.position
+func (x *expansion) tagList(own *value) *value {
+	at := x.r.position
 	tags := []*value{at.newObject(field{"Key", at.newText("lambda:createdBy")}, field{"Value", at.newText("SAM")})}
 	if own != nil && own.kind == object {
 		for _, f := range own.fields {
@@ -97,10 +126,10 @@ var serverlessTable = settable(`
 // attributeTypes are SAM's names of DynamoDB's key types.
 var attributeTypes = map[string]string{"String": "S", "Number": "N", "Binary": "B"}
 
-func (e *expansion) simpleTable() {
-	at := e.r.position
+func (x *expansion) simpleTable() {
+	at := x.r.position
 	name, typ := at.newText("id"), "S"
-	if key := e.part("PrimaryKey"); key.object != nil {
+	if key := x.part("PrimaryKey"); key.object != nil {
 		key.require("Name", "Type")
 		name = key.value("Name")
 		given := key.text("Type")
@@ -109,19 +138,19 @@ func (e *expansion) simpleTable() {
 		}
 	}
 	var billing *value
-	if !e.has("ProvisionedThroughput") {
+	if !x.has("ProvisionedThroughput") {
 		billing = at.newText("PAY_PER_REQUEST")
 	}
 	var tags *value
-	if own := e.value("Tags"); own != nil {
-		tags = e.tagList(own)
+	if own := x.value("Tags"); own != nil {
+		tags = x.tagList(own)
 		tags = tags.newList(tags.items[1:]...) // SAM does not mark tables as its own
 	}
-	table := e.add(e.r.id, "AWS::DynamoDB::Table", slices.Concat([]field{
+	table := x.add(x.r.id, "AWS::DynamoDB::Table", slices.Concat([]field{
 		{"AttributeDefinitions", at.newList(at.newObject(field{"AttributeName", name}, field{"AttributeType", at.newText(typ)}))},
 		{"KeySchema", at.newList(at.newObject(field{"AttributeName", name}, field{"KeyType", at.newText("HASH")}))},
 		{"BillingMode", billing},
 		{"Tags", tags},
-	}, e.copied("PointInTimeRecoverySpecification", "ProvisionedThroughput", "SSESpecification", "TableName"))...)
-	table.dependsOn, table.metadata = e.r.dependsOn, e.r.metadata
+	}, x.copied("PointInTimeRecoverySpecification", "ProvisionedThroughput", "SSESpecification", "TableName"))...)
+	table.dependsOn, table.metadata = x.r.dependsOn, x.r.metadata
 }

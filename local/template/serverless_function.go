@@ -40,47 +40,47 @@ var serverlessFunction = settable(`
 	})
 
 // function expands a function into itself, its role unless it brings one, and an event source mapping for each event.
-func (e *expansion) function() {
-	at := e.r.position
-	role := e.l.taken(e.value("Role"), e.at.field("Role"))
+func (x *expansion) function() {
+	at := x.r.position
+	role := x.e.taken(x.value("Role"), x.at.field("Role"))
 	var generated *resource
 	if role == nil {
-		generated = e.functionRole()
+		generated = x.functionRole()
 		role = at.newGetAtt(generated.id, "Arn")
 	}
-	tracing := e.tracing()
+	tracing := x.tracing()
 	var deadLetters *value
-	if e.has("DeadLetterQueue") {
-		deadLetters = at.newObject(field{"TargetArn", e.part("DeadLetterQueue").value("TargetArn")})
+	if x.has("DeadLetterQueue") {
+		deadLetters = at.newObject(field{"TargetArn", x.part("DeadLetterQueue").value("TargetArn")})
 	}
 	if tracing != nil {
 		tracing = at.newObject(field{"Mode", tracing})
 	}
-	function := e.add(e.r.id, "AWS::Lambda::Function", slices.Concat([]field{
-		{"Code", e.value("CodeUri")},
+	function := x.add(x.r.id, "AWS::Lambda::Function", slices.Concat([]field{
+		{"Code", x.value("CodeUri")},
 		{"Role", role},
-		{"Tags", e.functionTags()},
+		{"Tags", x.functionTags()},
 		{"TracingConfig", tracing},
 		{"DeadLetterConfig", deadLetters},
-	}, e.copied("Architectures", "CodeSigningConfigArn", "Description", "Environment", "EphemeralStorage", "FunctionName", "Handler",
+	}, x.copied("Architectures", "CodeSigningConfigArn", "Description", "Environment", "EphemeralStorage", "FunctionName", "Handler",
 		"KmsKeyArn", "LoggingConfig", "MemorySize", "PackageType", "RecursiveLoop", "ReservedConcurrentExecutions", "Runtime",
 		"RuntimeManagementConfig", "Timeout"))...)
-	function.dependsOn, function.metadata = e.r.dependsOn, e.r.metadata
+	function.dependsOn, function.metadata = x.r.dependsOn, x.r.metadata
 	if generated != nil {
-		e.made = append(e.made[1:], generated) // the function first, as it was written
+		x.made = append(x.made[1:], generated) // the function first, as it was written
 	}
-	e.functionEvents(generated)
+	x.functionEvents(generated)
 }
 
 // tracing returns the function's tracing mode, or nil when it has none, as SAM decides it: "Disabled" is none.
-func (e *expansion) tracing() *value {
-	v := e.value("Tracing")
+func (x *expansion) tracing() *value {
+	v := x.value("Tracing")
 	if v == nil {
 		return nil
 	}
 	mode := v
-	if name, argument := v.function(); name == "Ref" && argument.kind == text && e.l.parameters[argument.text] != nil {
-		mode = e.l.parameters[argument.text].value
+	if name, argument := v.function(); name == "Ref" && argument.kind == text && x.e.parameters[argument.text] != nil {
+		mode = x.e.parameters[argument.text].value
 	}
 	if mode.kind == text && mode.text == "Disabled" {
 		return nil
@@ -89,9 +89,9 @@ func (e *expansion) tracing() *value {
 }
 
 // functionTags returns the tags of a function and its role. Propagated tags replace SAM's own mark.
-func (e *expansion) functionTags() *value {
-	tags := e.tagList(e.value("Tags"))
-	if e.boolean("PropagateTags", false) && len(tags.items) > 1 {
+func (x *expansion) functionTags() *value {
+	tags := x.tagList(x.value("Tags"))
+	if x.boolean("PropagateTags", false) && len(tags.items) > 1 {
 		return tags.newList(tags.items[1:]...)
 	}
 	return tags
@@ -100,15 +100,15 @@ func (e *expansion) functionTags() *value {
 const managedPolicyPrefix = "arn:aws:iam::aws:policy/"
 
 // functionRole generates the role of a function that has none.
-func (e *expansion) functionRole() *resource {
-	at := e.r.position
+func (x *expansion) functionRole() *resource {
+	at := x.r.position
 	managed := []*value{at.newText(managedPolicyPrefix + "service-role/AWSLambdaBasicExecutionRole")}
-	if e.tracing() != nil {
+	if x.tracing() != nil {
 		managed = append(managed, at.newText(managedPolicyPrefix+"AWSXrayWriteOnlyAccess"))
 	}
-	id := e.r.id + "Role"
+	id := x.r.id + "Role"
 	var inline []*value
-	if queue := e.part("DeadLetterQueue"); queue.object != nil {
+	if queue := x.part("DeadLetterQueue"); queue.object != nil {
 		queue.require("Type", "TargetArn")
 		action := map[string]string{"SQS": "sqs:SendMessage", "SNS": "sns:Publish"}[queue.text("Type")]
 		if action == "" && queue.has("Type") {
@@ -119,27 +119,27 @@ func (e *expansion) functionRole() *resource {
 			field{"Statement", at.newList(at.newObject(
 				field{"Action", at.newText(action)}, field{"Resource", queue.value("TargetArn")}, field{"Effect", at.newText("Allow")}))})))
 	}
-	more, documents := e.policies(id)
+	more, documents := x.policies(id)
 	for _, policy := range more {
 		if !slices.ContainsFunc(managed, func(v *value) bool { return same(v, policy) }) {
 			managed = append(managed, policy)
 		}
 	}
 	inline = append(inline, documents...)
-	trust := e.value("AssumeRolePolicyDocument")
+	trust := x.value("AssumeRolePolicyDocument")
 	if trust == nil {
 		trust = trustPolicy(at, "lambda.amazonaws.com")
 	}
 	fields := []field{
 		{"AssumeRolePolicyDocument", trust},
 		{"ManagedPolicyArns", at.newList(managed...)},
-		{"Path", e.value("RolePath")},
-		{"Tags", e.functionTags()},
+		{"Path", x.value("RolePath")},
+		{"Tags", x.functionTags()},
 	}
 	if len(inline) > 0 {
 		fields = append(fields, field{"Policies", at.newList(inline...)})
 	}
-	return e.add(id, "AWS::IAM::Role", fields...)
+	return x.add(id, "AWS::IAM::Role", fields...)
 }
 
 func inlinePolicy(at *value, name string, document *value) *value {
@@ -157,18 +157,18 @@ func trustPolicy(at *value, service string) *value {
 }
 
 // policies sorts a function's Policies into managed policies, by ARN, and the role's own.
-func (e *expansion) policies(role string) (managed, inline []*value) {
-	v := e.value("Policies")
+func (x *expansion) policies(role string) (managed, inline []*value) {
+	v := x.value("Policies")
 	if v == nil {
 		return nil, nil
 	}
-	entries, at := []*value{v}, e.at.field("Policies")
+	entries, at := []*value{v}, x.at.field("Policies")
 	if v.kind == list {
 		entries = v.items
 	}
 	for i, entry := range entries {
 		at := at.item(i)
-		entry = e.l.taken(entry, at)
+		entry = x.e.taken(entry, at)
 		if entry == nil || entry.kind == invalid {
 			continue
 		}
@@ -184,11 +184,11 @@ func (e *expansion) policies(role string) (managed, inline []*value) {
 		case entry.get("Statement") != nil:
 			inline = append(inline, inlinePolicy(entry, role+"Policy"+strconv.Itoa(i), entry))
 		case entry.kind == object && len(entry.fields) == 1:
-			if document := e.l.policyTemplate(entry, at); document != nil {
+			if document := policyTemplate(x.e.report, entry, at); document != nil {
 				inline = append(inline, inlinePolicy(entry, role+"Policy"+strconv.Itoa(i), document))
 			}
 		default:
-			e.l.problem(entry, at, "is neither a managed policy, a policy document with a Statement, nor a SAM policy template")
+			x.e.problem(entry, at, "is neither a managed policy, a policy document with a Statement, nor a SAM policy template")
 		}
 	}
 	return managed, inline
@@ -200,8 +200,8 @@ var sqsEvent = settable(`
 	MetricsConfig ProvisionedPollerConfig Queue ScalingConfig`)
 
 // functionEvents generates an event source mapping for each SQS event, and gives the generated role what they need.
-func (e *expansion) functionEvents(role *resource) {
-	events := e.part("Events")
+func (x *expansion) functionEvents(role *resource) {
+	events := x.part("Events")
 	if events.object == nil {
 		return
 	}
@@ -216,22 +216,22 @@ func (e *expansion) functionEvents(role *resource) {
 		p.check(sqsEvent)
 		p.require("Queue")
 		at := f.value.entry()
-		fields := []field{{"EventSourceArn", p.value("Queue")}, {"FunctionName", at.newRef(e.r.id)}}
+		fields := []field{{"EventSourceArn", p.value("Queue")}, {"FunctionName", at.newRef(x.r.id)}}
 		for key := range sqsEvent {
 			if key != "Queue" {
 				fields = append(fields, field{key, p.value(key)})
 			}
 		}
-		mapping := e.add(e.r.id+f.key, "AWS::Lambda::EventSourceMapping", fields...)
+		mapping := x.add(x.r.id+f.key, "AWS::Lambda::EventSourceMapping", fields...)
 		mapping.position = at
 		if role != nil {
-			e.l.allowPolling(role)
+			allowPolling(role)
 		}
 	}
 }
 
 // allowPolling adds the managed policy for reading queues to a generated role, once.
-func (l *loader) allowPolling(role *resource) {
+func allowPolling(role *resource) {
 	policy := role.position.newText(managedPolicyPrefix + "service-role/AWSLambdaSQSQueueExecutionRole")
 	fields := slices.Clone(role.properties.fields)
 	for i, f := range fields {

@@ -57,15 +57,15 @@ var (
 )
 
 // policyTemplate expands {Name: {Parameter: value}} into a policy document, or returns nil with the problem reported.
-func (l *loader) policyTemplate(entry *value, at where) *value {
+func policyTemplate(report *report, entry *value, at where) *value {
 	name := entry.fields[0].key
 	statements, ok := policyTemplates[name]
 	if !ok {
-		l.problem(entry, at, "the policy template %s is not known here (known are %s)", name,
+		report.problem(entry, at, "the policy template %s is not known here (known are %s)", name,
 			strings.Join(slices.Sorted(maps.Keys(policyTemplates)), ", "))
 		return nil
 	}
-	p := l.properties(entry.fields[0].value, at.field(name))
+	p := report.properties(entry.fields[0].value, at.field(name))
 	parameters := schema{}
 	document := make([]*value, len(statements))
 	for i, statement := range statements {

@@ -40,97 +40,97 @@ var alphanumeric = regexp.MustCompile(`^[A-Za-z0-9]+$`)
 
 // webSocketAPI expands an API into itself, a stage, and for each route the route, its integration and the permission to
 // invoke its function. SAM generates no route responses.
-func (e *expansion) webSocketAPI() {
-	at := e.r.position
-	id := e.r.id
-	e.require("RouteSelectionExpression", "Routes")
-	name := e.value("Name")
+func (x *expansion) webSocketAPI() {
+	at := x.r.position
+	id := x.r.id
+	x.require("RouteSelectionExpression", "Routes")
+	name := x.value("Name")
 	if name == nil {
 		name = at.newText(id)
 	}
 	tags := []field{{webSocketTag, at.newText("SAM")}}
-	if own := e.value("Tags"); own != nil && own.kind == object {
+	if own := x.value("Tags"); own != nil && own.kind == object {
 		tags = append(tags, own.fields...)
 	}
-	api := e.add(id, "AWS::ApiGatewayV2::Api", append([]field{
+	api := x.add(id, "AWS::ApiGatewayV2::Api", append([]field{
 		{"Name", name}, {"ProtocolType", at.newText("WEBSOCKET")}, {"Tags", at.newObject(tags...)},
-	}, e.copied("ApiKeySelectionExpression", "Description", "DisableExecuteApiEndpoint", "DisableSchemaValidation", "IpAddressType",
+	}, x.copied("ApiKeySelectionExpression", "Description", "DisableExecuteApiEndpoint", "DisableSchemaValidation", "IpAddressType",
 		"RouteSelectionExpression")...)...)
-	api.dependsOn, api.metadata = e.r.dependsOn, e.r.metadata
+	api.dependsOn, api.metadata = x.r.dependsOn, x.r.metadata
 
-	stage := e.stageName()
+	stage := x.stageName()
 	var routeIDs []string
-	routes := e.part("Routes")
+	routes := x.part("Routes")
 	if routes.object != nil {
 		if len(routes.object.fields) == 0 {
-			e.problem("Routes", "must have at least one route")
+			x.problem("Routes", "must have at least one route")
 		}
-		if e.has("Auth") && !routes.has("$connect") {
-			e.problem("Auth", "needs a $connect route")
+		if x.has("Auth") && !routes.has("$connect") {
+			x.problem("Auth", "needs a $connect route")
 		}
 		for _, f := range routes.object.fields {
 			route := routes.part(f.key)
 			route.position = f.value.entry()
-			if made := e.route(f.key, route, stage); made != "" {
+			if made := x.route(f.key, route, stage); made != "" {
 				routeIDs = append(routeIDs, made)
 			}
 		}
 	}
-	e.stage(stage, routeIDs, tags)
-	if e.part("Auth").text("AuthType") == "CUSTOM" {
-		e.authorizer()
+	x.stage(stage, routeIDs, tags)
+	if x.part("Auth").text("AuthType") == "CUSTOM" {
+		x.authorizer()
 	}
-	for _, made := range e.made { // SAM drops the condition of a WebSocketApi; see the warning
+	for _, made := range x.made { // SAM drops the condition of a WebSocketApi; see the warning
 		made.exists = true
 	}
-	if !e.r.exists {
-		e.l.warn(e.l.source(id, at), "Condition", "SAM ignores the Condition of an AWS::Serverless::WebSocketApi: the API exists although it is false")
+	if !x.r.exists {
+		x.e.warn(at, where{id, "Condition"}, "SAM ignores the Condition of an AWS::Serverless::WebSocketApi: the API exists although it is false")
 	}
 }
 
-func (e *expansion) stageName() *value {
-	stage := e.value("StageName")
+func (x *expansion) stageName() *value {
+	stage := x.value("StageName")
 	if stage == nil {
-		return e.r.position.newText(defaultStage)
+		return x.r.position.newText(defaultStage)
 	}
 	if stage.kind == text && stage.text == "$default" {
-		e.problem("StageName", "stages of WebSocket APIs cannot be named $default")
+		x.problem("StageName", "stages of WebSocket APIs cannot be named $default")
 		return stage.newText(defaultStage)
 	}
 	return stage
 }
 
-func (e *expansion) stage(name *value, routeIDs []string, tags []field) {
-	at := e.r.position
-	id := e.r.id + "Stage" // a name that is computed is no part of the id
+func (x *expansion) stage(name *value, routeIDs []string, tags []field) {
+	at := x.r.position
+	id := x.r.id + "Stage" // a name that is computed is no part of the id
 	if name.kind == text {
-		id = e.r.id + name.text + "Stage"
+		id = x.r.id + name.text + "Stage"
 		if name.text == defaultStage {
-			id = e.r.id + "DefaultStage"
+			id = x.r.id + "DefaultStage"
 		}
 	}
-	if !e.boolean("PropagateTags", false) || !e.has("Tags") {
+	if !x.boolean("PropagateTags", false) || !x.has("Tags") {
 		tags = []field{{webSocketTag, at.newText("SAM")}}
 	}
-	stage := e.add(id, "AWS::ApiGatewayV2::Stage", append([]field{
-		{"ApiId", at.newRef(e.r.id)}, {"StageName", name}, {"AutoDeploy", &value{kind: text, text: "true", line: at.line,
+	stage := x.add(id, "AWS::ApiGatewayV2::Stage", append([]field{
+		{"ApiId", at.newRef(x.r.id)}, {"StageName", name}, {"AutoDeploy", &value{kind: text, text: "true", line: at.line,
 			column: at.column}},
 		{"Tags", at.newObject(tags...)},
-	}, e.copied("AccessLogSettings", "DefaultRouteSettings", "RouteSettings", "StageVariables")...)...)
-	if e.has("RouteSettings") {
+	}, x.copied("AccessLogSettings", "DefaultRouteSettings", "RouteSettings", "StageVariables")...)...)
+	if x.has("RouteSettings") {
 		stage.dependsOn = routeIDs
 	}
-	e.l.stack.generated[e.r.id+generatedStageOf] = id
+	x.e.aliases[x.r.id+generatedStageOf] = id
 }
 
 // route generates what one route consists of and returns the route's logical id, or "" when it is wrong.
-func (e *expansion) route(key string, p properties, stage *value) string {
+func (x *expansion) route(key string, p properties, stage *value) string {
 	p.check(serverlessRoute)
 	p.require("FunctionArn")
 	name := strings.TrimPrefix(key, "$")
 	if special := map[string]bool{"$connect": true, "$disconnect": true,
 		"$default": true}[key]; !special && !alphanumeric.MatchString(key) {
-		e.l.problem(p.position, p.at, "SAM accepts only letters and digits in route keys, besides $connect, $disconnect and $default")
+		x.e.problem(p.position, p.at, "SAM accepts only letters and digits in route keys, besides $connect, $disconnect and $default")
 		return ""
 	}
 	function := p.value("FunctionArn")
@@ -141,8 +141,8 @@ func (e *expansion) route(key string, p properties, stage *value) string {
 		p.problem("RequestParameters", "SAM accepts request parameters on $connect only")
 	}
 	at := p.position
-	base := e.r.id + capitalized(name)
-	api := at.newRef(e.r.id)
+	base := x.r.id + capitalized(name)
+	api := at.newRef(x.r.id)
 	route := []field{
 		{"ApiId", api}, {"RouteKey", at.newText(key)},
 		{"Target", at.newObject(field{"Fn::Join", at.newList(at.newText("/"), at.newList(at.newText("integrations"),
@@ -153,27 +153,27 @@ func (e *expansion) route(key string, p properties, stage *value) string {
 		"RouteResponseSelectionExpression"} {
 		route = append(route, field{property, p.value(property)})
 	}
-	if auth := e.part("Auth"); key == "$connect" && auth.object != nil {
+	if auth := x.part("Auth"); key == "$connect" && auth.object != nil {
 		auth.require("AuthType")
 		typ := auth.oneOf("AuthType", "NONE", "AWS_IAM", "CUSTOM")
 		route = append(route, field{"AuthorizationType", at.newText(typ)})
 		if typ == "CUSTOM" {
 			auth.require("AuthArn")
-			route = append(route, field{"AuthorizerId", at.newRef(e.r.id + "ConnectAuthorizer")})
+			route = append(route, field{"AuthorizerId", at.newRef(x.r.id + "ConnectAuthorizer")})
 		} else if len(auth.object.fields) > 1 {
-			e.problem("Auth", "SAM accepts nothing beside AuthType %s", typ)
+			x.problem("Auth", "SAM accepts nothing beside AuthType %s", typ)
 		}
 	}
-	e.addAt(at, base+"Route", "AWS::ApiGatewayV2::Route", route...)
-	e.addAt(at, base+"Integration", "AWS::ApiGatewayV2::Integration",
+	x.addAt(at, base+"Route", "AWS::ApiGatewayV2::Route", route...)
+	x.addAt(at, base+"Integration", "AWS::ApiGatewayV2::Integration",
 		field{"ApiId", api}, field{"IntegrationType", at.newText("AWS_PROXY")},
 		field{"IntegrationUri", at.newSub(functionURI, field{"FunctionArn", function})},
 		field{"TimeoutInMillis", p.value("IntegrationTimeout")})
-	source := at.newSub(executeAPI + "${" + e.r.id + ".ApiId}/" + stage.text + "/" + key)
+	source := at.newSub(executeAPI + "${" + x.r.id + ".ApiId}/" + stage.text + "/" + key)
 	if stage.kind != text {
-		source = at.newSub(executeAPI+"${"+e.r.id+".ApiId}/${__StageName__}/"+key, field{"__StageName__", stage})
+		source = at.newSub(executeAPI+"${"+x.r.id+".ApiId}/${__StageName__}/"+key, field{"__StageName__", stage})
 	}
-	e.addAt(at, base+"Permission", "AWS::Lambda::Permission",
+	x.addAt(at, base+"Permission", "AWS::Lambda::Permission",
 		field{"Action", at.newText(invokeFunction)}, field{"FunctionName", function}, field{"Principal", at.newText(apiGateway)},
 		field{"SourceArn", source})
 	return base + "Route"
@@ -186,27 +186,27 @@ func capitalized(word string) string {
 }
 
 // authorizer generates the authorizer of $connect and the permission to invoke its function.
-func (e *expansion) authorizer() {
-	auth := e.part("Auth")
+func (x *expansion) authorizer() {
+	auth := x.part("Auth")
 	at := auth.object.entry()
 	arn := auth.value("AuthArn")
 	if arn == nil {
 		return // reported by route
 	}
-	id := e.r.id + "ConnectAuthorizer"
+	id := x.r.id + "ConnectAuthorizer"
 	name := auth.value("Name")
 	if name == nil {
 		name = at.newText(id)
 	}
-	e.addAt(at, id, "AWS::ApiGatewayV2::Authorizer",
-		field{"ApiId", at.newRef(e.r.id)}, field{"AuthorizerType", at.newText("REQUEST")}, field{"Name", name},
+	x.addAt(at, id, "AWS::ApiGatewayV2::Authorizer",
+		field{"ApiId", at.newRef(x.r.id)}, field{"AuthorizerType", at.newText("REQUEST")}, field{"Name", name},
 		field{"AuthorizerUri", at.newSub(authorizerURI, field{"AuthArn", arn})}, field{"IdentitySource", auth.value("IdentitySource")})
-	e.addAt(at, e.r.id+"AuthorizerPermission", "AWS::Lambda::Permission",
+	x.addAt(at, x.r.id+"AuthorizerPermission", "AWS::Lambda::Permission",
 		field{"Action", at.newText(invokeFunction)}, field{"FunctionName", arn}, field{"Principal", at.newText(apiGateway)},
-		field{"SourceArn", at.newSub(executeAPI+"${__ApiId__}/authorizers/*", field{"__ApiId__", at.newRef(e.r.id)})})
+		field{"SourceArn", at.newSub(executeAPI+"${__ApiId__}/authorizers/*", field{"__ApiId__", at.newRef(x.r.id)})})
 }
 
 // addAt generates a resource that stems from a part of the SAM resource.
-func (e *expansion) addAt(at *value, id, typ string, fields ...field) {
-	e.add(id, typ, fields...).position = at
+func (x *expansion) addAt(at *value, id, typ string, fields ...field) {
+	x.add(id, typ, fields...).position = at
 }

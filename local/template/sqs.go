@@ -8,23 +8,24 @@ import (
 	"fanfare/local/iam"
 )
 
-func sqsTypes() map[string]*resourceType {
+func sqsTypes() map[string]*emulatedType {
 	properties := schema{"QueueName": known, "Tags": known, "Arn": returned, "QueueUrl": returned}
 	for name := range queueAttributes {
 		properties[name] = known
 	}
-	return map[string]*resourceType{
-		"AWS::SQS::Queue": {
-			schema: properties, nameProperty: "QueueName", namePattern: queueName, nameLimit: 80,
+	return map[string]*emulatedType{
+		"AWS::SQS::Queue": {resourceType: resourceType{
+			schema: properties, nameProperty: "QueueName", namePattern: queueName, nameLimit: 80, suffix: fifoSuffix,
 			ref: "{queues}/{account}/{name}",
 			attributes: map[string]string{
 				"Arn": "arn:aws:sqs:{region}:{account}:{name}", "QueueName": "{name}", "QueueUrl": "{queues}/{account}/{name}",
 			},
-			read: (*loader).readQueue,
+		}, read: (*builder).readQueue,
 		},
-		"AWS::SQS::QueuePolicy": {
+		"AWS::SQS::QueuePolicy": {resourceType: resourceType{
 			schema: schema{"PolicyDocument": known, "Queues": known, "Id": returned}, required: []string{"PolicyDocument", "Queues"},
-			ref: "{stack}-{id}", attributes: map[string]string{"Id": "{stack}-{id}"}, read: (*loader).readQueuePolicy,
+			ref: "{stack}-{id}", attributes: map[string]string{"Id": "{stack}-{id}"},
+		}, read: (*builder).readQueuePolicy,
 		},
 	}
 }
@@ -51,19 +52,27 @@ var numericAttributes = []string{
 // defaultVisibility is SQS's, in seconds; see CreateQueue.
 const defaultVisibility = 30
 
-// isFIFO tells whether a resource is a FIFO queue, whose name must end in .fifo.
-func (l *loader) isFIFO(r *resource) bool {
+// isFIFO reports whether a queue is a FIFO queue, whose name must end in .fifo.
+func isFIFO(e *evaluator, r *resource) bool {
 	v := r.properties.get("FifoQueue")
-	if r.typ != "AWS::SQS::Queue" || v == nil {
+	if v == nil {
 		return false
 	}
-	resolved := l.resolve(v, where{r.id, "Properties.FifoQueue"})
+	resolved := e.resolve(v, where{r.id, "Properties.FifoQueue"})
 	return resolved != nil && resolved.kind == text && strings.EqualFold(resolved.text, "true")
 }
 
-func (l *loader) readQueue(r *resource, p properties) {
+// fifoSuffix returns the end of a queue's generated name.
+func fifoSuffix(e *evaluator, r *resource) string {
+	if isFIFO(e, r) {
+		return ".fifo"
+	}
+	return ""
+}
+
+func (b *builder) readQueue(r *resource, p properties) {
 	q := Queue{
-		Source: l.source(r.id, r.position), Name: l.name(r), ARN: l.form(r, l.typeOf(r).attributes["Arn"]), URL: l.reference(r),
+		Source: b.source(r.id, r.position), Name: b.name(r), ARN: b.form(r, b.typeOf(r.typ).attributes["Arn"]), URL: b.reference(r),
 		Attributes: map[string]string{}, Tags: p.tags("Tags"),
 	}
 	for name, isMap := range queueAttributes {
@@ -82,11 +91,11 @@ func (l *loader) readQueue(r *resource, p properties) {
 		p.number(name, 0)
 	}
 	p.boolean("FifoQueue", false)
-	if l.isFIFO(r) != strings.HasSuffix(q.Name, ".fifo") {
+	if isFIFO(b.evaluator, r) != strings.HasSuffix(q.Name, ".fifo") {
 		p.problem("QueueName", "the names of FIFO queues, and no others, end in .fifo")
 	}
 	q.VisibilityTimeout = time.Duration(p.number("VisibilityTimeout", defaultVisibility)) * time.Second
-	l.stack.queues = append(l.stack.queues, pending[Queue]{q, p})
+	b.queues = append(b.queues, pending[Queue]{q, p})
 }
 
 // queuePolicy is a policy of queues.
@@ -96,19 +105,19 @@ type queuePolicy struct {
 	json     string
 }
 
-func (l *loader) readQueuePolicy(_ *resource, p properties) {
-	policy := queuePolicy{urls: p.texts("Queues"), document: p.document("PolicyDocument", iam.Resource)}
+func (b *builder) readQueuePolicy(_ *resource, p properties) {
+	policy := queuePolicy{urls: p.texts("Queues"), document: document(p, "PolicyDocument", iam.Resource)}
 	if v := p.value("PolicyDocument"); v != nil {
 		policy.json = v.json()
 	}
-	l.stack.queuePolicies = append(l.stack.queuePolicies, pending[queuePolicy]{policy, p})
+	b.queuePolicies = append(b.queuePolicies, pending[queuePolicy]{policy, p})
 }
 
 // attachQueuePolicies gives every queue its policy, once all are read.
-func (l *loader) attachQueuePolicies() {
-	for _, policy := range l.stack.queuePolicies {
+func (b *builder) attachQueuePolicies() {
+	for _, policy := range b.queuePolicies {
 		for _, url := range policy.model.urls {
-			queue := l.queueWhere(func(q *Queue) bool { return q.URL == url })
+			queue := b.queueWhere(func(q *Queue) bool { return q.URL == url })
 			if queue == nil {
 				policy.at.problem("Queues", "%s is not the URL of a queue of the template", url)
 				continue
@@ -123,9 +132,9 @@ func (l *loader) attachQueuePolicies() {
 }
 
 // queueWhere returns the first queue that is asked for, or nil.
-func (l *loader) queueWhere(is func(*Queue) bool) *Queue {
-	for i := range l.stack.queues {
-		if q := &l.stack.queues[i].model; is(q) {
+func (b *builder) queueWhere(is func(*Queue) bool) *Queue {
+	for i := range b.queues {
+		if q := &b.queues[i].model; is(q) {
 			return q
 		}
 	}

@@ -8,17 +8,17 @@ import (
 // subName is what may stand between ${ and } in Fn::Sub.
 var subName = regexp.MustCompile(`^[A-Za-z0-9_.:]+$`)
 
-func (l *loader) sub(v *value, at where) *value {
+func (e *evaluator) sub(v *value, at where) *value {
 	pattern, variables := v, (*value)(nil)
 	if v.kind != text {
-		arguments := l.arguments(v, at, "Fn::Sub", 2, 2)
+		arguments := e.arguments(v, at, "Fn::Sub", 2, 2)
 		if arguments == nil {
 			return v.newInvalid()
 		}
 		pattern, variables = arguments[0], arguments[1]
 	}
 	if pattern.kind != text || variables != nil && variables.kind != object {
-		l.problem(v, at, "Fn::Sub needs a string, or a list of a string and a map")
+		e.problem(v, at, "Fn::Sub needs a string, or a list of a string and a map")
 		return v.newInvalid()
 	}
 	var b strings.Builder
@@ -31,7 +31,7 @@ func (l *loader) sub(v *value, at where) *value {
 		}
 		name, tail, closed := strings.Cut(after, "}")
 		if !closed {
-			l.problem(pattern, at, "Fn::Sub: ${%s is never closed", after)
+			e.problem(pattern, at, "Fn::Sub: ${%s is never closed", after)
 			return v.newInvalid()
 		}
 		rest = tail
@@ -39,7 +39,7 @@ func (l *loader) sub(v *value, at where) *value {
 			b.WriteString("${" + literal + "}")
 			continue
 		}
-		replacement := l.substitute(pattern, strings.TrimSpace(name), variables, at)
+		replacement := e.substitute(pattern, strings.TrimSpace(name), variables, at)
 		if replacement == nil {
 			ok = false
 			continue
@@ -49,30 +49,30 @@ func (l *loader) sub(v *value, at where) *value {
 	if !ok {
 		return v.newInvalid()
 	}
-	return l.bounded(v, b.String(), at)
+	return e.bounded(v, b.String(), at)
 }
 
 // substitute returns the text for ${name}, or nil when there is none, which is then reported.
-func (l *loader) substitute(pattern *value, name string, variables *value, at where) *value {
+func (e *evaluator) substitute(pattern *value, name string, variables *value, at where) *value {
 	if !subName.MatchString(name) {
-		l.problem(pattern, at, "Fn::Sub: ${%s}: names contain only letters, digits, underscores, periods and colons", name)
+		e.problem(pattern, at, "Fn::Sub: ${%s}: names contain only letters, digits, underscores, periods and colons", name)
 		return nil
 	}
 	var found *value
 	if variable := variables.get(name); variable != nil {
-		found = l.resolve(variable, at)
-	} else if id, attribute, dotted := strings.Cut(name, "."); dotted && l.stack.generated[name] == "" {
-		found = l.attributeOf(pattern, id, attribute, at)
+		found = e.resolve(variable, at)
+	} else if id, attribute, dotted := strings.Cut(name, "."); dotted && e.aliases[name] == "" {
+		found = e.attributeOf(pattern, id, attribute, at)
 	} else {
-		found = l.lookup(pattern, name, at)
+		found = e.lookup(pattern, name, at)
 	}
 	switch {
 	case found == nil:
-		l.problem(pattern, at, "Fn::Sub: ${%s} is AWS::NoValue, not a string", name)
+		e.problem(pattern, at, "Fn::Sub: ${%s} is AWS::NoValue, not a string", name)
 	case found.kind == text:
 		return found
 	case found.kind != invalid:
-		l.problem(pattern, at, "Fn::Sub: ${%s} is not a string", name)
+		e.problem(pattern, at, "Fn::Sub: ${%s} is not a string", name)
 	}
 	return nil
 }

@@ -3,13 +3,8 @@ package template
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"os"
-	"path/filepath"
 	"regexp"
-	"slices"
-
-	"fanfare/local/iam"
 )
 
 // Options are what a template does not say itself. The zero value is usable.
@@ -41,14 +36,10 @@ var (
 )
 
 func (o Options) withDefaults() (Options, error) {
-	for field, fallback := range map[*string]string{&o.StackName: "local", &o.Region: "us-east-1", &o.Account: "000000000000"} {
-		if *field == "" {
-			*field = fallback
-		}
-	}
-	if o.QueueEndpoint == "" {
-		o.QueueEndpoint = "https://sqs." + o.Region + ".amazonaws.com"
-	}
+	o.StackName = cmp.Or(o.StackName, "local")
+	o.Region = cmp.Or(o.Region, "us-east-1")
+	o.Account = cmp.Or(o.Account, "000000000000")
+	o.QueueEndpoint = cmp.Or(o.QueueEndpoint, "https://sqs."+o.Region+".amazonaws.com")
 	switch {
 	case !accountPattern.MatchString(o.Account):
 		return o, fmt.Errorf("account %q is not twelve digits", o.Account)
@@ -73,224 +64,48 @@ func LoadFile(path string, options Options) (*Resolved, error) {
 // code paths are relative to; no file is opened. Everything wrong with the template is returned at once, as Problems;
 // other errors speak of the options.
 func Load(name string, data []byte, options Options) (*Resolved, error) {
-	l, err := newLoader(name, data, options)
-	if err != nil {
-		return nil, err
-	}
-	return l.load()
-}
-
-func (l *loader) load() (*Resolved, error) {
-	l.read()
-	if len(l.problems) > 0 {
-		return nil, l.problems.sorted()
-	}
-	return l.resolved(), nil
-}
-
-func newLoader(name string, data []byte, options Options) (*loader, error) {
 	options, err := options.withDefaults()
 	if err != nil {
 		return nil, fmt.Errorf("template options: %w", err)
 	}
-	root, problems := parse(name, data)
+	r := &report{file: name}
+	root := parse(r, data)
 	if root == nil {
-		return nil, problems
+		return nil, r.problems
 	}
-	return &loader{
-		file: name, options: options, template: root, problems: problems,
-		stack: stack{generated: map[string]string{}, managed: map[string]iam.Document{}},
-	}, nil
+	return load(r, root, options)
 }
 
-// loader is the state of one Load.
-type loader struct {
-	file     string
-	options  Options
-	template *value // the whole template
-	pseudo   map[string]string
-
-	parameters map[string]*parameter
-	mappings   *value
-	conditions map[string]*condition
-	resources  map[string]*resource
-	order      []*resource // as written, generated ones behind what they stem from
-	outputs    []Output
-	stack      stack
-
-	problems Problems
-	warnings Problems
+// load resolves a parsed template.
+func load(r *report, root *value, options Options) (*Resolved, error) {
+	b := newBuilder(r, root, options)
+	b.expand()
+	b.build()
+	if len(r.problems) > 0 {
+		return nil, r.problems.sorted()
+	}
+	return b.resolved(), nil
 }
 
-func (l *loader) problem(v *value, at where, format string, args ...any) {
-	l.problems = append(l.problems, l.newProblem(v, at, format, args...))
-}
-
-func (l *loader) warn(s Source, property, format string, args ...any) {
-	v := &value{line: s.Line, column: s.Column}
-	l.warnings = append(l.warnings, l.newProblem(v, where{s.LogicalID, property}, format, args...))
-}
-
-func (l *loader) newProblem(v *value, at where, format string, args ...any) Problem {
-	return Problem{
-		File: l.file, Line: v.line, Column: v.column, Resource: at.resource, Property: at.property, Message: fmt.Sprintf(format,
-			args...),
-	}
-}
-
-func (l *loader) source(logicalID string, v *value) Source {
-	return Source{LogicalID: logicalID, File: l.file, Line: v.line, Column: v.column}
-}
-
-// sections are the top level of a template.
-// https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/template-anatomy.html
-var sections = settable(`
-	AWSTemplateFormatVersion Conditions Description Globals Mappings Metadata Outputs Parameters Resources Transform`).
-	with(schema{
-		"Hooks": refused("CodeDeploy's blue/green deployments have no local part"),
-		"Rules": refused("CloudFormation would check its assertions against an account"),
-	})
-
-// samTransform is the one transform that is known here.
-const samTransform = "AWS::Serverless-2016-10-31"
-
-// read does what CloudFormation does, in its order.
-func (l *loader) read() {
-	p := l.properties(l.template, where{})
-	p.check(sections)
-	if version := p.text("AWSTemplateFormatVersion"); version != "" && version != "2010-09-09" {
-		p.problem("AWSTemplateFormatVersion", "must be 2010-09-09")
-	}
-	l.pseudo = map[string]string{
-		"AWS::AccountId": l.options.Account,
-		"AWS::Partition": "aws",
-		"AWS::Region":    l.options.Region,
-		"AWS::StackId": fmt.Sprintf("arn:aws:cloudformation:%s:%s:stack/%s/%s",
-			l.options.Region, l.options.Account, l.options.StackName, l.uuid("stack")),
-		"AWS::StackName": l.options.StackName,
-		"AWS::URLSuffix": "amazonaws.com",
-	}
-	l.readParameters(p.value("Parameters"), l.options.Parameters)
-	l.readMappings(p.value("Mappings"))
-	l.readConditions(p.value("Conditions"))
-	sam := l.readTransform(p.value("Transform"))
-	l.readResources(p.value("Resources"))
-	l.expandServerless(sam, p.value("Globals"))
-	l.checkReferences(p.value("Outputs"))
-	l.resolveResources()
-	l.readOutputs(p.value("Outputs"))
-	l.assemble()
-}
-
-// entryName is what parameters, conditions, resources and outputs may be called.
-var entryName = regexp.MustCompile(`^[A-Za-z0-9]+$`)
-
-// entries returns the fields of a section whose keys are logical ids.
-func (l *loader) entries(section *value, name string) []field {
-	p := l.properties(section, where{resource: name})
-	if p.object == nil {
-		return nil
-	}
-	for _, f := range p.object.fields {
-		if !entryName.MatchString(f.key) {
-			l.problem(f.value.entry(), where{resource: name + "." + f.key}, "names must be letters and digits only")
-		}
-	}
-	return p.object.fields
-}
-
-func (l *loader) readMappings(section *value) {
-	l.mappings = section
-	for _, m := range l.entries(section, "Mappings") {
-		top := l.properties(m.value, where{resource: "Mappings." + m.key})
-		if top.object == nil {
-			continue
-		}
-		for _, first := range top.object.fields {
-			second := top.part(first.key)
-			if second.object == nil {
-				continue
-			}
-			for _, f := range second.object.fields {
-				isText := f.value.kind == text || f.value.kind == invalid
-				isTexts := f.value.kind == list && !slices.ContainsFunc(f.value.items, func(v *value) bool { return v.kind != text })
-				if !isText && !isTexts {
-					second.problem(f.key, "must be a string or a list of strings; functions are not allowed in Mappings")
-				}
-			}
-		}
-	}
-}
-
-// readTransform tells whether SAM's transform is asked for, and refuses others.
-func (l *loader) readTransform(v *value) bool {
-	if v == nil {
-		return false
-	}
-	transforms := []*value{v}
-	if v.kind == list {
-		transforms = v.items
-	}
-	sam := false
-	for _, transform := range transforms {
-		switch {
-		case transform.kind == invalid:
-		case transform.kind == text && transform.text == samTransform:
-			sam = true
-		case transform.kind == text:
-			l.problem(transform, where{resource: "Transform"}, "%s is not emulated: only %s is", transform.text, samTransform)
-		default:
-			l.problem(transform, where{resource: "Transform"}, "macros are not emulated: only %s is", samTransform)
-		}
-	}
-	return sam
-}
-
-func (l *loader) readOutputs(section *value) {
-	for _, f := range l.entries(section, "Outputs") {
-		at := where{resource: "Outputs." + f.key}
-		p := l.properties(f.value, at)
-		p.position = f.value.entry()
-		p.check(schema{"Value": known, "Description": known, "Export": of(schema{"Name": known}), "Condition": known})
-		if p.object == nil || !l.checkCondition(p.value("Condition"), at) {
-			continue
-		}
-		p.require("Value")
-		output := Output{Source: l.source("Outputs."+f.key, p.position), Name: f.key, Description: p.text("Description")}
-		if v := p.value("Value"); v != nil {
-			if resolved := l.resolveText(v, at.field("Value"), "an output's value"); resolved != nil {
-				output.Value = resolved.text
-			}
-		}
-		if export := p.part("Export"); export.has("Name") {
-			if resolved := l.resolveText(export.value("Name"), export.at.field("Name"), "an export's name"); resolved != nil {
-				output.ExportName = resolved.text
-			}
-		}
-		l.outputs = append(l.outputs, output)
-	}
-}
-
-// resolved gathers the result, in the order of the template.
-func (l *loader) resolved() *Resolved {
+// resolved returns the result, in the order of the template.
+func (b *builder) resolved() *Resolved {
 	r := &Resolved{
-		StackName: l.options.StackName, Region: l.options.Region, Account: l.options.Account,
-		Functions: models(l.stack.functions), Queues: models(l.stack.queues), Tables: models(l.stack.tables),
-		Mappings: models(l.stack.mappings), Secrets: models(l.stack.secrets), Roles: models(l.stack.roles), APIs: l.stack.apis, Inert: l.stack.inert,
-		Outputs: l.outputs, Warnings: l.warnings.sorted(),
+		StackName: b.options.StackName, Region: b.options.Region, Account: b.options.Account,
+		Functions: models(b.functions), Queues: models(b.queues), Tables: models(b.tables),
+		Mappings: models(b.mappings), Secrets: models(b.secrets), Roles: models(b.roles), APIs: b.apis, Inert: b.inert,
+		Warnings: b.warnings.sorted(),
 	}
-	for _, p := range slices.SortedFunc(maps.Values(l.parameters), func(a, b *parameter) int {
-		return cmp.Or(cmp.Compare(a.model.Line, b.model.Line), cmp.Compare(a.model.Column, b.model.Column))
-	}) {
-		r.Parameters = append(r.Parameters, p.model)
+	for _, o := range b.outputs {
+		r.Outputs = append(r.Outputs, Output{
+			Source: b.source("Outputs."+o.name, o.position), Name: o.name, Value: o.value,
+			Description: o.description, ExportName: o.exportName,
+		})
+	}
+	for _, p := range b.sortedParameters() {
+		r.Parameters = append(r.Parameters, Parameter{
+			Source: b.source("Parameters."+p.name, p.position), Name: p.name, Value: p.given,
+			NoEcho: p.noEcho, Description: p.description,
+		})
 	}
 	return r
-}
-
-// folder returns the folder that local code paths are relative to.
-func (l *loader) folder(path string) string {
-	if filepath.IsAbs(path) {
-		return filepath.Clean(path)
-	}
-	return filepath.Join(filepath.Dir(l.file), path)
 }

@@ -20,13 +20,13 @@ func TestEveryPropertyIsKnown(t *testing.T) {
 	if err := json.Unmarshal(data, &properties); err != nil {
 		t.Fatal(err)
 	}
-	for typ, known := range resourceTypes {
+	for typ, known := range emulatedTypes {
 		if known.schema != nil && properties[typ] == nil {
 			t.Errorf("%s is not in properties.json", typ)
 		}
 	}
 	for typ, names := range properties {
-		ours := resourceTypes[typ]
+		ours := emulatedTypes[typ]
 		if ours == nil {
 			t.Errorf("%s is not a known type", typ)
 			continue
@@ -52,11 +52,13 @@ func TestEveryPropertyIsKnown(t *testing.T) {
 // TestEveryReferenceCanBeFormed holds that the patterns of the tables have only placeholders that exist (others panic)
 // and that every type can be referred to.
 func TestEveryReferenceCanBeFormed(t *testing.T) {
-	for typ, known := range resourceTypes {
-		l, err := newLoader("t.yaml", []byte("Resources: {}"), Options{})
+	for typ, known := range emulatedTypes {
+		options, err := Options{}.withDefaults()
 		if err != nil {
 			t.Fatal(err)
 		}
+		report := &report{file: "t.yaml"}
+		l := newBuilder(report, parse(report, []byte("Resources: {}")), options)
 		position := &value{line: 1, column: 1}
 		r := &resource{id: "Thing", typ: typ, position: position, properties: position.newObject()}
 		if got := l.reference(r); got == "" || strings.ContainsAny(got, "{}") {

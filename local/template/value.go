@@ -3,7 +3,6 @@ package template
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -146,11 +145,11 @@ const maxTemplate = 1_000_000
 const maxDepth = 100
 
 // parse reads YAML, of which JSON is a part, into a value. The result is nil when the text is not YAML at all.
-func parse(file string, data []byte) (*value, Problems) {
-	p := parser{file: file}
+func parse(r *report, data []byte) *value {
+	p := parser{report: r}
 	if len(data) > maxTemplate {
 		p.problem(1, 1, "the template has %d bytes: more than CloudFormation's %d", len(data), maxTemplate)
-		return nil, p.problems
+		return nil
 	}
 	var document yaml.Node
 	if err := yaml.Load(data, &document); err != nil {
@@ -161,23 +160,20 @@ func parse(file string, data []byte) (*value, Problems) {
 			line, column = max(load.Mark.Line, 1), max(load.Mark.Column, 1)
 		}
 		p.problem(line, column, "not YAML: %s", message)
-		return nil, p.problems
+		return nil
 	}
 	if document.Kind != yaml.DocumentNode || len(document.Content) != 1 {
 		p.problem(1, 1, "the template is empty")
-		return nil, p.problems
+		return nil
 	}
-	return p.value(document.Content[0], 0), p.problems
+	return p.value(document.Content[0], 0)
 }
 
 // parser turns yaml.Nodes into values.
-type parser struct {
-	file     string
-	problems Problems
-}
+type parser struct{ report *report }
 
 func (p *parser) problem(line, column int, format string, args ...any) {
-	p.problems = append(p.problems, Problem{File: p.file, Line: line, Column: column, Message: fmt.Sprintf(format, args...)})
+	p.report.problem(&value{line: line, column: column}, where{}, format, args...)
 }
 
 // shortForms are the tags of YAML's short form of functions; the others that CloudFormation knows are refused by
@@ -280,4 +276,22 @@ func (p *parser) scalar(n *yaml.Node, v *value) {
 	default:
 		v.kind = text
 	}
+}
+
+// same compares resolved values by what they say, whatever their type: 1 equals "1".
+func same(a, b *value) bool {
+	if a.kind != b.kind || a.text != b.text || len(a.items) != len(b.items) || len(a.fields) != len(b.fields) {
+		return false
+	}
+	for i := range a.items {
+		if !same(a.items[i], b.items[i]) {
+			return false
+		}
+	}
+	for _, f := range a.fields {
+		if other := b.get(f.key); other == nil || !same(f.value, other) {
+			return false
+		}
+	}
+	return true
 }

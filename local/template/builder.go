@@ -1,14 +1,16 @@
 package template
 
 import (
+	"path/filepath"
 	"strings"
 
 	"fanfare/local/iam"
 )
 
-// stack gathers what is read from resources, until all are read and can be put together.
-type stack struct {
-	generated map[string]string // what templates may call a resource that SAM generates, to its logical id
+// builder turns the resolved resources of a template into the models of this package.
+type builder struct {
+	*evaluator
+	options Options
 
 	functions     []pending[Function]
 	roles         []pending[*Role]
@@ -23,6 +25,62 @@ type stack struct {
 	parts         apiParts
 	apis          []WebSocketAPI
 	inert         []Inert
+	outputs       []output
+}
+
+// newBuilder returns a builder of a parsed template. The options have all defaults.
+func newBuilder(r *report, root *value, options Options) *builder {
+	return &builder{
+		evaluator: newEvaluator(r, root, stackOptions{
+			parameters: options.Parameters, stackName: options.StackName, region: options.Region,
+			account: options.Account, queueEndpoint: options.QueueEndpoint, apiID: options.APIID,
+		}, options.typeOf),
+		options: options, managed: map[string]iam.Document{},
+	}
+}
+
+// expand reads the template's sections and replaces SAM's resources by those that they stand for.
+func (b *builder) expand() {
+	b.readSections()
+	expandServerless(b.evaluator)
+	b.checkTypes()
+	b.checkReferences()
+}
+
+// build resolves every resource that exists, reads it and joins the models.
+func (b *builder) build() {
+	for _, r := range b.order {
+		p, ok := b.resolveResource(r)
+		if !ok {
+			continue
+		}
+		if t := emulatedTypes[r.typ]; t != nil && t.read != nil {
+			t.read(b, r, p)
+		} else {
+			b.addInert(r)
+		}
+	}
+	b.checkCircles()
+	b.outputs = b.readOutputs()
+	b.assemble()
+}
+
+// warn reports what fails at run time, at the beginning of a resource.
+func (b *builder) warn(s Source, format string, args ...any) {
+	b.report.warn(&value{line: s.Line, column: s.Column}, where{resource: s.LogicalID}, format, args...)
+}
+
+// folder returns the folder that a local code path means.
+func (b *builder) folder(path string) string {
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(filepath.Dir(b.file), path)
+}
+
+// source returns the place of a value for the caller of Load.
+func (b *builder) source(logicalID string, v *value) Source {
+	return Source{LogicalID: logicalID, File: b.file, Line: v.line, Column: v.column}
 }
 
 // pending is a resource with the properties that it was read from, for problems found when it meets others.
@@ -40,38 +98,38 @@ func models[T any](all []pending[T]) []T {
 }
 
 // assemble joins what belongs together, and checks what AWS checks when it creates one resource that uses another.
-func (l *loader) assemble() {
-	l.checkNamesDiffer()
-	l.attachPolicies()
-	l.attachQueuePolicies()
-	l.assignRoles()
-	l.grantInvocations()
-	l.assembleMappings()
-	l.assembleAPIs()
+func (b *builder) assemble() {
+	b.checkNamesDiffer()
+	b.attachPolicies()
+	b.attachQueuePolicies()
+	b.assignRoles()
+	b.grantInvocations()
+	b.assembleMappings()
+	b.assembleAPIs()
 }
 
 // checkNamesDiffer reports resources that would have the same physical name.
-func (l *loader) checkNamesDiffer() {
+func (b *builder) checkNamesDiffer() {
 	taken := map[string]string{}
 	check := func(kind, name string, s Source) {
 		if other := taken[kind+name]; other != "" && name != "" {
-			l.problem(&value{line: s.Line, column: s.Column}, where{resource: s.LogicalID}, "%s has the same name, %s", other, name)
+			b.problem(&value{line: s.Line, column: s.Column}, where{resource: s.LogicalID}, "%s has the same name, %s", other, name)
 		}
 		taken[kind+name] = s.LogicalID
 	}
-	for _, f := range l.stack.functions {
+	for _, f := range b.functions {
 		check("function ", f.model.Name, f.model.Source)
 	}
-	for _, q := range l.stack.queues {
+	for _, q := range b.queues {
 		check("queue ", q.model.Name, q.model.Source)
 	}
-	for _, t := range l.stack.tables {
+	for _, t := range b.tables {
 		check("table ", t.model.Name, t.model.Source)
 	}
-	for _, s := range l.stack.secrets {
+	for _, s := range b.secrets {
 		check("secret ", s.model.Name, s.model.Source)
 	}
-	for _, role := range l.stack.roles {
+	for _, role := range b.roles {
 		check("role ", role.model.Name, role.model.Source)
 	}
 }
@@ -79,14 +137,14 @@ func (l *loader) checkNamesDiffer() {
 const lambdaService = "lambda.amazonaws.com"
 
 // assignRoles gives every function its role, which must be of the stack and trust Lambda.
-func (l *loader) assignRoles() {
-	for i := range l.stack.functions {
-		f := &l.stack.functions[i]
+func (b *builder) assignRoles() {
+	for i := range b.functions {
+		f := &b.functions[i]
 		arn := f.at.text("Role")
 		if arn == "" {
 			continue
 		}
-		role := l.roleNamed(arn)
+		role := b.roleNamed(arn)
 		switch {
 		case role == nil:
 			f.at.problem("Role", "the role %s is not in the template, so what it allows is unknown", arn)
@@ -101,10 +159,10 @@ func (l *loader) assignRoles() {
 }
 
 // grantInvocations gives every function the permissions that are written for it.
-func (l *loader) grantInvocations() {
-	for _, permission := range l.stack.permissions {
+func (b *builder) grantInvocations() {
+	for _, permission := range b.permissions {
 		name := permission.at.text("FunctionName")
-		function := l.functionNamed(name)
+		function := b.functionNamed(name)
 		if function == nil {
 			if name != "" {
 				permission.at.problem("FunctionName", "%s is no function of the template", name)
@@ -116,10 +174,10 @@ func (l *loader) grantInvocations() {
 }
 
 // invocable tells whether API Gateway may invoke a function for a source ARN.
-func (l *loader) invocable(function *Function, source string) bool {
+func (b *builder) invocable(function *Function, source string) bool {
 	return iam.Authorize(nil, function.Invokers, iam.Request{
-		Caller: apiGateway, Service: apiGateway, Account: l.options.Account, Action: invokeFunction, Resource: function.ARN,
-		Context: map[string][]string{"aws:sourcearn": {source}, "aws:sourceaccount": {l.options.Account}},
+		Caller: apiGateway, Service: apiGateway, Account: b.options.Account, Action: invokeFunction, Resource: function.ARN,
+		Context: map[string][]string{"aws:sourcearn": {source}, "aws:sourceaccount": {b.options.Account}},
 	}) == nil
 }
 
@@ -127,11 +185,11 @@ func (l *loader) invocable(function *Function, source string) bool {
 // https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
 var pollActions = []string{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
 
-func (l *loader) assembleMappings() {
-	for i := range l.stack.mappings {
-		m, at := &l.stack.mappings[i].model, l.stack.mappings[i].at
-		function := l.functionNamed(at.text("FunctionName"))
-		queue := l.queueWhere(func(q *Queue) bool { return q.ARN == m.QueueARN })
+func (b *builder) assembleMappings() {
+	for i := range b.mappings {
+		m, at := &b.mappings[i].model, b.mappings[i].at
+		function := b.functionNamed(at.text("FunctionName"))
+		queue := b.queueWhere(func(q *Queue) bool { return q.ARN == m.QueueARN })
 		if name := at.text("FunctionName"); function == nil && name != "" {
 			at.problem("FunctionName", "%s is no function of the template", name)
 		}
@@ -153,7 +211,7 @@ func (l *loader) assembleMappings() {
 			continue
 		}
 		for _, action := range pollActions {
-			denied := iam.Authorize(function.Role.Documents(), queue.Policy, request(function, action, queue.ARN, l.options))
+			denied := iam.Authorize(function.Role.Documents(), queue.Policy, request(function, action, queue.ARN, b.options))
 			if denied != nil {
 				_, name, _ := strings.Cut(action, ":")
 				at.problem("EventSourceArn", "The provided execution role does not have permissions to call %s on SQS: %v", name, denied)
