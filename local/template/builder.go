@@ -49,7 +49,7 @@ func (b *builder) expand() {
 
 // build resolves every resource that exists, reads it and joins the models.
 func (b *builder) build() {
-	for _, r := range b.order {
+	for _, r := range b.resourceList() {
 		p, ok := b.resolveResource(r)
 		if !ok {
 			continue
@@ -172,6 +172,11 @@ func (b *builder) grantInvocations() {
 		function.Invokers = append(function.Invokers, permission.model)
 	}
 }
+
+const (
+	apiGateway     = "apigateway.amazonaws.com"
+	invokeFunction = "lambda:InvokeFunction"
+)
 
 // invocable tells whether API Gateway may invoke a function for a source ARN.
 func (b *builder) invocable(function *Function, source string) bool {

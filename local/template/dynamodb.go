@@ -44,7 +44,7 @@ var tableName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{3,255}$`)
 
 func (b *builder) readTable(r *resource, p properties) {
 	t := Table{
-		Source: b.source(r.id, r.position), Name: b.name(r), ARN: b.form(r, b.typeOf(r.typ).attributes["Arn"]),
+		Source: b.source(r.id, r.position), Name: b.name(r), ARN: b.arn(r),
 		Attributes: map[string]string{}, BillingMode: p.oneOf("BillingMode", "PROVISIONED", "PAY_PER_REQUEST"),
 		DeletionProtection: p.boolean("DeletionProtectionEnabled", false), Tags: p.tags("Tags"),
 	}

@@ -57,6 +57,9 @@ var sections = settable(`
 		"Rules": refused("CloudFormation would check its assertions against an account"),
 	})
 
+// section returns a section of the template, or nil.
+func (e *evaluator) section(name string) *value { return e.template.get(name) }
+
 // readSections reads everything but the outputs, in CloudFormation's order, and evaluates parameters and conditions.
 func (e *evaluator) readSections() {
 	p := e.properties(e.template, where{})
@@ -120,7 +123,7 @@ type output struct {
 // readOutputs evaluates the outputs whose condition holds.
 func (e *evaluator) readOutputs() []output {
 	var outputs []output
-	for _, f := range e.entries(e.template.get("Outputs"), "Outputs") {
+	for _, f := range e.entries(e.section("Outputs"), "Outputs") {
 		at := where{resource: "Outputs." + f.key}
 		p := e.properties(f.value, at)
 		p.position = f.value.entry()

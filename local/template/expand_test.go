@@ -73,7 +73,7 @@ func describe(t *testing.T, name string, data []byte, parameters map[string]stri
 		t.Fatalf("%s: %v", name, r.problems)
 	}
 	all := map[string]map[string]any{}
-	for _, r := range l.order {
+	for _, r := range l.resourceList() {
 		if r.exists {
 			all[r.id] = map[string]any{
 				"Type": r.typ, "Properties": l.resolve(r.properties, where{r.id, ""}).plain(), "DependsOn": slices.Sorted(slices.Values(r.dependsOn)),

@@ -78,7 +78,7 @@ var variableName = regexp.MustCompile(`^[a-zA-Z]([a-zA-Z0-9_])+$`)
 
 func (b *builder) readFunction(r *resource, p properties) {
 	f := Function{
-		Source: b.source(r.id, r.position), Name: b.name(r), ARN: b.form(r, b.typeOf(r.typ).attributes["Arn"]),
+		Source: b.source(r.id, r.position), Name: b.name(r), ARN: b.arn(r),
 		Handler: p.text("Handler"), Runtime: p.text("Runtime"),
 		MemoryMB: p.between("MemorySize", 128, 128, 10_240), Timeout: p.seconds("Timeout", 3, 1, 900),
 		Tracing:       p.part("TracingConfig").oneOf("Mode", "PassThrough", "Active"),

@@ -108,6 +108,14 @@ func (e *evaluator) readParameter(name string, p properties, given string, overr
 	return result
 }
 
+// parameterValue returns the value of a parameter, or nil when the template has no such parameter.
+func (e *evaluator) parameterValue(name string) *value {
+	if p := e.parameters[name]; p != nil {
+		return p.value
+	}
+	return nil
+}
+
 // sortedParameters returns the parameters in the order of the template.
 func (e *evaluator) sortedParameters() []*parameter {
 	return slices.SortedFunc(maps.Values(e.parameters), func(a, b *parameter) int {

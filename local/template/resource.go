@@ -103,6 +103,26 @@ func (e *evaluator) checkTypes() {
 	}
 }
 
+// resourceList returns the resources in the order of the template.
+func (e *evaluator) resourceList() []*resource { return e.order }
+
+// replace puts the resources that a transform makes of one in its place.
+func (e *evaluator) replace(r *resource, made []*resource) {
+	delete(e.resources, r.id)
+	for _, one := range made {
+		if e.resources[one.id] != nil {
+			e.problem(r.position, where{resource: r.id}, "SAM generates a resource %s, of which the template has another", one.id)
+			continue
+		}
+		e.resources[one.id] = one
+	}
+	i := slices.Index(e.order, r)
+	e.order = slices.Replace(e.order, i, i+1, made...)
+}
+
+// alias gives a resource another name, by which Ref, Fn::GetAtt and Fn::Sub find it.
+func (e *evaluator) alias(name, logicalID string) { e.aliases[name] = logicalID }
+
 // target returns the resource of that logical id for a reference to it, which is noted as a dependency. It returns nil,
 // with the problem reported, when there is none to refer to.
 func (e *evaluator) target(v *value, id string, at where) *resource {
@@ -129,6 +149,11 @@ func (e *evaluator) target(v *value, id string, at where) *resource {
 // reference returns what Ref gives for a resource, or "" when its name is wrong, which is reported.
 func (e *evaluator) reference(r *resource) string {
 	return e.form(r, e.typeOf(r.typ).ref)
+}
+
+// arn returns the ARN of a resource whose type has one, or "" when its name is wrong, which is reported.
+func (e *evaluator) arn(r *resource) string {
+	return e.form(r, e.typeOf(r.typ).attributes["Arn"])
 }
 
 // attribute returns what Fn::GetAtt gives, or "" with the problem reported.
@@ -196,6 +221,22 @@ func (e *evaluator) checkCircles() {
 	}
 }
 
+// dependencies returns the logical ids of everything that exists before a resource does.
+func (e *evaluator) dependencies(r *resource) map[string]bool {
+	all := map[string]bool{}
+	var visit func(r *resource)
+	visit = func(r *resource) {
+		for id := range r.needs {
+			if next := e.resources[id]; next != nil && !all[id] {
+				all[id] = true
+				visit(next)
+			}
+		}
+	}
+	visit(r)
+	return all
+}
+
 // checkReferences reports every name that nothing in the template has, also where a condition keeps it from being
 // evaluated, and notes what resources depend on explicitly.
 func (e *evaluator) checkReferences() {
@@ -210,7 +251,7 @@ func (e *evaluator) checkReferences() {
 		}
 		e.checkNames(r.properties, where{r.id, "Properties"})
 	}
-	for _, f := range e.entries(e.template.get("Outputs"), "Outputs") {
+	for _, f := range e.entries(e.section("Outputs"), "Outputs") {
 		e.checkNames(f.value, where{resource: "Outputs." + f.key})
 	}
 }

@@ -28,12 +28,10 @@ type expansion struct {
 // expandServerless replaces every SAM resource of the evaluator by those that it stands for.
 func expandServerless(e *evaluator) {
 	transform := hasTransform(e)
-	globals := readGlobals(e.report, e.template.get("Globals"))
-	var order []*resource
-	for _, r := range e.order {
+	globals := readGlobals(e.report, e.section("Globals"))
+	for _, r := range slices.Clone(e.resourceList()) {
 		t := serverlessTypes[r.typ]
 		if t == nil {
-			order = append(order, r)
 			continue
 		}
 		at := where{r.id, "Properties"}
@@ -43,18 +41,9 @@ func expandServerless(e *evaluator) {
 		merged := withGlobals(e.report, r, globals[t.section])
 		x := &expansion{e: e, r: r, properties: properties{report: e.report, at: at, object: merged, position: r.position}}
 		x.check(t.schema)
-		delete(e.resources, r.id)
 		t.expand(x)
-		for _, made := range x.made {
-			if e.resources[made.id] != nil {
-				e.problem(r.position, where{resource: r.id}, "SAM generates a resource %s, of which the template has another", made.id)
-				continue
-			}
-			e.resources[made.id] = made
-		}
-		order = append(order, x.made...)
+		e.replace(r, x.made)
 	}
-	e.order = order
 }
 
 // samTransform is the one transform that is known here.
@@ -62,7 +51,7 @@ const samTransform = "AWS::Serverless-2016-10-31"
 
 // hasTransform reports whether SAM's transform is asked for, and refuses others.
 func hasTransform(e *evaluator) bool {
-	v := e.template.get("Transform")
+	v := e.section("Transform")
 	if v == nil {
 		return false
 	}
@@ -114,43 +103,4 @@ func (x *expansion) tagList(own *value) *value {
 		}
 	}
 	return at.newList(tags...)
-}
-
-// serverlessTable are the properties of AWS::Serverless::SimpleTable.
-var serverlessTable = settable(`
-	PointInTimeRecoverySpecification ProvisionedThroughput SSESpecification TableName Tags`).
-	with(schema{
-		"PrimaryKey": of(schema{"Name": known, "Type": known}),
-	})
-
-// attributeTypes are SAM's names of DynamoDB's key types.
-var attributeTypes = map[string]string{"String": "S", "Number": "N", "Binary": "B"}
-
-func (x *expansion) simpleTable() {
-	at := x.r.position
-	name, typ := at.newText("id"), "S"
-	if key := x.part("PrimaryKey"); key.object != nil {
-		key.require("Name", "Type")
-		name = key.value("Name")
-		given := key.text("Type")
-		if typ = attributeTypes[given]; typ == "" && key.has("Type") {
-			key.problem("Type", "%q is not one of String, Number, Binary", given)
-		}
-	}
-	var billing *value
-	if !x.has("ProvisionedThroughput") {
-		billing = at.newText("PAY_PER_REQUEST")
-	}
-	var tags *value
-	if own := x.value("Tags"); own != nil {
-		tags = x.tagList(own)
-		tags = tags.newList(tags.items[1:]...) // SAM does not mark tables as its own
-	}
-	table := x.add(x.r.id, "AWS::DynamoDB::Table", slices.Concat([]field{
-		{"AttributeDefinitions", at.newList(at.newObject(field{"AttributeName", name}, field{"AttributeType", at.newText(typ)}))},
-		{"KeySchema", at.newList(at.newObject(field{"AttributeName", name}, field{"KeyType", at.newText("HASH")}))},
-		{"BillingMode", billing},
-		{"Tags", tags},
-	}, x.copied("PointInTimeRecoverySpecification", "ProvisionedThroughput", "SSESpecification", "TableName"))...)
-	table.dependsOn, table.metadata = x.r.dependsOn, x.r.metadata
 }

@@ -79,8 +79,10 @@ func (x *expansion) tracing() *value {
 		return nil
 	}
 	mode := v
-	if name, argument := v.function(); name == "Ref" && argument.kind == text && x.e.parameters[argument.text] != nil {
-		mode = x.e.parameters[argument.text].value
+	if name, argument := v.function(); name == "Ref" && argument.kind == text {
+		if given := x.e.parameterValue(argument.text); given != nil {
+			mode = given
+		}
 	}
 	if mode.kind == text && mode.text == "Disabled" {
 		return nil

@@ -30,8 +30,8 @@ const (
 	functionURI      = "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/${FunctionArn}/invocations"
 	authorizerURI    = "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/${AuthArn}/invocations"
 	executeAPI       = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:"
-	apiGateway       = "apigateway.amazonaws.com"
-	invokeFunction   = "lambda:InvokeFunction"
+	gatewayPrincipal = "apigateway.amazonaws.com"
+	invokeAction     = "lambda:InvokeFunction"
 	generatedStageOf = ".Stage" // what templates append to the API's logical id to refer to the generated stage
 )
 
@@ -120,7 +120,7 @@ func (x *expansion) stage(name *value, routeIDs []string, tags []field) {
 	if x.has("RouteSettings") {
 		stage.dependsOn = routeIDs
 	}
-	x.e.aliases[x.r.id+generatedStageOf] = id
+	x.e.alias(x.r.id+generatedStageOf, id)
 }
 
 // route generates what one route consists of and returns the route's logical id, or "" when it is wrong.
@@ -174,7 +174,7 @@ func (x *expansion) route(key string, p properties, stage *value) string {
 		source = at.newSub(executeAPI+"${"+x.r.id+".ApiId}/${__StageName__}/"+key, field{"__StageName__", stage})
 	}
 	x.addAt(at, base+"Permission", "AWS::Lambda::Permission",
-		field{"Action", at.newText(invokeFunction)}, field{"FunctionName", function}, field{"Principal", at.newText(apiGateway)},
+		field{"Action", at.newText(invokeAction)}, field{"FunctionName", function}, field{"Principal", at.newText(gatewayPrincipal)},
 		field{"SourceArn", source})
 	return base + "Route"
 }
@@ -202,7 +202,7 @@ func (x *expansion) authorizer() {
 		field{"ApiId", at.newRef(x.r.id)}, field{"AuthorizerType", at.newText("REQUEST")}, field{"Name", name},
 		field{"AuthorizerUri", at.newSub(authorizerURI, field{"AuthArn", arn})}, field{"IdentitySource", auth.value("IdentitySource")})
 	x.addAt(at, x.r.id+"AuthorizerPermission", "AWS::Lambda::Permission",
-		field{"Action", at.newText(invokeFunction)}, field{"FunctionName", arn}, field{"Principal", at.newText(apiGateway)},
+		field{"Action", at.newText(invokeAction)}, field{"FunctionName", arn}, field{"Principal", at.newText(gatewayPrincipal)},
 		field{"SourceArn", at.newSub(executeAPI+"${__ApiId__}/authorizers/*", field{"__ApiId__", at.newRef(x.r.id)})})
 }
 

@@ -72,7 +72,7 @@ func fifoSuffix(e *evaluator, r *resource) string {
 
 func (b *builder) readQueue(r *resource, p properties) {
 	q := Queue{
-		Source: b.source(r.id, r.position), Name: b.name(r), ARN: b.form(r, b.typeOf(r.typ).attributes["Arn"]), URL: b.reference(r),
+		Source: b.source(r.id, r.position), Name: b.name(r), ARN: b.arn(r), URL: b.reference(r),
 		Attributes: map[string]string{}, Tags: p.tags("Tags"),
 	}
 	for name, isMap := range queueAttributes {

@@ -91,7 +91,7 @@ func document(p properties, key string, kind iam.Kind) iam.Document {
 
 func (b *builder) readRole(r *resource, p properties) {
 	role := &Role{
-		Source: b.source(r.id, r.position), Name: b.name(r), ARN: b.form(r, b.typeOf(r.typ).attributes["Arn"]),
+		Source: b.source(r.id, r.position), Name: b.name(r), ARN: b.arn(r),
 		Trust: document(p, "AssumeRolePolicyDocument", iam.Trust),
 	}
 	for _, inline := range p.parts("Policies") {

@@ -97,7 +97,7 @@ func (b *builder) deployedRoutes(api part[WebSocketAPI], stage part[stageOfDeplo
 			stage.at.problem("DeploymentId", "%s is no deployment of this API", stage.model.deployment)
 			return nil
 		}
-		awaited := b.awaited(deployment.r)
+		awaited := b.dependencies(deployment.r)
 		holds = func(r *resource) bool {
 			if !awaited[r.id] {
 				b.problem(r.position, where{resource: r.id}, "the deployment %s does not depend on it, so AWS may deploy without it: "+
@@ -127,22 +127,6 @@ func (b *builder) deployedRoutes(api part[WebSocketAPI], stage part[stageOfDeplo
 		routes = append(routes, deployed)
 	}
 	return routes
-}
-
-// awaited returns the logical ids of everything that exists before a resource does.
-func (b *builder) awaited(r *resource) map[string]bool {
-	all := map[string]bool{}
-	var visit func(r *resource)
-	visit = func(r *resource) {
-		for id := range r.needs {
-			if next := b.resources[id]; next != nil && !all[id] {
-				all[id] = true
-				visit(next)
-			}
-		}
-	}
-	visit(r)
-	return all
 }
 
 func (b *builder) integrationOf(route part[routeOfTarget], stage string, holds func(*resource) bool) *Integration {
