@@ -3,6 +3,9 @@ package template
 import (
 	"fmt"
 	"slices"
+
+	"fanfare/local/template/internal/cfn"
+	"fanfare/local/template/internal/tree"
 )
 
 // assembleAPIs puts the pieces of every API together, once for each of its stages.
@@ -21,7 +24,7 @@ func (b *builder) assembleAPIs() {
 			b.apis = append(b.apis, deployed)
 			for key := range stage.model.RouteSettings {
 				if !slices.ContainsFunc(deployed.Routes, func(r Route) bool { return r.Key == key }) {
-					stage.at.part("RouteSettings").problem(key, "the API has no such route")
+					stage.at.Part("RouteSettings").Problem(key, "the API has no such route")
 				}
 			}
 		}
@@ -38,9 +41,9 @@ func (b *builder) checkOwners() {
 	for _, api := range b.parts.apis {
 		known[api.api] = true
 	}
-	check := func(id string, at properties) {
+	check := func(id string, at tree.Reader) {
 		if id != "" && !known[id] {
-			at.problem("ApiId", "%s is no WebSocket API of the template", id)
+			at.Problem("ApiId", "%s is no WebSocket API of the template", id)
 		}
 	}
 	parts := &b.parts
@@ -61,12 +64,12 @@ func (b *builder) checkOwners() {
 	}
 	for _, p := range parts.routeResponses {
 		if find(parts.routes, func(r routeOfTarget) bool { return r.ID == p.model.parent }) == nil && p.model.parent != "" {
-			p.at.problem("RouteId", "%s is no route of the template", p.model.parent)
+			p.at.Problem("RouteId", "%s is no route of the template", p.model.parent)
 		}
 	}
 	for _, p := range parts.integrationResponses {
 		if find(parts.integrations, func(i Integration) bool { return i.ID == p.model.parent }) == nil && p.model.parent != "" {
-			p.at.problem("IntegrationId", "%s is no integration of the template", p.model.parent)
+			p.at.Problem("IntegrationId", "%s is no integration of the template", p.model.parent)
 		}
 	}
 }
@@ -86,27 +89,27 @@ func find[T any](parts []part[T], is func(T) bool) *part[T] {
 // does not wait for may be missed there, so it is refused here.
 func (b *builder) deployedRoutes(api part[WebSocketAPI], stage part[stageOfDeployment]) []Route {
 	parts := &b.parts
-	holds := func(*resource) bool { return true }
+	holds := func(*cfn.Resource) bool { return true }
 	if !stage.model.autoDeploy {
 		deployment := find(parts.deployments, func(id string) bool { return id == stage.model.deployment })
 		switch {
 		case stage.model.deployment == "":
-			b.problem(stage.at.position, stage.at.at, "nothing is deployed to the stage: set AutoDeploy to true")
+			b.Problem(stage.at.Position, stage.at.At, "nothing is deployed to the stage: set AutoDeploy to true")
 			return nil
 		case deployment == nil || deployment.api != api.api:
-			stage.at.problem("DeploymentId", "%s is no deployment of this API", stage.model.deployment)
+			stage.at.Problem("DeploymentId", "%s is no deployment of this API", stage.model.deployment)
 			return nil
 		}
-		awaited := b.dependencies(deployment.r)
-		holds = func(r *resource) bool {
-			if !awaited[r.id] {
-				b.problem(r.position, where{resource: r.id}, "the deployment %s does not depend on it, so AWS may deploy without it: "+
-					"add it to DependsOn, or set AutoDeploy to true", deployment.r.id)
+		awaited := b.Dependencies(deployment.r)
+		holds = func(r *cfn.Resource) bool {
+			if !awaited[r.ID] {
+				b.Problem(r.Position, tree.Place{Resource: r.ID}, "the deployment %s does not depend on it, so AWS may deploy without it: "+
+					"add it to DependsOn, or set AutoDeploy to true", deployment.r.ID)
 			}
-			return awaited[r.id]
+			return awaited[r.ID]
 		}
 	} else if stage.model.deployment != "" {
-		stage.at.problem("DeploymentId", "cannot be given with AutoDeploy")
+		stage.at.Problem("DeploymentId", "cannot be given with AutoDeploy")
 	}
 	var routes []Route
 	for _, route := range parts.routes {
@@ -114,7 +117,7 @@ func (b *builder) deployedRoutes(api part[WebSocketAPI], stage part[stageOfDeplo
 			continue
 		}
 		if slices.ContainsFunc(routes, func(r Route) bool { return r.Key == route.model.Key }) {
-			route.at.problem("RouteKey", "the API has two routes %s", route.model.Key)
+			route.at.Problem("RouteKey", "the API has two routes %s", route.model.Key)
 		}
 		deployed := route.model.Route
 		deployed.Integration = b.integrationOf(route, stage.model.Name, holds)
@@ -129,14 +132,14 @@ func (b *builder) deployedRoutes(api part[WebSocketAPI], stage part[stageOfDeplo
 	return routes
 }
 
-func (b *builder) integrationOf(route part[routeOfTarget], stage string, holds func(*resource) bool) *Integration {
+func (b *builder) integrationOf(route part[routeOfTarget], stage string, holds func(*cfn.Resource) bool) *Integration {
 	if route.model.integration == "" {
 		return nil
 	}
 	parts := &b.parts
 	found := find(parts.integrations, func(i Integration) bool { return i.ID == route.model.integration })
 	if found == nil || found.api != route.api {
-		route.at.problem("Target", "%s is no integration of this API", route.model.integration)
+		route.at.Problem("Target", "%s is no integration of this API", route.model.integration)
 		return nil
 	}
 	integration := found.model
@@ -150,7 +153,7 @@ func (b *builder) integrationOf(route part[routeOfTarget], stage string, holds f
 	}
 	function := b.functionNamed(integration.FunctionName)
 	if function == nil {
-		found.at.problem("IntegrationUri", "%s is no function of the template", integration.FunctionName)
+		found.at.Problem("IntegrationUri", "%s is no function of the template", integration.FunctionName)
 		return &integration
 	}
 	integration.FunctionName = function.Name
@@ -169,14 +172,14 @@ func (b *builder) authorizerOf(route part[routeOfTarget]) *Authorizer {
 	}
 	found := find(b.parts.authorizers, func(a Authorizer) bool { return a.ID == route.model.authorizer })
 	if found == nil || found.api != route.api {
-		route.at.problem("AuthorizerId", "%s is no authorizer of this API", route.model.authorizer)
+		route.at.Problem("AuthorizerId", "%s is no authorizer of this API", route.model.authorizer)
 		return nil
 	}
 	authorizer := found.model
 	function := b.functionNamed(authorizer.FunctionName)
 	if function == nil {
 		if authorizer.FunctionName != "" {
-			found.at.problem("AuthorizerUri", "%s is no function of the template", authorizer.FunctionName)
+			found.at.Problem("AuthorizerUri", "%s is no function of the template", authorizer.FunctionName)
 		}
 		return &authorizer
 	}

@@ -5,11 +5,14 @@ import (
 	"strings"
 
 	"fanfare/local/iam"
+	"fanfare/local/template/internal/cfn"
+	"fanfare/local/template/internal/sam"
+	"fanfare/local/template/internal/tree"
 )
 
 // builder turns the resolved resources of a template into the models of this package.
 type builder struct {
-	*evaluator
+	*cfn.Evaluator
 	options Options
 
 	functions     []pending[Function]
@@ -25,15 +28,15 @@ type builder struct {
 	parts         apiParts
 	apis          []WebSocketAPI
 	inert         []Inert
-	outputs       []output
+	outputs       []cfn.Output
 }
 
 // newBuilder returns a builder of a parsed template. The options have all defaults.
-func newBuilder(r *report, root *value, options Options) *builder {
+func newBuilder(r *tree.Report, root *tree.Value, options Options) *builder {
 	return &builder{
-		evaluator: newEvaluator(r, root, stackOptions{
-			parameters: options.Parameters, stackName: options.StackName, region: options.Region,
-			account: options.Account, queueEndpoint: options.QueueEndpoint, apiID: options.APIID,
+		Evaluator: cfn.NewEvaluator(r, root, cfn.Options{
+			Parameters: options.Parameters, StackName: options.StackName, Region: options.Region,
+			Account: options.Account, QueueEndpoint: options.QueueEndpoint, APIID: options.APIID,
 		}, options.typeOf),
 		options: options, managed: map[string]iam.Document{},
 	}
@@ -41,33 +44,33 @@ func newBuilder(r *report, root *value, options Options) *builder {
 
 // expand reads the template's sections and replaces SAM's resources by those that they stand for.
 func (b *builder) expand() {
-	b.readSections()
-	expandServerless(b.evaluator)
-	b.checkTypes()
-	b.checkReferences()
+	b.ReadSections()
+	sam.Expand(b.Evaluator)
+	b.CheckTypes()
+	b.CheckReferences()
 }
 
 // build resolves every resource that exists, reads it and joins the models.
 func (b *builder) build() {
-	for _, r := range b.resourceList() {
-		p, ok := b.resolveResource(r)
+	for _, r := range b.Resources() {
+		p, ok := b.ResolveResource(r)
 		if !ok {
 			continue
 		}
-		if t := emulatedTypes[r.typ]; t != nil && t.read != nil {
+		if t := emulatedTypes[r.Type]; t != nil && t.read != nil {
 			t.read(b, r, p)
 		} else {
 			b.addInert(r)
 		}
 	}
-	b.checkCircles()
-	b.outputs = b.readOutputs()
+	b.CheckCycles()
+	b.outputs = b.ReadOutputs()
 	b.assemble()
 }
 
 // warn reports what fails at run time, at the beginning of a resource.
 func (b *builder) warn(s Source, format string, args ...any) {
-	b.report.warn(&value{line: s.Line, column: s.Column}, where{resource: s.LogicalID}, format, args...)
+	b.Report.Warn(&tree.Value{Line: s.Line, Column: s.Column}, tree.Place{Resource: s.LogicalID}, format, args...)
 }
 
 // folder returns the folder that a local code path means.
@@ -75,18 +78,18 @@ func (b *builder) folder(path string) string {
 	if filepath.IsAbs(path) {
 		return filepath.Clean(path)
 	}
-	return filepath.Join(filepath.Dir(b.file), path)
+	return filepath.Join(filepath.Dir(b.File), path)
 }
 
 // source returns the place of a value for the caller of Load.
-func (b *builder) source(logicalID string, v *value) Source {
-	return Source{LogicalID: logicalID, File: b.file, Line: v.line, Column: v.column}
+func (b *builder) source(logicalID string, v *tree.Value) Source {
+	return Source{LogicalID: logicalID, File: b.File, Line: v.Line, Column: v.Column}
 }
 
 // pending is a resource with the properties that it was read from, for problems found when it meets others.
 type pending[T any] struct {
 	model T
-	at    properties
+	at    tree.Reader
 }
 
 func models[T any](all []pending[T]) []T {
@@ -113,7 +116,7 @@ func (b *builder) checkNamesDiffer() {
 	taken := map[string]string{}
 	check := func(kind, name string, s Source) {
 		if other := taken[kind+name]; other != "" && name != "" {
-			b.problem(&value{line: s.Line, column: s.Column}, where{resource: s.LogicalID}, "%s has the same name, %s", other, name)
+			b.Problem(&tree.Value{Line: s.Line, Column: s.Column}, tree.Place{Resource: s.LogicalID}, "%s has the same name, %s", other, name)
 		}
 		taken[kind+name] = s.LogicalID
 	}
@@ -140,18 +143,18 @@ const lambdaService = "lambda.amazonaws.com"
 func (b *builder) assignRoles() {
 	for i := range b.functions {
 		f := &b.functions[i]
-		arn := f.at.text("Role")
+		arn := f.at.Text("Role")
 		if arn == "" {
 			continue
 		}
 		role := b.roleNamed(arn)
 		switch {
 		case role == nil:
-			f.at.problem("Role", "the role %s is not in the template, so what it allows is unknown", arn)
+			f.at.Problem("Role", "the role %s is not in the template, so what it allows is unknown", arn)
 		case !strings.HasPrefix(arn, "arn:"):
-			f.at.problem("Role", "must be the role's ARN, not its name")
+			f.at.Problem("Role", "must be the role's ARN, not its name")
 		case !iam.Trusts(role.Trust, lambdaService):
-			f.at.problem("Role", "The role defined for the function cannot be assumed by Lambda: %s must trust %s", role.LogicalID,
+			f.at.Problem("Role", "The role defined for the function cannot be assumed by Lambda: %s must trust %s", role.LogicalID,
 				lambdaService)
 		}
 		f.model.Role = role
@@ -161,11 +164,11 @@ func (b *builder) assignRoles() {
 // grantInvocations gives every function the permissions that are written for it.
 func (b *builder) grantInvocations() {
 	for _, permission := range b.permissions {
-		name := permission.at.text("FunctionName")
+		name := permission.at.Text("FunctionName")
 		function := b.functionNamed(name)
 		if function == nil {
 			if name != "" {
-				permission.at.problem("FunctionName", "%s is no function of the template", name)
+				permission.at.Problem("FunctionName", "%s is no function of the template", name)
 			}
 			continue
 		}
@@ -193,24 +196,24 @@ var pollActions = []string{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQu
 func (b *builder) assembleMappings() {
 	for i := range b.mappings {
 		m, at := &b.mappings[i].model, b.mappings[i].at
-		function := b.functionNamed(at.text("FunctionName"))
+		function := b.functionNamed(at.Text("FunctionName"))
 		queue := b.queueWhere(func(q *Queue) bool { return q.ARN == m.QueueARN })
-		if name := at.text("FunctionName"); function == nil && name != "" {
-			at.problem("FunctionName", "%s is no function of the template", name)
+		if name := at.Text("FunctionName"); function == nil && name != "" {
+			at.Problem("FunctionName", "%s is no function of the template", name)
 		}
 		if queue == nil && m.QueueARN != "" {
-			at.problem("EventSourceArn", "%s is not the ARN of a queue of the template; other event sources are not emulated", m.QueueARN)
+			at.Problem("EventSourceArn", "%s is not the ARN of a queue of the template; other event sources are not emulated", m.QueueARN)
 		}
 		if function == nil || queue == nil {
 			continue
 		}
 		m.FunctionName = function.Name
 		if queue.VisibilityTimeout < function.Timeout {
-			at.problem("EventSourceArn", "Queue visibility timeout: %d seconds is less than Function timeout: %d seconds",
+			at.Problem("EventSourceArn", "Queue visibility timeout: %d seconds is less than Function timeout: %d seconds",
 				int(queue.VisibilityTimeout.Seconds()), int(function.Timeout.Seconds()))
 		}
 		if strings.HasSuffix(queue.Name, ".fifo") && (m.BatchSize > maxUnwindowed || m.Window > 0) {
-			at.problem("BatchSize", "a FIFO queue's batches have at most %d messages and no window", maxUnwindowed)
+			at.Problem("BatchSize", "a FIFO queue's batches have at most %d messages and no window", maxUnwindowed)
 		}
 		if function.Role == nil {
 			continue
@@ -219,7 +222,7 @@ func (b *builder) assembleMappings() {
 			denied := iam.Authorize(function.Role.Documents(), queue.Policy, request(function, action, queue.ARN, b.options))
 			if denied != nil {
 				_, name, _ := strings.Cut(action, ":")
-				at.problem("EventSourceArn", "The provided execution role does not have permissions to call %s on SQS: %v", name, denied)
+				at.Problem("EventSourceArn", "The provided execution role does not have permissions to call %s on SQS: %v", name, denied)
 			}
 		}
 	}

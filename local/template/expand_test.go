@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"fanfare/local/template/internal/tree"
 )
 
 // TestExpansionIsThatOfTheTranslator holds the expansion of SAM's resources against what aws-sam-translator, the code
@@ -65,21 +67,21 @@ func describe(t *testing.T, name string, data []byte, parameters map[string]stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &report{file: name}
-	l := newBuilder(r, parse(r, data), options)
+	r := &tree.Report{File: name}
+	l := newBuilder(r, tree.Parse(r, data), options)
 	l.expand()
 	l.build()
-	if len(r.problems) > 0 {
-		t.Fatalf("%s: %v", name, r.problems)
+	if len(r.Problems) > 0 {
+		t.Fatalf("%s: %v", name, r.Problems)
 	}
 	all := map[string]map[string]any{}
-	for _, r := range l.resourceList() {
-		if r.exists {
-			all[r.id] = map[string]any{
-				"Type": r.typ, "Properties": l.resolve(r.properties, where{r.id, ""}).plain(), "DependsOn": slices.Sorted(slices.Values(r.dependsOn)),
+	for _, r := range l.Resources() {
+		if r.Exists {
+			all[r.ID] = map[string]any{
+				"Type": r.Type, "Properties": l.Resolve(r.Properties, tree.At(r.ID, "")).Plain(), "DependsOn": slices.Sorted(slices.Values(r.DependsOn)),
 			}
-			if r.metadata != nil {
-				all[r.id]["Metadata"] = r.metadata.plain()
+			if r.Metadata != nil {
+				all[r.ID]["Metadata"] = r.Metadata.Plain()
 			}
 		}
 	}

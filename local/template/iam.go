@@ -5,48 +5,50 @@ import (
 	"strings"
 
 	"fanfare/local/iam"
+	"fanfare/local/template/internal/cfn"
+	"fanfare/local/template/internal/tree"
 )
 
 func iamTypes() map[string]*emulatedType {
 	return map[string]*emulatedType{
-		"AWS::IAM::Role": {resourceType: resourceType{
-			schema: settable(`
+		"AWS::IAM::Role": {Type: cfn.Type{
+			Schema: tree.Settable(`
 				AssumeRolePolicyDocument Description ManagedPolicyArns MaxSessionDuration Path RoleName Tags`).
-				all(returned, `Arn RoleId`).
-				with(schema{
-					"PermissionsBoundary": refused("only the role's own policies are evaluated"),
-					"Policies":            of(schema{"PolicyName": known, "PolicyDocument": known}),
+				All(tree.Returned, `Arn RoleId`).
+				With(tree.Schema{
+					"PermissionsBoundary": tree.Refused("only the role's own policies are evaluated"),
+					"Policies":            tree.Nested(tree.Schema{"PolicyName": tree.Accepted, "PolicyDocument": tree.Accepted}),
 				}),
-			required: []string{"AssumeRolePolicyDocument"}, nameProperty: "RoleName", namePattern: roleName, nameLimit: 64, ref: "{name}", path: rolePath,
-			attributes:        map[string]string{"Arn": "arn:aws:iam::{account}:role{path}{name}"},
-			refusedAttributes: map[string]string{"RoleId": "IAM makes it up"},
+			Required: []string{"AssumeRolePolicyDocument"}, NameProperty: "RoleName", NamePattern: roleName, NameLimit: 64, Ref: "{name}", Path: rolePath,
+			Attributes:        map[string]string{"Arn": "arn:aws:iam::{account}:role{path}{name}"},
+			RefusedAttributes: map[string]string{"RoleId": "IAM makes it up"},
 		}, read: (*builder).readRole,
 		},
-		"AWS::IAM::Policy": {resourceType: resourceType{
-			schema: schema{
-				"PolicyDocument": known, "PolicyName": known, "Roles": known, "Id": returned,
-				"Groups": refused("there are no users and groups here"), "Users": refused("there are no users and groups here"),
+		"AWS::IAM::Policy": {Type: cfn.Type{
+			Schema: tree.Schema{
+				"PolicyDocument": tree.Accepted, "PolicyName": tree.Accepted, "Roles": tree.Accepted, "Id": tree.Returned,
+				"Groups": tree.Refused("there are no users and groups here"), "Users": tree.Refused("there are no users and groups here"),
 			},
-			required: []string{"PolicyDocument", "PolicyName"}, ref: "{stack}-{id}", attributes: map[string]string{"Id": "{stack}-{id}"},
+			Required: []string{"PolicyDocument", "PolicyName"}, Ref: "{stack}-{id}", Attributes: map[string]string{"Id": "{stack}-{id}"},
 		}, read: (*builder).readPolicy,
 		},
-		"AWS::IAM::RolePolicy": {resourceType: resourceType{
-			schema:   schema{"PolicyDocument": known, "PolicyName": known, "RoleName": known},
-			required: []string{"PolicyDocument", "PolicyName", "RoleName"}, ref: "{id}",
+		"AWS::IAM::RolePolicy": {Type: cfn.Type{
+			Schema:   tree.Schema{"PolicyDocument": tree.Accepted, "PolicyName": tree.Accepted, "RoleName": tree.Accepted},
+			Required: []string{"PolicyDocument", "PolicyName", "RoleName"}, Ref: "{id}",
 		}, read: (*builder).readPolicy,
 		},
-		"AWS::IAM::ManagedPolicy": {resourceType: resourceType{
-			schema: settable(`Description ManagedPolicyName Path PolicyDocument Roles`).
-				all(returned, `
+		"AWS::IAM::ManagedPolicy": {Type: cfn.Type{
+			Schema: tree.Settable(`Description ManagedPolicyName Path PolicyDocument Roles`).
+				All(tree.Returned, `
 				AttachmentCount CreateDate DefaultVersionId IsAttachable PermissionsBoundaryUsageCount PolicyArn
 				PolicyId UpdateDate`).
-				with(schema{
-					"Groups": refused("there are no users and groups here"),
-					"Users":  refused("there are no users and groups here"),
+				With(tree.Schema{
+					"Groups": tree.Refused("there are no users and groups here"),
+					"Users":  tree.Refused("there are no users and groups here"),
 				}),
-			required: []string{"PolicyDocument"}, nameProperty: "ManagedPolicyName", namePattern: roleName, nameLimit: 128, path: rolePath,
-			ref: "arn:aws:iam::{account}:policy{path}{name}", attributes: map[string]string{"PolicyArn": "arn:aws:iam::{account}:policy{path}{name}"},
-			refusedAttributes: map[string]string{"PolicyId": "IAM makes it up"},
+			Required: []string{"PolicyDocument"}, NameProperty: "ManagedPolicyName", NamePattern: roleName, NameLimit: 128, Path: rolePath,
+			Ref: "arn:aws:iam::{account}:policy{path}{name}", Attributes: map[string]string{"PolicyArn": "arn:aws:iam::{account}:policy{path}{name}"},
+			RefusedAttributes: map[string]string{"PolicyId": "IAM makes it up"},
 		}, read: (*builder).readManagedPolicy,
 		},
 	}
@@ -59,44 +61,44 @@ var (
 )
 
 // rolePath returns the path of a role or managed policy, "/" when it has none.
-func rolePath(e *evaluator, r *resource) string {
-	v, at := r.properties.get("Path"), where{r.id, "Properties.Path"}
+func rolePath(e *cfn.Evaluator, r *cfn.Resource) string {
+	v, at := r.Properties.Get("Path"), tree.At(r.ID, "Properties.Path")
 	if v == nil {
 		return "/"
 	}
-	resolved := e.resolve(v, at)
+	resolved := e.Resolve(v, at)
 	switch {
 	case resolved == nil:
 		return "/"
-	case resolved.kind == text && pathPattern.MatchString(resolved.text) && len(resolved.text) <= 512:
-		return resolved.text
-	case resolved.kind != invalid:
-		e.problem(v, at, "a path must begin and end with /")
+	case resolved.Kind == tree.Text && pathPattern.MatchString(resolved.Text) && len(resolved.Text) <= 512:
+		return resolved.Text
+	case resolved.Kind != tree.Invalid:
+		e.Problem(v, at, "a path must begin and end with /")
 	}
 	return ""
 }
 
 // document reads a policy document out of a property.
-func document(p properties, key string, kind iam.Kind) iam.Document {
-	v := p.value(key)
-	if v == nil || v.kind == invalid {
+func document(p tree.Reader, key string, kind iam.Kind) iam.Document {
+	v := p.Value(key)
+	if v == nil || v.Kind == tree.Invalid {
 		return iam.Document{}
 	}
-	document, err := iam.Parse([]byte(v.json()), kind)
+	document, err := iam.Parse([]byte(v.JSON()), kind)
 	if err != nil {
-		p.problem(key, "%v", err)
+		p.Problem(key, "%v", err)
 	}
 	return document
 }
 
-func (b *builder) readRole(r *resource, p properties) {
+func (b *builder) readRole(r *cfn.Resource, p tree.Reader) {
 	role := &Role{
-		Source: b.source(r.id, r.position), Name: b.name(r), ARN: b.arn(r),
+		Source: b.source(r.ID, r.Position), Name: b.Name(r), ARN: b.ARN(r),
 		Trust: document(p, "AssumeRolePolicyDocument", iam.Trust),
 	}
-	for _, inline := range p.parts("Policies") {
-		inline.require("PolicyName", "PolicyDocument")
-		role.Policies = append(role.Policies, Policy{inline.text("PolicyName"), document(inline, "PolicyDocument", iam.Identity)})
+	for _, inline := range p.Parts("Policies") {
+		inline.Require("PolicyName", "PolicyDocument")
+		role.Policies = append(role.Policies, Policy{inline.Text("PolicyName"), document(inline, "PolicyDocument", iam.Identity)})
 	}
 	b.roles = append(b.roles, pending[*Role]{role, p})
 }
@@ -108,19 +110,19 @@ type attachment struct {
 }
 
 // readPolicy reads AWS::IAM::Policy and AWS::IAM::RolePolicy.
-func (b *builder) readPolicy(r *resource, p properties) {
-	a := attachment{Policy{p.text("PolicyName"), document(p, "PolicyDocument", iam.Identity)}, p.texts("Roles")}
-	if name := p.text("RoleName"); name != "" {
+func (b *builder) readPolicy(r *cfn.Resource, p tree.Reader) {
+	a := attachment{Policy{p.Text("PolicyName"), document(p, "PolicyDocument", iam.Identity)}, p.Texts("Roles")}
+	if name := p.Text("RoleName"); name != "" {
 		a.roles = append(a.roles, name)
 	}
 	if len(a.roles) == 0 {
-		p.report.problem(p.position, p.at, "the policy is attached to no role")
+		p.Report.Problem(p.Position, p.At, "the policy is attached to no role")
 	}
 	b.attachments = append(b.attachments, pending[attachment]{a, p})
 }
 
-func (b *builder) readManagedPolicy(r *resource, p properties) {
-	a := attachment{Policy{b.reference(r), document(p, "PolicyDocument", iam.Identity)}, p.texts("Roles")}
+func (b *builder) readManagedPolicy(r *cfn.Resource, p tree.Reader) {
+	a := attachment{Policy{b.Reference(r), document(p, "PolicyDocument", iam.Identity)}, p.Texts("Roles")}
 	b.attachments = append(b.attachments, pending[attachment]{a, p})
 	b.managed[a.policy.Name] = a.policy.Document
 }
@@ -128,13 +130,13 @@ func (b *builder) readManagedPolicy(r *resource, p properties) {
 // attachPolicies gives every role what is attached to it, once all are read.
 func (b *builder) attachPolicies() {
 	for _, role := range b.roles {
-		for i, arn := range role.at.texts("ManagedPolicyArns") {
+		for i, arn := range role.at.Texts("ManagedPolicyArns") {
 			document, ok := b.managed[arn]
 			if !ok {
 				document, ok = iam.Managed(arn)
 			}
 			if !ok {
-				role.at.report.problem(role.at.value("ManagedPolicyArns"), role.at.at.field("ManagedPolicyArns").item(i),
+				role.at.Report.Problem(role.at.Value("ManagedPolicyArns"), role.at.At.Field("ManagedPolicyArns").Item(i),
 					"the managed policy %s is neither in the template nor known here (known are %s)", arn, strings.Join(iam.ManagedNames(),
 						", "))
 			}
@@ -145,7 +147,7 @@ func (b *builder) attachPolicies() {
 		for _, name := range attached.model.roles {
 			role := b.roleNamed(name)
 			if role == nil {
-				attached.at.report.problem(attached.at.position, attached.at.at, "the role %s is not in the template", name)
+				attached.at.Report.Problem(attached.at.Position, attached.at.At, "the role %s is not in the template", name)
 				continue
 			}
 			role.Policies = append(role.Policies, attached.model.policy)

@@ -1,70 +1,75 @@
 package template
 
+import (
+	"fanfare/local/template/internal/cfn"
+	"fanfare/local/template/internal/tree"
+)
+
 // inertTypes have no local part: they are accepted, named in Resolved.Inert and can be referred to. Their properties are
 // resolved, so that wrong references in them are found, and not checked further.
 func inertTypes() map[string]*emulatedType {
 	return map[string]*emulatedType{
-		"AWS::ApiGateway::Account": {resourceType: resourceType{ref: "{id}", attributes: map[string]string{"Id": "{id}"}}},
-		"AWS::ApplicationInsights::Application": {resourceType: resourceType{
-			nameProperty: "ResourceGroupName", ref: "arn:aws:applicationinsights:{region}:{account}:application/resource-group/{name}",
+		"AWS::ApiGateway::Account": {Type: cfn.Type{Ref: "{id}", Attributes: map[string]string{"Id": "{id}"}}},
+		"AWS::ApplicationInsights::Application": {Type: cfn.Type{
+			NameProperty: "ResourceGroupName", Ref: "arn:aws:applicationinsights:{region}:{account}:application/resource-group/{name}",
 		}},
-		"AWS::CloudWatch::Alarm": {resourceType: resourceType{
-			nameProperty: "AlarmName", ref: "{name}", attributes: map[string]string{"Arn": "arn:aws:cloudwatch:{region}:{account}:alarm:{name}"},
+		"AWS::CloudWatch::Alarm": {Type: cfn.Type{
+			NameProperty: "AlarmName", Ref: "{name}", Attributes: map[string]string{"Arn": "arn:aws:cloudwatch:{region}:{account}:alarm:{name}"},
 		}},
-		"AWS::CloudWatch::CompositeAlarm": {resourceType: resourceType{
-			nameProperty: "AlarmName", ref: "{name}", attributes: map[string]string{"Arn": "arn:aws:cloudwatch:{region}:{account}:alarm:{name}"},
+		"AWS::CloudWatch::CompositeAlarm": {Type: cfn.Type{
+			NameProperty: "AlarmName", Ref: "{name}", Attributes: map[string]string{"Arn": "arn:aws:cloudwatch:{region}:{account}:alarm:{name}"},
 		}},
-		"AWS::CloudWatch::Dashboard": {resourceType: resourceType{nameProperty: "DashboardName", ref: "{name}"}},
-		"AWS::KMS::Alias":            {resourceType: resourceType{nameProperty: "AliasName", ref: "{name}"}},
-		"AWS::KMS::Key": {resourceType: resourceType{
-			ref: "{uuid}", attributes: map[string]string{"Arn": "arn:aws:kms:{region}:{account}:key/{uuid}", "KeyId": "{uuid}"},
+		"AWS::CloudWatch::Dashboard": {Type: cfn.Type{NameProperty: "DashboardName", Ref: "{name}"}},
+		"AWS::KMS::Alias":            {Type: cfn.Type{NameProperty: "AliasName", Ref: "{name}"}},
+		"AWS::KMS::Key": {Type: cfn.Type{
+			Ref: "{uuid}", Attributes: map[string]string{"Arn": "arn:aws:kms:{region}:{account}:key/{uuid}", "KeyId": "{uuid}"},
 		}},
-		"AWS::Logs::LogGroup": {resourceType: resourceType{
-			nameProperty: "LogGroupName", ref: "{name}",
-			attributes: map[string]string{"Arn": "arn:aws:logs:{region}:{account}:log-group:{name}:*"},
+		"AWS::Logs::LogGroup": {Type: cfn.Type{
+			NameProperty: "LogGroupName", Ref: "{name}",
+			Attributes: map[string]string{"Arn": "arn:aws:logs:{region}:{account}:log-group:{name}:*"},
 		}},
-		"AWS::Logs::LogStream":          {resourceType: resourceType{nameProperty: "LogStreamName", ref: "{name}"}},
-		"AWS::Logs::MetricFilter":       {resourceType: resourceType{nameProperty: "FilterName", ref: "{name}"}},
-		"AWS::Logs::QueryDefinition":    {resourceType: resourceType{ref: "{uuid}", attributes: map[string]string{"QueryDefinitionId": "{uuid}"}}},
-		"AWS::Logs::ResourcePolicy":     {resourceType: resourceType{nameProperty: "PolicyName", ref: "{name}"}},
-		"AWS::Logs::SubscriptionFilter": {resourceType: resourceType{nameProperty: "FilterName", ref: "{name}"}},
-		"AWS::ResourceGroups::Group": {resourceType: resourceType{
-			nameProperty: "Name", ref: "{name}", attributes: map[string]string{"Arn": "arn:aws:resource-groups:{region}:{account}:group/{name}"},
+		"AWS::Logs::LogStream":          {Type: cfn.Type{NameProperty: "LogStreamName", Ref: "{name}"}},
+		"AWS::Logs::MetricFilter":       {Type: cfn.Type{NameProperty: "FilterName", Ref: "{name}"}},
+		"AWS::Logs::QueryDefinition":    {Type: cfn.Type{Ref: "{uuid}", Attributes: map[string]string{"QueryDefinitionId": "{uuid}"}}},
+		"AWS::Logs::ResourcePolicy":     {Type: cfn.Type{NameProperty: "PolicyName", Ref: "{name}"}},
+		"AWS::Logs::SubscriptionFilter": {Type: cfn.Type{NameProperty: "FilterName", Ref: "{name}"}},
+		"AWS::ResourceGroups::Group": {Type: cfn.Type{
+			NameProperty: "Name", Ref: "{name}", Attributes: map[string]string{"Arn": "arn:aws:resource-groups:{region}:{account}:group/{name}"},
 		}},
-		"AWS::SNS::Subscription": {resourceType: resourceType{
-			ref: "arn:aws:sns:{region}:{account}:{stack}:{uuid}", attributes: map[string]string{"Arn": "arn:aws:sns:{region}:{account}:{stack}:{uuid}"},
-		}, read: func(b *builder, r *resource, p properties) { b.readSubscription(r, p) },
+		"AWS::SNS::Subscription": {Type: cfn.Type{
+			Ref: "arn:aws:sns:{region}:{account}:{stack}:{uuid}", Attributes: map[string]string{"Arn": "arn:aws:sns:{region}:{account}:{stack}:{uuid}"},
+		}, read: func(b *builder, r *cfn.Resource, p tree.Reader) { b.readSubscription(r, p) },
 		},
-		"AWS::SNS::Topic": {resourceType: resourceType{
-			nameProperty: "TopicName", ref: "arn:aws:sns:{region}:{account}:{name}",
-			attributes: map[string]string{"TopicArn": "arn:aws:sns:{region}:{account}:{name}", "TopicName": "{name}"},
-		}, read: func(b *builder, r *resource, p properties) {
-			for _, subscription := range p.parts("Subscription") {
+		"AWS::SNS::Topic": {Type: cfn.Type{
+			NameProperty: "TopicName", Ref: "arn:aws:sns:{region}:{account}:{name}",
+			Attributes: map[string]string{"TopicArn": "arn:aws:sns:{region}:{account}:{name}", "TopicName": "{name}"},
+		}, read: func(b *builder, r *cfn.Resource, p tree.Reader) {
+			for _, subscription := range p.Parts("Subscription") {
 				b.checkSubscriber(subscription)
 			}
 			b.addInert(r)
 		},
 		},
-		"AWS::SNS::TopicPolicy": {resourceType: resourceType{ref: "{id}", attributes: map[string]string{"Id": "{id}"}}},
-		"AWS::XRay::Group": {resourceType: resourceType{nameProperty: "GroupName", ref: "{name}",
-			attributes: map[string]string{"GroupARN": "arn:aws:xray:{region}:{account}:group/{name}/{id}"}}},
-		"AWS::XRay::SamplingRule": {resourceType: resourceType{ref: "{id}", attributes: map[string]string{"RuleARN": "arn:aws:xray:{region}:{account}:sampling-rule/{id}"}}},
-		"AWS::Budgets::Budget":    {resourceType: resourceType{ref: "{id}"}},
+		"AWS::SNS::TopicPolicy": {Type: cfn.Type{Ref: "{id}", Attributes: map[string]string{"Id": "{id}"}}},
+		"AWS::XRay::Group": {Type: cfn.Type{NameProperty: "GroupName", Ref: "{name}",
+			Attributes: map[string]string{"GroupARN": "arn:aws:xray:{region}:{account}:group/{name}/{id}"}}},
+		"AWS::XRay::SamplingRule": {Type: cfn.Type{Ref: "{id}", Attributes: map[string]string{"RuleARN": "arn:aws:xray:{region}:{account}:sampling-rule/{id}"}}},
+		"AWS::Budgets::Budget":    {Type: cfn.Type{Ref: "{id}"}},
 	}
 }
 
-func (b *builder) addInert(r *resource) {
-	b.inert = append(b.inert, Inert{Source: b.source(r.id, r.position), Type: r.typ})
+func (b *builder) addInert(r *cfn.Resource) {
+	b.inert = append(b.inert, Inert{Source: b.source(r.ID, r.Position), Type: r.Type})
 }
 
-func (b *builder) readSubscription(r *resource, p properties) {
+func (b *builder) readSubscription(r *cfn.Resource, p tree.Reader) {
 	b.checkSubscriber(p)
 	b.addInert(r)
 }
 
 // checkSubscriber refuses subscribers that exist here and would wait in vain, as no topic delivers anything here.
-func (b *builder) checkSubscriber(p properties) {
-	if protocol := p.text("Protocol"); protocol == "sqs" || protocol == "lambda" {
-		p.problem("Protocol", "topics are not emulated, so nothing would reach this %s subscriber", protocol)
+func (b *builder) checkSubscriber(p tree.Reader) {
+	if protocol := p.Text("Protocol"); protocol == "sqs" || protocol == "lambda" {
+		p.Problem("Protocol", "topics are not emulated, so nothing would reach this %s subscriber", protocol)
 	}
 }

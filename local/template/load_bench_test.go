@@ -15,7 +15,7 @@ func BenchmarkLoad(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := template.Load("template.yaml", data, template.Options{}); err != nil {
+		if _, err := template.Load("template.yaml", data, template.Options{Parameters: map[string]string{"Access": "open"}}); err != nil {
 			b.Fatal(err)
 		}
 	}

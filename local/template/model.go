@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"fanfare/local/iam"
+	"fanfare/local/template/internal/tree"
 )
 
 // Resolved is a template's stack: every resource that exists, in the order of the template (resources that SAM
@@ -32,7 +33,7 @@ type Resolved struct {
 	// Inert are resources that are accepted and have no local part, such as alarms and dashboards.
 	Inert []Inert
 	// Warnings are what AWS accepts at deployment and what then fails, or may fail, at run time.
-	Warnings []Problem
+	Warnings []tree.Problem
 }
 
 // Source says where in the template something stands, for messages about it.

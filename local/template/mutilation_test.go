@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"fanfare/local/template/internal/tree"
 )
 
 // TestMutilatedTemplates takes values of the templates of testdata away, one at a time, or puts something of another kind
@@ -21,10 +23,10 @@ func TestMutilatedTemplates(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := &report{file: path}
-			root := parse(r, data)
-			if len(r.problems) > 0 {
-				t.Fatal(r.problems)
+			r := &tree.Report{File: path}
+			root := tree.Parse(r, data)
+			if len(r.Problems) > 0 {
+				t.Fatal(r.Problems)
 			}
 			options, err := Options{}.withDefaults()
 			if err != nil {
@@ -33,7 +35,7 @@ func TestMutilatedTemplates(t *testing.T) {
 			tried, refused, turn := 0, 0, 0
 			mutilate(root, &turn, func() {
 				tried++
-				if _, err := load(&report{file: path}, root, options); err != nil {
+				if _, err := load(&tree.Report{File: path}, root, options); err != nil {
 					refused++
 					expectPositions(t, err)
 				}
@@ -47,18 +49,18 @@ func TestMutilatedTemplates(t *testing.T) {
 
 // mutilate changes one part of a value after the other, calls try, and changes the part back. The ways of changing take
 // turns, and three parts in four are left out: all ways for all parts found nothing more and took twenty times as long.
-func mutilate(v *value, turn *int, try func()) {
-	change := func(original *value, put func(*value)) {
+func mutilate(v *tree.Value, turn *int, try func()) {
+	change := func(original *tree.Value, put func(*tree.Value)) {
 		*turn++
 		switch *turn % 4 {
 		case 0:
-			put(original.newText("x"))
+			put(original.NewText("x"))
 		case 1:
-			put(original.newList())
+			put(original.NewList())
 		case 2:
-			put(original.newObject())
+			put(original.NewObject())
 		case 3:
-			put(original.newInvalid())
+			put(original.NewInvalid())
 		}
 		if *turn/4%4 == 0 {
 			try()
@@ -66,25 +68,25 @@ func mutilate(v *value, turn *int, try func()) {
 		put(original)
 		mutilate(original, turn, try)
 	}
-	for i := range v.items {
-		change(v.items[i], func(other *value) { v.items[i] = other })
+	for i := range v.Items {
+		change(v.Items[i], func(other *tree.Value) { v.Items[i] = other })
 	}
-	for i, f := range v.fields {
+	for i, f := range v.Fields {
 		if *turn++; *turn%5 == 0 {
-			fields := v.fields
-			v.fields = slices.Delete(slices.Clone(fields), i, i+1)
+			fields := v.Fields
+			v.Fields = slices.Delete(slices.Clone(fields), i, i+1)
 			try()
-			v.fields = fields
-			mutilate(f.value, turn, try)
+			v.Fields = fields
+			mutilate(f.Value, turn, try)
 			continue
 		}
-		change(f.value, func(other *value) { v.fields[i].value = other })
+		change(f.Value, func(other *tree.Value) { v.Fields[i].Value = other })
 	}
 }
 
 func expectPositions(t *testing.T, err error) {
 	t.Helper()
-	var problems Problems
+	var problems tree.Problems
 	if !errors.As(err, &problems) || len(problems) == 0 {
 		t.Fatalf("loading returned %T: %v", err, err)
 	}

@@ -1,26 +1,31 @@
 package template
 
-import "regexp"
+import (
+	"regexp"
+
+	"fanfare/local/template/internal/cfn"
+	"fanfare/local/template/internal/tree"
+)
 
 // secretTypes are AWS Secrets Manager's.
 func secretTypes() map[string]*emulatedType {
 	return map[string]*emulatedType{
-		"AWS::SecretsManager::Secret": {resourceType: resourceType{
-			schema: schema{
-				"Description": known, "Name": known, "SecretString": known, "Tags": known, "KmsKeyId": known,
-				"GenerateSecretString": of(schema{
-					"PasswordLength": known, "ExcludeCharacters": known, "ExcludeLowercase": known, "ExcludeNumbers": known,
-					"ExcludePunctuation": known, "ExcludeUppercase": known,
-					"IncludeSpace":            refused("generated secrets have no spaces here"),
-					"RequireEachIncludedType": refused("generated secrets hold every type, or not, by chance here"),
-					"GenerateStringKey":       refused("secrets are generated as plain text here; give a SecretString"),
-					"SecretStringTemplate":    refused("secrets are generated as plain text here; give a SecretString"),
+		"AWS::SecretsManager::Secret": {Type: cfn.Type{
+			Schema: tree.Schema{
+				"Description": tree.Accepted, "Name": tree.Accepted, "SecretString": tree.Accepted, "Tags": tree.Accepted, "KmsKeyId": tree.Accepted,
+				"GenerateSecretString": tree.Nested(tree.Schema{
+					"PasswordLength": tree.Accepted, "ExcludeCharacters": tree.Accepted, "ExcludeLowercase": tree.Accepted, "ExcludeNumbers": tree.Accepted,
+					"ExcludePunctuation": tree.Accepted, "ExcludeUppercase": tree.Accepted,
+					"IncludeSpace":            tree.Refused("generated secrets have no spaces here"),
+					"RequireEachIncludedType": tree.Refused("generated secrets hold every type, or not, by chance here"),
+					"GenerateStringKey":       tree.Refused("secrets are generated as plain text here; give a SecretString"),
+					"SecretStringTemplate":    tree.Refused("secrets are generated as plain text here; give a SecretString"),
 				}),
-				"ReplicaRegions": refused("there is one Region here"),
-				"Type":           refused("secrets of other services are not managed here"),
-				"Id":             returned,
+				"ReplicaRegions": tree.Refused("there is one Region here"),
+				"Type":           tree.Refused("secrets of other services are not managed here"),
+				"Id":             tree.Returned,
 			},
-			nameProperty: "Name", namePattern: secretName, nameLimit: 512, ref: secretARN, attributes: map[string]string{"Id": secretARN},
+			NameProperty: "Name", NamePattern: secretName, NameLimit: 512, Ref: secretARN, Attributes: map[string]string{"Id": secretARN},
 		}, read: (*builder).readSecret,
 		},
 	}
@@ -56,18 +61,18 @@ type GeneratedSecret struct {
 	ExcludeCharacters                                                      string
 }
 
-func (b *builder) readSecret(r *resource, p properties) {
-	s := Secret{Source: b.source(r.id, r.position), Name: b.name(r), ARN: b.reference(r), Value: p.text("SecretString")}
-	if p.has("GenerateSecretString") {
-		generate := p.part("GenerateSecretString")
-		if p.has("SecretString") {
-			p.problem("SecretString", "cannot be given with GenerateSecretString")
+func (b *builder) readSecret(r *cfn.Resource, p tree.Reader) {
+	s := Secret{Source: b.source(r.ID, r.Position), Name: b.Name(r), ARN: b.Reference(r), Value: p.Text("SecretString")}
+	if p.Has("GenerateSecretString") {
+		generate := p.Part("GenerateSecretString")
+		if p.Has("SecretString") {
+			p.Problem("SecretString", "cannot be given with GenerateSecretString")
 		}
 		s.Generate = &GeneratedSecret{
-			Length:           generate.between("PasswordLength", 32, 1, maxSecretLength),
-			ExcludeLowercase: generate.boolean("ExcludeLowercase", false), ExcludeUppercase: generate.boolean("ExcludeUppercase", false),
-			ExcludeNumbers: generate.boolean("ExcludeNumbers", false), ExcludePunctuation: generate.boolean("ExcludePunctuation", false),
-			ExcludeCharacters: generate.text("ExcludeCharacters"),
+			Length:           generate.Between("PasswordLength", 32, 1, maxSecretLength),
+			ExcludeLowercase: generate.Bool("ExcludeLowercase", false), ExcludeUppercase: generate.Bool("ExcludeUppercase", false),
+			ExcludeNumbers: generate.Bool("ExcludeNumbers", false), ExcludePunctuation: generate.Bool("ExcludePunctuation", false),
+			ExcludeCharacters: generate.Text("ExcludeCharacters"),
 		}
 	}
 	b.secrets = append(b.secrets, pending[Secret]{s, p})

@@ -6,25 +6,27 @@ import (
 	"time"
 
 	"fanfare/local/iam"
+	"fanfare/local/template/internal/cfn"
+	"fanfare/local/template/internal/tree"
 )
 
 func sqsTypes() map[string]*emulatedType {
-	properties := schema{"QueueName": known, "Tags": known, "Arn": returned, "QueueUrl": returned}
+	properties := tree.Schema{"QueueName": tree.Accepted, "Tags": tree.Accepted, "Arn": tree.Returned, "QueueUrl": tree.Returned}
 	for name := range queueAttributes {
-		properties[name] = known
+		properties[name] = tree.Accepted
 	}
 	return map[string]*emulatedType{
-		"AWS::SQS::Queue": {resourceType: resourceType{
-			schema: properties, nameProperty: "QueueName", namePattern: queueName, nameLimit: 80, suffix: fifoSuffix,
-			ref: "{queues}/{account}/{name}",
-			attributes: map[string]string{
+		"AWS::SQS::Queue": {Type: cfn.Type{
+			Schema: properties, NameProperty: "QueueName", NamePattern: queueName, NameLimit: 80, Suffix: fifoSuffix,
+			Ref: "{queues}/{account}/{name}",
+			Attributes: map[string]string{
 				"Arn": "arn:aws:sqs:{region}:{account}:{name}", "QueueName": "{name}", "QueueUrl": "{queues}/{account}/{name}",
 			},
 		}, read: (*builder).readQueue,
 		},
-		"AWS::SQS::QueuePolicy": {resourceType: resourceType{
-			schema: schema{"PolicyDocument": known, "Queues": known, "Id": returned}, required: []string{"PolicyDocument", "Queues"},
-			ref: "{stack}-{id}", attributes: map[string]string{"Id": "{stack}-{id}"},
+		"AWS::SQS::QueuePolicy": {Type: cfn.Type{
+			Schema: tree.Schema{"PolicyDocument": tree.Accepted, "Queues": tree.Accepted, "Id": tree.Returned}, Required: []string{"PolicyDocument", "Queues"},
+			Ref: "{stack}-{id}", Attributes: map[string]string{"Id": "{stack}-{id}"},
 		}, read: (*builder).readQueuePolicy,
 		},
 	}
@@ -53,48 +55,48 @@ var numericAttributes = []string{
 const defaultVisibility = 30
 
 // isFIFO reports whether a queue is a FIFO queue, whose name must end in .fifo.
-func isFIFO(e *evaluator, r *resource) bool {
-	v := r.properties.get("FifoQueue")
+func isFIFO(e *cfn.Evaluator, r *cfn.Resource) bool {
+	v := r.Properties.Get("FifoQueue")
 	if v == nil {
 		return false
 	}
-	resolved := e.resolve(v, where{r.id, "Properties.FifoQueue"})
-	return resolved != nil && resolved.kind == text && strings.EqualFold(resolved.text, "true")
+	resolved := e.Resolve(v, tree.At(r.ID, "Properties.FifoQueue"))
+	return resolved != nil && resolved.Kind == tree.Text && strings.EqualFold(resolved.Text, "true")
 }
 
 // fifoSuffix returns the end of a queue's generated name.
-func fifoSuffix(e *evaluator, r *resource) string {
+func fifoSuffix(e *cfn.Evaluator, r *cfn.Resource) string {
 	if isFIFO(e, r) {
 		return ".fifo"
 	}
 	return ""
 }
 
-func (b *builder) readQueue(r *resource, p properties) {
+func (b *builder) readQueue(r *cfn.Resource, p tree.Reader) {
 	q := Queue{
-		Source: b.source(r.id, r.position), Name: b.name(r), ARN: b.arn(r), URL: b.reference(r),
-		Attributes: map[string]string{}, Tags: p.tags("Tags"),
+		Source: b.source(r.ID, r.Position), Name: b.Name(r), ARN: b.ARN(r), URL: b.Reference(r),
+		Attributes: map[string]string{}, Tags: p.Tags(),
 	}
 	for name, isMap := range queueAttributes {
-		v := p.value(name)
+		v := p.Value(name)
 		switch {
-		case v == nil || v.kind == invalid:
-		case isMap && v.kind == object:
-			q.Attributes[name] = v.json()
+		case v == nil || v.Kind == tree.Invalid:
+		case isMap && v.Kind == tree.Object:
+			q.Attributes[name] = v.JSON()
 		case isMap:
-			p.problem(name, "must be a map")
+			p.Problem(name, "must be a map")
 		default:
-			q.Attributes[name] = p.text(name)
+			q.Attributes[name] = p.Text(name)
 		}
 	}
 	for _, name := range numericAttributes {
-		p.number(name, 0)
+		p.Int(name, 0)
 	}
-	p.boolean("FifoQueue", false)
-	if isFIFO(b.evaluator, r) != strings.HasSuffix(q.Name, ".fifo") {
-		p.problem("QueueName", "the names of FIFO queues, and no others, end in .fifo")
+	p.Bool("FifoQueue", false)
+	if isFIFO(b.Evaluator, r) != strings.HasSuffix(q.Name, ".fifo") {
+		p.Problem("QueueName", "the names of FIFO queues, and no others, end in .fifo")
 	}
-	q.VisibilityTimeout = time.Duration(p.number("VisibilityTimeout", defaultVisibility)) * time.Second
+	q.VisibilityTimeout = time.Duration(p.Int("VisibilityTimeout", defaultVisibility)) * time.Second
 	b.queues = append(b.queues, pending[Queue]{q, p})
 }
 
@@ -105,10 +107,10 @@ type queuePolicy struct {
 	json     string
 }
 
-func (b *builder) readQueuePolicy(_ *resource, p properties) {
-	policy := queuePolicy{urls: p.texts("Queues"), document: document(p, "PolicyDocument", iam.Resource)}
-	if v := p.value("PolicyDocument"); v != nil {
-		policy.json = v.json()
+func (b *builder) readQueuePolicy(_ *cfn.Resource, p tree.Reader) {
+	policy := queuePolicy{urls: p.Texts("Queues"), document: document(p, "PolicyDocument", iam.Resource)}
+	if v := p.Value("PolicyDocument"); v != nil {
+		policy.json = v.JSON()
 	}
 	b.queuePolicies = append(b.queuePolicies, pending[queuePolicy]{policy, p})
 }
@@ -119,11 +121,11 @@ func (b *builder) attachQueuePolicies() {
 		for _, url := range policy.model.urls {
 			queue := b.queueWhere(func(q *Queue) bool { return q.URL == url })
 			if queue == nil {
-				policy.at.problem("Queues", "%s is not the URL of a queue of the template", url)
+				policy.at.Problem("Queues", "%s is not the URL of a queue of the template", url)
 				continue
 			}
 			if queue.Policy != nil {
-				policy.at.problem("Queues", "the queue %s has a policy already, which this one would overwrite", queue.Name)
+				policy.at.Problem("Queues", "the queue %s has a policy already, which this one would overwrite", queue.Name)
 			}
 			queue.Policy = []iam.Document{policy.model.document}
 			queue.Attributes["Policy"] = policy.model.json

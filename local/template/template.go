@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+
+	"fanfare/local/template/internal/tree"
 )
 
 // Options are what a template does not say itself. The zero value is usable.
@@ -68,21 +70,21 @@ func Load(name string, data []byte, options Options) (*Resolved, error) {
 	if err != nil {
 		return nil, fmt.Errorf("template options: %w", err)
 	}
-	r := &report{file: name}
-	root := parse(r, data)
+	r := &tree.Report{File: name}
+	root := tree.Parse(r, data)
 	if root == nil {
-		return nil, r.problems
+		return nil, r.Problems
 	}
 	return load(r, root, options)
 }
 
 // load resolves a parsed template.
-func load(r *report, root *value, options Options) (*Resolved, error) {
+func load(r *tree.Report, root *tree.Value, options Options) (*Resolved, error) {
 	b := newBuilder(r, root, options)
 	b.expand()
 	b.build()
-	if len(r.problems) > 0 {
-		return nil, r.problems.sorted()
+	if len(r.Problems) > 0 {
+		return nil, r.Problems.Sorted()
 	}
 	return b.resolved(), nil
 }
@@ -93,18 +95,18 @@ func (b *builder) resolved() *Resolved {
 		StackName: b.options.StackName, Region: b.options.Region, Account: b.options.Account,
 		Functions: models(b.functions), Queues: models(b.queues), Tables: models(b.tables),
 		Mappings: models(b.mappings), Secrets: models(b.secrets), Roles: models(b.roles), APIs: b.apis, Inert: b.inert,
-		Warnings: b.warnings.sorted(),
+		Warnings: b.Warnings.Sorted(),
 	}
 	for _, o := range b.outputs {
 		r.Outputs = append(r.Outputs, Output{
-			Source: b.source("Outputs."+o.name, o.position), Name: o.name, Value: o.value,
-			Description: o.description, ExportName: o.exportName,
+			Source: b.source("Outputs."+o.Name, o.Position), Name: o.Name, Value: o.Value,
+			Description: o.Description, ExportName: o.ExportName,
 		})
 	}
-	for _, p := range b.sortedParameters() {
+	for _, p := range b.Parameters() {
 		r.Parameters = append(r.Parameters, Parameter{
-			Source: b.source("Parameters."+p.name, p.position), Name: p.name, Value: p.given,
-			NoEcho: p.noEcho, Description: p.description,
+			Source: b.source("Parameters."+p.Name, p.Position), Name: p.Name, Value: p.Given,
+			NoEcho: p.NoEcho, Description: p.Description,
 		})
 	}
 	return r

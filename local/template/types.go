@@ -3,12 +3,15 @@ package template
 import (
 	"maps"
 	"slices"
+
+	"fanfare/local/template/internal/cfn"
+	"fanfare/local/template/internal/tree"
 )
 
 // emulatedType is a resource type with the function that reads its resources; nil for types without a local part.
 type emulatedType struct {
-	resourceType
-	read func(b *builder, r *resource, p properties)
+	cfn.Type
+	read func(b *builder, r *cfn.Resource, p tree.Reader)
 }
 
 // emulatedTypes holds every supported type.
@@ -23,12 +26,12 @@ var emulatedTypes = func() map[string]*emulatedType {
 }()
 
 // typeOf returns the description of a resource type, or nil for one that is not supported.
-func (o Options) typeOf(name string) *resourceType {
+func (o Options) typeOf(name string) *cfn.Type {
 	if t := emulatedTypes[name]; t != nil {
-		return &t.resourceType
+		return &t.Type
 	}
 	if slices.Contains(o.Inert, name) {
-		return &resourceType{ref: "{name}"}
+		return &cfn.Type{Ref: "{name}"}
 	}
 	return nil
 }

@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"fanfare/local/template/internal/cfn"
+	"fanfare/local/template/internal/tree"
 )
 
 // TestEveryPropertyIsKnown holds the tables of properties against CloudFormation's own schemas (testdata/properties.py):
@@ -21,7 +24,7 @@ func TestEveryPropertyIsKnown(t *testing.T) {
 		t.Fatal(err)
 	}
 	for typ, known := range emulatedTypes {
-		if known.schema != nil && properties[typ] == nil {
+		if known.Schema != nil && properties[typ] == nil {
 			t.Errorf("%s is not in properties.json", typ)
 		}
 	}
@@ -32,16 +35,16 @@ func TestEveryPropertyIsKnown(t *testing.T) {
 			continue
 		}
 		for _, name := range names {
-			if _, ok := ours.schema[name]; !ok {
+			if _, ok := ours.Schema[name]; !ok {
 				t.Errorf("%s: the property %s is not known", typ, name)
 			}
 		}
-		for name := range ours.schema {
+		for name := range ours.Schema {
 			if !slices.Contains(names, name) {
 				t.Errorf("%s has no property %s", typ, name)
 			}
 		}
-		for _, name := range ours.required {
+		for _, name := range ours.Required {
 			if !slices.Contains(names, name) {
 				t.Errorf("%s requires %s, which it does not have", typ, name)
 			}
@@ -57,20 +60,20 @@ func TestEveryReferenceCanBeFormed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		report := &report{file: "t.yaml"}
-		l := newBuilder(report, parse(report, []byte("Resources: {}")), options)
-		position := &value{line: 1, column: 1}
-		r := &resource{id: "Thing", typ: typ, position: position, properties: position.newObject()}
-		if got := l.reference(r); got == "" || strings.ContainsAny(got, "{}") {
+		report := &tree.Report{File: "t.yaml"}
+		l := newBuilder(report, tree.Parse(report, []byte("Resources: {}")), options)
+		position := &tree.Value{Line: 1, Column: 1}
+		r := &cfn.Resource{ID: "Thing", Type: typ, Position: position, Properties: position.NewObject()}
+		if got := l.Reference(r); got == "" || strings.ContainsAny(got, "{}") {
 			t.Errorf("Ref to %s is %q", typ, got)
 		}
-		for _, name := range slices.Sorted(maps.Keys(known.attributes)) {
-			if got := l.attribute(position, r, name, where{}); got == "" || strings.ContainsAny(got, "{}") {
+		for _, name := range slices.Sorted(maps.Keys(known.Attributes)) {
+			if got := l.Attribute(position, r, name, tree.Place{}); got == "" || strings.ContainsAny(got, "{}") {
 				t.Errorf("%s of %s is %q", name, typ, got)
 			}
 		}
-		if len(l.problems) > 0 {
-			t.Errorf("%s: %v", typ, l.problems)
+		if len(l.Problems) > 0 {
+			t.Errorf("%s: %v", typ, l.Problems)
 		}
 	}
 }

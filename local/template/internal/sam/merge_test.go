@@ -1,6 +1,10 @@
-package template
+package sam
 
-import "testing"
+import (
+	"testing"
+
+	"fanfare/local/template/internal/tree"
+)
 
 // TestMergeWithGlobals holds the rules of SAM's Globals: maps are merged, lists appended, all else replaced; a function
 // counts as a plain value, and Architectures are replaced.
@@ -17,14 +21,14 @@ func TestMergeWithGlobals(t *testing.T) {
 			`{"A":{"Architectures":[1,2]},"Architectures":["x86_64"]}`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			global := parse(&report{}, []byte(test.global))
-			own := parse(&report{}, []byte(test.own))
-			before := global.json()
-			if got := merge(global, own, true).json(); got != test.want {
+			global := tree.Parse(&tree.Report{}, []byte(test.global))
+			own := tree.Parse(&tree.Report{}, []byte(test.own))
+			before := global.JSON()
+			if got := merge(global, own, true).JSON(); got != test.want {
 				t.Errorf("got %s, want %s", got, test.want)
 			}
-			if global.json() != before {
-				t.Errorf("the Globals changed to %s", global.json())
+			if global.JSON() != before {
+				t.Errorf("the Globals changed to %s", global.JSON())
 			}
 		})
 	}
