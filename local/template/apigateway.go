@@ -11,7 +11,7 @@ import (
 
 func apiGatewayTypes() map[string]*emulatedType {
 	onlyHTTP := tree.Refused("it is for HTTP APIs, and only WebSocket APIs are")
-	responseParameters := tree.Refused("headers of answers have no meaning on a WebSocket")
+	responseParameters := tree.Refused("headers of a response have no meaning on a WebSocket")
 	return map[string]*emulatedType{
 		"AWS::ApiGatewayV2::Api": {Type: cfn.Type{
 			Schema: tree.Settable(`
@@ -39,7 +39,8 @@ func apiGatewayTypes() map[string]*emulatedType {
 		}, read: (*builder).readStage,
 		},
 		"AWS::ApiGatewayV2::Deployment": {Type: cfn.Type{
-			Schema: tree.Schema{"ApiId": tree.Accepted, "Description": tree.Accepted, "StageName": tree.Refused("give the DeploymentId to the stage"),
+			Schema: tree.Schema{"ApiId": tree.Accepted, "Description": tree.Accepted,
+				"StageName":    tree.Refused("give the DeploymentId to the stage"),
 				"DeploymentId": tree.Returned},
 			Required: []string{"ApiId"}, Ref: "{id}", Attributes: map[string]string{"DeploymentId": "{id}"},
 		}, read: (*builder).readDeployment,
@@ -69,8 +70,9 @@ func apiGatewayTypes() map[string]*emulatedType {
 				With(tree.Schema{
 					"ConnectionId":            tree.Refused("there are no VPC links here"),
 					"ContentHandlingStrategy": tree.Refused("payloads are not converted here"),
-					"CredentialsArn":          tree.Refused("functions are invoked by permission, without a role; write an AWS::Lambda::Permission"),
-					"RequestParameters":       tree.Refused("requests are not mapped here"),
+					"CredentialsArn": tree.Refused("functions are invoked by permission, without a role; write an " +
+						"AWS::Lambda::Permission"),
+					"RequestParameters": tree.Refused("requests are not mapped here"),
 				}),
 			Required: []string{"ApiId", "IntegrationType"}, Ref: "{id}", Attributes: map[string]string{"IntegrationId": "{id}"},
 		}, read: (*builder).readIntegration,
@@ -90,9 +92,10 @@ func apiGatewayTypes() map[string]*emulatedType {
 		"AWS::ApiGatewayV2::RouteResponse": {Type: cfn.Type{
 			Schema: tree.Schema{
 				"ApiId": tree.Accepted, "RouteId": tree.Accepted, "RouteResponseKey": tree.Accepted,
-				"ModelSelectionExpression": tree.Refused("answers are not checked against models here"),
-				"ResponseModels":           tree.Refused("answers are not checked against models here"), "ResponseParameters": responseParameters,
-				"RouteResponseId": tree.Returned,
+				"ModelSelectionExpression": tree.Refused("responses are not checked against models here"),
+				"ResponseModels":           tree.Refused("responses are not checked against models here"),
+				"ResponseParameters":       responseParameters,
+				"RouteResponseId":          tree.Returned,
 			},
 			Required: []string{"ApiId", "RouteId", "RouteResponseKey"}, Ref: "{id}",
 			Attributes: map[string]string{"RouteResponseId": "{id}"},
@@ -105,12 +108,14 @@ func apiGatewayTypes() map[string]*emulatedType {
 				IdentityValidationExpression JwtConfiguration`).
 				All(tree.Returned, `AuthorizerId`).
 				With(tree.Schema{
-					"AuthorizerCredentialsArn": tree.Refused("authorizers are invoked by permission, without a role; write an AWS::Lambda::Permission"),
+					"AuthorizerCredentialsArn": tree.Refused("authorizers are invoked by permission, without a role; write an " +
+						"AWS::Lambda::Permission"),
 				}),
-			Required: []string{"ApiId", "AuthorizerType", "Name"}, Ref: "{id}", Attributes: map[string]string{"AuthorizerId": "{id}"},
+			Required: []string{"ApiId", "AuthorizerType", "Name"}, Ref: "{id}",
+			Attributes: map[string]string{"AuthorizerId": "{id}"},
 		}, read: (*builder).readAuthorizer,
 		},
-		"AWS::ApiGatewayV2::Model": {Type: cfn.Type{ // routes that use one are refused
+		"AWS::ApiGatewayV2::Model": {Type: cfn.Type{ // routes that use a model are refused
 			Schema: tree.Settable(`ApiId ContentType Description Name Schema`).
 				All(tree.Returned, `ModelId`),
 			Required: []string{"ApiId", "Name", "Schema"}, Ref: "{id}", Attributes: map[string]string{"ModelId": "{id}"},
@@ -118,14 +123,14 @@ func apiGatewayTypes() map[string]*emulatedType {
 	}
 }
 
-// routeSettings are the settings of a stage's routes.
+// routeSettings is the schema of the settings of a stage's routes.
 var routeSettings = tree.Settable(`
 	DataTraceEnabled DetailedMetricsEnabled LoggingLevel ThrottlingBurstLimit ThrottlingRateLimit`)
 
 // https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis-apiid-stages.html
 var stageName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,128}$`)
 
-// part is a piece of an API with the id of the API that it belongs to.
+// part is a part of an API with the id of the API.
 type part[T any] struct {
 	api   string
 	model T
@@ -137,11 +142,11 @@ func newPart[T any](model T, r *cfn.Resource, p tree.Reader) part[T] {
 	return part[T]{api: p.Text("ApiId"), model: model, r: r, at: p}
 }
 
-// apiParts are the pieces of all APIs, before they are put together.
+// apiParts are the parts of all APIs.
 type apiParts struct {
 	apis                 []part[WebSocketAPI]
 	stages               []part[stageOfDeployment]
-	deployments          []part[string] // its id
+	deployments          []part[string] // by id
 	routes               []part[routeOfTarget]
 	integrations         []part[Integration]
 	integrationResponses []part[responseOf[IntegrationResponse]]
@@ -149,20 +154,20 @@ type apiParts struct {
 	authorizers          []part[Authorizer]
 }
 
-// stageOfDeployment is a stage and what it deploys: everything, or what one deployment holds.
+// stageOfDeployment is a stage that deploys all routes (AutoDeploy) or those of one deployment.
 type stageOfDeployment struct {
 	Stage
 	autoDeploy bool
 	deployment string
 }
 
-// routeOfTarget is a route with the ids of what it uses.
+// routeOfTarget is a route with the ids of its integration and authorizer.
 type routeOfTarget struct {
 	Route
 	integration, authorizer string
 }
 
-// responseOf is a response with the id of the route or integration that it belongs to.
+// responseOf is a response with the id of its route or integration.
 type responseOf[T any] struct {
 	response T
 	parent   string
@@ -171,7 +176,8 @@ type responseOf[T any] struct {
 func (b *builder) readAPI(r *cfn.Resource, p tree.Reader) {
 	p.OneOf("ProtocolType", "WEBSOCKET")
 	if p.Bool("DisableExecuteApiEndpoint", false) {
-		p.Problem("DisableExecuteApiEndpoint", "is not emulated: the API has no custom domain here, so nobody could reach it")
+		p.Problem("DisableExecuteApiEndpoint",
+			"is not emulated: the API has no custom domain here, so clients could not connect")
 	}
 	api := WebSocketAPI{
 		Source: b.source(r.ID, r.Position), ID: b.Reference(r), Name: p.Text("Name"),
@@ -222,7 +228,8 @@ func (b *builder) readDeployment(r *cfn.Resource, p tree.Reader) {
 
 func (b *builder) readRoute(r *cfn.Resource, p tree.Reader) {
 	route := routeOfTarget{Route: Route{
-		Source: b.source(r.ID, r.Position), ID: b.Reference(r), Key: p.Text("RouteKey"), OperationName: p.Text("OperationName"),
+		Source: b.source(r.ID, r.Position), ID: b.Reference(r), Key: p.Text("RouteKey"),
+		OperationName:               p.Text("OperationName"),
 		ResponseSelectionExpression: p.Text("RouteResponseSelectionExpression"),
 	}, authorizer: p.Text("AuthorizerId")}
 	if p.Bool("ApiKeyRequired", false) {
@@ -252,7 +259,7 @@ func (b *builder) readRoute(r *cfn.Resource, p tree.Reader) {
 	b.parts.routes = append(b.parts.routes, newPart(route, r, p))
 }
 
-// Bounds of an integration's time-out in milliseconds.
+// Bounds of the timeout of an integration, in milliseconds.
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
 const (
 	minIntegrationTimeout = 50
@@ -264,8 +271,8 @@ func (b *builder) readIntegration(r *cfn.Resource, p tree.Reader) {
 		Source: b.source(r.ID, r.Position), ID: b.Reference(r), Type: p.Text("IntegrationType"),
 		RequestTemplates: p.TextMap("RequestTemplates"), TemplateSelectionExpression: p.Text("TemplateSelectionExpression"),
 		PassthroughBehavior: p.OneOf("PassthroughBehavior", "WHEN_NO_MATCH", "WHEN_NO_TEMPLATES", "NEVER"),
-		Timeout: time.Duration(p.Between("TimeoutInMillis", maxIntegrationTimeout, minIntegrationTimeout, maxIntegrationTimeout)) *
-			time.Millisecond,
+		Timeout: time.Millisecond * time.Duration(
+			p.Between("TimeoutInMillis", maxIntegrationTimeout, minIntegrationTimeout, maxIntegrationTimeout)),
 	}
 	p.OneOf("ConnectionType", "INTERNET")
 	p.OneOf("PayloadFormatVersion", "1.0")
@@ -274,7 +281,7 @@ func (b *builder) readIntegration(r *cfn.Resource, p tree.Reader) {
 		p.Require("IntegrationUri")
 		i.FunctionName = b.invokedFunction(p, "IntegrationUri")
 		if i.RequestTemplates != nil {
-			p.Problem("RequestTemplates", "has no effect on AWS_PROXY, which passes requests as they are")
+			p.Problem("RequestTemplates", "has no effect on AWS_PROXY, which passes requests unchanged")
 		}
 	case "MOCK":
 	default:
@@ -283,27 +290,30 @@ func (b *builder) readIntegration(r *cfn.Resource, p tree.Reader) {
 	b.parts.integrations = append(b.parts.integrations, newPart(i, r, p))
 }
 
-// functionURIPattern is how API Gateway is told which function to invoke.
-var functionURIPattern = regexp.MustCompile(`^arn:aws:apigateway:[a-z0-9-]+:lambda:path/2015-03-31/functions/(.*)/invocations$`)
+// functionURI matches the URI of a function in an integration or an authorizer.
+var functionURI = regexp.MustCompile(
+	`^arn:aws:apigateway:[a-z0-9-]+:lambda:path/2015-03-31/functions/(.*)/invocations$`)
 
-// invokedFunction returns the name of the function that a URI stands for, or "" with the problem reported.
+// invokedFunction returns the name or ARN of the function in a URI. It reports a wrong URI and returns "".
 func (b *builder) invokedFunction(p tree.Reader, key string) string {
 	uri := p.Text(key)
 	if uri == "" {
 		return ""
 	}
-	match := functionURIPattern.FindStringSubmatch(uri)
+	match := functionURI.FindStringSubmatch(uri)
 	if match == nil {
-		p.Problem(key, "%q is not the invocation URI of a Lambda function (arn:aws:apigateway:<region>:lambda:path/2015-03-31/functions/<arn>/invocations)", uri)
+		p.Problem(key, "%q is not the invocation URI of a Lambda function "+
+			"(arn:aws:apigateway:<region>:lambda:path/2015-03-31/functions/<arn>/invocations)", uri)
 		return ""
 	}
-	// Whether the function is in the stack is known when all resources are read.
+	// assemble checks whether the template has the function.
 	return match[1]
 }
 
 func (b *builder) readIntegrationResponse(r *cfn.Resource, p tree.Reader) {
 	response := IntegrationResponse{
-		Source: b.source(r.ID, r.Position), Key: p.Text("IntegrationResponseKey"), ResponseTemplates: p.TextMap("ResponseTemplates"),
+		Source: b.source(r.ID, r.Position), Key: p.Text("IntegrationResponseKey"),
+		ResponseTemplates:           p.TextMap("ResponseTemplates"),
 		TemplateSelectionExpression: p.Text("TemplateSelectionExpression"),
 	}
 	b.parts.integrationResponses = append(b.parts.integrationResponses,
@@ -321,10 +331,11 @@ func (b *builder) readRouteResponse(r *cfn.Resource, p tree.Reader) {
 
 func (b *builder) readAuthorizer(r *cfn.Resource, p tree.Reader) {
 	a := Authorizer{
-		Source: b.source(r.ID, r.Position), ID: b.Reference(r), Name: p.Text("Name"), IdentitySources: p.Texts("IdentitySource"),
+		Source: b.source(r.ID, r.Position), ID: b.Reference(r), Name: p.Text("Name"),
+		IdentitySources: p.Texts("IdentitySource"),
 	}
 	if typ := p.Text("AuthorizerType"); typ != "REQUEST" {
-		p.Problem("AuthorizerType", "%q is not emulated: only REQUEST is, and only it exists for WebSocket APIs", typ)
+		p.Problem("AuthorizerType", "%q is not emulated: WebSocket APIs have only REQUEST", typ)
 	}
 	p.Require("AuthorizerUri")
 	a.FunctionName = b.invokedFunction(p, "AuthorizerUri")

@@ -8,7 +8,7 @@ import (
 	"fanfare/local/template/internal/tree"
 )
 
-// assembleAPIs puts the pieces of every API together, once for each of its stages.
+// assembleAPIs builds every API once for each of its stages.
 func (b *builder) assembleAPIs() {
 	parts := &b.parts
 	for _, api := range parts.apis {
@@ -29,13 +29,13 @@ func (b *builder) assembleAPIs() {
 			}
 		}
 		if !staged {
-			b.warn(api.model.Source, "the API has no stage, so nobody can reach it")
+			b.warn(api.model.Source, "the API has no stage, so clients cannot connect to it")
 		}
 	}
 	b.checkOwners()
 }
 
-// checkOwners reports pieces of APIs that are not in the template.
+// checkOwners reports parts of APIs that are not in the template.
 func (b *builder) checkOwners() {
 	known := map[string]bool{}
 	for _, api := range b.parts.apis {
@@ -43,7 +43,7 @@ func (b *builder) checkOwners() {
 	}
 	check := func(id string, at tree.Reader) {
 		if id != "" && !known[id] {
-			at.Problem("ApiId", "%s is no WebSocket API of the template", id)
+			at.Problem("ApiId", "the template has no WebSocket API %s", id)
 		}
 	}
 	parts := &b.parts
@@ -64,17 +64,18 @@ func (b *builder) checkOwners() {
 	}
 	for _, p := range parts.routeResponses {
 		if find(parts.routes, func(r routeOfTarget) bool { return r.ID == p.model.parent }) == nil && p.model.parent != "" {
-			p.at.Problem("RouteId", "%s is no route of the template", p.model.parent)
+			p.at.Problem("RouteId", "the template has no route %s", p.model.parent)
 		}
 	}
 	for _, p := range parts.integrationResponses {
-		if find(parts.integrations, func(i Integration) bool { return i.ID == p.model.parent }) == nil && p.model.parent != "" {
-			p.at.Problem("IntegrationId", "%s is no integration of the template", p.model.parent)
+		if find(parts.integrations, func(i Integration) bool { return i.ID == p.model.parent }) == nil &&
+			p.model.parent != "" {
+			p.at.Problem("IntegrationId", "the template has no integration %s", p.model.parent)
 		}
 	}
 }
 
-// find returns the first part that is asked for, or nil.
+// find returns the first part for which is returns true, or nil.
 func find[T any](parts []part[T], is func(T) bool) *part[T] {
 	for i := range parts {
 		if is(parts[i].model) {
@@ -84,9 +85,9 @@ func find[T any](parts []part[T], is func(T) bool) *part[T] {
 	return nil
 }
 
-// deployedRoutes returns the routes that a stage serves: all of them when it deploys by itself, and those that its
-// deployment waits for otherwise. AWS takes what exists when it creates the deployment; a piece that the deployment
-// does not wait for may be missed there, so it is refused here.
+// deployedRoutes returns the routes of a stage: all routes with AutoDeploy, and otherwise those that its deployment
+// depends on. AWS deploys what exists when it creates the deployment. A part that the deployment does not depend on may
+// be missing there, so it is a problem here.
 func (b *builder) deployedRoutes(api part[WebSocketAPI], stage part[stageOfDeployment]) []Route {
 	parts := &b.parts
 	holds := func(*cfn.Resource) bool { return true }
@@ -97,14 +98,15 @@ func (b *builder) deployedRoutes(api part[WebSocketAPI], stage part[stageOfDeplo
 			b.Problem(stage.at.Position, stage.at.At, "nothing is deployed to the stage: set AutoDeploy to true")
 			return nil
 		case deployment == nil || deployment.api != api.api:
-			stage.at.Problem("DeploymentId", "%s is no deployment of this API", stage.model.deployment)
+			stage.at.Problem("DeploymentId", "the API has no deployment %s", stage.model.deployment)
 			return nil
 		}
 		awaited := b.Dependencies(deployment.r)
 		holds = func(r *cfn.Resource) bool {
 			if !awaited[r.ID] {
-				b.Problem(r.Position, tree.Place{Resource: r.ID}, "the deployment %s does not depend on it, so AWS may deploy without it: "+
-					"add it to DependsOn, or set AutoDeploy to true", deployment.r.ID)
+				b.Problem(r.Position, tree.Place{Resource: r.ID},
+					"the deployment %s does not depend on it, so AWS may deploy without it: "+
+						"add it to DependsOn, or set AutoDeploy to true", deployment.r.ID)
 			}
 			return awaited[r.ID]
 		}
@@ -132,6 +134,7 @@ func (b *builder) deployedRoutes(api part[WebSocketAPI], stage part[stageOfDeplo
 	return routes
 }
 
+// integrationOf returns the integration of a route, nil without one.
 func (b *builder) integrationOf(route part[routeOfTarget], stage string, holds func(*cfn.Resource) bool) *Integration {
 	if route.model.integration == "" {
 		return nil
@@ -139,7 +142,7 @@ func (b *builder) integrationOf(route part[routeOfTarget], stage string, holds f
 	parts := &b.parts
 	found := find(parts.integrations, func(i Integration) bool { return i.ID == route.model.integration })
 	if found == nil || found.api != route.api {
-		route.at.Problem("Target", "%s is no integration of this API", route.model.integration)
+		route.at.Problem("Target", "the API has no integration %s", route.model.integration)
 		return nil
 	}
 	integration := found.model
@@ -153,33 +156,35 @@ func (b *builder) integrationOf(route part[routeOfTarget], stage string, holds f
 	}
 	function := b.functionNamed(integration.FunctionName)
 	if function == nil {
-		found.at.Problem("IntegrationUri", "%s is no function of the template", integration.FunctionName)
+		found.at.Problem("IntegrationUri", "the template has no function %s", integration.FunctionName)
 		return &integration
 	}
 	integration.FunctionName = function.Name
 	source := fmt.Sprintf("arn:aws:execute-api:%s:%s:%s/%s/%s", b.options.Region, b.options.Account, route.api, stage,
 		route.model.Key)
 	if integration.Invocable = b.invocable(function, source); !integration.Invocable {
-		b.warn(integration.Source, "API Gateway may not invoke %s for %s: every message of the route will fail with an internal server "+
-			"error; write an AWS::Lambda::Permission", function.LogicalID, source)
+		b.warn(integration.Source,
+			"API Gateway may not invoke %s for %s: every message of the route will fail with an internal server "+
+				"error; write an AWS::Lambda::Permission", function.LogicalID, source)
 	}
 	return &integration
 }
 
+// authorizerOf returns the authorizer of a route, nil without one.
 func (b *builder) authorizerOf(route part[routeOfTarget]) *Authorizer {
 	if route.model.authorizer == "" {
 		return nil
 	}
 	found := find(b.parts.authorizers, func(a Authorizer) bool { return a.ID == route.model.authorizer })
 	if found == nil || found.api != route.api {
-		route.at.Problem("AuthorizerId", "%s is no authorizer of this API", route.model.authorizer)
+		route.at.Problem("AuthorizerId", "the API has no authorizer %s", route.model.authorizer)
 		return nil
 	}
 	authorizer := found.model
 	function := b.functionNamed(authorizer.FunctionName)
 	if function == nil {
 		if authorizer.FunctionName != "" {
-			found.at.Problem("AuthorizerUri", "%s is no function of the template", authorizer.FunctionName)
+			found.at.Problem("AuthorizerUri", "the template has no function %s", authorizer.FunctionName)
 		}
 		return &authorizer
 	}

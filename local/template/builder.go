@@ -10,7 +10,7 @@ import (
 	"fanfare/local/template/internal/tree"
 )
 
-// builder turns the resolved resources of a template into the models of this package.
+// builder builds the models of this package from the resources of a template.
 type builder struct {
 	*cfn.Evaluator
 	options Options
@@ -31,7 +31,7 @@ type builder struct {
 	outputs       []cfn.Output
 }
 
-// newBuilder returns a builder of a parsed template. The options have all defaults.
+// newBuilder returns a builder for a parsed template. The options must have their defaults.
 func newBuilder(r *tree.Report, root *tree.Value, options Options) *builder {
 	return &builder{
 		Evaluator: cfn.NewEvaluator(r, root, cfn.Options{
@@ -42,7 +42,7 @@ func newBuilder(r *tree.Report, root *tree.Value, options Options) *builder {
 	}
 }
 
-// expand reads the template's sections and replaces SAM's resources by those that they stand for.
+// expand reads the sections of the template and expands SAM's resources.
 func (b *builder) expand() {
 	b.ReadSections()
 	sam.Expand(b.Evaluator)
@@ -50,7 +50,7 @@ func (b *builder) expand() {
 	b.CheckReferences()
 }
 
-// build resolves every resource that exists, reads it and joins the models.
+// build evaluates and reads the resources and then combines them.
 func (b *builder) build() {
 	for _, r := range b.Resources() {
 		p, ok := b.ResolveResource(r)
@@ -68,12 +68,12 @@ func (b *builder) build() {
 	b.assemble()
 }
 
-// warn reports what fails at run time, at the beginning of a resource.
+// warn adds a warning about a resource.
 func (b *builder) warn(s Source, format string, args ...any) {
-	b.Report.Warn(&tree.Value{Line: s.Line, Column: s.Column}, tree.Place{Resource: s.LogicalID}, format, args...)
+	b.Warn(&tree.Value{Line: s.Line, Column: s.Column}, tree.Place{Resource: s.LogicalID}, format, args...)
 }
 
-// folder returns the folder that a local code path means.
+// folder returns a path of local code, relative to the folder of the template.
 func (b *builder) folder(path string) string {
 	if filepath.IsAbs(path) {
 		return filepath.Clean(path)
@@ -81,17 +81,18 @@ func (b *builder) folder(path string) string {
 	return filepath.Join(filepath.Dir(b.File), path)
 }
 
-// source returns the place of a value for the caller of Load.
+// source returns the position of a value for the caller of Load.
 func (b *builder) source(logicalID string, v *tree.Value) Source {
 	return Source{LogicalID: logicalID, File: b.File, Line: v.Line, Column: v.Column}
 }
 
-// pending is a resource with the properties that it was read from, for problems found when it meets others.
+// pending is a resource with its properties, for problems that are found when resources are combined.
 type pending[T any] struct {
 	model T
 	at    tree.Reader
 }
 
+// models returns the resources without their properties.
 func models[T any](all []pending[T]) []T {
 	list := make([]T, len(all))
 	for i, one := range all {
@@ -100,9 +101,9 @@ func models[T any](all []pending[T]) []T {
 	return list
 }
 
-// assemble joins what belongs together, and checks what AWS checks when it creates one resource that uses another.
+// assemble combines the resources that use each other. It makes the checks that AWS makes when it creates them.
 func (b *builder) assemble() {
-	b.checkNamesDiffer()
+	b.checkUniqueNames()
 	b.attachPolicies()
 	b.attachQueuePolicies()
 	b.assignRoles()
@@ -111,14 +112,15 @@ func (b *builder) assemble() {
 	b.assembleAPIs()
 }
 
-// checkNamesDiffer reports resources that would have the same physical name.
-func (b *builder) checkNamesDiffer() {
-	taken := map[string]string{}
+// checkUniqueNames reports resources that have the same physical name.
+func (b *builder) checkUniqueNames() {
+	used := map[string]string{}
 	check := func(kind, name string, s Source) {
-		if other := taken[kind+name]; other != "" && name != "" {
-			b.Problem(&tree.Value{Line: s.Line, Column: s.Column}, tree.Place{Resource: s.LogicalID}, "%s has the same name, %s", other, name)
+		if other := used[kind+name]; other != "" && name != "" {
+			b.Problem(&tree.Value{Line: s.Line, Column: s.Column}, tree.Place{Resource: s.LogicalID}, "%s has the same name, %s",
+				other, name)
 		}
-		taken[kind+name] = s.LogicalID
+		used[kind+name] = s.LogicalID
 	}
 	for _, f := range b.functions {
 		check("function ", f.model.Name, f.model.Source)
@@ -139,7 +141,7 @@ func (b *builder) checkNamesDiffer() {
 
 const lambdaService = "lambda.amazonaws.com"
 
-// assignRoles gives every function its role, which must be of the stack and trust Lambda.
+// assignRoles sets the role of every function. The role must be in the template and trust Lambda.
 func (b *builder) assignRoles() {
 	for i := range b.functions {
 		f := &b.functions[i]
@@ -150,25 +152,26 @@ func (b *builder) assignRoles() {
 		role := b.roleNamed(arn)
 		switch {
 		case role == nil:
-			f.at.Problem("Role", "the role %s is not in the template, so what it allows is unknown", arn)
+			f.at.Problem("Role", "the role %s is not in the template, so its policies are unknown", arn)
 		case !strings.HasPrefix(arn, "arn:"):
 			f.at.Problem("Role", "must be the role's ARN, not its name")
 		case !iam.Trusts(role.Trust, lambdaService):
-			f.at.Problem("Role", "The role defined for the function cannot be assumed by Lambda: %s must trust %s", role.LogicalID,
+			f.at.Problem("Role", "The role defined for the function cannot be assumed by Lambda: %s must trust %s",
+				role.LogicalID,
 				lambdaService)
 		}
 		f.model.Role = role
 	}
 }
 
-// grantInvocations gives every function the permissions that are written for it.
+// grantInvocations adds the permissions to the functions that they name.
 func (b *builder) grantInvocations() {
 	for _, permission := range b.permissions {
 		name := permission.at.Text("FunctionName")
 		function := b.functionNamed(name)
 		if function == nil {
 			if name != "" {
-				permission.at.Problem("FunctionName", "%s is no function of the template", name)
+				permission.at.Problem("FunctionName", "the template has no function %s", name)
 			}
 			continue
 		}
@@ -181,7 +184,7 @@ const (
 	invokeFunction = "lambda:InvokeFunction"
 )
 
-// invocable tells whether API Gateway may invoke a function for a source ARN.
+// invocable reports whether API Gateway may invoke a function for a source ARN.
 func (b *builder) invocable(function *Function, source string) bool {
 	return iam.Authorize(nil, function.Invokers, iam.Request{
 		Caller: apiGateway, Service: apiGateway, Account: b.options.Account, Action: invokeFunction, Resource: function.ARN,
@@ -189,20 +192,22 @@ func (b *builder) invocable(function *Function, source string) bool {
 	}) == nil
 }
 
-// pollActions are what a function's role must allow for Lambda to poll a queue on its behalf.
+// pollActions are the actions that a function's role must allow, so that Lambda can poll a queue.
 // https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
 var pollActions = []string{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
 
+// assembleMappings checks every event source mapping against its queue and its function.
 func (b *builder) assembleMappings() {
 	for i := range b.mappings {
 		m, at := &b.mappings[i].model, b.mappings[i].at
 		function := b.functionNamed(at.Text("FunctionName"))
 		queue := b.queueWhere(func(q *Queue) bool { return q.ARN == m.QueueARN })
 		if name := at.Text("FunctionName"); function == nil && name != "" {
-			at.Problem("FunctionName", "%s is no function of the template", name)
+			at.Problem("FunctionName", "the template has no function %s", name)
 		}
 		if queue == nil && m.QueueARN != "" {
-			at.Problem("EventSourceArn", "%s is not the ARN of a queue of the template; other event sources are not emulated", m.QueueARN)
+			at.Problem("EventSourceArn", "%s is not the ARN of a queue of the template; other event sources are not emulated",
+				m.QueueARN)
 		}
 		if function == nil || queue == nil {
 			continue
@@ -213,7 +218,7 @@ func (b *builder) assembleMappings() {
 				int(queue.VisibilityTimeout.Seconds()), int(function.Timeout.Seconds()))
 		}
 		if strings.HasSuffix(queue.Name, ".fifo") && (m.BatchSize > maxUnwindowed || m.Window > 0) {
-			at.Problem("BatchSize", "a FIFO queue's batches have at most %d messages and no window", maxUnwindowed)
+			at.Problem("BatchSize", "a batch of a FIFO queue has at most %d messages and no window", maxUnwindowed)
 		}
 		if function.Role == nil {
 			continue
@@ -222,7 +227,8 @@ func (b *builder) assembleMappings() {
 			denied := iam.Authorize(function.Role.Documents(), queue.Policy, request(function, action, queue.ARN, b.options))
 			if denied != nil {
 				_, name, _ := strings.Cut(action, ":")
-				at.Problem("EventSourceArn", "The provided execution role does not have permissions to call %s on SQS: %v", name, denied)
+				at.Problem("EventSourceArn", "The provided execution role does not have permissions to call %s on SQS: %v", name,
+					denied)
 			}
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"fanfare/local/template/internal/tree"
 )
 
-// dynamoDBTypes are the tables. They may have streams, which nothing here can read.
+// dynamoDBTypes returns the types of DynamoDB. A table may have a stream, which is not emulated.
 func dynamoDBTypes() map[string]*emulatedType {
 	throughput := tree.Nested(tree.Schema{"ReadCapacityUnits": tree.Accepted, "WriteCapacityUnits": tree.Accepted})
 	key := tree.Nested(tree.Schema{"AttributeName": tree.Accepted, "KeyType": tree.Accepted})
@@ -26,18 +26,21 @@ func dynamoDBTypes() map[string]*emulatedType {
 				With(tree.Schema{
 					"AttributeDefinitions": tree.Nested(tree.Schema{"AttributeName": tree.Accepted, "AttributeType": tree.Accepted}),
 					"GlobalSecondaryIndexes": tree.Nested(tree.Schema{
-						"ContributorInsightsSpecification": tree.Accepted, "IndexName": tree.Accepted, "KeySchema": key, "OnDemandThroughput": noCaps,
-						"Projection": projection, "ProvisionedThroughput": throughput, "WarmThroughput": tree.Accepted,
+						"ContributorInsightsSpecification": tree.Accepted, "IndexName": tree.Accepted, "KeySchema": key,
+						"OnDemandThroughput": noCaps,
+						"Projection":         projection, "ProvisionedThroughput": throughput, "WarmThroughput": tree.Accepted,
 					}),
 					"ImportSourceSpecification":  tree.Refused("tables start empty"),
 					"KinesisStreamSpecification": tree.Refused("there is no Kinesis here"),
-					"LocalSecondaryIndexes":      tree.Nested(tree.Schema{"IndexName": tree.Accepted, "KeySchema": key, "Projection": projection}),
-					"ResourcePolicy":             tree.Refused("only roles' policies are evaluated for tables"),
-					"TimeToLiveSpecification":    tree.Nested(tree.Schema{"AttributeName": tree.Accepted, "Enabled": tree.Accepted}),
-					"VectorIndexes":              tree.Refused("tables have no vector indexes here"),
+					"LocalSecondaryIndexes": tree.Nested(tree.Schema{"IndexName": tree.Accepted, "KeySchema": key,
+						"Projection": projection}),
+					"ResourcePolicy":          tree.Refused("only roles' policies are evaluated for tables"),
+					"TimeToLiveSpecification": tree.Nested(tree.Schema{"AttributeName": tree.Accepted, "Enabled": tree.Accepted}),
+					"VectorIndexes":           tree.Refused("tables have no vector indexes here"),
 				}),
-			Required: []string{"KeySchema", "AttributeDefinitions"}, NameProperty: "TableName", NamePattern: tableName, NameLimit: 255,
-			Ref: "{name}", Attributes: map[string]string{"Arn": "arn:aws:dynamodb:{region}:{account}:table/{name}"},
+			Required: []string{"KeySchema", "AttributeDefinitions"}, NameProperty: "TableName", NamePattern: tableName,
+			NameLimit: 255,
+			Ref:       "{name}", Attributes: map[string]string{"Arn": "arn:aws:dynamodb:{region}:{account}:table/{name}"},
 			RefusedAttributes: map[string]string{"StreamArn": "tables have no streams here"},
 		}, read: (*builder).readTable,
 		},
@@ -75,19 +78,21 @@ func (b *builder) readTable(r *cfn.Resource, p tree.Reader) {
 	for _, index := range p.Parts("LocalSecondaryIndexes") {
 		i := t.readIndex(index, used)
 		if i.PartitionKey != t.PartitionKey {
-			index.Problem("KeySchema", "a local index has the table's partition key, %s", t.PartitionKey)
+			index.Problem("KeySchema", "a local index must have the table's partition key, %s", t.PartitionKey)
 		}
 		t.LocalIndexes = append(t.LocalIndexes, i)
 	}
 	for name := range t.Attributes {
 		if !used[name] {
-			p.Problem("AttributeDefinitions", "%s is no key of the table or an index, and DynamoDB refuses other definitions", name)
+			p.Problem("AttributeDefinitions",
+				"%s is not a key of the table or of an index, and DynamoDB refuses other definitions",
+				name)
 		}
 	}
 	b.tables = append(b.tables, pending[Table]{t, p})
 }
 
-// readKey reads a KeySchema, whose attributes must be defined.
+// readKey reads a KeySchema. Its attributes must be defined. It adds their names to used.
 func (t *Table) readKey(p tree.Reader, used map[string]bool) (partition, sort string) {
 	p.Require("KeySchema")
 	for _, key := range p.Parts("KeySchema") {
@@ -112,6 +117,7 @@ func (t *Table) readKey(p tree.Reader, used map[string]bool) (partition, sort st
 	return partition, sort
 }
 
+// readIndex reads an index.
 func (t *Table) readIndex(p tree.Reader, used map[string]bool) Index {
 	p.Require("IndexName", "Projection")
 	projection := p.Part("Projection")
@@ -123,7 +129,7 @@ func (t *Table) readIndex(p tree.Reader, used map[string]bool) Index {
 	return i
 }
 
-// readUnits reads the provisioned throughput, which PROVISIONED needs and PAY_PER_REQUEST forbids.
+// readUnits reads the provisioned throughput. PROVISIONED requires it, PAY_PER_REQUEST forbids it.
 func (t *Table) readUnits(p tree.Reader) (read, write int) {
 	throughput := p.Part("ProvisionedThroughput")
 	if t.BillingMode == "PAY_PER_REQUEST" {

@@ -6,8 +6,8 @@ import (
 	"fanfare/local/template"
 )
 
-// TestIgnoredGlobals holds that a resource can do without some or all Globals.
-func TestIgnoredGlobals(t *testing.T) {
+// TestGlobals_Ignored checks that a resource can ignore some or all Globals.
+func TestGlobals_Ignored(t *testing.T) {
 	for ignored, want := range map[string][2]int{"'*'": {128, 3}, "[MemorySize]": {128, 9}, "[]": {512, 9}} {
 		resolved, err := template.Load("t.yaml", []byte(`
 Transform: AWS::Serverless-2016-10-31
@@ -22,7 +22,7 @@ Resources:
 			t.Fatal(err)
 		}
 		if f := resolved.Functions[0]; f.MemoryMB != want[0] || int(f.Timeout.Seconds()) != want[1] {
-			t.Errorf("IgnoreGlobals %s: %d MB and %v, want %v", ignored, f.MemoryMB, f.Timeout, want)
+			t.Errorf("IgnoreGlobals %s: got %d MB and %v, want %v", ignored, f.MemoryMB, f.Timeout, want)
 		}
 	}
 }

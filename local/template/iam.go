@@ -19,17 +19,20 @@ func iamTypes() map[string]*emulatedType {
 					"PermissionsBoundary": tree.Refused("only the role's own policies are evaluated"),
 					"Policies":            tree.Nested(tree.Schema{"PolicyName": tree.Accepted, "PolicyDocument": tree.Accepted}),
 				}),
-			Required: []string{"AssumeRolePolicyDocument"}, NameProperty: "RoleName", NamePattern: roleName, NameLimit: 64, Ref: "{name}", Path: rolePath,
+			Required: []string{"AssumeRolePolicyDocument"}, NameProperty: "RoleName", NamePattern: roleName, NameLimit: 64,
+			Ref: "{name}", Path: rolePath,
 			Attributes:        map[string]string{"Arn": "arn:aws:iam::{account}:role{path}{name}"},
-			RefusedAttributes: map[string]string{"RoleId": "IAM makes it up"},
+			RefusedAttributes: map[string]string{"RoleId": "IAM generates it"},
 		}, read: (*builder).readRole,
 		},
 		"AWS::IAM::Policy": {Type: cfn.Type{
 			Schema: tree.Schema{
 				"PolicyDocument": tree.Accepted, "PolicyName": tree.Accepted, "Roles": tree.Accepted, "Id": tree.Returned,
-				"Groups": tree.Refused("there are no users and groups here"), "Users": tree.Refused("there are no users and groups here"),
+				"Groups": tree.Refused("there are no users and groups here"),
+				"Users":  tree.Refused("there are no users and groups here"),
 			},
-			Required: []string{"PolicyDocument", "PolicyName"}, Ref: "{stack}-{id}", Attributes: map[string]string{"Id": "{stack}-{id}"},
+			Required: []string{"PolicyDocument", "PolicyName"}, Ref: "{stack}-{id}",
+			Attributes: map[string]string{"Id": "{stack}-{id}"},
 		}, read: (*builder).readPolicy,
 		},
 		"AWS::IAM::RolePolicy": {Type: cfn.Type{
@@ -46,9 +49,11 @@ func iamTypes() map[string]*emulatedType {
 					"Groups": tree.Refused("there are no users and groups here"),
 					"Users":  tree.Refused("there are no users and groups here"),
 				}),
-			Required: []string{"PolicyDocument"}, NameProperty: "ManagedPolicyName", NamePattern: roleName, NameLimit: 128, Path: rolePath,
-			Ref: "arn:aws:iam::{account}:policy{path}{name}", Attributes: map[string]string{"PolicyArn": "arn:aws:iam::{account}:policy{path}{name}"},
-			RefusedAttributes: map[string]string{"PolicyId": "IAM makes it up"},
+			Required: []string{"PolicyDocument"}, NameProperty: "ManagedPolicyName", NamePattern: roleName, NameLimit: 128,
+			Path:              rolePath,
+			Ref:               "arn:aws:iam::{account}:policy{path}{name}",
+			Attributes:        map[string]string{"PolicyArn": "arn:aws:iam::{account}:policy{path}{name}"},
+			RefusedAttributes: map[string]string{"PolicyId": "IAM generates it"},
 		}, read: (*builder).readManagedPolicy,
 		},
 	}
@@ -60,7 +65,7 @@ var (
 	pathPattern = regexp.MustCompile(`^/([!-.0-~]+/)*$`)
 )
 
-// rolePath returns the path of a role or managed policy, "/" when it has none.
+// rolePath returns the path of a role or managed policy, "/" without one.
 func rolePath(e *cfn.Evaluator, r *cfn.Resource) string {
 	v, at := r.Properties.Get("Path"), tree.At(r.ID, "Properties.Path")
 	if v == nil {
@@ -78,7 +83,7 @@ func rolePath(e *cfn.Evaluator, r *cfn.Resource) string {
 	return ""
 }
 
-// document reads a policy document out of a property.
+// document reads a policy document from a property.
 func document(p tree.Reader, key string, kind iam.Kind) iam.Document {
 	v := p.Value(key)
 	if v == nil || v.Kind == tree.Invalid {
@@ -98,12 +103,13 @@ func (b *builder) readRole(r *cfn.Resource, p tree.Reader) {
 	}
 	for _, inline := range p.Parts("Policies") {
 		inline.Require("PolicyName", "PolicyDocument")
-		role.Policies = append(role.Policies, Policy{inline.Text("PolicyName"), document(inline, "PolicyDocument", iam.Identity)})
+		role.Policies = append(role.Policies,
+			Policy{inline.Text("PolicyName"), document(inline, "PolicyDocument", iam.Identity)})
 	}
 	b.roles = append(b.roles, pending[*Role]{role, p})
 }
 
-// attachment is a policy that is attached to roles by a resource of its own.
+// attachment is a policy that is a resource and is attached to roles.
 type attachment struct {
 	policy Policy
 	roles  []string
@@ -127,7 +133,7 @@ func (b *builder) readManagedPolicy(r *cfn.Resource, p tree.Reader) {
 	b.managed[a.policy.Name] = a.policy.Document
 }
 
-// attachPolicies gives every role what is attached to it, once all are read.
+// attachPolicies adds the managed policies and the attached policies to the roles.
 func (b *builder) attachPolicies() {
 	for _, role := range b.roles {
 		for i, arn := range role.at.Texts("ManagedPolicyArns") {
@@ -137,7 +143,8 @@ func (b *builder) attachPolicies() {
 			}
 			if !ok {
 				role.at.Report.Problem(role.at.Value("ManagedPolicyArns"), role.at.At.Field("ManagedPolicyArns").Item(i),
-					"the managed policy %s is neither in the template nor known here (known are %s)", arn, strings.Join(iam.ManagedNames(),
+					"the managed policy %s is neither in the template nor supported (supported are %s)", arn,
+					strings.Join(iam.ManagedNames(),
 						", "))
 			}
 			role.model.Policies = append(role.model.Policies, Policy{arn, document})

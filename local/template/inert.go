@@ -5,19 +5,22 @@ import (
 	"fanfare/local/template/internal/tree"
 )
 
-// inertTypes have no local part: they are accepted, named in Resolved.Inert and can be referred to. Their properties are
-// resolved, so that wrong references in them are found, and not checked further.
+// inertTypes returns the types that are accepted and not emulated. Their resources are in Resolved.Inert, and others
+// may refer to them. Their properties are evaluated, to find wrong references, and not checked against a schema.
 func inertTypes() map[string]*emulatedType {
 	return map[string]*emulatedType{
 		"AWS::ApiGateway::Account": {Type: cfn.Type{Ref: "{id}", Attributes: map[string]string{"Id": "{id}"}}},
 		"AWS::ApplicationInsights::Application": {Type: cfn.Type{
-			NameProperty: "ResourceGroupName", Ref: "arn:aws:applicationinsights:{region}:{account}:application/resource-group/{name}",
+			NameProperty: "ResourceGroupName",
+			Ref:          "arn:aws:applicationinsights:{region}:{account}:application/resource-group/{name}",
 		}},
 		"AWS::CloudWatch::Alarm": {Type: cfn.Type{
-			NameProperty: "AlarmName", Ref: "{name}", Attributes: map[string]string{"Arn": "arn:aws:cloudwatch:{region}:{account}:alarm:{name}"},
+			NameProperty: "AlarmName", Ref: "{name}",
+			Attributes: map[string]string{"Arn": "arn:aws:cloudwatch:{region}:{account}:alarm:{name}"},
 		}},
 		"AWS::CloudWatch::CompositeAlarm": {Type: cfn.Type{
-			NameProperty: "AlarmName", Ref: "{name}", Attributes: map[string]string{"Arn": "arn:aws:cloudwatch:{region}:{account}:alarm:{name}"},
+			NameProperty: "AlarmName", Ref: "{name}",
+			Attributes: map[string]string{"Arn": "arn:aws:cloudwatch:{region}:{account}:alarm:{name}"},
 		}},
 		"AWS::CloudWatch::Dashboard": {Type: cfn.Type{NameProperty: "DashboardName", Ref: "{name}"}},
 		"AWS::KMS::Alias":            {Type: cfn.Type{NameProperty: "AliasName", Ref: "{name}"}},
@@ -28,16 +31,19 @@ func inertTypes() map[string]*emulatedType {
 			NameProperty: "LogGroupName", Ref: "{name}",
 			Attributes: map[string]string{"Arn": "arn:aws:logs:{region}:{account}:log-group:{name}:*"},
 		}},
-		"AWS::Logs::LogStream":          {Type: cfn.Type{NameProperty: "LogStreamName", Ref: "{name}"}},
-		"AWS::Logs::MetricFilter":       {Type: cfn.Type{NameProperty: "FilterName", Ref: "{name}"}},
-		"AWS::Logs::QueryDefinition":    {Type: cfn.Type{Ref: "{uuid}", Attributes: map[string]string{"QueryDefinitionId": "{uuid}"}}},
+		"AWS::Logs::LogStream":    {Type: cfn.Type{NameProperty: "LogStreamName", Ref: "{name}"}},
+		"AWS::Logs::MetricFilter": {Type: cfn.Type{NameProperty: "FilterName", Ref: "{name}"}},
+		"AWS::Logs::QueryDefinition": {Type: cfn.Type{Ref: "{uuid}",
+			Attributes: map[string]string{"QueryDefinitionId": "{uuid}"}}},
 		"AWS::Logs::ResourcePolicy":     {Type: cfn.Type{NameProperty: "PolicyName", Ref: "{name}"}},
 		"AWS::Logs::SubscriptionFilter": {Type: cfn.Type{NameProperty: "FilterName", Ref: "{name}"}},
 		"AWS::ResourceGroups::Group": {Type: cfn.Type{
-			NameProperty: "Name", Ref: "{name}", Attributes: map[string]string{"Arn": "arn:aws:resource-groups:{region}:{account}:group/{name}"},
+			NameProperty: "Name", Ref: "{name}",
+			Attributes: map[string]string{"Arn": "arn:aws:resource-groups:{region}:{account}:group/{name}"},
 		}},
 		"AWS::SNS::Subscription": {Type: cfn.Type{
-			Ref: "arn:aws:sns:{region}:{account}:{stack}:{uuid}", Attributes: map[string]string{"Arn": "arn:aws:sns:{region}:{account}:{stack}:{uuid}"},
+			Ref:        "arn:aws:sns:{region}:{account}:{stack}:{uuid}",
+			Attributes: map[string]string{"Arn": "arn:aws:sns:{region}:{account}:{stack}:{uuid}"},
 		}, read: func(b *builder, r *cfn.Resource, p tree.Reader) { b.readSubscription(r, p) },
 		},
 		"AWS::SNS::Topic": {Type: cfn.Type{
@@ -53,11 +59,13 @@ func inertTypes() map[string]*emulatedType {
 		"AWS::SNS::TopicPolicy": {Type: cfn.Type{Ref: "{id}", Attributes: map[string]string{"Id": "{id}"}}},
 		"AWS::XRay::Group": {Type: cfn.Type{NameProperty: "GroupName", Ref: "{name}",
 			Attributes: map[string]string{"GroupARN": "arn:aws:xray:{region}:{account}:group/{name}/{id}"}}},
-		"AWS::XRay::SamplingRule": {Type: cfn.Type{Ref: "{id}", Attributes: map[string]string{"RuleARN": "arn:aws:xray:{region}:{account}:sampling-rule/{id}"}}},
-		"AWS::Budgets::Budget":    {Type: cfn.Type{Ref: "{id}"}},
+		"AWS::XRay::SamplingRule": {Type: cfn.Type{Ref: "{id}",
+			Attributes: map[string]string{"RuleARN": "arn:aws:xray:{region}:{account}:sampling-rule/{id}"}}},
+		"AWS::Budgets::Budget": {Type: cfn.Type{Ref: "{id}"}},
 	}
 }
 
+// addInert adds a resource that is not emulated.
 func (b *builder) addInert(r *cfn.Resource) {
 	b.inert = append(b.inert, Inert{Source: b.source(r.ID, r.Position), Type: r.Type})
 }
@@ -67,9 +75,9 @@ func (b *builder) readSubscription(r *cfn.Resource, p tree.Reader) {
 	b.addInert(r)
 }
 
-// checkSubscriber refuses subscribers that exist here and would wait in vain, as no topic delivers anything here.
+// checkSubscriber reports subscribers that would receive nothing, because topics are not emulated.
 func (b *builder) checkSubscriber(p tree.Reader) {
 	if protocol := p.Text("Protocol"); protocol == "sqs" || protocol == "lambda" {
-		p.Problem("Protocol", "topics are not emulated, so nothing would reach this %s subscriber", protocol)
+		p.Problem("Protocol", "topics are not emulated, so this %s subscriber would receive nothing", protocol)
 	}
 }

@@ -42,8 +42,9 @@ var functionProperties = tree.Settable(`
 	RecursiveLoop ReservedConcurrentExecutions Role Runtime RuntimeManagementConfig Tags Timeout`).
 	All(tree.Returned, `Arn SnapStartResponse`).
 	With(tree.Schema{
-		"CapacityProviderConfig":   tree.Refused("functions run on this machine"),
-		"DeadLetterConfig":         tree.Nested(tree.Schema{"TargetArn": tree.Accepted}), // for asynchronous invocations, of which there are none here
+		"CapacityProviderConfig": tree.Refused("functions run on this machine"),
+		"DeadLetterConfig":       tree.Nested(tree.Schema{"TargetArn": tree.Accepted}),
+		// for asynchronous invocations, which do not occur here
 		"DurableConfig":            tree.Refused("durable executions need a service of their own"),
 		"Environment":              tree.Nested(tree.Schema{"Variables": tree.Accepted}),
 		"EphemeralStorage":         tree.Nested(tree.Schema{"Size": tree.Accepted}),
@@ -59,23 +60,25 @@ var functionProperties = tree.Settable(`
 		"VpcConfig":                tree.Refused("functions run on this machine's loopback"),
 	})
 
-// runtimes are those whose code is an executable named bootstrap; it is the first that a template should use.
+// runtimes are the supported runtimes. Their code is an executable named bootstrap.
 var runtimes = []string{"provided.al2023", "provided.al2"}
 
-// reservedVariables are set by Lambda, which refuses them in a function's configuration.
+// reservedVariables are environment variables that Lambda sets. It refuses them in the configuration of a function.
 // https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 var reservedVariables = []string{
 	"_HANDLER", "_X_AMZN_TRACE_ID", "AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_DEFAULT_REGION", "AWS_EXECUTION_ENV",
-	"AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_VERSION", "AWS_LAMBDA_INITIALIZATION_TYPE",
-	"AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME", "AWS_LAMBDA_RUNTIME_API", "AWS_REGION", "AWS_SECRET_ACCESS_KEY",
+	"AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_VERSION",
+	"AWS_LAMBDA_INITIALIZATION_TYPE",
+	"AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME", "AWS_LAMBDA_RUNTIME_API", "AWS_REGION",
+	"AWS_SECRET_ACCESS_KEY",
 	"AWS_SESSION_TOKEN", "LAMBDA_RUNTIME_DIR", "LAMBDA_TASK_ROOT",
 }
 
-// maxEnvironment bounds a function's own variables, names and values, in bytes.
+// maxEnvironment is the largest size of all names and values of a function's variables, in bytes.
 // https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 const maxEnvironment = 4096
 
-// variableName is what Lambda accepts as a variable's name (API CreateFunction, Environment).
+// variableName matches the names of environment variables. Source: API CreateFunction, Environment.
 var variableName = regexp.MustCompile(`^[a-zA-Z]([a-zA-Z0-9_])+$`)
 
 func (b *builder) readFunction(r *cfn.Resource, p tree.Reader) {
@@ -108,6 +111,7 @@ func (b *builder) readFunction(r *cfn.Resource, p tree.Reader) {
 	b.functions = append(b.functions, pending[Function]{f, p})
 }
 
+// readCode reads the property Code, the path of a local folder.
 func (b *builder) readCode(f *Function, p tree.Reader) {
 	code := p.Value("Code")
 	switch {
@@ -121,7 +125,7 @@ func (b *builder) readCode(f *Function, p tree.Reader) {
 	}
 }
 
-// readBuild reads what SAM's build reads from a function's Metadata; the rest of Metadata belongs to other tools.
+// readBuild reads the metadata for "sam build". Other metadata is for other tools.
 func (b *builder) readBuild(f *Function, r *cfn.Resource) {
 	if r.Metadata == nil {
 		return
@@ -138,6 +142,7 @@ func (b *builder) readBuild(f *Function, r *cfn.Resource) {
 	}
 }
 
+// readEnvironment reads the environment variables. It never returns nil.
 func (b *builder) readEnvironment(p tree.Reader) map[string]string {
 	variables := p.TextMap("Variables")
 	size := 0
@@ -145,13 +150,13 @@ func (b *builder) readEnvironment(p tree.Reader) map[string]string {
 		size += len(name) + len(v)
 		switch at := p.Part("Variables"); {
 		case slices.Contains(reservedVariables, name):
-			at.Problem(name, "Lambda reserves this variable for itself")
+			at.Problem(name, "Lambda reserves this variable")
 		case !variableName.MatchString(name):
 			at.Problem(name, "Lambda accepts only variables that match %s", variableName)
 		}
 	}
 	if size > maxEnvironment {
-		p.Problem("Variables", "the variables have %d bytes: more than Lambda's %d", size, maxEnvironment)
+		p.Problem("Variables", "the variables have %d bytes, Lambda's limit is %d", size, maxEnvironment)
 	}
 	if variables == nil {
 		variables = map[string]string{}
@@ -178,12 +183,13 @@ func readLogging(p tree.Reader, function string) Logging {
 var permissionProperties = tree.Settable(`Action FunctionName Principal SourceAccount SourceArn`).
 	All(tree.Returned, `Id`).
 	With(tree.Schema{
-		"EventSourceToken":      tree.Refused("Alexa has no part here"),
+		"EventSourceToken":      tree.Refused("Alexa is not emulated"),
 		"FunctionUrlAuthType":   tree.Refused("functions have no URLs here"),
 		"InvokedViaFunctionUrl": tree.Refused("functions have no URLs here"),
 		"PrincipalOrgID":        tree.Refused("there is no organization here"),
 	})
 
+// readPermission reads a permission as the resource policy that Lambda makes of it.
 func (b *builder) readPermission(r *cfn.Resource, p tree.Reader) {
 	condition := map[string]map[string]string{}
 	if source := p.Text("SourceArn"); source != "" {
@@ -199,7 +205,8 @@ func (b *builder) readPermission(r *cfn.Resource, p tree.Reader) {
 	data, err := json.Marshal(map[string]any{
 		"Version": "2012-10-17",
 		"Statement": map[string]any{
-			"Sid": r.ID, "Effect": "Allow", "Principal": principal, "Action": p.Text("Action"), "Resource": "*", "Condition": condition,
+			"Sid": r.ID, "Effect": "Allow", "Principal": principal, "Action": p.Text("Action"), "Resource": "*",
+			"Condition": condition,
 		},
 	})
 	if err != nil {
@@ -228,13 +235,13 @@ var mappingProperties = tree.Settable(`
 		"ScalingConfig":           tree.Nested(tree.Schema{"MaximumConcurrency": tree.Accepted}),
 	})
 
-// notForQueues is the rule of properties for other event sources.
+// notForQueues is the rule of properties of other event sources.
 var notForQueues = tree.Refused("it is for event sources other than SQS")
 
 // Limits of event source mappings. https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
 const (
 	maxBatchSize      = 10_000
-	maxUnwindowed     = 10 // messages in a batch that is not gathered over a window
+	maxUnwindowed     = 10 // messages in a batch without a window
 	maxWindow         = 300
 	minMappingWorkers = 2
 	maxMappingWorkers = 1000
@@ -242,12 +249,15 @@ const (
 
 func (b *builder) readMapping(r *cfn.Resource, p tree.Reader) {
 	m := EventSourceMapping{
-		Source: b.source(r.ID, r.Position), UUID: b.UUID(r.ID), QueueARN: p.Text("EventSourceArn"), Enabled: p.Bool("Enabled", true),
-		BatchSize: p.Between("BatchSize", 10, 1, maxBatchSize), Window: p.Seconds("MaximumBatchingWindowInSeconds", 0, 0, maxWindow),
+		Source: b.source(r.ID, r.Position), UUID: b.UUID(r.ID), QueueARN: p.Text("EventSourceArn"),
+		Enabled:            p.Bool("Enabled", true),
+		BatchSize:          p.Between("BatchSize", 10, 1, maxBatchSize),
+		Window:             p.Seconds("MaximumBatchingWindowInSeconds", 0, 0, maxWindow),
 		MaximumConcurrency: p.Part("ScalingConfig").Between("MaximumConcurrency", 0, minMappingWorkers, maxMappingWorkers),
 	}
 	if m.BatchSize > maxUnwindowed && m.Window == 0 {
-		p.Problem("BatchSize", "batches of more than %d messages need MaximumBatchingWindowInSeconds of at least 1", maxUnwindowed)
+		p.Problem("BatchSize", "more than %d messages need MaximumBatchingWindowInSeconds of at least 1",
+			maxUnwindowed)
 	}
 	for _, typ := range p.Texts("FunctionResponseTypes") {
 		if typ != "ReportBatchItemFailures" {
@@ -258,7 +268,7 @@ func (b *builder) readMapping(r *cfn.Resource, p tree.Reader) {
 	b.mappings = append(b.mappings, pending[EventSourceMapping]{m, p})
 }
 
-// functionNamed returns the function that a name, a partial or a full ARN stands for, or nil.
+// functionNamed returns the function with a name, a partial ARN or a full ARN, or nil.
 func (b *builder) functionNamed(name string) *Function {
 	for i := range b.functions {
 		f := &b.functions[i].model

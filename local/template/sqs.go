@@ -11,7 +11,8 @@ import (
 )
 
 func sqsTypes() map[string]*emulatedType {
-	properties := tree.Schema{"QueueName": tree.Accepted, "Tags": tree.Accepted, "Arn": tree.Returned, "QueueUrl": tree.Returned}
+	properties := tree.Schema{"QueueName": tree.Accepted, "Tags": tree.Accepted, "Arn": tree.Returned,
+		"QueueUrl": tree.Returned}
 	for name := range queueAttributes {
 		properties[name] = tree.Accepted
 	}
@@ -25,8 +26,9 @@ func sqsTypes() map[string]*emulatedType {
 		}, read: (*builder).readQueue,
 		},
 		"AWS::SQS::QueuePolicy": {Type: cfn.Type{
-			Schema: tree.Schema{"PolicyDocument": tree.Accepted, "Queues": tree.Accepted, "Id": tree.Returned}, Required: []string{"PolicyDocument", "Queues"},
-			Ref: "{stack}-{id}", Attributes: map[string]string{"Id": "{stack}-{id}"},
+			Schema:   tree.Schema{"PolicyDocument": tree.Accepted, "Queues": tree.Accepted, "Id": tree.Returned},
+			Required: []string{"PolicyDocument", "Queues"},
+			Ref:      "{stack}-{id}", Attributes: map[string]string{"Id": "{stack}-{id}"},
 		}, read: (*builder).readQueuePolicy,
 		},
 	}
@@ -35,23 +37,26 @@ func sqsTypes() map[string]*emulatedType {
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_CreateQueue.html
 var queueName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,80}$|^[A-Za-z0-9_-]{1,75}\.fifo$`)
 
-// queueAttributes are the properties of a queue that are attributes of SQS by the same name; true marks those that are
-// maps here and JSON there.
+// queueAttributes are the properties of a queue that are SQS attributes of the same name. true marks those that are
+// objects in a template and JSON in SQS.
 var queueAttributes = map[string]bool{
 	"ContentBasedDeduplication": false, "DeduplicationScope": false, "DelaySeconds": false, "FifoQueue": false,
 	"FifoThroughputLimit":          false,
-	"KmsDataKeyReusePeriodSeconds": false, "KmsMasterKeyId": false, "MaximumMessageSize": false, "MessageRetentionPeriod": false,
-	"ReceiveMessageWaitTimeSeconds": false, "RedriveAllowPolicy": true, "RedrivePolicy": true, "SqsManagedSseEnabled": false,
-	"VisibilityTimeout": false,
+	"KmsDataKeyReusePeriodSeconds": false, "KmsMasterKeyId": false, "MaximumMessageSize": false,
+	"MessageRetentionPeriod":        false,
+	"ReceiveMessageWaitTimeSeconds": false, "RedriveAllowPolicy": true, "RedrivePolicy": true,
+	"SqsManagedSseEnabled": false,
+	"VisibilityTimeout":    false,
 }
 
-// numericAttributes must be integers.
+// numericAttributes are the attributes that are integers.
 var numericAttributes = []string{
-	"DelaySeconds", "KmsDataKeyReusePeriodSeconds", "MaximumMessageSize", "MessageRetentionPeriod", "ReceiveMessageWaitTimeSeconds",
+	"DelaySeconds", "KmsDataKeyReusePeriodSeconds", "MaximumMessageSize", "MessageRetentionPeriod",
+	"ReceiveMessageWaitTimeSeconds",
 	"VisibilityTimeout",
 }
 
-// defaultVisibility is SQS's, in seconds; see CreateQueue.
+// defaultVisibility is SQS's default visibility timeout, in seconds; see CreateQueue.
 const defaultVisibility = 30
 
 // isFIFO reports whether a queue is a FIFO queue, whose name must end in .fifo.
@@ -94,13 +99,13 @@ func (b *builder) readQueue(r *cfn.Resource, p tree.Reader) {
 	}
 	p.Bool("FifoQueue", false)
 	if isFIFO(b.Evaluator, r) != strings.HasSuffix(q.Name, ".fifo") {
-		p.Problem("QueueName", "the names of FIFO queues, and no others, end in .fifo")
+		p.Problem("QueueName", "the name of a FIFO queue, and of no other queue, must end in .fifo")
 	}
 	q.VisibilityTimeout = time.Duration(p.Int("VisibilityTimeout", defaultVisibility)) * time.Second
 	b.queues = append(b.queues, pending[Queue]{q, p})
 }
 
-// queuePolicy is a policy of queues.
+// queuePolicy is a policy and the URLs of its queues.
 type queuePolicy struct {
 	urls     []string
 	document iam.Document
@@ -115,7 +120,7 @@ func (b *builder) readQueuePolicy(_ *cfn.Resource, p tree.Reader) {
 	b.queuePolicies = append(b.queuePolicies, pending[queuePolicy]{policy, p})
 }
 
-// attachQueuePolicies gives every queue its policy, once all are read.
+// attachQueuePolicies sets the policies of the queues.
 func (b *builder) attachQueuePolicies() {
 	for _, policy := range b.queuePolicies {
 		for _, url := range policy.model.urls {
@@ -125,7 +130,7 @@ func (b *builder) attachQueuePolicies() {
 				continue
 			}
 			if queue.Policy != nil {
-				policy.at.Problem("Queues", "the queue %s has a policy already, which this one would overwrite", queue.Name)
+				policy.at.Problem("Queues", "the queue %s has another policy, which this one would overwrite", queue.Name)
 			}
 			queue.Policy = []iam.Document{policy.model.document}
 			queue.Attributes["Policy"] = policy.model.json
@@ -133,7 +138,7 @@ func (b *builder) attachQueuePolicies() {
 	}
 }
 
-// queueWhere returns the first queue that is asked for, or nil.
+// queueWhere returns the first queue for which is returns true, or nil.
 func (b *builder) queueWhere(is func(*Queue) bool) *Queue {
 	for i := range b.queues {
 		if q := &b.queues[i].model; is(q) {

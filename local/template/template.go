@@ -9,24 +9,24 @@ import (
 	"fanfare/local/template/internal/tree"
 )
 
-// Options are what a template does not say itself. The zero value is usable.
+// Options are the facts about a stack that its template does not contain. The zero value is usable.
 type Options struct {
-	// Parameters are the values given to the template's parameters, by name; those missing take their defaults.
+	// Parameters are the values of the template's parameters, by name. A missing one takes its default.
 	Parameters map[string]string
-	// StackName is the value of AWS::StackName and the beginning of generated names; empty means "local".
+	// StackName is the value of AWS::StackName and the beginning of generated names. The default is "local".
 	StackName string
-	// Region is the value of AWS::Region; empty means "us-east-1". Regions outside the partition aws are refused.
+	// Region is the value of AWS::Region. The default is "us-east-1". Only Regions of the partition aws are accepted.
 	Region string
-	// Account is the value of AWS::AccountId, twelve digits; empty means "000000000000".
+	// Account is the value of AWS::AccountId, twelve digits. The default is "000000000000".
 	Account string
-	// QueueEndpoint is what queue URLs begin with, like "http://127.0.0.1:4566"; empty means AWS's,
+	// QueueEndpoint is the beginning of queue URLs, like "http://127.0.0.1:4566". The default is AWS's,
 	// "https://sqs.<region>.amazonaws.com".
 	QueueEndpoint string
-	// APIID returns the id of the WebSocket API with a logical id: lower-case letters and digits, the same at every
-	// call and different for every API. Nil, or an empty id, derives ten characters from the names of stack and API.
+	// APIID returns the id of the WebSocket API with a logical id: lower-case letters and digits, the same in every call
+	// and different for every API. If APIID is nil or returns "", the id is derived from the names of stack and API.
 	APIID func(logicalID string) string
-	// Inert are resource types, like "AWS::S3::Bucket", that the caller accepts without a local part, besides those
-	// that the package accepts anyway. Ref gives such a resource's generated name, and it has no attributes.
+	// Inert are further resource types, like "AWS::S3::Bucket", that are accepted and not emulated. Ref returns the
+	// generated name of such a resource. It has no attributes.
 	Inert []string
 }
 
@@ -37,6 +37,7 @@ var (
 	stackPattern = regexp.MustCompile(`^[a-zA-Z][-a-zA-Z0-9]{0,127}$`)
 )
 
+// withDefaults returns the options with their defaults, or an error for options that are not valid.
 func (o Options) withDefaults() (Options, error) {
 	o.StackName = cmp.Or(o.StackName, "local")
 	o.Region = cmp.Or(o.Region, "us-east-1")
@@ -48,23 +49,23 @@ func (o Options) withDefaults() (Options, error) {
 	case !regionPattern.MatchString(o.Region):
 		return o, fmt.Errorf("region %q is not one of the partition aws", o.Region)
 	case !stackPattern.MatchString(o.StackName):
-		return o, fmt.Errorf("stack name %q is not letters, digits and hyphens that begin with a letter", o.StackName)
+		return o, fmt.Errorf("stack name %q is not a letter followed by letters, digits and hyphens", o.StackName)
 	}
 	return o, nil
 }
 
-// LoadFile reads and resolves a template; see Load. Local code paths are relative to the file's folder.
+// LoadFile reads and resolves a template; see Load. Paths of local code are relative to the folder of the file.
 func LoadFile(path string, options Options) (*Resolved, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("reading the template: %w", err)
+		return nil, fmt.Errorf("read template: %w", err)
 	}
 	return Load(path, data, options)
 }
 
-// Load resolves a template in YAML or JSON. The name is what problems show as the file, and its folder is what local
-// code paths are relative to; no file is opened. Everything wrong with the template is returned at once, as Problems;
-// other errors speak of the options.
+// Load resolves a template in YAML or JSON. name is the file name in problems, and paths of local code are relative to
+// its folder. Load opens no file. It returns all problems of the template together, as Problems. Any other error is
+// about the options.
 func Load(name string, data []byte, options Options) (*Resolved, error) {
 	options, err := options.withDefaults()
 	if err != nil {
@@ -89,7 +90,7 @@ func load(r *tree.Report, root *tree.Value, options Options) (*Resolved, error) 
 	return b.resolved(), nil
 }
 
-// resolved returns the result, in the order of the template.
+// resolved returns the result. Everything is in the order of the template.
 func (b *builder) resolved() *Resolved {
 	r := &Resolved{
 		StackName: b.options.StackName, Region: b.options.Region, Account: b.options.Account,

@@ -8,13 +8,13 @@ import (
 	"fanfare/local/template/internal/tree"
 )
 
-// emulatedType is a resource type with the function that reads its resources; nil for types without a local part.
+// emulatedType is a supported resource type. read adds a resource to the builder; nil for types that are not emulated.
 type emulatedType struct {
 	cfn.Type
 	read func(b *builder, r *cfn.Resource, p tree.Reader)
 }
 
-// emulatedTypes holds every supported type.
+// emulatedTypes has every supported type, by name.
 var emulatedTypes = func() map[string]*emulatedType {
 	all := map[string]*emulatedType{}
 	for _, types := range []map[string]*emulatedType{

@@ -62,7 +62,8 @@ var sections = tree.Settable(`
 // Section returns a section of the template, or nil.
 func (e *Evaluator) Section(name string) *tree.Value { return e.template.Get(name) }
 
-// ReadSections reads all sections except the outputs, in CloudFormation's order. It evaluates parameters and conditions.
+// ReadSections reads all sections except the outputs, in CloudFormation's order. It evaluates parameters and
+// conditions.
 func (e *Evaluator) ReadSections() {
 	p := e.Reader(e.template, tree.Place{})
 	p.Check(sections)

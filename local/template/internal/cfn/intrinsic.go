@@ -60,8 +60,8 @@ func (e *Evaluator) call(name string, v, argument *tree.Value, at tree.Place) *t
 	return evaluate(argument, at)
 }
 
-// Resolve evaluates every function in a value. It returns nil for AWS::NoValue, and removes it from objects and lists. A
-// function that cannot be evaluated is reported and becomes an invalid value. The result has the position of v.
+// Resolve evaluates every function in a value. It returns nil for AWS::NoValue, and removes it from objects and lists.
+// A function that cannot be evaluated is reported and becomes an invalid value. The result has the position of v.
 func (e *Evaluator) Resolve(v *tree.Value, at tree.Place) *tree.Value {
 	resolved := e.evaluated(v, at)
 	if resolved == nil || resolved == v {

@@ -50,7 +50,8 @@ func (e *Evaluator) readParameters(section *tree.Value, overrides map[string]str
 	}
 	for name := range overrides {
 		if e.parameters[name] == nil {
-			e.Problem(e.template, tree.Place{Resource: "Parameters"}, "a value is given for %s, which the template does not declare", name)
+			e.Problem(e.template, tree.Place{Resource: "Parameters"},
+				"a value is given for %s, which the template does not declare", name)
 		}
 	}
 }
@@ -220,7 +221,8 @@ func (r rules) check(typ, given string, values []string) string {
 		case r.allowed != nil && !slices.Contains(r.allowed, v):
 			return "is not one of the AllowedValues " + strings.Join(r.allowed, ", ")
 		case r.pattern != nil && !r.pattern.MatchString(v):
-			return "does not match the AllowedPattern " + strings.TrimSuffix(strings.TrimPrefix(r.pattern.String(), "^(?:"), ")$")
+			return "does not match the AllowedPattern " +
+				strings.TrimSuffix(strings.TrimPrefix(r.pattern.String(), "^(?:"), ")$")
 		case typ == "String" && r.minLength != nil && length < *r.minLength:
 			return fmt.Sprintf("is shorter than the MinLength %d", *r.minLength)
 		case typ == "String" && r.maxLength != nil && length > *r.maxLength:

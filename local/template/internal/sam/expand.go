@@ -15,7 +15,7 @@ type serverlessType struct {
 }
 
 // serverlessTypes are the types that Expand expands.
-// https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-specification-generated-resources.html
+// Source: AWS SAM developer guide, sam-specification-generated-resources.html.
 var serverlessTypes = map[string]*serverlessType{
 	"AWS::Serverless::Function":     {"Function", serverlessFunction, (*expansion).function},
 	"AWS::Serverless::SimpleTable":  {"SimpleTable", serverlessTable, (*expansion).simpleTable},

@@ -64,7 +64,8 @@ func (x *expansion) function() {
 		tree.Entry("Tags", x.functionTags()),
 		tree.Entry("TracingConfig", tracing),
 		tree.Entry("DeadLetterConfig", deadLetters),
-	}, x.copied("Architectures", "CodeSigningConfigArn", "Description", "Environment", "EphemeralStorage", "FunctionName", "Handler",
+	}, x.copied("Architectures", "CodeSigningConfigArn", "Description", "Environment", "EphemeralStorage", "FunctionName",
+		"Handler",
 		"KmsKeyArn", "LoggingConfig", "MemorySize", "PackageType", "RecursiveLoop", "ReservedConcurrentExecutions", "Runtime",
 		"RuntimeManagementConfig", "Timeout"))...)
 	function.DependsOn, function.Metadata = x.r.DependsOn, x.r.Metadata
@@ -121,7 +122,8 @@ func (x *expansion) functionRole() *cfn.Resource {
 		inline = append(inline, inlinePolicy(at, "DeadLetterQueuePolicy", at.NewObject(
 			tree.Entry("Version", at.NewText("2012-10-17")),
 			tree.Entry("Statement", at.NewList(at.NewObject(
-				tree.Entry("Action", at.NewText(action)), tree.Entry("Resource", queue.Value("TargetArn")), tree.Entry("Effect", at.NewText("Allow"))))))))
+				tree.Entry("Action", at.NewText(action)), tree.Entry("Resource", queue.Value("TargetArn")),
+				tree.Entry("Effect", at.NewText("Allow"))))))))
 	}
 	more, documents := x.policies(id)
 	for _, policy := range more {
@@ -204,8 +206,8 @@ var sqsEvent = tree.Settable(`
 	BatchSize Enabled FilterCriteria FunctionResponseTypes KmsKeyArn LoggingConfig MaximumBatchingWindowInSeconds
 	MetricsConfig ProvisionedPollerConfig Queue ScalingConfig`)
 
-// functionEvents generates an event source mapping for each SQS event and allows the generated role to poll. role is nil
-// when the template gives the role.
+// functionEvents generates an event source mapping for each SQS event and allows the generated role to poll. role is
+// nil when the template gives the role.
 func (x *expansion) functionEvents(role *cfn.Resource) {
 	events := x.Part("Events")
 	if events.Object == nil {
@@ -241,7 +243,8 @@ func allowPolling(role *cfn.Resource) {
 	policy := role.Position.NewText(managedPolicyPrefix + "service-role/AWSLambdaSQSQueueExecutionRole")
 	fields := slices.Clone(role.Properties.Fields)
 	for i, f := range fields {
-		if f.Key == "ManagedPolicyArns" && !slices.ContainsFunc(f.Value.Items, func(v *tree.Value) bool { return tree.Same(v, policy) }) {
+		if f.Key == "ManagedPolicyArns" &&
+			!slices.ContainsFunc(f.Value.Items, func(v *tree.Value) bool { return tree.Same(v, policy) }) {
 			fields[i].Value = f.Value.NewList(append(slices.Clone(f.Value.Items), policy)...)
 		}
 	}

@@ -8,21 +8,26 @@ import (
 )
 
 // globalProperties are the properties that Globals may set, by SAM resource type.
-// https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-specification-template-anatomy-globals.html
+// Source: AWS SAM developer guide, sam-specification-template-anatomy-globals.html.
 var globalProperties = map[string][]string{
 	"Function": {
-		"Handler", "Runtime", "CodeUri", "DeadLetterQueue", "Description", "MemorySize", "Timeout", "VpcConfig", "Environment", "Tags",
-		"PropagateTags", "Tracing", "KmsKeyArn", "AutoPublishAlias", "AutoPublishAliasAllProperties", "Layers", "DeploymentPreference",
-		"RolePath", "PermissionsBoundary", "ReservedConcurrentExecutions", "ProvisionedConcurrencyConfig", "AssumeRolePolicyDocument",
+		"Handler", "Runtime", "CodeUri", "DeadLetterQueue", "Description", "MemorySize", "Timeout", "VpcConfig",
+		"Environment", "Tags",
+		"PropagateTags", "Tracing", "KmsKeyArn", "AutoPublishAlias", "AutoPublishAliasAllProperties", "Layers",
+		"DeploymentPreference",
+		"RolePath", "PermissionsBoundary", "ReservedConcurrentExecutions", "ProvisionedConcurrencyConfig",
+		"AssumeRolePolicyDocument",
 		"EventInvokeConfig", "FileSystemConfigs", "CodeSigningConfigArn", "Architectures", "SnapStart", "EphemeralStorage",
 		"FunctionUrlConfig", "RuntimeManagementConfig", "LoggingConfig", "RecursiveLoop", "SourceKMSKeyArn", "TenancyConfig",
-		"DurableConfig", "CapacityProviderConfig", "FunctionScalingConfig", "PublishToLatestPublished", "VersionDeletionPolicy",
+		"DurableConfig", "CapacityProviderConfig", "FunctionScalingConfig", "PublishToLatestPublished",
+		"VersionDeletionPolicy",
 	},
 	"SimpleTable": {"SSESpecification"},
 	"WebSocketApi": {
 		"AccessLogSettings", "ApiKeySelectionExpression", "DefaultRouteSettings", "DisableExecuteApiEndpoint",
 		"DisableSchemaValidation",
-		"Domain", "FailOnWarnings", "IpAddressType", "PropagateTags", "RouteSelectionExpression", "RouteSettings", "StageVariables",
+		"Domain", "FailOnWarnings", "IpAddressType", "PropagateTags", "RouteSelectionExpression", "RouteSettings",
+		"StageVariables",
 		"Tags",
 	},
 }
@@ -35,7 +40,8 @@ var otherGlobals = []string{
 	"Api", "CapacityProvider", "HttpApi", "LayerVersion", "MicroVMImage", "NetworkConnector", "StateMachine",
 }
 
-// readGlobals returns the section Globals by SAM resource type. It reports types and properties that SAM does not accept.
+// readGlobals returns the section Globals by SAM resource type. It reports types and properties that SAM does not
+// accept.
 func readGlobals(report *tree.Report, section *tree.Value) map[string]*tree.Value {
 	globals := map[string]*tree.Value{}
 	top := report.Reader(section, tree.Place{Resource: "Globals"})

@@ -8,8 +8,8 @@ import (
 	"fanfare/local/template/internal/tree"
 )
 
-// policyStatement is a statement of a SAM policy template. Resources are ARNs without "arn:${AWS::Partition}:". <Name> is
-// a parameter of the policy template. A resource that is only a parameter is a whole ARN.
+// policyStatement is a statement of a SAM policy template. Resources are ARNs without "arn:${AWS::Partition}:". <Name>
+// is a parameter of the policy template. A resource that is only a parameter is a whole ARN.
 type policyStatement struct {
 	actions   []string
 	resources []string
@@ -27,7 +27,8 @@ var policyTemplates = map[string][]policyStatement{
 	"DynamoDBReadPolicy": {{[]string{"dynamodb:GetItem", "dynamodb:Scan", "dynamodb:Query", "dynamodb:BatchGetItem",
 		"dynamodb:DescribeTable"}, tableAndIndexes}},
 	"DynamoDBReconfigurePolicy": {{[]string{"dynamodb:UpdateTable"}, tableAndIndexes[:1]}},
-	"DynamoDBWritePolicy":       {{[]string{"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:BatchWriteItem"}, tableAndIndexes}},
+	"DynamoDBWritePolicy": {{[]string{"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:BatchWriteItem"},
+		tableAndIndexes}},
 	"EventBridgePutEventsPolicy": {{[]string{"events:PutEvents"},
 		[]string{"events:${AWS::Region}:${AWS::AccountId}:event-bus/<EventBusName>"}}},
 	"KMSDecryptPolicy": {{[]string{"kms:Decrypt"}, kmsKey}},
@@ -94,7 +95,8 @@ func policyTemplate(report *tree.Report, entry *tree.Value, at tree.Place) *tree
 			actions[j] = entry.NewText(action)
 		}
 		document[i] = entry.NewObject(
-			tree.Entry("Effect", entry.NewText("Allow")), tree.Entry("Action", single(actions)), tree.Entry("Resource", single(resources)))
+			tree.Entry("Effect", entry.NewText("Allow")), tree.Entry("Action", single(actions)),
+			tree.Entry("Resource", single(resources)))
 	}
 	p.Check(parameters)
 	return entry.NewObject(tree.Entry("Statement", entry.NewList(document...)))

@@ -38,8 +38,10 @@ func (x *expansion) simpleTable() {
 		tags = tags.NewList(tags.Items[1:]...) // SAM does not add its own tag to tables
 	}
 	table := x.add(x.r.ID, "AWS::DynamoDB::Table", slices.Concat([]tree.Field{
-		tree.Entry("AttributeDefinitions", at.NewList(at.NewObject(tree.Entry("AttributeName", name), tree.Entry("AttributeType", at.NewText(typ))))),
-		tree.Entry("KeySchema", at.NewList(at.NewObject(tree.Entry("AttributeName", name), tree.Entry("KeyType", at.NewText("HASH"))))),
+		tree.Entry("AttributeDefinitions",
+			at.NewList(at.NewObject(tree.Entry("AttributeName", name), tree.Entry("AttributeType", at.NewText(typ))))),
+		tree.Entry("KeySchema",
+			at.NewList(at.NewObject(tree.Entry("AttributeName", name), tree.Entry("KeyType", at.NewText("HASH"))))),
 		tree.Entry("BillingMode", billing),
 		tree.Entry("Tags", tags),
 	}, x.copied("PointInTimeRecoverySpecification", "ProvisionedThroughput", "SSESpecification", "TableName"))...)

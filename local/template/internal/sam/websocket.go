@@ -29,8 +29,9 @@ var serverlessRoute = tree.Settable(`
 const (
 	defaultStage     = "default" // SAM's name of a stage without a name
 	webSocketTag     = "websocketapi:createdBy"
-	functionURI      = "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/${FunctionArn}/invocations"
-	authorizerURI    = "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/${AuthArn}/invocations"
+	functionURI      = functionPath + "${FunctionArn}/invocations"
+	authorizerURI    = functionPath + "${AuthArn}/invocations"
+	functionPath     = "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/"
 	executeAPI       = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:"
 	gatewayPrincipal = "apigateway.amazonaws.com"
 	invokeAction     = "lambda:InvokeFunction"
@@ -40,8 +41,8 @@ const (
 // alphanumeric matches the keys of custom routes that SAM accepts. The key becomes a part of logical ids.
 var alphanumeric = regexp.MustCompile(`^[A-Za-z0-9]+$`)
 
-// webSocketAPI generates the API, a stage, and for each route the route, its integration and the permission to invoke its
-// function. SAM generates no route responses.
+// webSocketAPI generates the API, a stage, and for each route the route, its integration and the permission to invoke
+// its function. SAM generates no route responses.
 func (x *expansion) webSocketAPI() {
 	at := x.r.Position
 	id := x.r.ID
@@ -55,8 +56,10 @@ func (x *expansion) webSocketAPI() {
 		tags = append(tags, own.Fields...)
 	}
 	api := x.add(id, "AWS::ApiGatewayV2::Api", append([]tree.Field{
-		tree.Entry("Name", name), tree.Entry("ProtocolType", at.NewText("WEBSOCKET")), tree.Entry("Tags", at.NewObject(tags...)),
-	}, x.copied("ApiKeySelectionExpression", "Description", "DisableExecuteApiEndpoint", "DisableSchemaValidation", "IpAddressType",
+		tree.Entry("Name", name), tree.Entry("ProtocolType", at.NewText("WEBSOCKET")),
+		tree.Entry("Tags", at.NewObject(tags...)),
+	}, x.copied("ApiKeySelectionExpression", "Description", "DisableExecuteApiEndpoint", "DisableSchemaValidation",
+		"IpAddressType",
 		"RouteSelectionExpression")...)...)
 	api.DependsOn, api.Metadata = x.r.DependsOn, x.r.Metadata
 
@@ -118,8 +121,8 @@ func (x *expansion) stage(name *tree.Value, routeIDs []string, tags []tree.Field
 		tags = []tree.Field{tree.Entry(webSocketTag, at.NewText("SAM"))}
 	}
 	stage := x.add(id, "AWS::ApiGatewayV2::Stage", append([]tree.Field{
-		tree.Entry("ApiId", at.NewRef(x.r.ID)), tree.Entry("StageName", name), tree.Entry("AutoDeploy", &tree.Value{Kind: tree.Text, Text: "true", Line: at.Line,
-			Column: at.Column}),
+		tree.Entry("ApiId", at.NewRef(x.r.ID)), tree.Entry("StageName", name),
+		tree.Entry("AutoDeploy", at.NewLiteral("true")),
 		tree.Entry("Tags", at.NewObject(tags...)),
 	}, x.copied("AccessLogSettings", "DefaultRouteSettings", "RouteSettings", "StageVariables")...)...)
 	if x.Has("RouteSettings") {
@@ -151,8 +154,9 @@ func (x *expansion) route(key string, p tree.Reader, stage *tree.Value) string {
 	api := at.NewRef(x.r.ID)
 	route := []tree.Field{
 		tree.Entry("ApiId", api), tree.Entry("RouteKey", at.NewText(key)),
-		tree.Entry("Target", at.NewObject(tree.Entry("Fn::Join", at.NewList(at.NewText("/"), at.NewList(at.NewText("integrations"),
-			at.NewRef(base+"Integration")))))),
+		tree.Entry("Target", at.NewObject(tree.Entry("Fn::Join",
+			at.NewList(at.NewText("/"), at.NewList(at.NewText("integrations"),
+				at.NewRef(base+"Integration")))))),
 	}
 	for _, property := range []string{"ApiKeyRequired", "ModelSelectionExpression", "OperationName", "RequestModels",
 		"RequestParameters",
@@ -180,7 +184,8 @@ func (x *expansion) route(key string, p tree.Reader, stage *tree.Value) string {
 		source = at.NewSub(executeAPI+"${"+x.r.ID+".ApiId}/${__StageName__}/"+key, tree.Entry("__StageName__", stage))
 	}
 	x.addAt(at, base+"Permission", "AWS::Lambda::Permission",
-		tree.Entry("Action", at.NewText(invokeAction)), tree.Entry("FunctionName", function), tree.Entry("Principal", at.NewText(gatewayPrincipal)),
+		tree.Entry("Action", at.NewText(invokeAction)), tree.Entry("FunctionName", function),
+		tree.Entry("Principal", at.NewText(gatewayPrincipal)),
 		tree.Entry("SourceArn", source))
 	return base + "Route"
 }
@@ -206,10 +211,13 @@ func (x *expansion) authorizer() {
 	}
 	x.addAt(at, id, "AWS::ApiGatewayV2::Authorizer",
 		tree.Entry("ApiId", at.NewRef(x.r.ID)), tree.Entry("AuthorizerType", at.NewText("REQUEST")), tree.Entry("Name", name),
-		tree.Entry("AuthorizerUri", at.NewSub(authorizerURI, tree.Entry("AuthArn", arn))), tree.Entry("IdentitySource", auth.Value("IdentitySource")))
+		tree.Entry("AuthorizerUri", at.NewSub(authorizerURI, tree.Entry("AuthArn", arn))),
+		tree.Entry("IdentitySource", auth.Value("IdentitySource")))
 	x.addAt(at, x.r.ID+"AuthorizerPermission", "AWS::Lambda::Permission",
-		tree.Entry("Action", at.NewText(invokeAction)), tree.Entry("FunctionName", arn), tree.Entry("Principal", at.NewText(gatewayPrincipal)),
-		tree.Entry("SourceArn", at.NewSub(executeAPI+"${__ApiId__}/authorizers/*", tree.Entry("__ApiId__", at.NewRef(x.r.ID)))))
+		tree.Entry("Action", at.NewText(invokeAction)), tree.Entry("FunctionName", arn),
+		tree.Entry("Principal", at.NewText(gatewayPrincipal)),
+		tree.Entry("SourceArn",
+			at.NewSub(executeAPI+"${__ApiId__}/authorizers/*", tree.Entry("__ApiId__", at.NewRef(x.r.ID)))))
 }
 
 // addAt generates a resource at the position of a part of the SAM resource.

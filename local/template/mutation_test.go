@@ -10,13 +10,10 @@ import (
 	"fanfare/local/template/internal/tree"
 )
 
-// TestMutilatedTemplates takes values of the templates of testdata away, one at a time, or puts something of another kind
-// in their place: loading must then still give either a result or problems with positions.
-func TestMutilatedTemplates(t *testing.T) {
+// TestLoad_MutatedTemplates removes values of the templates in testdata, one at a time, or replaces them by values of
+// another kind. Loading must return a result or problems with positions.
+func TestLoad_MutatedTemplates(t *testing.T) {
 	for _, path := range templates(t) {
-		if filepath.Base(path) == "fanfare.yaml" {
-			continue // the others have all that it has
-		}
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			t.Parallel()
 			data, err := os.ReadFile(path)
@@ -33,7 +30,7 @@ func TestMutilatedTemplates(t *testing.T) {
 				t.Fatal(err)
 			}
 			tried, refused, turn := 0, 0, 0
-			mutilate(root, &turn, func() {
+			mutate(root, &turn, func() {
 				tried++
 				if _, err := load(&tree.Report{File: path}, root, options); err != nil {
 					refused++
@@ -41,15 +38,15 @@ func TestMutilatedTemplates(t *testing.T) {
 				}
 			})
 			if tried < 30 || refused < tried/2 {
-				t.Errorf("%d mutilated templates were tried and %d refused: the test has lost its grip", tried, refused)
+				t.Errorf("got %d templates of which %d were refused, want at least 30 and half of them", tried, refused)
 			}
 		})
 	}
 }
 
-// mutilate changes one part of a value after the other, calls try, and changes the part back. The ways of changing take
-// turns, and three parts in four are left out: all ways for all parts found nothing more and took twenty times as long.
-func mutilate(v *tree.Value, turn *int, try func()) {
+// mutate changes one part of a value after the other, calls try, and restores the part. The kinds of changes alternate,
+// and three parts of four are left out: all changes of all parts took twenty times as long and found nothing more.
+func mutate(v *tree.Value, turn *int, try func()) {
 	change := func(original *tree.Value, put func(*tree.Value)) {
 		*turn++
 		switch *turn % 4 {
@@ -66,7 +63,7 @@ func mutilate(v *tree.Value, turn *int, try func()) {
 			try()
 		}
 		put(original)
-		mutilate(original, turn, try)
+		mutate(original, turn, try)
 	}
 	for i := range v.Items {
 		change(v.Items[i], func(other *tree.Value) { v.Items[i] = other })
@@ -77,7 +74,7 @@ func mutilate(v *tree.Value, turn *int, try func()) {
 			v.Fields = slices.Delete(slices.Clone(fields), i, i+1)
 			try()
 			v.Fields = fields
-			mutilate(f.Value, turn, try)
+			mutate(f.Value, turn, try)
 			continue
 		}
 		change(f.Value, func(other *tree.Value) { v.Fields[i].Value = other })
@@ -88,11 +85,11 @@ func expectPositions(t *testing.T, err error) {
 	t.Helper()
 	var problems tree.Problems
 	if !errors.As(err, &problems) || len(problems) == 0 {
-		t.Fatalf("loading returned %T: %v", err, err)
+		t.Fatalf("got %T: %v, want Problems", err, err)
 	}
 	for _, p := range problems {
 		if p.Line < 1 || p.Column < 1 || p.Message == "" {
-			t.Fatalf("a problem without position: %#v", p)
+			t.Fatalf("got a problem without position: %#v", p)
 		}
 	}
 }
