@@ -75,6 +75,8 @@ type Authorizer struct {
 	Type string
 	// Function is the name of the authorizer's function, as Invoker knows it.
 	Function string
+	// Denied is the error of every invocation when API Gateway may not invoke the function; nil when it may.
+	Denied error
 	// IdentitySource lists what a handshake must have for the function to be asked at all:
 	// "route.request.header.X" or "route.request.querystring.X".
 	IdentitySource []string
@@ -86,6 +88,8 @@ type Integration struct {
 	Type string
 	// Function is the name of the function, as Invoker knows it; AWS_PROXY only.
 	Function string
+	// Denied is the error of every invocation when API Gateway may not invoke the function; nil when it may.
+	Denied error
 	// Timeout bounds the function's answer, 50 ms to 29 s of the machine's time; 0 means 29 s.
 	Timeout time.Duration
 
@@ -233,7 +237,7 @@ func (i Integration) compile(s *Server) (integration, error) {
 		if len(i.RequestTemplates)+len(i.Responses) > 0 {
 			return nil, errors.New("AWS_PROXY has neither templates nor integration responses")
 		}
-		return &proxy{invoker: s.invoker, function: i.Function, timeout: i.Timeout}, nil
+		return &proxy{invoker: s.invoker, function: i.Function, denied: i.Denied, timeout: i.Timeout}, nil
 	case "MOCK":
 		return i.compileMock()
 	}

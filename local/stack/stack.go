@@ -281,7 +281,7 @@ func (s *Stack) startAPIs(o Options, ids *identities, listeners []net.Listener) 
 		arns[f.Name] = f.ARN
 	}
 	for i, api := range s.Resolved.APIs {
-		server, err := apigateway.New(gateway(api), permitted{s.lambda, arns}, apigateway.Options{
+		server, err := apigateway.New(gateway(api, arns), s.lambda, apigateway.Options{
 			Region: s.Resolved.Region, Account: s.Resolved.Account, Clock: o.Clock, Log: o.Log, Authorize: ids.authorize, Observe: o.Gateway,
 			Quotas: apigateway.Quotas{Connections: o.Quotas.Connections, Requests: o.Quotas.Requests}, Faults: s.delayed(apigateway.Faults{}),
 		})
