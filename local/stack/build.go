@@ -226,8 +226,8 @@ func (b builder) buildOne(ctx context.Context, f template.Function) error {
 	return nil
 }
 
-// copyPresent copies the present bootstrap of a function to path. The go command leaves the copy as it is if it is up to
-// date.
+// copyPresent copies the present bootstrap of a function to path. The go command leaves the copy as it is if it is up
+// to date.
 func (b builder) copyPresent(f template.Function, path string) error {
 	present := filepath.Join(b.dir, f.LogicalID, bootstrap)
 	if !isRegular(present) {

@@ -49,7 +49,8 @@ func TestBuild(t *testing.T) {
 			Name:   "stack-" + id, BuildMethod: "go1.x", Folder: filepath.Join(code, folder),
 		})
 	}
-	for id, folder := range map[string]string{"A": "one/a", "B": "one/b", "Again": "one/a", "C": "two/c", "D": "two/deeper/c"} {
+	for id, folder := range map[string]string{"A": "one/a", "B": "one/b", "Again": "one/a", "C": "two/c",
+		"D": "two/deeper/c"} {
 		write(t, filepath.Join(code, folder, "main.go"), program(folder))
 		add(id, folder)
 	}
@@ -123,7 +124,8 @@ func TestBuild(t *testing.T) {
 func TestBuild_FinishedBootstrap(t *testing.T) {
 	code, dir := t.TempDir(), t.TempDir()
 	write(t, filepath.Join(code, "bootstrap"), "#!/bin/sh\n")
-	folders, err := build(t.Context(), []template.Function{{Name: "f", Source: template.Source{LogicalID: "F"}, Folder: code}}, dir)
+	folders, err := build(t.Context(),
+		[]template.Function{{Name: "f", Source: template.Source{LogicalID: "F"}, Folder: code}}, dir)
 	if err != nil || folders["f"] != code {
 		t.Errorf("got %v, %v, want %s", folders, err, code)
 	}

@@ -58,13 +58,16 @@ func integration(i template.Integration, arns map[string]string) *apigateway.Int
 	return out
 }
 
-// denial returns the error with which API Gateway's invocations of a function fail, nil when it may invoke the function.
+// invalidPermissions is API Gateway's text.
+const invalidPermissions = "Invalid permissions on Lambda function"
+
+// denial returns the error with which API Gateway's invocations of a function fail, nil when it may invoke the
+// function.
 func denial(invocable bool, arn string) error {
 	if invocable {
 		return nil
 	}
-	// The text is API Gateway's.
-	return fmt.Errorf("Invalid permissions on Lambda function: %w", &iam.Denied{
+	return fmt.Errorf("%s: %w", invalidPermissions, &iam.Denied{
 		Caller: "apigateway.amazonaws.com", Action: "lambda:InvokeFunction", Resource: arn, ByResource: true,
 	})
 }

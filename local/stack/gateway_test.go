@@ -8,8 +8,8 @@ import (
 	"fanfare/local/template"
 )
 
-// TestGateway_Permissions checks that each route has its own permission: API Gateway may invoke a function for one route
-// and not for another.
+// TestGateway_Permissions checks that each route has its own permission: API Gateway may invoke a function for one
+// route and not for another.
 func TestGateway_Permissions(t *testing.T) {
 	integration := func(invocable bool) *template.Integration {
 		return &template.Integration{Type: "AWS_PROXY", FunctionName: "f", Invocable: invocable}
