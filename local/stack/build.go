@@ -39,9 +39,11 @@ func build(ctx context.Context, functions []template.Function, dir string) (map[
 	var wanted []template.Function
 	for _, f := range functions {
 		folders[f.Name] = filepath.Join(dir, f.LogicalID)
-		if f.BuildMethod == "" && isRegular(filepath.Join(f.Folder, bootstrap)) {
-			folders[f.Name] = f.Folder
-			continue
+		if f.BuildMethod == "" {
+			if info, err := os.Stat(filepath.Join(f.Folder, bootstrap)); err == nil && info.Mode().IsRegular() {
+				folders[f.Name] = f.Folder
+				continue
+			}
 		}
 		if f.Folder, err = filepath.Abs(f.Folder); err != nil {
 			return nil, err
@@ -82,6 +84,7 @@ func temporaryFolder(dir string) (string, error) {
 	return os.MkdirTemp(dir, prefix)
 }
 
+// isRegular reports whether a path is a regular file, and not a link.
 func isRegular(path string) bool {
 	info, err := os.Lstat(path)
 	return err == nil && info.Mode().IsRegular()

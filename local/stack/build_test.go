@@ -123,7 +123,10 @@ func TestBuild(t *testing.T) {
 
 func TestBuild_FinishedBootstrap(t *testing.T) {
 	code, dir := t.TempDir(), t.TempDir()
-	write(t, filepath.Join(code, "bootstrap"), "#!/bin/sh\n")
+	write(t, filepath.Join(code, "program"), "#!/bin/sh\n")
+	if err := os.Symlink("program", filepath.Join(code, "bootstrap")); err != nil {
+		t.Fatal(err)
+	}
 	folders, err := build(t.Context(),
 		[]template.Function{{Name: "f", Source: template.Source{LogicalID: "F"}, Folder: code}}, dir)
 	if err != nil || folders["f"] != code {

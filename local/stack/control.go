@@ -212,7 +212,7 @@ func readObject(r *http.Request, into any) error {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
 	if err := d.Decode(into); err != nil {
-		return fmt.Errorf("read JSON object: %w", err)
+		return fmt.Errorf("the body is not the JSON object of this request: %w", err)
 	}
 	if d.More() {
 		return errors.New("something follows the JSON object")
