@@ -18,8 +18,9 @@ var managedPolicies = map[string][]Statement{
 	"AmazonDynamoDBReadOnlyAccess": {allow("*", dynamoDBReads...)},
 	"AmazonSQSFullAccess":          {allow("*", "sqs:*")},
 	"AmazonSQSReadOnlyAccess":      {allow("*", sqsReads...)},
-	"AWSLambdaExecute": {allow("arn:aws:logs:*:*:*", "logs:*"), allow("arn:aws:s3:::*", "s3:GetObject",
-		"s3:PutObject")},
+	"AWSLambdaExecute": {
+		allow("arn:aws:logs:*:*:*", "logs:*"), allow("arn:aws:s3:::*", "s3:GetObject", "s3:PutObject"),
+	},
 	"AWSXRayDaemonWriteAccess": {allow("*", xrayWrites...)},
 	"AWSXrayWriteOnlyAccess":   {allow("*", xrayWrites...)},
 	"CloudWatchLambdaInsightsExecutionRolePolicy": {
@@ -40,14 +41,14 @@ var (
 	queuePolls  = []string{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
 	streamReads = []string{"dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator",
 		"dynamodb:ListStreams"}
-	dynamoDBReads = []string{"dynamodb:BatchGetItem", "dynamodb:Describe*", "dynamodb:List*", "dynamodb:GetItem",
-		"dynamodb:GetResourcePolicy",
-		"dynamodb:Query", "dynamodb:Scan", "dynamodb:PartiQLSelect"}
+	dynamoDBReads = []string{
+		"dynamodb:BatchGetItem", "dynamodb:Describe*", "dynamodb:List*", "dynamodb:GetItem",
+		"dynamodb:GetResourcePolicy", "dynamodb:Query", "dynamodb:Scan", "dynamodb:PartiQLSelect",
+	}
 	sqsReads = []string{"sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:ListDeadLetterSourceQueues", "sqs:ListQueues",
 		"sqs:ListMessageMoveTasks", "sqs:ListQueueTags"}
 	xrayWrites = []string{"xray:PutTraceSegments", "xray:PutTelemetryRecords", "xray:GetSamplingRules",
-		"xray:GetSamplingTargets",
-		"xray:GetSamplingStatisticSummaries"}
+		"xray:GetSamplingTargets", "xray:GetSamplingStatisticSummaries"}
 )
 
 // allow returns a statement that allows actions on a resource.

@@ -157,8 +157,7 @@ func (b *builder) assignRoles() {
 			f.at.Problem("Role", "must be the role's ARN, not its name")
 		case !iam.Trusts(role.Trust, lambdaService):
 			f.at.Problem("Role", "The role defined for the function cannot be assumed by Lambda: %s must trust %s",
-				role.LogicalID,
-				lambdaService)
+				role.LogicalID, lambdaService)
 		}
 		f.model.Role = role
 	}

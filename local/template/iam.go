@@ -143,9 +143,8 @@ func (b *builder) attachPolicies() {
 			}
 			if !ok {
 				role.at.Report.Problem(role.at.Value("ManagedPolicyArns"), role.at.At.Field("ManagedPolicyArns").Item(i),
-					"the managed policy %s is neither in the template nor supported (supported are %s)", arn,
-					strings.Join(iam.ManagedNames(),
-						", "))
+					"the managed policy %s is neither in the template nor supported (supported are %s)",
+					arn, strings.Join(iam.ManagedNames(), ", "))
 			}
 			role.model.Policies = append(role.model.Policies, Policy{arn, document})
 		}

@@ -2,6 +2,7 @@ package sam
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"fanfare/local/template/internal/tree"
@@ -136,8 +137,8 @@ func (x *expansion) route(key string, p tree.Reader, stage *tree.Value) string {
 	p.Check(serverlessRoute)
 	p.Require("FunctionArn")
 	name := strings.TrimPrefix(key, "$")
-	if special := map[string]bool{"$connect": true, "$disconnect": true,
-		"$default": true}[key]; !special && !alphanumeric.MatchString(key) {
+	predefined := []string{"$connect", "$disconnect", "$default"}
+	if !slices.Contains(predefined, key) && !alphanumeric.MatchString(key) {
 		x.e.Problem(p.Position, p.At,
 			"SAM accepts only letters and digits in route keys, besides $connect, $disconnect and $default")
 		return ""
@@ -154,9 +155,8 @@ func (x *expansion) route(key string, p tree.Reader, stage *tree.Value) string {
 	api := at.NewRef(x.r.ID)
 	route := []tree.Field{
 		tree.Entry("ApiId", api), tree.Entry("RouteKey", at.NewText(key)),
-		tree.Entry("Target", at.NewObject(tree.Entry("Fn::Join",
-			at.NewList(at.NewText("/"), at.NewList(at.NewText("integrations"),
-				at.NewRef(base+"Integration")))))),
+		tree.Entry("Target", at.NewObject(tree.Entry("Fn::Join", at.NewList(
+			at.NewText("/"), at.NewList(at.NewText("integrations"), at.NewRef(base+"Integration")))))),
 	}
 	for _, property := range []string{"ApiKeyRequired", "ModelSelectionExpression", "OperationName", "RequestModels",
 		"RequestParameters",
