@@ -218,7 +218,7 @@ func TestParse_Invalid(t *testing.T) {
 			"Principal"},
 		{"no principal in a resource policy", statement(`"Action":"sqs:*","Resource":"*"`), Resource, "Principal"},
 		{"an unknown principal", statement(`"Action":"sqs:*","Resource":"*","Principal":{"User":"me"}`), Resource, `"User"`},
-		{"a principal that is no *", statement(`"Action":"sqs:*","Resource":"*","Principal":"me"`), Resource, `"me"`},
+		{"a principal other than *", statement(`"Action":"sqs:*","Resource":"*","Principal":"me"`), Resource, `"me"`},
 		{"NotPrincipal", statement(`"Action":"sqs:*","Resource":"*","NotPrincipal":"*"`), Resource, "NotPrincipal"},
 		{"a resource in a trust policy", statement(`"Action":"sts:AssumeRole","Resource":"*","Principal":"*"`), Trust,
 			"trust policy"},

@@ -60,7 +60,7 @@ func TestFaults_SetAll(t *testing.T) {
 }
 
 func TestFaults_Invalid(t *testing.T) {
-	for _, test := range []struct{ name, value, says string }{
+	for _, test := range []struct{ name, value, want string }{
 		{"apigateway.Nonsense", "1", "apigateway.Gone"},
 		{"kinesis.Throttle", "1", `no fault "kinesis.Throttle"`},
 		{"apigateway", "1", "no fault"},
@@ -72,8 +72,8 @@ func TestFaults_Invalid(t *testing.T) {
 		{"seed", "-1", "whole number"},
 	} {
 		var f Faults
-		if err := f.Set(test.name, test.value); err == nil || !strings.Contains(err.Error(), test.says) {
-			t.Errorf("%s=%s: got %v, want %q", test.name, test.value, err, test.says)
+		if err := f.Set(test.name, test.value); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s=%s: got %v, want %q", test.name, test.value, err, test.want)
 		}
 		if len(f.Settings()) > 0 {
 			t.Errorf("%s=%s: got settings %v, want none", test.name, test.value, f.Settings())

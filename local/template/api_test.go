@@ -84,7 +84,7 @@ func TestLoad_APIProblems(t *testing.T) {
 			[]string{"11:Route: Properties.ApiKeyRequired: is not emulated"}},
 		{"models", []string{routeEnd, "RequestModels: {}, " + routeEnd},
 			[]string{"11:Route: Properties.RequestModels: is not emulated"}},
-		{"a target that is none", []string{"integrations/${Integration}", "${Integration}"},
+		{"a wrong target", []string{"integrations/${Integration}", "${Integration}"},
 			[]string{"11:Route: Properties.Target: "}},
 		{"an unknown target", []string{"integrations/${Integration}", "integrations/x"},
 			[]string{"11:Route: Properties.Target: the API has no integration x"}},

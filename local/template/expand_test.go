@@ -33,7 +33,7 @@ func TestExpansion_Translator(t *testing.T) {
 }
 
 // TestExpansion_OwnTemplate compares like TestExpansion_Translator. The translator's output has only the resources that
-// SAM generates; all else is taken from the template. If it fails after a change of the template, run
+// SAM generates; all others are those of the template. If it fails after a change of the template, run
 // testdata/expand.py.
 func TestExpansion_OwnTemplate(t *testing.T) {
 	parameters := map[string]string{"Access": "jwt"}

@@ -17,7 +17,7 @@ func problemsOf(t *testing.T, source string, options template.Options) []string 
 	}
 	var problems template.Problems
 	if !errors.As(err, &problems) {
-		t.Fatalf("Load returned %T: %v", err, err)
+		t.Fatalf("got %T: %v, want Problems", err, err)
 	}
 	all := make([]string, len(problems))
 	for i, p := range problems {
@@ -312,7 +312,7 @@ func TestProblems(t *testing.T) {
 			[]string{"10:Fn: IgnoreGlobals: MemorySize is not in Globals"}},
 
 		// event source mappings
-		{"a source that is no queue",
+		{"a source other than a queue",
 			function("      Events: {E: {Type: SQS, Properties: {Queue: arn:aws:sqs:us-east-1:000000000000:other}}}\n"),
 			template.Options{},
 			[]string{"9:FnE: Properties.EventSourceArn: arn:aws:sqs:us-east-1:000000000000:other is not the ARN of a queue"}},

@@ -73,7 +73,7 @@ func TestResourceTypes_References(t *testing.T) {
 			}
 		}
 		if len(l.Problems) > 0 {
-			t.Errorf("%s: %v", typ, l.Problems)
+			t.Errorf("%s: got problems %v, want none", typ, l.Problems)
 		}
 	}
 }

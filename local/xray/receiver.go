@@ -206,7 +206,7 @@ func Parse(datagram []byte) (Segment, error) {
 	s.Document = document
 	for _, rule := range []struct {
 		broken bool
-		says   string
+		reason string
 	}{
 		{!traceIDs.MatchString(s.TraceID), fmt.Sprintf("trace_id %q", s.TraceID)},
 		{!segmentIDs.MatchString(s.ID), fmt.Sprintf("id %q", s.ID)},
@@ -217,7 +217,7 @@ func Parse(datagram []byte) (Segment, error) {
 			fmt.Sprintf("parent_id %q of a subsegment", s.ParentID)},
 	} {
 		if rule.broken {
-			return Segment{}, fmt.Errorf("document: not a segment: %s", rule.says)
+			return Segment{}, fmt.Errorf("document: not a segment: %s", rule.reason)
 		}
 	}
 	return s, nil

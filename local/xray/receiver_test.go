@@ -38,7 +38,7 @@ func TestParse(t *testing.T) {
 
 // Source: xray-api-segmentdocuments.html, "Segment fields".
 func TestParse_Invalid(t *testing.T) {
-	for _, test := range []struct{ datagram, says string }{
+	for _, test := range []struct{ datagram, want string }{
 		{document, "header"},
 		{`{"format":"json","version":2}` + "\n" + document, "header"},
 		{head, "not a segment"},
@@ -52,8 +52,8 @@ func TestParse_Invalid(t *testing.T) {
 		{head + strings.Replace(document, `"type":"subsegment"`, `"type":"segments"`, 1), "type"},
 		{head + document + strings.Repeat(" ", MaxDocument), "more than 65536"},
 	} {
-		if _, err := Parse([]byte(test.datagram)); err == nil || !strings.Contains(err.Error(), test.says) {
-			t.Errorf("%.80q: got %v, want %q", test.datagram, err, test.says)
+		if _, err := Parse([]byte(test.datagram)); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%.80q: got %v, want %q", test.datagram, err, test.want)
 		}
 	}
 }

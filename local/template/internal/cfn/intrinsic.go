@@ -329,9 +329,9 @@ func (e *Evaluator) branch(v *tree.Value, at tree.Place) *tree.Value {
 	}
 }
 
-// Taken replaces a value that is Fn::If by the selected branch, which it does not evaluate. It returns nil for
+// SelectedBranch replaces a value that is Fn::If by the selected branch, which it does not evaluate. It returns nil for
 // AWS::NoValue.
-func (e *Evaluator) Taken(v *tree.Value, at tree.Place) *tree.Value {
+func (e *Evaluator) SelectedBranch(v *tree.Value, at tree.Place) *tree.Value {
 	for v != nil {
 		name, argument := v.Function()
 		if name == "Ref" && argument.Kind == tree.Text && argument.Text == "AWS::NoValue" {

@@ -44,7 +44,7 @@ var serverlessFunction = tree.Settable(`
 // function generates the function, its role unless the template gives one, and an event source mapping for each event.
 func (x *expansion) function() {
 	at := x.r.Position
-	role := x.e.Taken(x.Value("Role"), x.At.Field("Role"))
+	role := x.e.SelectedBranch(x.Value("Role"), x.At.Field("Role"))
 	var generated *cfn.Resource
 	if role == nil {
 		generated = x.functionRole()
@@ -175,7 +175,7 @@ func (x *expansion) policies(role string) (managed, inline []*tree.Value) {
 	}
 	for i, entry := range entries {
 		at := at.Item(i)
-		entry = x.e.Taken(entry, at)
+		entry = x.e.SelectedBranch(entry, at)
 		if entry == nil || entry.Kind == tree.Invalid {
 			continue
 		}

@@ -60,15 +60,15 @@ func readGlobals(report *tree.Report, section *tree.Value) map[string]*tree.Valu
 		if p.Object == nil {
 			continue
 		}
-		var taken []tree.Field
+		var accepted []tree.Field
 		for _, property := range p.Object.Fields {
 			if slices.Contains(allowed, property.Key) {
-				taken = append(taken, property)
+				accepted = append(accepted, property)
 			} else {
 				p.Problem(property.Key, "SAM does not take this property of %s from Globals", f.Key)
 			}
 		}
-		globals[f.Key] = p.Object.NewObject(taken...)
+		globals[f.Key] = p.Object.NewObject(accepted...)
 	}
 	return globals
 }
