@@ -46,6 +46,7 @@ type options struct {
 	XRay      bool              `name:"xray" help:"${xray_help}"`
 	XRayPort  int               `name:"xray-port" default:"2000" help:"${xrayport_help}"`
 	Ready     string            `help:"${ready_help}"`
+	ReadyFile string            `type:"path" help:"JSON file of addresses and outputs, kept while everything runs."`
 	Quiet     bool              `short:"q" help:"Do not print a line for each event."`
 	Verbose   bool              `short:"v" help:"Print the logs of the emulated services, too."`
 	Version   kong.VersionFlag  `help:"Print the version and exit."`
@@ -107,6 +108,9 @@ func run(ctx context.Context, o options) error {
 	if o.XRay {
 		daemon = net.JoinHostPort("127.0.0.1", strconv.Itoa(o.XRayPort))
 	}
+	if err := removeReadyFile(o.ReadyFile); err != nil { // of a run that was killed
+		return err
+	}
 	out := newConsole(os.Stdout, o.StackName+"-", o.Quiet)
 	s, err := stack.Start(ctx, o.Template, stack.Options{
 		Port: o.Port, AWSPort: o.AWSPort, BuildDir: o.BuildDir,
@@ -121,6 +125,9 @@ func run(ctx context.Context, o options) error {
 	}
 	out.banner(welcome(s, time.Since(begin)))
 	failure := ready(ctx, o.Ready, s, out)
+	if failure == nil {
+		failure = writeReadyFile(o.ReadyFile, s)
+	}
 
 	if failure == nil {
 		select {
@@ -128,6 +135,7 @@ func run(ctx context.Context, o options) error {
 		case failure = <-s.Failed():
 		}
 	}
+	failure = errors.Join(failure, removeReadyFile(o.ReadyFile))
 	out.banner(fmt.Sprintf("\nStopping: closing %d connections and waiting for running invocations. "+
 		"Ctrl-C again to stop at once.\n", s.Connections()))
 	stopping, cancel := context.WithTimeout(context.Background(), drainTime)

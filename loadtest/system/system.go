@@ -1,17 +1,17 @@
 // Package system starts the system under test on this machine for the length of a load test: the repository's local/,
-// as a program of its own, of which the harness knows only what it prints.
+// as a program of its own, of which the harness knows only its ready file and what it prints.
 package system
 
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -30,11 +30,8 @@ const (
 	tail = 15
 )
 
-// What local/ prints when it is ready.
-var (
-	webSocket = regexp.MustCompile(`WebSocket API\s+(wss?://\S+)`)
-	broadcast = regexp.MustCompile(`Broadcast queue\s+(https?://\S+)`)
-)
+// poll is the interval at which Start looks for the ready file.
+const poll = 20 * time.Millisecond
 
 // System is a running system. Its addresses do not change.
 type System struct {
@@ -42,6 +39,7 @@ type System struct {
 	QueueURL string
 
 	process *exec.Cmd
+	folder  string // of the ready file
 	gone    chan struct{}
 	mu      sync.Mutex
 	lines   []string
@@ -67,59 +65,79 @@ func Root() (string, error) {
 	}
 }
 
-// Start starts command in dir and waits until it has printed its addresses. The caller must Stop the system.
+// Start starts command in dir, with --ready-file appended to its arguments, and waits until that file exists. The
+// caller must Stop the system.
 func Start(ctx context.Context, dir string, command []string) (*System, error) {
-	c := exec.Command(command[0], command[1:]...)
+	folder, err := os.MkdirTemp("", "loadtest-")
+	if err != nil {
+		return nil, fmt.Errorf("start the local system: %w", err)
+	}
+	file := filepath.Join(folder, "ready.json")
+	c := exec.Command(command[0], append(command[1:len(command):len(command)], "--ready-file", file)...)
 	c.Dir = dir
 	// A session of its own: a terminal's interrupt reaches the harness first, Stop reaches what "go run" has started, and
 	// the harness's priority is its own.
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	out, in, err := os.Pipe()
 	if err != nil {
-		return nil, fmt.Errorf("start the local system: %w", err)
+		return nil, errors.Join(fmt.Errorf("start the local system: %w", err), os.RemoveAll(folder))
 	}
 	c.Stdout, c.Stderr = in, in
 	if err := c.Start(); err != nil {
-		return nil, errors.Join(fmt.Errorf("start the local system: %w", err), in.Close(), out.Close())
+		err = fmt.Errorf("start the local system: %w", err)
+		return nil, errors.Join(err, in.Close(), out.Close(), os.RemoveAll(folder))
 	}
 	in.Close()
-	s := &System{process: c, gone: make(chan struct{})}
-	ready := make(chan struct{})
-	go s.listen(out, ready)
-	select {
-	case <-ready:
+	s := &System{process: c, folder: folder, gone: make(chan struct{})}
+	go s.listen(out)
+	if err = s.await(ctx, file); err == nil {
 		return s, nil
-	case <-s.gone:
-		err = errors.New("the local system ended before it was ready")
-	case <-time.After(startWithin):
-		err = fmt.Errorf("the local system was not ready within %v", startWithin)
-	case <-ctx.Done():
-		err = ctx.Err()
 	}
 	stopped := s.Stop() // after which it has said everything
 	return nil, errors.Join(fmt.Errorf("start the local system: %w. Its last words:\n%s", err, s.last()), stopped)
 }
 
-func (s *System) listen(r io.ReadCloser, ready chan struct{}) {
+// await waits for the ready file, which local/ renames into place, and takes the addresses from it.
+func (s *System) await(ctx context.Context, file string) error {
+	late := fmt.Errorf("the local system was not ready within %v", startWithin)
+	ctx, cancel := context.WithTimeoutCause(ctx, startWithin, late)
+	defer cancel()
+	for tick := time.NewTicker(poll); ; {
+		data, err := os.ReadFile(file)
+		if err == nil {
+			var ready struct {
+				WebSocket string `json:"webSocket"`
+				Outputs   struct {
+					BroadcastQueueURL string `json:"BroadcastQueueUrl"`
+				}
+			}
+			if err := json.Unmarshal(data, &ready); err != nil {
+				return fmt.Errorf("read its ready file: %w", err)
+			}
+			s.URL, s.QueueURL = ready.WebSocket, ready.Outputs.BroadcastQueueURL
+			return nil
+		}
+		if !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("read its ready file: %w", err)
+		}
+		select {
+		case <-tick.C:
+		case <-s.gone:
+			return errors.New("the local system ended before it was ready")
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// listen keeps the last lines that the system prints, until it has ended.
+func (s *System) listen(r io.ReadCloser) {
 	defer close(s.gone)
 	defer r.Close()
 	for lines := bufio.NewScanner(r); lines.Scan(); {
-		line := lines.Text()
 		s.mu.Lock()
-		if s.lines = append(s.lines, line); len(s.lines) > tail {
+		if s.lines = append(s.lines, lines.Text()); len(s.lines) > tail {
 			s.lines = s.lines[1:]
-		}
-		was := s.URL != "" && s.QueueURL != ""
-		if !was {
-			if m := webSocket.FindStringSubmatch(line); m != nil {
-				s.URL = m[1]
-			}
-			if m := broadcast.FindStringSubmatch(line); m != nil {
-				s.QueueURL = m[1]
-			}
-			if s.URL != "" && s.QueueURL != "" {
-				close(ready)
-			}
 		}
 		s.mu.Unlock()
 	}
@@ -139,7 +157,11 @@ func (s *System) Stop() error {
 	defer kill.Stop()
 	<-s.gone
 	var exit *exec.ExitError
-	if err := s.process.Wait(); err != nil && !errors.As(err, &exit) {
+	err := s.process.Wait()
+	if errors.As(err, &exit) {
+		err = nil
+	}
+	if err = errors.Join(err, os.RemoveAll(s.folder)); err != nil {
 		return fmt.Errorf("stop the local system: %w", err)
 	}
 	return nil

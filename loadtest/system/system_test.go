@@ -2,6 +2,7 @@ package system_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -25,9 +26,17 @@ func TestMain(m *testing.M) {
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, os.Interrupt)
 	fmt.Println("building")
-	fmt.Println("WebSocket API     ws://127.0.0.1:3001/prod")
-	fmt.Fprintln(os.Stderr, "AWS endpoint      http://127.0.0.1:4566")
-	fmt.Println("Broadcast queue   http://127.0.0.1:4566/000000000000/websocket-broadcast")
+	if len(os.Args) != 3 || os.Args[1] != "--ready-file" {
+		fmt.Fprintf(os.Stderr, "got arguments %q, want --ready-file FILE\n", os.Args[1:])
+		os.Exit(1)
+	}
+	ready := `{"webSocket":"ws://127.0.0.1:3001/prod","aws":"http://127.0.0.1:4566",
+		"outputs":{"BroadcastQueueUrl":"http://127.0.0.1:4566/000000000000/websocket-broadcast","Other":"x"}}`
+	whole := os.Args[2] + ".new"
+	if err := errors.Join(os.WriteFile(whole, []byte(ready), 0o600), os.Rename(whole, os.Args[2])); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	<-interrupted
 	if err := os.WriteFile(left, []byte("bye"), 0o600); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -38,7 +47,7 @@ func TestMain(m *testing.M) {
 
 func shell(script string) []string { return []string{"/bin/sh", "-c", script} }
 
-func TestAddressesAreTakenFromWhatItPrints(t *testing.T) {
+func TestStart_Addresses(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

@@ -9,11 +9,11 @@ import (
 	"sync"
 )
 
-// maxRecording is how much of a connection's beginning is kept, in bytes: the head of its first request.
+// maxRecording is the maximum length of the recorded head of a connection's first request, in bytes.
 const maxRecording = maxHeader
 
-// recordingListener accepts connections that remember the head of their first request. net/http writes header names in
-// its own case, and events must have them as the client wrote them.
+// recordingListener accepts connections that record the head of their first request. net/http canonicalizes header
+// names, and events must contain them as the client wrote them.
 type recordingListener struct{ net.Listener }
 
 func (l recordingListener) Accept() (net.Conn, error) {
@@ -42,8 +42,8 @@ func (r *recording) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// forget ends the recording. A handshake that comes later on the same connection has header names in canonical case.
-func (r *recording) forget() {
+// stop ends the recording. A later handshake on the same connection has canonical header names.
+func (r *recording) stop() {
 	if r == nil {
 		return
 	}
@@ -52,8 +52,7 @@ func (r *recording) forget() {
 	r.mu.Unlock()
 }
 
-// names returns the header names of the first request as they were written, by their canonical form, and ends the
-// recording.
+// names returns the header names of the first request as written, by their canonical form, and ends the recording.
 func (r *recording) names() map[string]string {
 	if r == nil {
 		return nil

@@ -1,6 +1,7 @@
 package secrets
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"fanfare/local/awsapi"
 	"fanfare/local/clock"
 )
 
@@ -28,7 +30,7 @@ type Options struct {
 
 	// Authorize decides whether an access key may perform an action, "secretsmanager:GetSecretValue", on the ARN of a
 	// secret. The caller gets the text of the error. It is called concurrently. nil allows everything.
-	Authorize func(accessKeyID, action, resource string) error
+	Authorize awsapi.Authorizer
 }
 
 // Secret is a secret with its only version.
@@ -49,9 +51,7 @@ type Server struct {
 
 // New returns a server with the secrets.
 func New(options Options, secrets ...Secret) *Server {
-	if options.Log == nil {
-		options.Log = slog.New(slog.DiscardHandler)
-	}
+	options.Log = cmp.Or(options.Log, slog.New(slog.DiscardHandler))
 	s := &Server{options: options, secrets: slices.Clone(secrets)}
 	for i := range s.secrets {
 		s.secrets[i].version = rand.Text() + rand.Text()[:6] // 32 characters
@@ -86,10 +86,7 @@ func Generate(length int, characters string) (string, error) {
 }
 
 // failure is an error response.
-type failure struct {
-	Type    string `json:"__type"`
-	Message string `json:"Message"`
-}
+type failure struct{ kind, message string }
 
 // ServeHTTP answers a request. The request must have a signature, for its access key. The signature is not verified.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -99,13 +96,16 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		status, answer = s.serve(r, body)
 	}
-	if f, ok := answer.(failure); ok {
-		s.options.Log.Debug("secrets", "target", r.Header.Get("X-Amz-Target"), "error", f.Type, "message", f.Message)
+	encoded, err := json.Marshal(answer)
+	if err != nil {
+		panic(err) // maps and lists of strings and numbers can always be encoded
 	}
-	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-	w.Header().Set("X-Amzn-Requestid", rand.Text())
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(answer) // the client has gone
+	if f, ok := answer.(failure); ok {
+		s.options.Log.Debug("secrets", "target", r.Header.Get("X-Amz-Target"), "error", f.kind, "message", f.message)
+		encoded = awsapi.ErrorBody(f.kind, "Message", f.message)
+	}
+	w.Header().Set("X-Amzn-Requestid", awsapi.NewUUID())
+	awsapi.WriteJSON(w, awsapi.JSON11, status, encoded)
 }
 
 // serve answers GetSecretValue.
@@ -118,8 +118,8 @@ func (s *Server) serve(r *http.Request, body []byte) (int, any) {
 		return refuse("UnknownOperationException",
 			"operation %s %q is not emulated, only GetSecretValue is", r.Method, target)
 	}
-	accessKey, signed := accessKeyID(r.Header.Get("Authorization"))
-	if !signed {
+	accessKey := awsapi.AccessKeyID(r.Header.Get("Authorization"))
+	if accessKey == "" {
 		return refuse("MissingAuthenticationTokenException", "Request is missing Authentication Token")
 	}
 	var request struct {
@@ -141,10 +141,8 @@ func (s *Server) serve(r *http.Request, body []byte) (int, any) {
 		resource = s.secrets[i].ARN
 	}
 	const action = "secretsmanager:GetSecretValue"
-	if s.options.Authorize != nil {
-		if err := s.options.Authorize(accessKey, action, resource); err != nil {
-			return refuse("AccessDeniedException", "%v", err)
-		}
+	if err := s.options.Authorize.Check(accessKey, action, resource); err != nil {
+		return refuse("AccessDeniedException", "%v", err)
 	}
 	switch {
 	case i < 0 || s.secrets[i].Value == "":
@@ -169,14 +167,4 @@ const current = "AWSCURRENT"
 func (s Secret) hasID(id string) bool {
 	partial, _, _ := strings.Cut(s.ARN, ":secret:")
 	return id == s.Name || id == s.ARN || id == partial+":secret:"+s.Name
-}
-
-// accessKeyID returns the access key of a request that is signed with Signature Version 4.
-func accessKeyID(authorization string) (accessKey string, signed bool) {
-	_, credential, found := strings.Cut(authorization, "Credential=")
-	if !found || !strings.HasPrefix(authorization, "AWS4-") {
-		return "", false
-	}
-	accessKey, _, _ = strings.Cut(credential, "/")
-	return accessKey, true
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"fanfare/local/awsapi"
 )
 
 // Limits of move tasks. Source: API Reference, StartMessageMoveTask and ListMessageMoveTasks.
@@ -14,21 +16,21 @@ const (
 	maxListedMove = 10
 )
 
-// moves are the message move tasks, by the ARN of the dead-letter queue that they empty, the newest first. The last ten
-// of each queue are kept.
+// moves holds the message move tasks by the ARN of their source, a dead-letter queue, the newest first. It keeps the
+// last ten tasks of each queue.
 type moves struct {
 	mu      sync.Mutex
 	tasks   map[string][]*moveTask
 	running sync.WaitGroup
 }
 
-// moveTask moves what is visible in a dead-letter queue back to where it came from, or elsewhere. The lock of moves
-// guards what changes.
+// moveTask moves the visible messages of a dead-letter queue to the queues they came from, or to another queue. The
+// lock of moves guards the fields that change.
 type moveTask struct {
 	id          string
 	source      string
-	destination string // "" for the queues that gave the messages up
-	rate        int    // messages per second; 0 is as fast as can be
+	destination string // "" is the queue that each message came from
+	rate        int    // messages per second; 0 is no limit
 	started     time.Time
 	toMove      int
 	moved       int
@@ -54,19 +56,21 @@ type taskHandle struct {
 func (t *moveTask) handle() string {
 	b, err := json.Marshal(taskHandle{t.id, t.source})
 	if err != nil {
-		panic(err) // two strings always encode
+		panic(err) // two strings can always be encoded
 	}
 	return base64.StdEncoding.EncodeToString(b)
 }
 
 func resourceNotFound(parameter string) *Error {
-	return refuse("ResourceNotFoundException", "The resource that you specified for the %s parameter doesn't exist.", parameter)
+	return newError("ResourceNotFoundException", "The resource that you specified for the %s parameter doesn't exist.",
+		parameter)
 }
 
-// movedQueue returns the queue that an ARN parameter names.
+// movedQueue returns the queue of an ARN parameter.
 func (c *call) movedQueue(parameter, arn string) (*queue, *Error) {
 	if !queueARNPattern.MatchString(arn) {
-		return nil, invalidParameter("You must use this format to specify the %s: arn:<partition>:<service>:<region>:<account-id>:<resource-id>", parameter)
+		return nil, invalidParameter("You must use this format to specify the %s: "+
+			"arn:<partition>:<service>:<region>:<account-id>:<resource-id>", parameter)
 	}
 	q := c.s.queueByARN(arn)
 	if q == nil {
@@ -77,7 +81,7 @@ func (c *call) movedQueue(parameter, arn string) (*queue, *Error) {
 
 func (c *call) startMessageMoveTask() (any, error) {
 	task := &moveTask{
-		id: newUUID(), status: statusRunning, cancel: make(chan struct{}),
+		id: awsapi.NewUUID(), status: statusRunning, cancel: make(chan struct{}),
 		source: c.in.required("SourceArn"), destination: c.in.text("DestinationArn"),
 	}
 	if rate, ok := c.in.integer("MaxNumberOfMessagesPerSecond"); ok {
@@ -111,14 +115,14 @@ func (c *call) startMessageMoveTask() (any, error) {
 	if err := c.authorizeMove(task.source, destinations); err != nil {
 		return nil, err
 	}
-	task.toMove = source.numbers()[visible]
+	task.toMove = source.messageCounts()[visible]
 	if err := c.s.start(task); err != nil {
 		return nil, err
 	}
 	return map[string]string{"TaskHandle": task.handle()}, nil
 }
 
-// authorizeMove asks for what a move needs beside StartMessageMoveTask.
+// authorizeMove checks the permissions that a move needs besides StartMessageMoveTask.
 // Source: Developer Guide, "Configuring dead-letter queue redrive permissions".
 func (c *call) authorizeMove(source string, destinations []string) error {
 	for _, action := range []string{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"} {
@@ -134,7 +138,7 @@ func (c *call) authorizeMove(source string, destinations []string) error {
 	return nil
 }
 
-// start runs task, unless another one is emptying the same queue.
+// start starts a task, unless another task of the same source is running.
 func (s *Server) start(task *moveTask) error {
 	s.moves.mu.Lock()
 	defer s.moves.mu.Unlock()
@@ -145,7 +149,8 @@ func (s *Server) start(task *moveTask) error {
 	}
 	earlier := s.moves.tasks[task.source]
 	if len(earlier) > 0 && (earlier[0].status == statusRunning || earlier[0].status == statusCancelling) {
-		return invalidParameter("There is already a task running. Only one active task is allowed for a source queue arn at a given time.")
+		return invalidParameter("There is already a task running. Only one active task is allowed for a source queue arn " +
+			"at a given time.")
 	}
 	if s.moves.tasks == nil {
 		s.moves.tasks = make(map[string][]*moveTask)
@@ -157,7 +162,7 @@ func (s *Server) start(task *moveTask) error {
 	return nil
 }
 
-// move runs until the source has nothing visible, the task is cancelled or fails, or the server closes.
+// move moves messages until the source has none visible, the task is cancelled or fails, or the server closes.
 func (s *Server) move(task *moveTask) {
 	end := func(status, failure string) {
 		s.moves.mu.Lock()
@@ -198,14 +203,14 @@ func (s *Server) move(task *moveTask) {
 	}
 }
 
-// Reasons for which a task fails, in AWS's words (recorded against AWS by localstack and by users).
+// Failure reasons of a task, recorded against AWS by localstack and by users.
 var (
 	errNoQueue  = errors.New("AWS.SimpleQueueService.NonExistentQueue")
 	errNoSource = errors.New("CouldNotDetermineMessageSource")
 )
 
-// moveOne moves the oldest visible message; false when there is none. A moved message is a new one: it has a new id and
-// a new time of sending. Source: Developer Guide, "Learn how to configure a dead-letter queue redrive".
+// moveOne moves the first visible message, and reports false if there is none. A moved message gets a new id and a new
+// time of sending. Source: Developer Guide, "Learn how to configure a dead-letter queue redrive".
 func (s *Server) moveOne(task *moveTask) (bool, error) {
 	source := s.queueByARN(task.source)
 	if source == nil {
@@ -235,7 +240,7 @@ func (s *Server) moveOne(task *moveTask) (bool, error) {
 	destination.mu.Lock()
 	defer destination.mu.Unlock()
 	now := destination.clock.Now()
-	destination.enter(&message{outgoing: m.outgoing, id: newUUID(), sender: m.sender, sent: now})
+	destination.insert(&message{outgoing: m.outgoing, id: awsapi.NewUUID(), sender: m.sender, sent: now})
 	destination.wake(now)
 	return true, nil
 }
@@ -308,11 +313,12 @@ func (c *call) cancelMessageMoveTask() (any, error) {
 			continue
 		}
 		if t.status != statusRunning {
-			return nil, refuse("UnsupportedOperation", "Only a running task can be cancelled; this one is %s.", t.status)
+			return nil, newError("UnsupportedOperation", "Only a running task can be cancelled; the status of this "+
+				"task is %s.", t.status)
 		}
 		t.status = statusCancelling
 		close(t.cancel)
 		return map[string]int{"ApproximateNumberOfMessagesMoved": t.moved}, nil
 	}
-	return nil, refuse("ResourceNotFoundException", "Task does not exist.")
+	return nil, newError("ResourceNotFoundException", "Task does not exist.")
 }

@@ -183,7 +183,7 @@ func (s *Stack) startData(o Options, ids *identities, l net.Listener) error {
 			if _, ok := q.Attributes["RedrivePolicy"]; ok != redriving {
 				continue
 			}
-			if _, err := s.sqs.CreateQueue(sqs.QueueConfig{Name: q.Name, Attributes: q.Attributes, Tags: q.Tags}); err != nil {
+			if _, err := s.sqs.CreateQueue(sqs.QueueConfig{Name: q.Name, Attributes: q.Attributes}); err != nil {
 				return at(q.Source, err)
 			}
 		}
@@ -212,9 +212,9 @@ func table(t template.Table) (dynamodb.TableConfig, error) {
 		return dynamodb.TableConfig{}, errors.New("secondary indexes are not emulated")
 	}
 	config := dynamodb.TableConfig{
-		Name: t.Name, BillingMode: t.BillingMode, ReadCapacityUnits: int64(t.ReadUnits),
-		WriteCapacityUnits: int64(t.WriteUnits),
-		TTLAttribute:       t.TTLAttribute, DeletionProtection: t.DeletionProtection, Tags: t.Tags,
+		Name: t.Name, BillingMode: t.BillingMode,
+		ReadCapacityUnits: int64(t.ReadUnits), WriteCapacityUnits: int64(t.WriteUnits),
+		TTLAttribute: t.TTLAttribute, DeletionProtection: t.DeletionProtection,
 		KeySchema: []dynamodb.KeyElement{{AttributeName: t.PartitionKey, KeyType: "HASH"}},
 	}
 	if t.SortKey != "" {

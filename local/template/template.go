@@ -6,6 +6,7 @@ import (
 	"os"
 	"regexp"
 
+	"fanfare/local/awsapi"
 	"fanfare/local/template/internal/tree"
 )
 
@@ -40,8 +41,8 @@ var (
 // withDefaults returns the options with their defaults, or an error for options that are not valid.
 func (o Options) withDefaults() (Options, error) {
 	o.StackName = cmp.Or(o.StackName, "local")
-	o.Region = cmp.Or(o.Region, "us-east-1")
-	o.Account = cmp.Or(o.Account, "000000000000")
+	o.Region = cmp.Or(o.Region, awsapi.DefaultRegion)
+	o.Account = cmp.Or(o.Account, awsapi.DefaultAccount)
 	o.QueueEndpoint = cmp.Or(o.QueueEndpoint, "https://sqs."+o.Region+".amazonaws.com")
 	switch {
 	case !accountPattern.MatchString(o.Account):
