@@ -78,6 +78,8 @@ type Authorizer struct {
 	Type string
 	// Function is the name of the authorizer's function, as passed to Invoker.
 	Function string
+	// Denied is the error of every invocation when API Gateway may not invoke the function; nil when it may.
+	Denied error
 	// IdentitySource lists what a handshake must contain, else it gets 401 and the function is not invoked. The
 	// entries have the form "route.request.header.X" or "route.request.querystring.X".
 	IdentitySource []string
@@ -89,6 +91,8 @@ type Integration struct {
 	Type string
 	// Function is the name of the function, as passed to Invoker; AWS_PROXY only.
 	Function string
+	// Denied is the error of every invocation when API Gateway may not invoke the function; nil when it may.
+	Denied error
 	// Timeout limits the function's duration, 50 ms to 29 s in real time, not in Clock's time; 0 means 29 s.
 	Timeout time.Duration
 
@@ -237,7 +241,7 @@ func (i Integration) compile(s *Server) (integration, error) {
 		if len(i.RequestTemplates)+len(i.Responses) > 0 {
 			return nil, errors.New("AWS_PROXY has neither templates nor integration responses")
 		}
-		return &proxy{invoker: s.invoker, function: i.Function, timeout: i.Timeout}, nil
+		return &proxy{invoker: s.invoker, function: i.Function, denied: i.Denied, timeout: i.Timeout}, nil
 	case "MOCK":
 		return i.compileMock()
 	}

@@ -20,6 +20,7 @@ const maxAuthorizerResult = 8 << 10
 // authorizer is a validated Authorizer.
 type authorizer struct {
 	function string
+	denied   error
 	sources  []identitySource
 }
 
@@ -36,7 +37,7 @@ func (a Authorizer) compile() (*authorizer, error) {
 	if a.Function == "" {
 		return nil, errors.New("the function is missing")
 	}
-	compiled := &authorizer{function: a.Function}
+	compiled := &authorizer{function: a.Function, denied: a.Denied}
 	for _, source := range a.IdentitySource {
 		if name, ok := strings.CutPrefix(source, "route.request.header."); ok && name != "" {
 			compiled.sources = append(compiled.sources, identitySource{header: true, name: name})
@@ -77,6 +78,9 @@ func (s *Server) authorize(a *authorizer, h *handshake, c *connection) *refusal 
 	defer cancel()
 	began := time.Now()
 	rc := s.newRequestContext(c, connectRoute, "CONNECT")
+	if a.denied != nil {
+		return authorizerFailure("AuthorizerFailureException", a.denied)
+	}
 	result, err := s.invoker.Invoke(ctx, a.function, s.authorizerEvent(h, rc).marshal(), h.trace)
 	if err != nil {
 		// This error text, and no other, means 401.

@@ -45,10 +45,14 @@ func (a answer) header(name string) string {
 type proxy struct {
 	invoker  Invoker
 	function string
+	denied   error
 	timeout  time.Duration
 }
 
 func (p *proxy) respond(ctx context.Context, r request) (answer, error) {
+	if p.denied != nil {
+		return answer{}, fmt.Errorf("function %s: %w", p.function, p.denied)
+	}
 	// In real time, as the function's own deadlines are.
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()

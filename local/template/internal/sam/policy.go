@@ -1,31 +1,33 @@
-package template
+package sam
 
 import (
 	"maps"
 	"slices"
 	"strings"
+
+	"fanfare/local/template/internal/tree"
 )
 
-// policyStatement is one statement of a SAM policy template. Resources are ARNs without "arn:${AWS::Partition}:" in
-// which <Name> stands for a parameter of the template; one that consists of a parameter alone is a whole ARN.
+// policyStatement is a statement of a SAM policy template. Resources are ARNs without "arn:${AWS::Partition}:". <Name>
+// is a parameter of the policy template. A resource that is only a parameter is a whole ARN.
 type policyStatement struct {
 	actions   []string
 	resources []string
 }
 
-// policyTemplates are SAM's policy templates for what functions of such a system use; the rest are refused by name.
+// policyTemplates are the supported policy templates of SAM.
 // https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/serverless-policy-template-list.html
 var policyTemplates = map[string][]policyStatement{
 	"AWSSecretsManagerGetSecretValuePolicy": {{[]string{"secretsmanager:GetSecretValue"}, []string{"<SecretArn>"}}},
 	"CloudWatchPutMetricPolicy":             {{[]string{"cloudwatch:PutMetricData"}, []string{"*"}}},
 	"DynamoDBCrudPolicy": {{[]string{"dynamodb:GetItem", "dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:Scan",
-		"dynamodb:Query",
-		"dynamodb:UpdateItem", "dynamodb:BatchWriteItem", "dynamodb:BatchGetItem", "dynamodb:DescribeTable",
-		"dynamodb:ConditionCheckItem"}, tableAndIndexes}},
+		"dynamodb:Query", "dynamodb:UpdateItem", "dynamodb:BatchWriteItem", "dynamodb:BatchGetItem",
+		"dynamodb:DescribeTable", "dynamodb:ConditionCheckItem"}, tableAndIndexes}},
 	"DynamoDBReadPolicy": {{[]string{"dynamodb:GetItem", "dynamodb:Scan", "dynamodb:Query", "dynamodb:BatchGetItem",
 		"dynamodb:DescribeTable"}, tableAndIndexes}},
 	"DynamoDBReconfigurePolicy": {{[]string{"dynamodb:UpdateTable"}, tableAndIndexes[:1]}},
-	"DynamoDBWritePolicy":       {{[]string{"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:BatchWriteItem"}, tableAndIndexes}},
+	"DynamoDBWritePolicy": {{[]string{"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:BatchWriteItem"},
+		tableAndIndexes}},
 	"EventBridgePutEventsPolicy": {{[]string{"events:PutEvents"},
 		[]string{"events:${AWS::Region}:${AWS::AccountId}:event-bus/<EventBusName>"}}},
 	"KMSDecryptPolicy": {{[]string{"kms:Decrypt"}, kmsKey}},
@@ -56,51 +58,53 @@ var (
 	s3Bucket = []string{"s3:::<BucketName>", "s3:::<BucketName>/*"}
 )
 
-// policyTemplate expands {Name: {Parameter: value}} into a policy document, or returns nil with the problem reported.
-func (l *loader) policyTemplate(entry *value, at where) *value {
-	name := entry.fields[0].key
+// policyTemplate expands {Name: {Parameter: value}} into a policy document. It reports an unknown template or a missing
+// parameter and returns nil.
+func policyTemplate(report *tree.Report, entry *tree.Value, at tree.Place) *tree.Value {
+	name := entry.Fields[0].Key
 	statements, ok := policyTemplates[name]
 	if !ok {
-		l.problem(entry, at, "the policy template %s is not known here (known are %s)", name,
+		report.Problem(entry, at, "the policy template %s is not known here (known are %s)", name,
 			strings.Join(slices.Sorted(maps.Keys(policyTemplates)), ", "))
 		return nil
 	}
-	p := l.properties(entry.fields[0].value, at.field(name))
-	parameters := schema{}
-	document := make([]*value, len(statements))
+	p := report.Reader(entry.Fields[0].Value, at.Field(name))
+	parameters := tree.Schema{}
+	document := make([]*tree.Value, len(statements))
 	for i, statement := range statements {
-		resources := make([]*value, len(statement.resources))
+		resources := make([]*tree.Value, len(statement.resources))
 		for j, resource := range statement.resources {
-			resources[j] = entry.newText(resource)
+			resources[j] = entry.NewText(resource)
 			if before, rest, found := strings.Cut(resource, "<"); found {
 				parameter, after, _ := strings.Cut(rest, ">")
-				parameters[parameter] = known
-				p.require(parameter)
-				given := p.value(parameter)
+				parameters[parameter] = tree.Accepted
+				p.Require(parameter)
+				given := p.Value(parameter)
 				if given == nil {
 					return nil
 				}
 				if resource != "<"+parameter+">" {
-					given = entry.newSub("arn:${AWS::Partition}:"+before+"${"+parameter+"}"+after, field{parameter, given})
+					given = entry.NewSub("arn:${AWS::Partition}:"+before+"${"+parameter+"}"+after, tree.Entry(parameter, given))
 				}
 				resources[j] = given
 			}
 		}
-		actions := make([]*value, len(statement.actions))
+		actions := make([]*tree.Value, len(statement.actions))
 		for j, action := range statement.actions {
-			actions[j] = entry.newText(action)
+			actions[j] = entry.NewText(action)
 		}
-		document[i] = entry.newObject(
-			field{"Effect", entry.newText("Allow")}, field{"Action", single(actions)}, field{"Resource", single(resources)})
+		document[i] = entry.NewObject(
+			tree.Entry("Effect", entry.NewText("Allow")), tree.Entry("Action", single(actions)),
+			tree.Entry("Resource", single(resources)))
 	}
-	p.check(parameters)
-	return entry.newObject(field{"Statement", entry.newList(document...)})
+	p.Check(parameters)
+	return entry.NewObject(tree.Entry("Statement", entry.NewList(document...)))
 }
 
-// single returns a list of one as its item, which policies take for the same.
-func single(items []*value) *value {
+// single returns the item of a list of one item, and other lists as they are, because SAM writes policies so.
+func single(items []*tree.Value) *tree.Value {
 	if len(items) == 1 {
 		return items[0]
 	}
-	return items[0].newList(items...)
+	return items[0].NewList(items...)
 }
