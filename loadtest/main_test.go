@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"fanfare/loadtest/echo"
-	"fanfare/loadtest/specimen"
+	"fanfare/test/fakeresult"
 
 	"go.uber.org/goleak"
 )
@@ -121,8 +121,8 @@ func TestExitCodes(t *testing.T) {
 
 // ledger starts a ledger that says the same of every message, and returns its endpoint.
 func ledger(t *testing.T, audience, delivered int) string {
-	l := &specimen.Ledger{Table: "broadcasts", Page: 1, Parts: func(id string, _ int) []specimen.Item {
-		return []specimen.Item{specimen.Plan(audience), specimen.Batch(0, audience, delivered, 0)}
+	l := &fakeresult.Ledger{Table: "broadcasts", Page: 1, Parts: func(id string, _ int) []fakeresult.Item {
+		return []fakeresult.Item{fakeresult.Plan(audience), fakeresult.Batch(0, audience, delivered, 0)}
 	}}
 	return l.Serve(t)
 }
@@ -130,7 +130,7 @@ func ledger(t *testing.T, audience, delivered int) string {
 // With --ledger, the system's own report counts as much as what the clients saw.
 func TestLedger(t *testing.T) {
 	url := serve(t, echo.Options{})
-	denied := &specimen.Ledger{Table: "broadcasts", Fault: "AccessDeniedException"}
+	denied := &fakeresult.Ledger{Table: "broadcasts", Fault: "AccessDeniedException"}
 	for name, c := range map[string]struct {
 		endpoint, table string
 		more            []string
@@ -167,7 +167,7 @@ func TestLedger(t *testing.T) {
 
 // The exit codes as a report alone decides them: no load of the machine has a say.
 func TestExitCodesOfReports(t *testing.T) {
-	good, lost, late, slower := specimen.Write(t, specimen.Run{}), specimen.Write(t, specimen.Run{Missing: 1}), specimen.Write(t, specimen.Run{Lag: time.Second}), specimen.Write(t, specimen.Run{Slower: time.Second})
+	good, lost, late, slower := fakeresult.Write(t, fakeresult.Run{}), fakeresult.Write(t, fakeresult.Run{Missing: 1}), fakeresult.Write(t, fakeresult.Run{Lag: time.Second}), fakeresult.Write(t, fakeresult.Run{Slower: time.Second})
 	for name, c := range map[string]struct {
 		args []string
 		code int

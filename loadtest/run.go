@@ -11,8 +11,8 @@ import (
 	"sync"
 	"time"
 
-	"fanfare/loadtest/access"
-	"fanfare/loadtest/fleet"
+	"fanfare/loadtest/aws"
+	"fanfare/loadtest/engine"
 	"fanfare/loadtest/progress"
 	"fanfare/loadtest/report"
 	"fanfare/loadtest/trial"
@@ -117,7 +117,7 @@ func (r *runCommand) ledgerEndpoint() string {
 	case r.URL == "":
 		return ""
 	case r.QueueURL != "":
-		return access.Endpoint(r.QueueURL)
+		return aws.Endpoint(r.QueueURL)
 	}
 	return cmp.Or(os.Getenv("AWS_ENDPOINT_URL_DYNAMODB"), os.Getenv("AWS_ENDPOINT_URL"))
 }
@@ -182,5 +182,5 @@ type workerCommand struct{}
 
 func (*workerCommand) Run(ctx context.Context) error {
 	// An interrupt is the fleet's to pass on; the end of standard input ends a worker.
-	return fleet.Serve(context.WithoutCancel(ctx), os.Stdin, os.Stdout)
+	return engine.ServeWorker(context.WithoutCancel(ctx), os.Stdin, os.Stdout)
 }

@@ -7,13 +7,13 @@ import (
 
 	"fanfare/loadtest/latency"
 	"fanfare/loadtest/result"
-	"fanfare/loadtest/schedule"
+	"fanfare/loadtest/timing"
 )
 
 // book is an account in the making. Messages are ordered by when they were handed over: their rank.
 type book struct {
 	*Account
-	turns    schedule.Turns
+	turns    timing.Turns
 	deadline int64 // microseconds
 	messages []message
 	rankOf   []int32 // by event number; -1 if it was not handed over
@@ -64,7 +64,7 @@ type connection struct {
 func gather(a *Account, segments []*result.Segment) (*book, error) {
 	c := a.Conditions
 	a.Series = Series{Start: c.Start, Width: time.Second}
-	b := &book{Account: a, turns: schedule.Turns{Publishers: max(c.Publishers, 1)}, deadline: c.Deadline.Microseconds(), findings: map[string]int{}}
+	b := &book{Account: a, turns: timing.Turns{Publishers: max(c.Publishers, 1)}, deadline: c.Deadline.Microseconds(), findings: map[string]int{}}
 	a.Connections = Connections{Wanted: c.Connections, Unopened: map[string]int{}, Causes: map[string]int{}}
 	a.Publishing = Publishing{Scheduled: c.Count, Unpublished: map[string]int{}, Refused: map[string]int{}}
 	var answers []result.Record

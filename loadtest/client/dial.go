@@ -11,8 +11,8 @@ import (
 	"strings"
 	"syscall"
 
-	"fanfare/loadtest/clock"
 	"fanfare/loadtest/result"
+	"fanfare/loadtest/timing"
 
 	"github.com/gobwas/ws"
 )
@@ -32,7 +32,7 @@ func (e *DialError) Unwrap() error { return e.err }
 // Dial makes one connection for the client in a slot. On success the shard's handler has been told. The error is a
 // *DialError.
 func (p *Pool) Dial(ctx context.Context, slot uint32, slow bool) (*Conn, error) {
-	began := clock.Now()
+	began := timing.Now()
 	dialer := ws.Dialer{
 		Timeout:   p.options.ConnectTimeout,
 		NetDial:   p.dialer(slow).DialContext,
@@ -57,7 +57,7 @@ func (p *Pool) Dial(ctx context.Context, slot uint32, slow bool) (*Conn, error) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.place(c)
-	c.At = clock.Now()
+	c.At = timing.Now()
 	c.Took = c.At - began
 	s.handler.Opened(c)
 	if err := s.loop.adopt(c, first); err != nil {

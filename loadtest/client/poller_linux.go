@@ -7,8 +7,8 @@ import (
 	"syscall"
 	"time"
 
-	"fanfare/loadtest/clock"
 	"fanfare/loadtest/result"
+	"fanfare/loadtest/timing"
 )
 
 const (
@@ -116,7 +116,7 @@ func (p *poller) run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { syscall.Write(p.wake[1], []byte{1}) })
 	defer stop()
 	events := make([]syscall.EpollEvent, harvest)
-	for last := clock.Now(); ; last = pause(last) {
+	for last := timing.Now(); ; last = pause(last) {
 		n, err := syscall.EpollWait(p.epoll, events, -1)
 		if err != nil && err != syscall.EINTR {
 			return fmt.Errorf("epoll wait: %w", err)
@@ -141,11 +141,11 @@ func (p *poller) run(ctx context.Context) error {
 // pause sleeps until gather has passed since a moment, and returns the time. It does not give the processor back to the
 // Go scheduler, whose timers have a resolution of a millisecond.
 func pause(since int64) int64 {
-	now := clock.Now()
+	now := timing.Now()
 	if rest := since + gather.Microseconds() - now; rest > 0 {
 		t := syscall.NsecToTimespec(rest * 1000)
 		_ = syscall.Nanosleep(&t, nil) // a signal may end it early
-		now = clock.Now()
+		now = timing.Now()
 	}
 	return now
 }

@@ -14,10 +14,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"fanfare/loadtest/clock"
 	"fanfare/loadtest/latency"
 	"fanfare/loadtest/result"
-	"fanfare/loadtest/schedule"
+	"fanfare/loadtest/timing"
 
 	"github.com/gobwas/ws"
 )
@@ -230,8 +229,8 @@ func (p *Pool) sendProbes(ctx context.Context) {
 		writes = append(writes, s.loop.probe())
 	}
 	var b [8]byte
-	for at := clock.Now(); ; at += probeEvery.Microseconds() {
-		if schedule.Wait(ctx, at) != nil {
+	for at := timing.Now(); ; at += probeEvery.Microseconds() {
+		if timing.Wait(ctx, at) != nil {
 			return
 		}
 		binary.LittleEndian.PutUint64(b[:], uint64(at))
@@ -244,7 +243,7 @@ func (p *Pool) sendProbes(ctx context.Context) {
 
 // probed takes probes that were read; the caller holds the lock.
 func (s *Shard) probed(b []byte) {
-	now := clock.Now()
+	now := timing.Now()
 	for ; len(b) >= 8; b = b[8:] {
 		late := now - int64(binary.LittleEndian.Uint64(b))
 		s.lag.Add(late)
@@ -276,7 +275,7 @@ func (s *Shard) close(c *Conn, cause uint8, code int, detail string) {
 	s.conns[c.index] = nil
 	s.free = append(s.free, c.index)
 	s.open--
-	s.handler.Closed(c, cause, code, detail, clock.Now())
+	s.handler.Closed(c, cause, code, detail, timing.Now())
 	c.in = assembler{}
 }
 
@@ -291,7 +290,7 @@ func (s *Shard) fail(err error) {
 
 // received takes bytes of a connection; the caller holds the shard's lock.
 func (s *Shard) received(c *Conn, b []byte) {
-	s.now = clock.Now()
+	s.now = timing.Now()
 	if err := c.in.take(b, receiver{s, c}); err != nil {
 		s.close(c, result.Broken, 0, err.Error())
 	}

@@ -14,7 +14,6 @@ import (
 	"fanfare/loadtest/account"
 	"fanfare/loadtest/echo"
 	"fanfare/loadtest/engine"
-	"fanfare/loadtest/relay"
 	"fanfare/loadtest/report"
 	"fanfare/loadtest/trial"
 )
@@ -30,14 +29,14 @@ type Outcome struct {
 // control is one fault and how a report must look that has noticed it.
 type control struct {
 	name  string
-	fault func() relay.Fault
+	fault func() Fault
 	// want changes the account of a faultless run into that of this one; nil: the account is check's affair.
 	want func(d *account.Deliveries)
 	// kind and message are those of a finding that must be there, if kind is not empty.
 	kind    string
 	message int
 	// check looks at anything else.
-	check func(r *report.Report, f relay.Fault) (found string, err error)
+	check func(r *report.Report, f Fault) (found string, err error)
 	// settings changes the load.
 	settings func(s *trial.Settings)
 }
@@ -51,13 +50,13 @@ const (
 	victim, nth = 4, 20
 )
 
-var at = relay.At{Client: victim, Nth: nth}
+var at = At{Client: victim, Nth: nth}
 
 // controls are all of them, in the order in which they are told.
 var controls = []control{
-	{name: "does nothing wrong", fault: func() relay.Fault { return relay.Faithful{} },
+	{name: "does nothing wrong", fault: func() Fault { return Faithful{} },
 		want: func(*account.Deliveries) {},
-		check: func(r *report.Report, _ relay.Fault) (string, error) {
+		check: func(r *report.Report, _ Fault) (string, error) {
 			for i, f := range r.Findings {
 				if f.Kind != "late" {
 					return "", fmt.Errorf("%d findings where nothing was wrong: %s", len(r.Findings), r.Finding(i))
@@ -65,29 +64,29 @@ var controls = []control{
 			}
 			return "nothing", nil
 		}},
-	{name: "drops one delivery", fault: func() relay.Fault { return relay.Drop{At: at} },
+	{name: "drops one delivery", fault: func() Fault { return Drop{At: at} },
 		want: func(d *account.Deliveries) { d.Delivered--; d.Missing++ }, kind: "missing", message: nth},
-	{name: "delivers one twice", fault: func() relay.Fault { return relay.Duplicate{At: at} },
+	{name: "delivers one twice", fault: func() Fault { return Duplicate{At: at} },
 		want: func(d *account.Deliveries) { d.Duplicates++ }, kind: "duplicate", message: nth},
-	{name: "swaps two", fault: func() relay.Fault { return &relay.Swap{At: at} },
+	{name: "swaps two", fault: func() Fault { return &Swap{At: at} },
 		want: func(d *account.Deliveries) { d.Reordered++; d.OutOfTurn++ }, kind: "reordered", message: nth},
-	{name: "corrupts one", fault: func() relay.Fault { return relay.Corrupt{At: at} },
+	{name: "corrupts one", fault: func() Fault { return Corrupt{At: at} },
 		want: func(d *account.Deliveries) { d.Delivered--; d.Corrupt++; d.CorruptTexts++ }, kind: "corrupt", message: nth},
-	{name: "delivers one to a wrong client", fault: func() relay.Fault { return &relay.Misdeliver{At: at, To: victim + 1} },
+	{name: "delivers one to a wrong client", fault: func() Fault { return &Misdeliver{At: at, To: victim + 1} },
 		want: func(d *account.Deliveries) { d.Delivered--; d.Missing++; d.Duplicates++; d.Misdelivered++ }, kind: "misdelivered", message: nth},
-	{name: "slips in a stranger's text", fault: func() relay.Fault { return relay.Inject{At: at, Text: `{"hello":"world"}`} },
+	{name: "slips in a stranger's text", fault: func() Fault { return Inject{At: at, Text: `{"hello":"world"}`} },
 		want: func(d *account.Deliveries) { d.ForeignTexts++ }, kind: "foreign", message: -1},
-	{name: "loses one message on its way in", fault: func() relay.Fault { return relay.Swallow{Nth: nth} },
+	{name: "loses one message on its way in", fault: func() Fault { return Swallow{Nth: nth} },
 		want: func(d *account.Deliveries) { d.Owed -= clients; d.Delivered -= clients },
-		check: func(r *report.Report, _ relay.Fault) (string, error) {
+		check: func(r *report.Report, _ Fault) (string, error) {
 			if n := r.Account.Publishing.Unanswered; n != 1 {
 				return "", fmt.Errorf("%d messages unanswered, want 1", n)
 			}
 			return "1 message unanswered", nil
 		}},
-	{name: "hangs up on one client", fault: func() relay.Fault { return relay.HangUp{At: at} },
+	{name: "hangs up on one client", fault: func() Fault { return HangUp{At: at} },
 		check: hungUp, kind: "lost", message: -1},
-	{name: "stalls for two seconds", fault: func() relay.Fault { return &relay.Stall{Nth: stallAt, For: stallFor} },
+	{name: "stalls for two seconds", fault: func() Fault { return &Stall{Nth: stallAt, For: stallFor} },
 		settings: func(s *trial.Settings) { s.Rate, s.Duration = stallRate, stallLength },
 		check:    stalled},
 }
@@ -95,7 +94,7 @@ var controls = []control{
 // Options of an examination.
 type Options struct {
 	URL     string   // of a server to relay to; empty: a bare one of the doctor's own
-	Command []string // starts a worker process, see fleet.New
+	Command []string // starts a worker process, see engine.NewFleet
 	// Tell is called with each outcome as it is known, one call at a time.
 	Tell func(Outcome)
 }
@@ -181,7 +180,7 @@ func (c *control) examine(ctx context.Context, target string) (found string, err
 		return "", fmt.Errorf("relay: %w", err)
 	}
 	fault := c.fault()
-	r := relay.New(l, upstream, fault)
+	r := New(l, upstream, fault)
 	defer r.Close()
 	s := settings("ws://" + l.Addr().String() + "/")
 	if c.settings != nil {
@@ -195,7 +194,7 @@ func (c *control) examine(ctx context.Context, target string) (found string, err
 }
 
 // judge tells what a report has found, or why it is not what the fault calls for.
-func (c *control) judge(r *report.Report, f relay.Fault, s trial.Settings) (string, error) {
+func (c *control) judge(r *report.Report, f Fault, s trial.Settings) (string, error) {
 	if c.want != nil {
 		count := int64(r.Conditions.Count) * int64(s.Connections)
 		want := account.Deliveries{Owed: count, Delivered: count}
@@ -254,7 +253,7 @@ func measure(ctx context.Context, s trial.Settings, command []string, meddle fun
 }
 
 // hungUp wants one lost connection, and what it was owed called cut, not missing.
-func hungUp(r *report.Report, _ relay.Fault) (string, error) {
+func hungUp(r *report.Report, _ Fault) (string, error) {
 	c, d := r.Account.Connections, r.Account.Deliveries
 	if c.Lost+c.Broken != 1 || d.Missing != 0 || d.Owed != d.Delivered+d.Cut {
 		return "", fmt.Errorf("lost connections %d, broken %d; owed %d, delivered %d, cut %d, missing %d: want one connection, and nothing missing", c.Lost, c.Broken, d.Owed, d.Delivered, d.Cut, d.Missing)

@@ -7,10 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"fanfare/loadtest/fleet"
-	"fanfare/loadtest/relay"
+	"fanfare/loadtest/engine"
 	"fanfare/loadtest/report"
-	"fanfare/loadtest/specimen"
+	"fanfare/test/fakeresult"
 
 	"go.uber.org/goleak"
 )
@@ -18,7 +17,7 @@ import (
 // The test binary plays the worker when it is started as one.
 func TestMain(m *testing.M) {
 	if os.Getenv("DOCTOR_TEST_WORKER") != "" {
-		if err := fleet.Serve(context.Background(), os.Stdin, os.Stdout); err != nil {
+		if err := engine.ServeWorker(context.Background(), os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -49,7 +48,7 @@ func TestTheHarnessIsHealthy(t *testing.T) {
 func TestNoControlIsBlind(t *testing.T) {
 	reports := map[string]*report.Report{}
 	faultless := controls[0]
-	faultless.check = func(r *report.Report, _ relay.Fault) (string, error) { reports["faultless"] = r; return "", nil }
+	faultless.check = func(r *report.Report, _ Fault) (string, error) { reports["faultless"] = r; return "", nil }
 	if _, err := faultless.examine(t.Context(), ""); err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +58,7 @@ func TestNoControlIsBlind(t *testing.T) {
 			t.Errorf("%q is content with a run without faults", c.name)
 		}
 	}
-	faulty := control{name: "drops one", fault: func() relay.Fault { return relay.Drop{At: at} }, check: func(r *report.Report, _ relay.Fault) (string, error) {
+	faulty := control{name: "drops one", fault: func() Fault { return Drop{At: at} }, check: func(r *report.Report, _ Fault) (string, error) {
 		reports["drop"] = r
 		return "", nil
 	}}
@@ -75,7 +74,7 @@ func TestNoControlIsBlind(t *testing.T) {
 
 // A machine that stands still makes deliveries late, and that is no fault of the relay.
 func TestALateRunIsFaultless(t *testing.T) {
-	r, err := report.Load([]string{specimen.Write(t, specimen.Run{Clients: clients, Messages: messages, Slower: time.Minute})}, nil)
+	r, err := report.Load([]string{fakeresult.Write(t, fakeresult.Run{Clients: clients, Messages: messages, Slower: time.Minute})}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"fanfare/loadtest/expect"
-	"fanfare/loadtest/relay"
 	"fanfare/loadtest/report"
 	"fanfare/loadtest/trial"
 )
@@ -49,11 +47,11 @@ const tolerance = 250 * time.Millisecond
 // stalled compares the measured curve with two others. It must not be below the predicted one: that is what a stall does
 // at least. And it must be that of the relay, which notes how late it passed everything on: that is what the machine added
 // to the stall.
-func stalled(r *report.Report, f relay.Fault) (string, error) {
+func stalled(r *report.Report, f Fault) (string, error) {
 	if d := r.Account.Deliveries; d.Missing != 0 || d.Duplicates != 0 || d.Owed != d.Delivered {
 		return "", fmt.Errorf("a stall loses nothing, but the account reads %+v", d)
 	}
-	stall, ok := f.(*relay.Stall)
+	stall, ok := f.(*Stall)
 	if !ok || len(stall.Passed()) == 0 {
 		return "", errors.New("the relay passed nothing on")
 	}
@@ -64,10 +62,10 @@ func stalled(r *report.Report, f relay.Fault) (string, error) {
 	for _, q := range []float64{0.5, 0.7, 0.75, 0.8, 0.9, 0.95, 0.99} {
 		least, relayed, got := predicted(q), quantile(passed, q), r.Account.Latency.Delivery.Quantile(q)
 		if got < least-tolerance || got < relayed-tolerance || got > relayed+slack {
-			return "", fmt.Errorf("the latencies' quantile %v is %s; the stall predicts at least %s, and the relay passed on after %s", q, expect.Duration(got), expect.Duration(least), expect.Duration(relayed))
+			return "", fmt.Errorf("the latencies' quantile %v is %s; the stall predicts at least %s, and the relay passed on after %s", q, report.Duration(got), report.Duration(least), report.Duration(relayed))
 		}
 		if q == 0.75 || q == 0.9 || q == 0.99 {
-			found += fmt.Sprintf(" p%g %s (%s)", q*100, expect.Duration(got), expect.Duration(least))
+			found += fmt.Sprintf(" p%g %s (%s)", q*100, report.Duration(got), report.Duration(least))
 		}
 	}
 	return found, nil

@@ -9,8 +9,7 @@ import (
 	"syscall"
 	"time"
 
-	"fanfare/loadtest/clock"
-	"fanfare/loadtest/schedule"
+	"fanfare/loadtest/timing"
 	"fanfare/loadtest/trial"
 )
 
@@ -28,14 +27,14 @@ func suspend(ctx context.Context, t *trial.Trial, d time.Duration) error {
 		if p.Published > 0 {
 			break
 		}
-		if err := schedule.Wait(ctx, clock.Now()+20_000); err != nil {
+		if err := timing.Wait(ctx, timing.Now()+20_000); err != nil {
 			return fmt.Errorf("nothing was published: %w", err)
 		}
 	}
 	if err := syscall.Kill(workers[0], syscall.SIGSTOP); err != nil {
 		return fmt.Errorf("stop a worker: %w", err)
 	}
-	_ = schedule.Wait(ctx, clock.Now()+d.Microseconds()) // interrupted or not, it goes on
+	_ = timing.Wait(ctx, timing.Now()+d.Microseconds()) // interrupted or not, it goes on
 	if err := syscall.Kill(workers[0], syscall.SIGCONT); err != nil {
 		return fmt.Errorf("continue a worker: %w", err)
 	}

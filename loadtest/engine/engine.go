@@ -10,12 +10,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fanfare/loadtest/aws"
 	"fanfare/loadtest/client"
-	"fanfare/loadtest/clock"
 	"fanfare/loadtest/latency"
-	"fanfare/loadtest/queue"
 	"fanfare/loadtest/result"
-	"fanfare/loadtest/schedule"
+	"fanfare/loadtest/timing"
 )
 
 const (
@@ -30,7 +29,7 @@ const (
 type Engine struct {
 	plan       Plan
 	pool       *client.Pool
-	queue      *queue.Queue
+	queue      *aws.Queue
 	publishers []publisher
 	prepared   *measuring // not yet measured
 
@@ -54,7 +53,7 @@ func New(ctx context.Context, plan Plan) (*Engine, error) {
 	e := &Engine{plan: plan, publishers: plan.publishers(), current: map[int]*client.Conn{}}
 	if plan.QueueURL != "" && plan.Via != Clients {
 		var err error
-		if e.queue, err = queue.Open(ctx, plan.QueueURL, sending); err != nil {
+		if e.queue, err = aws.OpenQueue(ctx, plan.QueueURL, sending); err != nil {
 			return nil, err
 		}
 	}
@@ -90,9 +89,9 @@ func (e *Engine) Open(ctx context.Context) error {
 	var running sync.WaitGroup
 	defer running.Wait()
 	tickets := make(chan struct{}, dialling)
-	ramp := schedule.Steady{Rate: e.plan.Ramp, Count: e.plan.Connections}
+	ramp := timing.Steady{Rate: e.plan.Ramp, Count: e.plan.Connections}
 	for _, slot := range e.plan.Slots() {
-		if err := schedule.Wait(ctx, e.plan.Start+ramp.Offset(slot).Microseconds()); err != nil {
+		if err := timing.Wait(ctx, e.plan.Start+ramp.Offset(slot).Microseconds()); err != nil {
 			return fmt.Errorf("connect: %w", err)
 		}
 		select {
@@ -122,7 +121,7 @@ func (e *Engine) connect(ctx context.Context, slot, attempts int) {
 		// Half a second, then twice as long each time, up to half a minute; the jitter keeps clients apart.
 		pause := min(time.Duration(250<<min(attempt, 8))*time.Millisecond, 30*time.Second)
 		pause = pause/2 + rand.N(pause)
-		if schedule.Wait(ctx, clock.Now()+pause.Microseconds()) != nil {
+		if timing.Wait(ctx, timing.Now()+pause.Microseconds()) != nil {
 			return
 		}
 	}
@@ -131,7 +130,7 @@ func (e *Engine) connect(ctx context.Context, slot, attempts int) {
 // missed takes down a failed connect.
 func (e *Engine) missed(slot int, err error) {
 	e.failed.Add(1)
-	r := result.Record{Kind: result.Unopened, At: clock.Now(), A: int64(slot), Flag: result.Peer, Text: err.Error()}
+	r := result.Record{Kind: result.Unopened, At: timing.Now(), A: int64(slot), Flag: result.Peer, Text: err.Error()}
 	var dial *client.DialError
 	if errors.As(err, &dial) {
 		r.Text = dial.Reason
@@ -171,7 +170,7 @@ func (e *Engine) left(c *client.Conn, cause uint8) {
 	// A client that lost its connection comes back, as a real one would: one goroutine per client that is away.
 	e.coming.Go(func() {
 		pause := time.Second/2 + rand.N(time.Second)
-		if schedule.Wait(e.away, clock.Now()+pause.Microseconds()) == nil {
+		if timing.Wait(e.away, timing.Now()+pause.Microseconds()) == nil {
 			e.connect(e.away, int(c.Slot), 1<<30)
 		}
 	})

@@ -13,15 +13,11 @@ import (
 	"time"
 
 	"fanfare/loadtest/account"
-	"fanfare/loadtest/clock"
 	"fanfare/loadtest/echo"
 	"fanfare/loadtest/engine"
 	"fanfare/loadtest/result"
-
-	"go.uber.org/goleak"
+	"fanfare/loadtest/timing"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func serve(t *testing.T, o echo.Options) (*echo.Server, string) {
 	t.Helper()
@@ -49,7 +45,7 @@ func serveOn(t *testing.T, l net.Listener, o echo.Options) *echo.Server {
 func plan(url string) engine.Plan {
 	return engine.Plan{
 		URL: url, Processes: 1, Connections: 20, Ramp: 10_000, Publishers: 4, Via: engine.Clients, Shards: 2,
-		ConnectTimeout: time.Minute, Attempts: 1, Start: clock.Now(),
+		ConnectTimeout: time.Minute, Attempts: 1, Start: timing.Now(),
 	}
 }
 
@@ -82,7 +78,7 @@ func record(ctx context.Context, e *engine.Engine, m engine.Measurement) error {
 
 func measure(t *testing.T, e *engine.Engine, c result.Conditions) *account.Account {
 	t.Helper()
-	c.Start = clock.Now() + 20_000
+	c.Start = timing.Now() + 20_000
 	m := engine.Measurement{Conditions: c, Settle: 50 * time.Millisecond, File: filepath.Join(t.TempDir(), "results")}
 	if err := record(t.Context(), e, m); err != nil {
 		t.Fatal(err)
@@ -162,7 +158,7 @@ func TestSeveralProcessesShareARun(t *testing.T) {
 		p.Process, p.Processes = process, 3
 		engines = append(engines, opened(t, p))
 	}
-	start := clock.Now() + 50_000
+	start := timing.Now() + 50_000
 	for process, e := range engines {
 		c := conditions(p, 200, 60)
 		c.Start = start
@@ -195,7 +191,7 @@ func TestWhatArrivesBeforeMeasuringIsRecorded(t *testing.T) {
 	p.Process = 1
 	late := opened(t, p)
 	c := conditions(p, 1000, 20)
-	c.Start = clock.Now()
+	c.Start = timing.Now()
 	names := []string{filepath.Join(t.TempDir(), "first"), filepath.Join(t.TempDir(), "late")}
 	for i, e := range []*engine.Engine{first, late} {
 		if err := e.Prepare(engine.Measurement{Conditions: c, File: names[i]}); err != nil {
@@ -383,7 +379,7 @@ func TestAnInterruptedRunSaysSo(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	go once(t, e, 5, cancel)
 	c := conditions(p, 100, 100_000)
-	c.Start = clock.Now()
+	c.Start = timing.Now()
 	m := engine.Measurement{Conditions: c, Settle: 50 * time.Millisecond, File: filepath.Join(t.TempDir(), "results")}
 	if err := record(ctx, e, m); err != nil {
 		t.Fatal(err)
@@ -414,7 +410,7 @@ func BenchmarkStatus(b *testing.B) {
 		b.Fatal(err)
 	}
 	c := conditions(p, 200, 100)
-	c.Start = clock.Now()
+	c.Start = timing.Now()
 	if err := record(b.Context(), e, engine.Measurement{Conditions: c, File: filepath.Join(b.TempDir(), "results")}); err != nil {
 		b.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 	"fanfare/loadtest/latency"
 	"fanfare/loadtest/payload"
 	"fanfare/loadtest/result"
-	"fanfare/loadtest/schedule"
+	"fanfare/loadtest/timing"
 )
 
 // listener records what the connections of one shard receive. All but its counters is guarded by the shard's lock.
@@ -18,7 +18,7 @@ type listener struct {
 	records  *result.Shard // nil between measurements
 	run      string
 	earlier  map[string]bool // runs measured before on these connections
-	turns    schedule.Turns
+	turns    timing.Turns
 	asked    map[*client.Conn]*questions
 	answered bool // anybody's message
 	live     *latency.Histogram
@@ -49,7 +49,7 @@ const maxQuestions = 4096
 
 // begin starts a measurement.
 func (l *listener) begin(c *result.Conditions, records *result.Shard) {
-	l.records, l.run, l.turns = records, c.Run, schedule.Turns{Publishers: max(c.Publishers, 1)}
+	l.records, l.run, l.turns = records, c.Run, timing.Turns{Publishers: max(c.Publishers, 1)}
 	l.asked, l.answered, l.live = map[*client.Conn]*questions{}, false, latency.NewCoarse()
 	l.total, l.digest, l.patience = uint32(c.Count), 0, c.Deadline.Microseconds()
 	for n := range l.total {

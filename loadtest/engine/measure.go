@@ -10,9 +10,8 @@ import (
 	"time"
 
 	"fanfare/loadtest/client"
-	"fanfare/loadtest/clock"
 	"fanfare/loadtest/result"
-	"fanfare/loadtest/schedule"
+	"fanfare/loadtest/timing"
 	"fanfare/loadtest/vitals"
 )
 
@@ -72,7 +71,7 @@ func (e *Engine) Measure(ctx context.Context) (err error) {
 	}
 	e.prepared = nil
 	defer func() { err = errors.Join(err, run.file.Close()) }()
-	stepped := clock.Stepped()
+	stepped := timing.Stepped()
 	watch := vitals.NewWatch()
 	e.pool.TakeLag()
 	e.pool.WorstLag()
@@ -92,8 +91,8 @@ func (e *Engine) Measure(ctx context.Context) (err error) {
 
 	end := e.end(run.writer)
 	run.publication.records.Flush()
-	end.At, end.Interrupted = clock.Now(), ctx.Err() != nil
-	end.Clock = clock.Stepped() - stepped
+	end.At, end.Interrupted = timing.Now(), ctx.Err() != nil
+	end.Clock = timing.Stepped() - stepped
 	end.Usage = watch.Usage()
 	var lagErr, readErr error
 	end.Usage.ScheduleLag, lagErr = run.publication.lag.Encode()
@@ -124,7 +123,7 @@ func (e *Engine) end(w *result.Writer) (end result.End) {
 			l := h.(*listener)
 			for c := range conns {
 				end.Unsent += int64(c.Backlog())
-				l.records.Add(result.Record{Kind: result.Closed, Connection: c.ID, At: clock.Now(), Flag: result.Ended})
+				l.records.Add(result.Record{Kind: result.Closed, Connection: c.ID, At: timing.Now(), Flag: result.Ended})
 			}
 			end.Frames += l.frames.Load()
 			end.Answers += l.answers.Load()
@@ -180,20 +179,20 @@ func (s *silence) look(now, frames int64) time.Duration {
 // message is over and nothing arrives any more; and then for what may still come twice.
 func (e *Engine) drain(ctx context.Context, run *measuring) {
 	c := &run.Conditions
-	length := schedule.Steady{Rate: c.Rate, Count: c.Count}.Offset(max(c.Count-1, 0))
-	begun := max(c.Start+length.Microseconds(), clock.Now())
+	length := timing.Steady{Rate: c.Rate, Count: c.Count}.Offset(max(c.Count-1, 0))
+	begun := max(c.Start+length.Microseconds(), timing.Now())
 	until, limit := begun+c.Deadline.Microseconds(), begun+drains*c.Deadline.Microseconds()
 	var heard silence
 	for c.Count > 0 && !e.complete() && !run.writer.Failed() {
-		now := clock.Now()
+		now := timing.Now()
 		if silent := heard.look(now, e.received()); now >= limit || now >= until && silent >= quiet {
 			break
 		}
-		if schedule.Wait(ctx, now+glance.Microseconds()) != nil {
+		if timing.Wait(ctx, now+glance.Microseconds()) != nil {
 			return
 		}
 	}
-	_ = schedule.Wait(ctx, clock.Now()+run.Settle.Microseconds()) // interrupted or not, the measurement ends here
+	_ = timing.Wait(ctx, timing.Now()+run.Settle.Microseconds()) // interrupted or not, the measurement ends here
 }
 
 // received counts what has arrived in this measurement.
@@ -239,12 +238,12 @@ func (e *Engine) sample(ctx context.Context, watch *vitals.Watch, run *measuring
 
 // churn makes clients reconnect on schedule.
 func (e *Engine) churn(ctx context.Context, c *result.Conditions) {
-	length := schedule.Steady{Rate: c.Rate, Count: c.Count}.Length()
+	length := timing.Steady{Rate: c.Rate, Count: c.Count}.Length()
 	var running sync.WaitGroup
 	defer running.Wait()
 	tickets := make(chan struct{}, dialling)
-	for _, move := range schedule.Churn(c.Seed+uint64(e.plan.Process), e.plan.Movers(), c.Churn, length) {
-		if schedule.Wait(ctx, c.Start+move.Offset.Microseconds()) != nil {
+	for _, move := range timing.Churn(c.Seed+uint64(e.plan.Process), e.plan.Movers(), c.Churn, length) {
+		if timing.Wait(ctx, c.Start+move.Offset.Microseconds()) != nil {
 			return
 		}
 		conn := e.connection(move.Slot)
@@ -274,10 +273,10 @@ func (e *Engine) pings(ctx context.Context) {
 	if e.plan.Ping <= 0 || len(slots) == 0 {
 		return
 	}
-	steady := schedule.Steady{Rate: float64(len(slots)) / e.plan.Ping.Seconds()}
-	start := clock.Now() + e.plan.Ping.Microseconds()/2
+	steady := timing.Steady{Rate: float64(len(slots)) / e.plan.Ping.Seconds()}
+	start := timing.Now() + e.plan.Ping.Microseconds()/2
 	for n := 0; ; n++ {
-		if schedule.Wait(ctx, start+steady.Offset(n).Microseconds()) != nil {
+		if timing.Wait(ctx, start+steady.Offset(n).Microseconds()) != nil {
 			return
 		}
 		if c := e.connection(slots[n%len(slots)]); c != nil && !c.Slow {

@@ -7,11 +7,10 @@ import (
 	"time"
 
 	"fanfare/loadtest/client"
-	"fanfare/loadtest/clock"
 	"fanfare/loadtest/latency"
 	"fanfare/loadtest/payload"
 	"fanfare/loadtest/result"
-	"fanfare/loadtest/schedule"
+	"fanfare/loadtest/timing"
 )
 
 // sending bounds the messages that are under way to the queue at once; when it is reached the schedule lags, which the
@@ -23,8 +22,8 @@ type publication struct {
 	engine *Engine
 	c      *result.Conditions
 	maker  *payload.Maker
-	steady schedule.Steady
-	turns  schedule.Turns
+	steady timing.Steady
+	turns  timing.Turns
 
 	mu      sync.Mutex // guards what follows: clients and queue publish side by side
 	records *result.Shard
@@ -35,7 +34,7 @@ type publication struct {
 func newPublication(e *Engine, m *Measurement, records *result.Shard) (*publication, error) {
 	c := &m.Conditions
 	p := &publication{engine: e, c: c, records: records,
-		steady: schedule.Steady{Rate: c.Rate, Count: c.Count}, turns: schedule.Turns{Publishers: max(c.Publishers, 1)}}
+		steady: timing.Steady{Rate: c.Rate, Count: c.Count}, turns: timing.Turns{Publishers: max(c.Publishers, 1)}}
 	var err error
 	if m.Body != nil {
 		p.maker, err = payload.NewBodyMaker(c.Run, m.Body)
@@ -58,7 +57,7 @@ func (p *publication) run(ctx context.Context, byQueue bool) {
 			continue
 		}
 		intended := p.c.Start + p.steady.Offset(n).Microseconds()
-		if schedule.Wait(ctx, intended) != nil {
+		if timing.Wait(ctx, intended) != nil {
 			return
 		}
 		text = p.maker.Append(text[:0], number, sequence, intended)
@@ -84,7 +83,7 @@ func (p *publication) byClient(n uint32, slot int, intended int64, text []byte) 
 	if c == nil {
 		c = p.engine.anyone()
 	}
-	size, now := len(text), clock.Now()
+	size, now := len(text), timing.Now()
 	if c == nil {
 		p.failed(n, now, intended, "no client is connected")
 		return
@@ -100,10 +99,10 @@ func (p *publication) byClient(n uint32, slot int, intended int64, text []byte) 
 }
 
 func (p *publication) byQueue(ctx context.Context, n uint32, intended int64, text string) {
-	now := clock.Now()
+	now := timing.Now()
 	id, err := p.engine.queue.Publish(ctx, text)
 	p.add(result.Record{Kind: result.Published, Broadcast: n, At: now, A: intended, B: int64(len(text)), Flag: result.ByQueue})
-	answer := result.Record{Kind: result.Answered, Broadcast: n, At: clock.Now(), Flag: result.Acknowledged, Text: id}
+	answer := result.Record{Kind: result.Answered, Broadcast: n, At: timing.Now(), Flag: result.Acknowledged, Text: id}
 	var refusal interface{ ErrorCode() string }
 	switch {
 	case errors.As(err, &refusal):

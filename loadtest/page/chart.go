@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"fanfare/loadtest/expect"
 	"fanfare/loadtest/report"
 )
 
@@ -93,7 +92,7 @@ func newAxis(highest float64, label func(float64) string) axis {
 func (a axis) y(v float64) float64 { return chartHeight * (1 - min(max(v/a.top, 0), 1)) }
 
 func durationLabel(seconds float64) string {
-	return expect.Duration(time.Duration(seconds * float64(time.Second)))
+	return report.Duration(time.Duration(seconds * float64(time.Second)))
 }
 
 func countLabel(v float64) string {

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"fanfare/loadtest/expect"
 	"fanfare/loadtest/report"
 )
 
@@ -133,7 +132,7 @@ func (v *view) facts() {
 	}
 	fact("load", "%s", v.Describe())
 	fact("ramp", "%g connects/s; connected in p50 %s, p99 %s", c.Ramp, v.Figures["connect_p50"], v.Figures["connect_p99"])
-	fact("accounting", "deadline %s, seed %d", expect.Duration(c.Deadline), c.Seed)
+	fact("accounting", "deadline %s, seed %d", report.Duration(c.Deadline), c.Seed)
 	fact("published", "%s handed over, %s acknowledged, %s refused, %s unanswered", count("sent"), count("acknowledged"),
 		count("refused"), count("unanswered"))
 	if l := v.Report.Ledger; l != nil && l.Error == "" {

@@ -12,16 +12,16 @@ import (
 	"fanfare/loadtest/page"
 	"fanfare/loadtest/report"
 	"fanfare/loadtest/result"
-	"fanfare/loadtest/specimen"
+	"fanfare/test/fakeresult"
 
 	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func write(t *testing.T, run specimen.Run) string {
+func write(t *testing.T, run fakeresult.Run) string {
 	t.Helper()
-	r, err := report.Load([]string{specimen.Write(t, run)}, nil)
+	r, err := report.Load([]string{fakeresult.Write(t, run)}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func write(t *testing.T, run specimen.Run) string {
 }
 
 func TestThePageNeedsNothingElse(t *testing.T) {
-	for name, run := range map[string]specimen.Run{
+	for name, run := range map[string]fakeresult.Run{
 		"good":     {Messages: 60, Clients: 50},
 		"bad":      {Missing: 10, Lost: 1, Lag: time.Second},
 		"silent":   {Silent: true},
@@ -82,7 +82,7 @@ func TestThePageShowsTheLedger(t *testing.T) {
 		10: {"PASS", "<b>agrees</b>", "delivered 200, clients have 200", "ledger_disagreements == 0", "audience 200, delivered 200, gone 0, failed 0, outstanding 0, repeated at most 0"},
 		11: {"FAIL", "<b>20 differ</b>", "delivered 220, clients have 200", "the ledger says delivered to 11, and 10 have it"},
 	} {
-		s := write(t, specimen.Run{Ledger: said(n)})
+		s := write(t, fakeresult.Run{Ledger: said(n)})
 		for _, want := range wants {
 			if !strings.Contains(s, want) {
 				t.Errorf("%d: no %q", n, want)
@@ -92,7 +92,7 @@ func TestThePageShowsTheLedger(t *testing.T) {
 }
 
 func TestTheVerdictComesFirst(t *testing.T) {
-	for verdict, run := range map[string]specimen.Run{"PASS": {}, "FAIL": {Missing: 1}, "INVALID": {Lag: time.Second}} {
+	for verdict, run := range map[string]fakeresult.Run{"PASS": {}, "FAIL": {Missing: 1}, "INVALID": {Lag: time.Second}} {
 		s := write(t, run)
 		body := s[strings.Index(s, "<body"):]
 		at, tiles := strings.Index(body, verdict), strings.Index(body, "tiles")

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"fanfare/loadtest/expect"
 	"fanfare/loadtest/report"
 	"fanfare/loadtest/trial"
 )
@@ -80,7 +79,7 @@ func Line(p trial.Progress, cells int) string {
 			report.Grouped(float64(p.Published)), report.Grouped(float64(p.Messages)), report.Grouped(float64(p.Accepted)),
 			report.Grouped(float64(p.Live.Count())), percent(float64(p.Live.Count()), expected))
 		if p.Live.Count() > 0 {
-			figures += fmt.Sprintf(" · p50 %s p99 %s", expect.Duration(p.Live.Quantile(0.5)), expect.Duration(p.Live.Quantile(0.99)))
+			figures += fmt.Sprintf(" · p50 %s p99 %s", report.Duration(p.Live.Quantile(0.5)), report.Duration(p.Live.Quantile(0.99)))
 		}
 	}
 	bar := ""

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"fanfare/loadtest/engine"
-	"fanfare/loadtest/fleet"
 	"fanfare/loadtest/latency"
 	"fanfare/loadtest/trial"
 
@@ -27,7 +26,7 @@ func sample(phase trial.Phase) trial.Progress {
 	}
 	return trial.Progress{
 		Phase: phase, Began: time.Now(), Duration: time.Minute, Messages: 60, Rate: 1, Asked: 60, Unsettled: 15,
-		Status: fleet.Status{Status: engine.Status{Live: live, Wanted: 1000, Connected: 750, Failed: 3, Published: 15, Accepted: 14}},
+		Status: engine.Status{Live: live, Wanted: 1000, Connected: 750, Failed: 3, Published: 15, Accepted: 14},
 	}
 }
 
@@ -43,7 +42,7 @@ func TestLine(t *testing.T) {
 			}
 		})
 	}
-	if got := Line(trial.Progress{Phase: trial.Measuring, Status: fleet.Status{Status: engine.Status{Live: latency.NewCoarse()}}}, 0); strings.Contains(got, "NaN") {
+	if got := Line(trial.Progress{Phase: trial.Measuring, Status: engine.Status{Live: latency.NewCoarse()}}, 0); strings.Contains(got, "NaN") {
 		t.Errorf("before anything is known: %s", got)
 	}
 }

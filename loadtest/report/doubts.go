@@ -3,8 +3,6 @@ package report
 import (
 	"fmt"
 	"time"
-
-	"fanfare/loadtest/expect"
 )
 
 // Doubt is a reason not to take a report at its word.
@@ -42,10 +40,10 @@ func doubts(s *summary) []Doubt {
 	p99 := s.Latency.Delivery.Quantile(0.99)
 	allowed := max(lagFree, time.Duration(lagShare*float64(p99)))
 	if lag := s.scheduleLag.Quantile(0.99); lag > allowed {
-		late("the harness published late: its schedule lag has a p99 of %s, and %s is allowed (a tenth of the latencies' p99, at least %s). Lower --rate, or give the harness more processors", expect.Duration(lag), expect.Duration(allowed), expect.Duration(lagFree))
+		late("the harness published late: its schedule lag has a p99 of %s, and %s is allowed (a tenth of the latencies' p99, at least %s). Lower --rate, or give the harness more processors", Duration(lag), Duration(allowed), Duration(lagFree))
 	}
 	if lag := s.readLag.Quantile(0.99); lag > allowed {
-		late("the harness read late: its read lag has a p99 of %s, and %s is allowed (a tenth of the latencies' p99, at least %s). Use fewer --connections, more --processes, or another machine for the system", expect.Duration(lag), expect.Duration(allowed), expect.Duration(lagFree))
+		late("the harness read late: its read lag has a p99 of %s, and %s is allowed (a tenth of the latencies' p99, at least %s). Use fewer --connections, more --processes, or another machine for the system", Duration(lag), Duration(allowed), Duration(lagFree))
 	}
 	var full, samples int
 	machines := map[string]bool{}
@@ -75,9 +73,9 @@ func doubts(s *summary) []Doubt {
 			warn("process %d was left with %d bytes that the system did not read", n, p.End.Unsent)
 		}
 		if d := p.End.Clock.Abs(); d > allowed {
-			invalid("process %d: the wall clock was moved by %s during the run", n, expect.Duration(d))
+			invalid("process %d: the wall clock was moved by %s during the run", n, Duration(d))
 		} else if d > time.Millisecond {
-			warn("process %d: the wall clock was moved by %s during the run", n, expect.Duration(d))
+			warn("process %d: the wall clock was moved by %s during the run", n, Duration(d))
 		}
 		if u := p.End.Usage; u.Limit > 0 && float64(u.Descriptors) > busy*float64(u.Limit) {
 			warn("process %d held %d of %d descriptors", n, u.Descriptors, u.Limit)

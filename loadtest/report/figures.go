@@ -4,14 +4,13 @@ import (
 	"time"
 
 	"fanfare/loadtest/account"
-	"fanfare/loadtest/expect"
 	"fanfare/loadtest/latency"
 )
 
 // figure is one thing a report can say in a number, and an expectation can be held against.
 type figure struct {
 	name string
-	unit expect.Unit
+	unit Unit
 	what string
 	of   func(s *summary) float64
 }
@@ -73,10 +72,10 @@ var quantiles = []struct {
 // figures are all of them, in the order of the documentation.
 var figures = func() []figure {
 	d := func(name, what string, of func(*account.Deliveries) int64) figure {
-		return figure{name, expect.Count, what, func(s *summary) float64 { return count(of(&s.Deliveries)) }}
+		return figure{name, Count, what, func(s *summary) float64 { return count(of(&s.Deliveries)) }}
 	}
 	ledger := func(name, what string, of func(*account.Ledger) int64) figure {
-		return figure{ledgerPrefix + name, expect.Count, what, func(s *summary) float64 {
+		return figure{ledgerPrefix + name, Count, what, func(s *summary) float64 {
 			if s.Ledger == nil {
 				return 0
 			}
@@ -86,7 +85,7 @@ var figures = func() []figure {
 	all := []figure{
 		d("owed", "deliveries that the system owed", func(d *account.Deliveries) int64 { return d.Owed }),
 		d("delivered", "of these, delivered", func(d *account.Deliveries) int64 { return d.Delivered }),
-		{"delivery_ratio", expect.Ratio, "delivered of owed, less what is excused", func(s *summary) float64 {
+		{"delivery_ratio", Ratio, "delivered of owed, less what is excused", func(s *summary) float64 {
 			return share(count(s.Deliveries.Delivered), count(s.Deliveries.Owed-s.Deliveries.Excused))
 		}},
 		d("missing", "owed and never delivered", func(d *account.Deliveries) int64 { return d.Missing }),
@@ -116,38 +115,38 @@ var figures = func() []figure {
 		ledger("disagreements", "of these, those of which ledger and clients say different things", func(l *account.Ledger) int64 { return int64(l.Disagreements) }),
 		ledger("unsettled", "of these, those that the system is not done with", func(l *account.Ledger) int64 { return int64(l.Unsettled) }),
 
-		{"connections", expect.Count, "connections opened", func(s *summary) float64 { return count(s.Connections.Opened) }},
-		{"failed_connects", expect.Count, "attempts to connect that failed", func(s *summary) float64 { return count(total(s.Connections.Unopened)) }},
-		{"lost_connections", expect.Count, "connections that the system or the network closed", func(s *summary) float64 { return count(s.Connections.Lost + s.Connections.Broken) }},
+		{"connections", Count, "connections opened", func(s *summary) float64 { return count(s.Connections.Opened) }},
+		{"failed_connects", Count, "attempts to connect that failed", func(s *summary) float64 { return count(total(s.Connections.Unopened)) }},
+		{"lost_connections", Count, "connections that the system or the network closed", func(s *summary) float64 { return count(s.Connections.Lost + s.Connections.Broken) }},
 
-		{"sent", expect.Count, "messages handed over", func(s *summary) float64 { return count(s.Publishing.Sent) }},
-		{"unpublished", expect.Count, "messages that could not be handed over", func(s *summary) float64 { return count(total(s.Publishing.Unpublished)) }},
-		{"acknowledged", expect.Count, "messages acknowledged", func(s *summary) float64 { return count(s.Publishing.Acknowledged) }},
-		{"refused", expect.Count, "messages answered with an error", func(s *summary) float64 { return count(total(s.Publishing.Refused)) }},
-		{"unanswered", expect.Count, "messages without an answer, if any had one", func(s *summary) float64 {
+		{"sent", Count, "messages handed over", func(s *summary) float64 { return count(s.Publishing.Sent) }},
+		{"unpublished", Count, "messages that could not be handed over", func(s *summary) float64 { return count(total(s.Publishing.Unpublished)) }},
+		{"acknowledged", Count, "messages acknowledged", func(s *summary) float64 { return count(s.Publishing.Acknowledged) }},
+		{"refused", Count, "messages answered with an error", func(s *summary) float64 { return count(total(s.Publishing.Refused)) }},
+		{"unanswered", Count, "messages without an answer, if any had one", func(s *summary) float64 {
 			if s.Publishing.Silent {
 				return 0
 			}
 			return count(s.Publishing.Unanswered)
 		}},
 
-		{"published_per_second", expect.Rate, "messages handed over per second", func(s *summary) float64 { return share(count(s.Publishing.Sent), s.span.Seconds()) }},
-		{"delivered_per_second", expect.Rate, "deliveries per second, from the first message's time to the last arrival", func(s *summary) float64 { return share(count(s.Deliveries.Delivered), s.span.Seconds()) }},
-		{"delivered_peak", expect.Rate, "the same in the best stretch of the series", func(s *summary) float64 {
+		{"published_per_second", Rate, "messages handed over per second", func(s *summary) float64 { return share(count(s.Publishing.Sent), s.span.Seconds()) }},
+		{"delivered_per_second", Rate, "deliveries per second, from the first message's time to the last arrival", func(s *summary) float64 { return share(count(s.Deliveries.Delivered), s.span.Seconds()) }},
+		{"delivered_peak", Rate, "the same in the best stretch of the series", func(s *summary) float64 {
 			var peak int64
 			for _, b := range s.Series.Bins {
 				peak = max(peak, b.Delivered)
 			}
 			return share(count(peak), s.Series.Width.Seconds())
 		}},
-		{"time_to_last", expect.Time, "the longest that any message took to its last client", func(s *summary) float64 { return seconds(s.Latency.Last.Max()) }},
-		{"quota_floor", expect.Time, "the least that one broadcast can take: (clients - burst) / posts per second", floor},
-		{"quota_share", expect.Ratio, "the floor divided by time_to_last_p50; 0 within the burst", func(s *summary) float64 { return share(floor(s), s.Latency.Last.Quantile(0.5).Seconds()) }},
-		{"quota_rate", expect.Ratio, "delivered_per_second divided by the posts per second allowed", func(s *summary) float64 {
+		{"time_to_last", Time, "the longest that any message took to its last client", func(s *summary) float64 { return seconds(s.Latency.Last.Max()) }},
+		{"quota_floor", Time, "the least that one broadcast can take: (clients - burst) / posts per second", floor},
+		{"quota_share", Ratio, "the floor divided by time_to_last_p50; 0 within the burst", func(s *summary) float64 { return share(floor(s), s.Latency.Last.Quantile(0.5).Seconds()) }},
+		{"quota_rate", Ratio, "delivered_per_second divided by the posts per second allowed", func(s *summary) float64 {
 			return share(share(count(s.Deliveries.Delivered), s.span.Seconds()), s.Conditions.PostRate)
 		}},
 
-		{"cpu_per_frame", expect.Time, "harness: processor time per message received", func(s *summary) float64 {
+		{"cpu_per_frame", Time, "harness: processor time per message received", func(s *summary) float64 {
 			var cpu time.Duration
 			var frames int64
 			for _, p := range s.Processes {
@@ -157,7 +156,7 @@ var figures = func() []figure {
 			}
 			return share(cpu.Seconds(), count(frames))
 		}},
-		{"resident", expect.Bytes, "harness: resident memory of all processes", func(s *summary) float64 {
+		{"resident", Bytes, "harness: resident memory of all processes", func(s *summary) float64 {
 			var rss int64
 			for _, p := range s.Processes {
 				if p.End != nil {
@@ -169,7 +168,7 @@ var figures = func() []figure {
 	}
 	for _, d := range distributions {
 		for _, q := range quantiles {
-			all = append(all, figure{d.prefix + q.name, expect.Time, q.name + " of the time " + d.what, quantile(d.of, q.q)})
+			all = append(all, figure{d.prefix + q.name, Time, q.name + " of the time " + d.what, quantile(d.of, q.q)})
 		}
 	}
 	return all
@@ -190,8 +189,8 @@ func Floor(clients int, rate, burst float64) time.Duration {
 }
 
 // Known tells the unit of every figure by its name.
-func Known() map[string]expect.Unit {
-	known := map[string]expect.Unit{}
+func Known() map[string]Unit {
+	known := map[string]Unit{}
 	for _, f := range figures {
 		known[f.name] = f.unit
 	}
@@ -199,7 +198,7 @@ func Known() map[string]expect.Unit {
 }
 
 // Describe calls f for every figure there is.
-func Describe(f func(name string, unit expect.Unit, what string)) {
+func Describe(f func(name string, unit Unit, what string)) {
 	for _, g := range figures {
 		f(g.name, g.unit, g.what)
 	}

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"fanfare/loadtest/account"
-	"fanfare/loadtest/expect"
 	"fanfare/loadtest/latency"
 	"fanfare/loadtest/result"
 )
@@ -48,19 +47,19 @@ var LedgerDefaults = []string{"ledger_disagreements == 0", "ledger_unsettled == 
 
 // Report is a run, judged. It is what the JSON output holds.
 type Report struct {
-	Verdict     Verdict                  `json:"verdict"`
-	Checks      []Check                  `json:"checks"`
-	Doubts      []Doubt                  `json:"doubts"`
-	Conditions  result.Conditions        `json:"conditions"`
-	Figures     map[string]expect.Figure `json:"figures"`
-	Reasons     Reasons                  `json:"reasons"`
-	SlowClients *account.Deliveries      `json:"slowClients,omitempty"`
-	Ledger      *account.Ledger          `json:"ledger,omitempty"`
-	Percentiles []Percentile             `json:"percentiles"`
-	Width       time.Duration            `json:"seriesWidth"`
-	Series      []Point                  `json:"series"`
-	Broadcasts  []account.Broadcast      `json:"broadcasts"`
-	Findings    []account.Finding        `json:"findings"`
+	Verdict     Verdict             `json:"verdict"`
+	Checks      []Check             `json:"checks"`
+	Doubts      []Doubt             `json:"doubts"`
+	Conditions  result.Conditions   `json:"conditions"`
+	Figures     map[string]Figure   `json:"figures"`
+	Reasons     Reasons             `json:"reasons"`
+	SlowClients *account.Deliveries `json:"slowClients,omitempty"`
+	Ledger      *account.Ledger     `json:"ledger,omitempty"`
+	Percentiles []Percentile        `json:"percentiles"`
+	Width       time.Duration       `json:"seriesWidth"`
+	Series      []Point             `json:"series"`
+	Broadcasts  []account.Broadcast `json:"broadcasts"`
+	Findings    []account.Finding   `json:"findings"`
 
 	// Account is what the report was made of.
 	Account *account.Account `json:"-"`
@@ -142,7 +141,7 @@ func Of(a *account.Account, expectations []string) (*Report, error) {
 	}
 	s.span = span(a)
 	r := &Report{
-		Conditions: a.Conditions, Figures: map[string]expect.Figure{}, Findings: a.Findings, Broadcasts: a.Broadcasts, Account: a, Ledger: a.Ledger,
+		Conditions: a.Conditions, Figures: map[string]Figure{}, Findings: a.Findings, Broadcasts: a.Broadcasts, Account: a, Ledger: a.Ledger,
 		Reasons: Reasons{a.Connections.Unopened, a.Connections.Causes, a.Publishing.Unpublished, a.Publishing.Refused, nil},
 	}
 	if a.Ledger != nil {
@@ -152,7 +151,7 @@ func Of(a *account.Account, expectations []string) (*Report, error) {
 		r.SlowClients = &a.Slow
 	}
 	for _, f := range figures {
-		r.Figures[f.name] = expect.Figure{Value: f.of(s), Unit: f.unit}
+		r.Figures[f.name] = Figure{Value: f.of(s), Unit: f.unit}
 	}
 	r.Doubts = doubts(s)
 	if err := r.judge(expectations); err != nil {
@@ -165,12 +164,12 @@ func Of(a *account.Account, expectations []string) (*Report, error) {
 
 // Expectations reads expectations and adds the defaults on figures that they do not name. Without a ledger, one on what
 // it says is an error: it would hold for want of anything to compare.
-func Expectations(texts []string, ledger bool) ([]expect.Threshold, error) {
+func Expectations(texts []string, ledger bool) ([]Threshold, error) {
 	known := Known()
-	var all []expect.Threshold
+	var all []Threshold
 	named := map[string]bool{}
 	for _, text := range texts {
-		t, err := expect.Parse(text, known)
+		t, err := ParseThreshold(text, known)
 		if err != nil {
 			return nil, err
 		}
@@ -183,9 +182,9 @@ func Expectations(texts []string, ledger bool) ([]expect.Threshold, error) {
 	if ledger {
 		standing = slices.Concat(Defaults, LedgerDefaults)
 	}
-	var defaults []expect.Threshold
+	var defaults []Threshold
 	for _, text := range standing {
-		t, err := expect.Parse(text, known)
+		t, err := ParseThreshold(text, known)
 		if err != nil {
 			return nil, err
 		}

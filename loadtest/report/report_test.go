@@ -10,22 +10,21 @@ import (
 	"testing"
 	"time"
 
-	"fanfare/loadtest/expect"
 	"fanfare/loadtest/report"
 	"fanfare/loadtest/result"
-	"fanfare/loadtest/specimen"
 	"fanfare/loadtest/vitals"
+	"fanfare/test/fakeresult"
 
 	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func load(t *testing.T, expectations []string, runs ...specimen.Run) *report.Report {
+func load(t *testing.T, expectations []string, runs ...fakeresult.Run) *report.Report {
 	t.Helper()
 	var names []string
 	for _, run := range runs {
-		names = append(names, specimen.Write(t, run))
+		names = append(names, fakeresult.Write(t, run))
 	}
 	r, err := report.Load(names, expectations)
 	if err != nil {
@@ -50,44 +49,44 @@ func ledger(audience, delivered int64) *result.Ledger {
 
 func TestVerdicts(t *testing.T) {
 	for name, c := range map[string]struct {
-		run    specimen.Run
+		run    fakeresult.Run
 		expect []string
 		want   report.Verdict
 		say    string
 	}{
-		"good":                         {specimen.Run{Messages: 40}, nil, report.Pass, "PASS"},
-		"one missing":                  {specimen.Run{Missing: 1}, nil, report.Fail, "missing: client 0, message 0 (id)"},
-		"all late":                     {specimen.Run{Slower: 6 * time.Second}, nil, report.Fail, "MISSED late == 0"},
-		"one missing, which may":       {specimen.Run{Missing: 1}, []string{"missing < 5"}, report.Pass, "missing < 5"},
-		"too slow":                     {specimen.Run{}, []string{"p99 < 20ms"}, report.Fail, "MISSED p99 < 20ms"},
-		"fast enough":                  {specimen.Run{}, []string{"p99 < 100ms", "time_to_last < 100ms", "delivery_ratio == 100%"}, report.Pass, "ok     p99 < 100ms"},
-		"cut connections with nothing": {specimen.Run{Lost: 2}, nil, report.Pass, "lost: by the system: close code 1001 Going away × 2"},
-		"silent":                       {specimen.Run{Silent: true}, nil, report.Pass, "the system acknowledged nothing"},
-		"few messages":                 {specimen.Run{Messages: 5}, nil, report.Pass, "percentiles over 5 messages say little"},
-		"schedule and read lag":        {specimen.Run{Lag: 30 * time.Millisecond}, nil, report.Invalid, "the harness published late"},
-		"lag, but slower latencies":    {specimen.Run{Lag: 30 * time.Millisecond, Slower: time.Second}, nil, report.Pass, "PASS"},
-		"killed":                       {specimen.Run{Cut: true}, nil, report.Invalid, "process 0 did not finish"},
-		"records lost":                 {specimen.Run{End: func(e *result.End) { e.Frames++ }}, nil, report.Invalid, "received 201 payloads and recorded 200"},
-		"interrupted":                  {specimen.Run{End: func(e *result.End) { e.Interrupted = true }}, nil, report.Pass, "was interrupted"},
-		"clock moved a little":         {specimen.Run{End: func(e *result.End) { e.Clock = -3 * time.Millisecond }}, nil, report.Pass, "the wall clock was moved by 3ms"},
-		"clock moved a lot":            {specimen.Run{End: func(e *result.End) { e.Clock = time.Second }}, nil, report.Invalid, "the wall clock was moved by 1s"},
-		"unread bytes":                 {specimen.Run{End: func(e *result.End) { e.Unsent = 4096 }}, nil, report.Pass, "4096 bytes that the system did not read"},
-		"descriptors nearly used up":   {specimen.Run{End: func(e *result.End) { e.Usage.Descriptors = 1000 }}, nil, report.Pass, "1000 of 1024 descriptors"},
-		"full machine":                 {specimen.Run{Sample: func(s *vitals.Sample) { s.Machine = 1 }}, nil, report.Pass, "processors were full"},
-		"half a run":                   {specimen.Run{Change: func(c *result.Conditions) { c.Processes = 2 }}, nil, report.Invalid, "name all files"},
-		"its own expectations":         {specimen.Run{Change: func(c *result.Conditions) { c.Expect = []string{"p50 < 1ms"} }}, nil, report.Fail, "MISSED p50 < 1ms"},
-		"ledger agrees":                {specimen.Run{Messages: 40, Ledger: ledger(10, 10)}, nil, report.Pass, "ledger       audience 400 · delivered 400 · gone 0 · failed 0 · outstanding 0 · repeated at most 0\n             messages compared 40 · the clients have 400 · disagreements 0 · unsettled 0"},
-		"ledger has one more":          {specimen.Run{Ledger: ledger(11, 11)}, nil, report.Fail, "MISSED ledger_disagreements == 0    20"},
-		"perhaps another's client":     {specimen.Run{Ledger: ledger(11, 11)}, nil, report.Fail, "other clients of the system would look the same; if it has any, say how many with --others"},
-		"ledger has one less":          {specimen.Run{Ledger: ledger(9, 9)}, nil, report.Fail, "disagreement: message 0 (id), the ledger says delivered to 9, and 10 have it"},
-		"ledger not settled":           {specimen.Run{Ledger: ledger(11, 10)}, nil, report.Fail, "MISSED ledger_unsettled == 0        20"},
-		"which may be":                 {specimen.Run{Ledger: ledger(11, 10)}, []string{"ledger_unsettled <= 20", "ledger_outstanding == 20"}, report.Pass, "ok     ledger_outstanding == 20"},
-		"ledger not read":              {specimen.Run{Ledger: &result.Ledger{Error: "there is no such table"}}, nil, report.Invalid, "invalid: the ledger could not be read: there is no such table"},
-		"ledger lost":                  {specimen.Run{Change: func(c *result.Conditions) { c.Ledger = "websocket_broadcasts" }}, nil, report.Invalid, "the ledger could not be read: it is not in the results"},
-		"nothing to ask the ledger":    {specimen.Run{Silent: true, Ledger: ledger(10, 10)}, nil, report.Invalid, "nothing was compared with the ledger"},
-		"given up, says the ledger": {specimen.Run{Missing: 20, Ledger: &result.Ledger{Reports: []result.LedgerReport{{ID: "id", Parts: 2, Dispatched: true, Audience: 10, Delivered: 9, Failed: 1, Reasons: map[string]int{"throttled": 1}}}}},
+		"good":                         {fakeresult.Run{Messages: 40}, nil, report.Pass, "PASS"},
+		"one missing":                  {fakeresult.Run{Missing: 1}, nil, report.Fail, "missing: client 0, message 0 (id)"},
+		"all late":                     {fakeresult.Run{Slower: 6 * time.Second}, nil, report.Fail, "MISSED late == 0"},
+		"one missing, which may":       {fakeresult.Run{Missing: 1}, []string{"missing < 5"}, report.Pass, "missing < 5"},
+		"too slow":                     {fakeresult.Run{}, []string{"p99 < 20ms"}, report.Fail, "MISSED p99 < 20ms"},
+		"fast enough":                  {fakeresult.Run{}, []string{"p99 < 100ms", "time_to_last < 100ms", "delivery_ratio == 100%"}, report.Pass, "ok     p99 < 100ms"},
+		"cut connections with nothing": {fakeresult.Run{Lost: 2}, nil, report.Pass, "lost: by the system: close code 1001 Going away × 2"},
+		"silent":                       {fakeresult.Run{Silent: true}, nil, report.Pass, "the system acknowledged nothing"},
+		"few messages":                 {fakeresult.Run{Messages: 5}, nil, report.Pass, "percentiles over 5 messages say little"},
+		"schedule and read lag":        {fakeresult.Run{Lag: 30 * time.Millisecond}, nil, report.Invalid, "the harness published late"},
+		"lag, but slower latencies":    {fakeresult.Run{Lag: 30 * time.Millisecond, Slower: time.Second}, nil, report.Pass, "PASS"},
+		"killed":                       {fakeresult.Run{Cut: true}, nil, report.Invalid, "process 0 did not finish"},
+		"records lost":                 {fakeresult.Run{End: func(e *result.End) { e.Frames++ }}, nil, report.Invalid, "received 201 payloads and recorded 200"},
+		"interrupted":                  {fakeresult.Run{End: func(e *result.End) { e.Interrupted = true }}, nil, report.Pass, "was interrupted"},
+		"clock moved a little":         {fakeresult.Run{End: func(e *result.End) { e.Clock = -3 * time.Millisecond }}, nil, report.Pass, "the wall clock was moved by 3ms"},
+		"clock moved a lot":            {fakeresult.Run{End: func(e *result.End) { e.Clock = time.Second }}, nil, report.Invalid, "the wall clock was moved by 1s"},
+		"unread bytes":                 {fakeresult.Run{End: func(e *result.End) { e.Unsent = 4096 }}, nil, report.Pass, "4096 bytes that the system did not read"},
+		"descriptors nearly used up":   {fakeresult.Run{End: func(e *result.End) { e.Usage.Descriptors = 1000 }}, nil, report.Pass, "1000 of 1024 descriptors"},
+		"full machine":                 {fakeresult.Run{Sample: func(s *vitals.Sample) { s.Machine = 1 }}, nil, report.Pass, "processors were full"},
+		"half a run":                   {fakeresult.Run{Change: func(c *result.Conditions) { c.Processes = 2 }}, nil, report.Invalid, "name all files"},
+		"its own expectations":         {fakeresult.Run{Change: func(c *result.Conditions) { c.Expect = []string{"p50 < 1ms"} }}, nil, report.Fail, "MISSED p50 < 1ms"},
+		"ledger agrees":                {fakeresult.Run{Messages: 40, Ledger: ledger(10, 10)}, nil, report.Pass, "ledger       audience 400 · delivered 400 · gone 0 · failed 0 · outstanding 0 · repeated at most 0\n             messages compared 40 · the clients have 400 · disagreements 0 · unsettled 0"},
+		"ledger has one more":          {fakeresult.Run{Ledger: ledger(11, 11)}, nil, report.Fail, "MISSED ledger_disagreements == 0    20"},
+		"perhaps another's client":     {fakeresult.Run{Ledger: ledger(11, 11)}, nil, report.Fail, "other clients of the system would look the same; if it has any, say how many with --others"},
+		"ledger has one less":          {fakeresult.Run{Ledger: ledger(9, 9)}, nil, report.Fail, "disagreement: message 0 (id), the ledger says delivered to 9, and 10 have it"},
+		"ledger not settled":           {fakeresult.Run{Ledger: ledger(11, 10)}, nil, report.Fail, "MISSED ledger_unsettled == 0        20"},
+		"which may be":                 {fakeresult.Run{Ledger: ledger(11, 10)}, []string{"ledger_unsettled <= 20", "ledger_outstanding == 20"}, report.Pass, "ok     ledger_outstanding == 20"},
+		"ledger not read":              {fakeresult.Run{Ledger: &result.Ledger{Error: "there is no such table"}}, nil, report.Invalid, "invalid: the ledger could not be read: there is no such table"},
+		"ledger lost":                  {fakeresult.Run{Change: func(c *result.Conditions) { c.Ledger = "websocket_broadcasts" }}, nil, report.Invalid, "the ledger could not be read: it is not in the results"},
+		"nothing to ask the ledger":    {fakeresult.Run{Silent: true, Ledger: ledger(10, 10)}, nil, report.Invalid, "nothing was compared with the ledger"},
+		"given up, says the ledger": {fakeresult.Run{Missing: 20, Ledger: &result.Ledger{Reports: []result.LedgerReport{{ID: "id", Parts: 2, Dispatched: true, Audience: 10, Delivered: 9, Failed: 1, Reasons: map[string]int{"throttled": 1}}}}},
 			[]string{"missing == 20"}, report.Pass, "failed by the ledger: throttled × 20"},
-		"early arrivals": {specimen.Run{Slower: -10 * time.Millisecond}, nil, report.Pass, "before their intended time"},
+		"early arrivals": {fakeresult.Run{Slower: -10 * time.Millisecond}, nil, report.Pass, "before their intended time"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := load(t, c.expect, c.run)
@@ -107,8 +106,8 @@ func TestExitCodesAreDistinct(t *testing.T) {
 }
 
 func TestTwoMachinesAreAWarning(t *testing.T) {
-	other := specimen.Run{Process: 1, Change: func(c *result.Conditions) { c.Processes, c.Host.Name = 2, "ffffffff" }}
-	one := specimen.Run{Change: func(c *result.Conditions) { c.Processes = 2 }}
+	other := fakeresult.Run{Process: 1, Change: func(c *result.Conditions) { c.Processes, c.Host.Name = 2, "ffffffff" }}
+	one := fakeresult.Run{Change: func(c *result.Conditions) { c.Processes = 2 }}
 	other.Messages, other.Silent = 20, true
 	r := load(t, nil, one, other)
 	if s := text(t, r); !strings.Contains(s, "ran on 2 machines") {
@@ -118,7 +117,7 @@ func TestTwoMachinesAreAWarning(t *testing.T) {
 
 func TestSeveralRunsAreOneReport(t *testing.T) {
 	other := func(c *result.Conditions) { c.Rate, c.Expect = 20, []string{"p50 < 1ms"} }
-	r := load(t, nil, specimen.Run{Name: "first001"}, specimen.Run{Name: "second02", Missing: 1, Rate: 20, Change: other})
+	r := load(t, nil, fakeresult.Run{Name: "first001"}, fakeresult.Run{Name: "second02", Missing: 1, Rate: 20, Change: other})
 	s := text(t, r)
 	for _, want := range []string{"2 runs: first001, second02", "owed 400 · delivered 399", "scheduled 40 · handed over 40", "missing: run second02, client 0", "MISSED p50 < 1ms", "differ in rate: 10 and 20"} {
 		if !strings.Contains(s, want) {
@@ -128,7 +127,7 @@ func TestSeveralRunsAreOneReport(t *testing.T) {
 }
 
 func TestFigures(t *testing.T) {
-	r := load(t, nil, specimen.Run{Clients: 100, Messages: 50, Change: func(c *result.Conditions) { c.PostRate, c.PostBurst = 1000, 50 }})
+	r := load(t, nil, fakeresult.Run{Clients: 100, Messages: 50, Change: func(c *result.Conditions) { c.PostRate, c.PostBurst = 1000, 50 }})
 	for name, want := range map[string]string{
 		"owed": "5000", "delivered": "5000", "delivery_ratio": "100.0000 %", "p50": "29ms", "max": "54ms", "time_to_last": "54ms", "ack_p50": "2ms",
 		"sent": "50", "connections": "100", "quota_floor": "50ms", "delivered_per_second": "1000.0/s", "published_per_second": "10.0/s",
@@ -142,7 +141,7 @@ func TestFigures(t *testing.T) {
 		t.Errorf("quota share %v, want 50 ms of 54 ms", share)
 	}
 	described := 0
-	report.Describe(func(name string, _ expect.Unit, what string) {
+	report.Describe(func(name string, _ report.Unit, what string) {
 		if _, ok := r.Figures[name]; !ok || what == "" {
 			t.Errorf("figure %q, %q is described but not there", name, what)
 		}
@@ -155,7 +154,7 @@ func TestFigures(t *testing.T) {
 
 func TestJSON(t *testing.T) {
 	var b bytes.Buffer
-	if err := load(t, nil, specimen.Run{Missing: 2}).JSON(&b); err != nil {
+	if err := load(t, nil, fakeresult.Run{Missing: 2}).JSON(&b); err != nil {
 		t.Fatal(err)
 	}
 	var v struct {
@@ -182,7 +181,7 @@ func TestJSON(t *testing.T) {
 }
 
 func TestCSV(t *testing.T) {
-	r, told := load(t, nil, specimen.Run{Missing: 1}), load(t, nil, specimen.Run{Ledger: ledger(11, 9)})
+	r, told := load(t, nil, fakeresult.Run{Missing: 1}), load(t, nil, fakeresult.Run{Ledger: ledger(11, 9)})
 	for name, c := range map[string]struct {
 		write func(*bytes.Buffer) error
 		rows  int
@@ -208,7 +207,7 @@ func TestCSV(t *testing.T) {
 
 func TestJUnit(t *testing.T) {
 	var b bytes.Buffer
-	if err := load(t, []string{"p99 < 20ms"}, specimen.Run{Lag: time.Second}).JUnit(&b); err != nil {
+	if err := load(t, []string{"p99 < 20ms"}, fakeresult.Run{Lag: time.Second}).JUnit(&b); err != nil {
 		t.Fatal(err)
 	}
 	var v struct {
@@ -243,14 +242,14 @@ func TestLossesAreNeverRoundedAway(t *testing.T) {
 
 // An expectation on a ledger that nobody read would hold for want of anything to compare.
 func TestNothingIsExpectedOfALedgerThatIsNotRead(t *testing.T) {
-	name := specimen.Write(t, specimen.Run{})
+	name := fakeresult.Write(t, fakeresult.Run{})
 	if _, err := report.Load([]string{name}, []string{"ledger_disagreements == 0"}); err == nil || !strings.Contains(err.Error(), "--ledger") {
 		t.Errorf("%v", err)
 	}
 }
 
 func TestAFileCutInMidSentence(t *testing.T) {
-	name := specimen.Write(t, specimen.Run{})
+	name := fakeresult.Write(t, fakeresult.Run{})
 	info, err := os.Stat(name)
 	if err != nil {
 		t.Fatal(err)

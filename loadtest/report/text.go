@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"fanfare/loadtest/account"
-	"fanfare/loadtest/expect"
 )
 
 // Text writes the report for people. With colour, the verdict and the marks are coloured for terminals.
@@ -82,7 +81,7 @@ func (r *Report) Describe() string {
 	}
 	length := time.Duration(float64(c.Count) / max(c.Rate, 1e-9) * float64(time.Second))
 	s := fmt.Sprintf("%s clients · %s messages %s at %s/s "+by+" · %s", Grouped(float64(c.Connections)), Grouped(float64(c.Count)), size,
-		strconv.FormatFloat(c.Rate, 'g', 6, 64), c.Publishers, expect.Duration(length))
+		strconv.FormatFloat(c.Rate, 'g', 6, 64), c.Publishers, Duration(length))
 	if c.Churn > 0 {
 		s += fmt.Sprintf(" · churn %g %%/min", c.Churn*100)
 	}
@@ -90,7 +89,7 @@ func (r *Report) Describe() string {
 		s += fmt.Sprintf(" · %d slow clients (%d B/s)", c.Slow, c.SlowRate)
 	}
 	if c.Warmup > 0 {
-		s += " · warm-up " + expect.Duration(c.Warmup)
+		s += " · warm-up " + Duration(c.Warmup)
 	}
 	return s
 }

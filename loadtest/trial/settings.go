@@ -11,10 +11,10 @@ import (
 	"runtime"
 	"time"
 
-	"fanfare/loadtest/clock"
 	"fanfare/loadtest/engine"
 	"fanfare/loadtest/payload"
 	"fanfare/loadtest/report"
+	"fanfare/loadtest/timing"
 	"fanfare/loadtest/vitals"
 )
 
@@ -159,7 +159,7 @@ func (s *Settings) plan() (engine.Plan, error) {
 		}
 	}
 	// Workers need a moment to start.
-	p.Start = clock.Now() + 50_000
+	p.Start = timing.Now() + 50_000
 	return p, nil
 }
 

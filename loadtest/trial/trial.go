@@ -15,14 +15,11 @@ import (
 	"sync"
 	"time"
 
-	"fanfare/loadtest/access"
-	"fanfare/loadtest/clock"
+	"fanfare/loadtest/aws"
 	"fanfare/loadtest/engine"
-	"fanfare/loadtest/fleet"
-	"fanfare/loadtest/ledger"
 	"fanfare/loadtest/report"
 	"fanfare/loadtest/result"
-	"fanfare/loadtest/schedule"
+	"fanfare/loadtest/timing"
 	"fanfare/loadtest/vitals"
 )
 
@@ -60,7 +57,7 @@ const (
 
 // Progress is how a trial is doing.
 type Progress struct {
-	fleet.Status
+	engine.Status
 	Phase    Phase
 	Began    time.Time // of the phase
 	Duration time.Duration
@@ -74,16 +71,16 @@ type Progress struct {
 // Trial is a load test under way. Close it.
 type Trial struct {
 	settings Settings
-	fleet    *fleet.Fleet
-	ledger   *ledger.Table // nil if none is to be read
-	folder   string        // of results that nobody asked to keep
+	fleet    *engine.Fleet
+	ledger   *aws.Ledger // nil if none is to be read
+	folder   string      // of results that nobody asked to keep
 
 	mu    sync.Mutex
 	phase Progress
 }
 
 // Open looks for the ledger, if there is to be one, and starts the processes; Connect comes next. command starts a worker
-// process, see fleet.New.
+// process, see engine.NewFleet.
 func Open(ctx context.Context, s Settings, command []string) (*Trial, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
@@ -92,9 +89,9 @@ func Open(ctx context.Context, s Settings, command []string) (*Trial, error) {
 	if err != nil {
 		return nil, err
 	}
-	var table *ledger.Table
+	var table *aws.Ledger
 	if s.Ledger != "" {
-		if table, err = ledger.Open(ctx, s.Ledger, s.LedgerEndpoint, cmp.Or(access.Region(s.QueueURL), access.Region(s.URL))); err != nil {
+		if table, err = aws.OpenLedger(ctx, s.Ledger, s.LedgerEndpoint, cmp.Or(aws.Region(s.QueueURL), aws.Region(s.URL))); err != nil {
 			return nil, err
 		}
 		if err := table.Check(ctx); err != nil {
@@ -105,7 +102,7 @@ func Open(ctx context.Context, s Settings, command []string) (*Trial, error) {
 	if err != nil {
 		return nil, fmt.Errorf("folder for results: %w", err)
 	}
-	f, err := fleet.New(ctx, plan, command)
+	f, err := engine.NewFleet(ctx, plan, command)
 	if err != nil {
 		os.RemoveAll(folder)
 		return nil, err
@@ -246,8 +243,8 @@ func (t *Trial) conditions(rate float64, d time.Duration) (result.Conditions, er
 	c := result.Conditions{
 		Run: hex.EncodeToString(name[:]), Target: target(s.URL), Local: s.Local, Headers: slices.Sorted(maps.Keys(s.Header)),
 		Connections: s.Connections, Ramp: s.Ramp, Slow: s.Slow, SlowRate: s.SlowRate, Churn: s.Churn,
-		Publishers: s.Publishers, Via: s.Via, Rate: rate, Count: schedule.Over(rate, d).Count, Size: s.Size,
-		Start: clock.Now() + startDelay.Microseconds(), Warmup: s.Warmup, Deadline: s.Deadline, Ping: s.Ping, Seed: s.Seed,
+		Publishers: s.Publishers, Via: s.Via, Rate: rate, Count: timing.Over(rate, d).Count, Size: s.Size,
+		Start: timing.Now() + startDelay.Microseconds(), Warmup: s.Warmup, Deadline: s.Deadline, Ping: s.Ping, Seed: s.Seed,
 		PostRate: s.PostRate, PostBurst: s.PostBurst, Expect: s.Expect, Note: s.Note, Host: vitals.Here(),
 		Ledger: s.Ledger, Others: s.Others,
 	}

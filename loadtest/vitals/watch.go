@@ -4,7 +4,7 @@ import (
 	"runtime"
 	"time"
 
-	"fanfare/loadtest/clock"
+	"fanfare/loadtest/timing"
 )
 
 // Watch takes samples of this process and remembers what they need. It is not safe for concurrent use.
@@ -21,7 +21,7 @@ type Watch struct {
 
 // NewWatch begins to watch.
 func NewWatch() *Watch {
-	w := &Watch{at: clock.Now(), cpu: CPU(), beganPause: Pause(), rss: RSS()}
+	w := &Watch{at: timing.Now(), cpu: CPU(), beganPause: Pause(), rss: RSS()}
 	w.busy, w.all = ticks()
 	w.began, w.beganCPU = w.at, w.cpu
 	return w
@@ -29,7 +29,7 @@ func NewWatch() *Watch {
 
 // Sample returns the figures since the sample before; connections and lags are the caller's to add.
 func (w *Watch) Sample() Sample {
-	now, cpu := clock.Now(), CPU()
+	now, cpu := timing.Now(), CPU()
 	s := Sample{At: now, RSS: RSS(), Goroutines: runtime.NumGoroutine()}
 	if elapsed := now - w.at; elapsed > 0 {
 		s.CPU = float64((cpu - w.cpu).Microseconds()) / float64(elapsed)
@@ -46,7 +46,7 @@ func (w *Watch) Sample() Sample {
 // Usage returns the account since the watch began; lags are the caller's to add.
 func (w *Watch) Usage() Usage {
 	return Usage{
-		CPU: CPU() - w.beganCPU, Wall: time.Duration(clock.Now()-w.began) * time.Microsecond,
+		CPU: CPU() - w.beganCPU, Wall: time.Duration(timing.Now()-w.began) * time.Microsecond,
 		RSS: max(w.rss, RSS()), Pause: Pause() - w.beganPause, Descriptors: Descriptors(), Limit: Limit(),
 	}
 }

@@ -1,0 +1,62 @@
+package doctor
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"testing"
+
+	"github.com/gobwas/ws/wsutil"
+)
+
+// The wrong client gets its second copy whether it is behind the right one or long ahead of it.
+func TestMisdeliver(t *testing.T) {
+	for name, order := range map[string][2]int{"the wrong one is behind": {0, 1}, "the wrong one is ahead": {1, 0}} {
+		t.Run(name, func(t *testing.T) {
+			r := &Relay{}
+			var ends [2]net.Conn
+			for i := range ends {
+				down, end := net.Pipe()
+				ends[i] = end
+				r.clients = append(r.clients, &Client{Number: i, relay: r, down: down})
+			}
+			got := make([]chan []string, len(ends))
+			for i, end := range ends {
+				got[i] = make(chan []string, 1)
+				go func() {
+					var texts []string
+					for {
+						text, err := wsutil.ReadServerText(end)
+						if err != nil {
+							got[i] <- texts
+							return
+						}
+						texts = append(texts, string(text))
+					}
+				}()
+			}
+			f := &Misdeliver{At: At{Client: 0, Nth: 1}, To: 1}
+			for _, i := range order {
+				for n := range 3 {
+					if err := f.Payload(r.clients[i], n, fmt.Append(nil, n)); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			for i, want := range [][]string{{"0", "2"}, {"0", "1", "2"}} {
+				r.clients[i].down.Close()
+				texts := <-got[i]
+				if i == 1 {
+					if again := slices.Index(texts, "1"); again < 0 || !slices.Contains(texts[again+1:], "1") {
+						t.Errorf("the wrong one got %q, without a second copy", texts)
+					}
+					slices.Sort(texts)
+					texts = slices.Compact(texts)
+				}
+				if !slices.Equal(texts, want) {
+					t.Errorf("client %d got %q, want %q", i, texts, want)
+				}
+			}
+		})
+	}
+}
