@@ -35,7 +35,8 @@ func (c *echoCommand) Run(ctx context.Context) error {
 	}
 	host, _, err := net.SplitHostPort(c.Addr)
 	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
-		return &exit{report.ExitUsage, fmt.Errorf("--addr %q: a bare server serves this machine only, as 127.0.0.1:9001", c.Addr)}
+		return &exit{report.ExitUsage, fmt.Errorf("--addr %q: a bare server serves this machine only, as 127.0.0.1:9001",
+			c.Addr)}
 	}
 	l, err := net.Listen("tcp", c.Addr)
 	if err != nil {

@@ -68,9 +68,12 @@ func (s *share) UnmarshalText(text []byte) error {
 // settings turns the flags into settings of a trial.
 func (l *load) settings() (trial.Settings, error) {
 	s := trial.Settings{
-		URL: l.URL, QueueURL: l.QueueURL, Via: l.Publish, Connections: l.Connections, Ramp: l.Ramp, Slow: l.Slow, SlowRate: l.SlowRate,
-		Churn: float64(l.Churn), Publishers: l.Publishers, Size: l.Size, Deadline: l.Deadline, Settle: l.Settle, Ping: l.Ping,
-		Connect: l.ConnectTimeout, Attempts: 3, Fewest: l.MinConnected, Seed: l.Seed, Processes: l.Processes, Shards: l.Readers,
+		URL: l.URL, QueueURL: l.QueueURL, Via: l.Publish, Connections: l.Connections, Ramp: l.Ramp, Slow: l.Slow,
+		SlowRate: l.SlowRate,
+		Churn:    float64(l.Churn), Publishers: l.Publishers, Size: l.Size, Deadline: l.Deadline, Settle: l.Settle,
+		Ping:    l.Ping,
+		Connect: l.ConnectTimeout, Attempts: 3, Fewest: l.MinConnected, Seed: l.Seed, Processes: l.Processes,
+		Shards:  l.Readers,
 		Sources: l.Source, Streams: l.Streams, PostRate: l.PostRate, PostBurst: l.PostBurst, Header: http.Header{},
 	}
 	if s.Via == "" {

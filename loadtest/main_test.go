@@ -53,7 +53,8 @@ func server(t *testing.T, o echo.Options) (*echo.Server, string) {
 
 func command(t *testing.T, args ...string) *exec.Cmd {
 	c := exec.Command(os.Args[0], args...)
-	c.Env = append(os.Environ(), "LOADTEST_TEST_MAIN=1", "AWS_REGION=", "AWS_DEFAULT_REGION=", "AWS_ENDPOINT_URL=", "AWS_ENDPOINT_URL_DYNAMODB=", "GORACE=atexit_sleep_ms=0", "TMPDIR="+t.TempDir())
+	c.Env = append(os.Environ(), "LOADTEST_TEST_MAIN=1", "AWS_REGION=", "AWS_DEFAULT_REGION=", "AWS_ENDPOINT_URL=",
+		"AWS_ENDPOINT_URL_DYNAMODB=", "GORACE=atexit_sleep_ms=0", "TMPDIR="+t.TempDir())
 	c.Dir = t.TempDir()
 	return c
 }
@@ -72,7 +73,8 @@ func loadtest(t *testing.T, args ...string) (code int, stdout, stderr string) {
 // quick is a load of a second against url. The lag of a busy machine must not decide what is tested here, nor a machine
 // that stands still for seconds.
 func quick(url string, more ...string) []string {
-	return append([]string{"run", "--url", url, "-c", "20", "--ramp", "2000", "--connect-timeout", "1m", "-r", "80", "-d", "500ms", "--deadline", "30s", "--settle", "50ms", "--quiet"}, more...)
+	return append([]string{"run", "--url", url, "-c", "20", "--ramp", "2000", "--connect-timeout", "1m", "-r", "80", "-d",
+		"500ms", "--deadline", "30s", "--settle", "50ms", "--quiet"}, more...)
 }
 
 func TestExitCodes(t *testing.T) {
@@ -90,12 +92,14 @@ func TestExitCodes(t *testing.T) {
 		stderr string
 	}{
 		// A machine that is busy with other tests may make a run invalid, which is then right.
-		"passed":              {quick(url), []int{0, 3}, "owed 800 · delivered 800 (100 %)", ""},
-		"threshold missed":    {quick(url, "--expect", "p50 < 1ns"), []int{1, 3}, "MISSED p50 < 1ns", ""},
-		"by processes":        {quick(url, "--processes", "2"), []int{0, 3}, "2 processes", ""},
-		"silent system":       {quick(serve(t, echo.Options{Silent: true})), []int{0, 3}, "the system answers nothing", ""},
-		"nobody there":        {quick("ws://" + taken.LocalAddr().String()), []int{4}, "", "0 of 20 clients could connect: connection refused × 60"},
-		"some may be missing": {quick("ws://"+taken.LocalAddr().String(), "--min-connected", "21"), []int{2}, "", "--min-connected"},
+		"passed":           {quick(url), []int{0, 3}, "owed 800 · delivered 800 (100 %)", ""},
+		"threshold missed": {quick(url, "--expect", "p50 < 1ns"), []int{1, 3}, "MISSED p50 < 1ns", ""},
+		"by processes":     {quick(url, "--processes", "2"), []int{0, 3}, "2 processes", ""},
+		"silent system":    {quick(serve(t, echo.Options{Silent: true})), []int{0, 3}, "the system answers nothing", ""},
+		"nobody there": {quick("ws://" + taken.LocalAddr().String()), []int{4}, "",
+			"0 of 20 clients could connect: connection refused × 60"},
+		"some may be missing": {quick("ws://"+taken.LocalAddr().String(), "--min-connected", "21"), []int{2}, "",
+			"--min-connected"},
 		"unknown figure":      {quick(url, "--expect", "p98 < 1s"), []int{2}, "", "the nearest are"},
 		"unknown flag":        {quick(url, "--speed", "9"), []int{2}, "", "unknown flag"},
 		"no command":          {nil, []int{2}, "", "expected one of"},
@@ -137,12 +141,16 @@ func TestLedger(t *testing.T) {
 		codes           []int // 3 where a busy machine may be the reason
 		stdout, stderr  string
 	}{
-		"agrees":           {ledger(t, 20, 20), "broadcasts", nil, []int{0, 3}, "disagreements 0 · unsettled 0", ""},
-		"one more":         {ledger(t, 21, 21), "broadcasts", nil, []int{1, 3}, "MISSED ledger_disagreements == 0", ""},
-		"which may be":     {ledger(t, 21, 21), "broadcasts", []string{"--others", "1"}, []int{0, 3}, "disagreements 0 · unsettled 0", ""},
-		"one less":         {ledger(t, 19, 19), "broadcasts", nil, []int{1, 3}, "the ledger says delivered to 19, and 20 have it", ""},
-		"one outstanding":  {ledger(t, 21, 20), "broadcasts", []string{"--ledger-wait", "0s"}, []int{1, 3}, "MISSED ledger_unsettled == 0", ""},
-		"no such table":    {ledger(t, 20, 20), "elsewhere", nil, []int{3}, "", "ledger elsewhere in us-east-1 at http://127.0.0.1"},
+		"agrees":   {ledger(t, 20, 20), "broadcasts", nil, []int{0, 3}, "disagreements 0 · unsettled 0", ""},
+		"one more": {ledger(t, 21, 21), "broadcasts", nil, []int{1, 3}, "MISSED ledger_disagreements == 0", ""},
+		"which may be": {ledger(t, 21, 21), "broadcasts", []string{"--others", "1"}, []int{0, 3},
+			"disagreements 0 · unsettled 0", ""},
+		"one less": {ledger(t, 19, 19), "broadcasts", nil, []int{1, 3},
+			"the ledger says delivered to 19, and 20 have it", ""},
+		"one outstanding": {ledger(t, 21, 20), "broadcasts", []string{"--ledger-wait", "0s"}, []int{1, 3},
+			"MISSED ledger_unsettled == 0", ""},
+		"no such table": {ledger(t, 20, 20), "elsewhere", nil, []int{3}, "",
+			"ledger elsewhere in us-east-1 at http://127.0.0.1"},
 		"may not be read":  {denied.Serve(t), "broadcasts", nil, []int{3}, "", "dynamodb:Query"},
 		"no endpoint":      {"", "broadcasts", nil, []int{2}, "", "--ledger-endpoint"},
 		"no URL":           {"127.0.0.1:4566", "broadcasts", nil, []int{2}, "", "endpoint"},
@@ -150,7 +158,8 @@ func TestLedger(t *testing.T) {
 		"nothing to judge": {"", "", []string{"--expect", "ledger_failed == 0"}, []int{2}, "", "--ledger"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			args := quick(url, append([]string{"-r", "40"}, c.more...)...) // one message of each client, so that every id is known
+			args := quick(url, append([]string{"-r", "40"},
+				c.more...)...) // one message of each client, so that every id is known
 			if c.table != "" {
 				args = append(args, "--ledger", c.table)
 			}
@@ -158,7 +167,8 @@ func TestLedger(t *testing.T) {
 				args = append(args, "--ledger-endpoint", c.endpoint)
 			}
 			code, stdout, stderr := loadtest(t, args...)
-			if !slices.Contains(c.codes, code) || !strings.Contains(stdout, c.stdout) || !strings.Contains(stderr, c.stderr) || c.stdout == "" && stdout != "" {
+			if !slices.Contains(c.codes, code) || !strings.Contains(stdout, c.stdout) || !strings.Contains(stderr, c.stderr) ||
+				c.stdout == "" && stdout != "" {
 				t.Errorf("exit %d, want %v with %q and %q\n%s\n%s", code, c.codes, c.stdout, c.stderr, stdout, stderr)
 			}
 		})
@@ -167,7 +177,8 @@ func TestLedger(t *testing.T) {
 
 // The exit codes as a report alone decides them: no load of the machine has a say.
 func TestExitCodesOfReports(t *testing.T) {
-	good, lost, late, slower := fakeresult.Write(t, fakeresult.Run{}), fakeresult.Write(t, fakeresult.Run{Missing: 1}), fakeresult.Write(t, fakeresult.Run{Lag: time.Second}), fakeresult.Write(t, fakeresult.Run{Slower: time.Second})
+	good, lost, late, slower := fakeresult.Write(t, fakeresult.Run{}), fakeresult.Write(t, fakeresult.Run{Missing: 1}),
+		fakeresult.Write(t, fakeresult.Run{Lag: time.Second}), fakeresult.Write(t, fakeresult.Run{Slower: time.Second})
 	for name, c := range map[string]struct {
 		args []string
 		code int
@@ -199,7 +210,8 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, overview, _ := loadtest(t, "--help")
-	if code != 0 || !strings.Contains(words(overview), "Exit codes: 0 passed, 1 a threshold was missed, 2 wrong usage, 3 the run is invalid, 4 clients could not connect.") {
+	if code != 0 || !strings.Contains(words(overview),
+		"Exit codes: 0 passed, 1 a threshold was missed, 2 wrong usage, 3 the run is invalid, 4 clients could not connect.") {
 		t.Errorf("exit %d\n%s", code, overview)
 	}
 	seen := 0
@@ -212,10 +224,12 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 			t.Errorf("%s is not in the overview", command.Name)
 		}
 		code, help, stderr := loadtest(t, command.Name, "--help")
-		if code != 0 || !strings.HasPrefix(help, "Usage: loadtest "+command.Name) || !strings.Contains(words(help), command.Help) || stderr != "" {
+		if code != 0 || !strings.HasPrefix(help, "Usage: loadtest "+command.Name) ||
+			!strings.Contains(words(help), command.Help) || stderr != "" {
 			t.Errorf("%s --help: exit %d\n%s\n%s", command.Name, code, help, stderr)
 		}
-		if len(command.Flags) > 2 && !strings.Contains(command.Detail, "loadtest "+command.Name+" ") && !strings.Contains(command.Detail, "Example") {
+		if len(command.Flags) > 2 && !strings.Contains(command.Detail, "loadtest "+command.Name+" ") &&
+			!strings.Contains(command.Detail, "Example") {
 			t.Errorf("%s has flags and shows no example", command.Name)
 		}
 		for _, flag := range command.Flags {
@@ -226,7 +240,8 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 				t.Errorf("%s --%s is not explained", command.Name, flag.Name)
 			}
 		}
-		if code, _, stderr := loadtest(t, command.Name, "--no-such-flag"); code != 2 || !strings.Contains(stderr, "unknown flag --no-such-flag") {
+		if code, _, stderr := loadtest(t, command.Name, "--no-such-flag"); code != 2 ||
+			!strings.Contains(stderr, "unknown flag --no-such-flag") {
 			t.Errorf("%s --no-such-flag: exit %d, %s", command.Name, code, stderr)
 		}
 	}
@@ -238,9 +253,13 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 func TestAReportCanBeMadeAgain(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name string) string { return filepath.Join(dir, name) }
-	_, first, stderr := loadtest(t, quick(serve(t, echo.Options{}), "--ledger", "broadcasts", "--ledger-endpoint", ledger(t, 20, 20), "--others", "1", "--out", file("a.results"), "--html", file("a.html"), "--json", file("a.json"), "--csv", file("a.csv"), "--junit", file("a.xml"))...)
-	_, again, _ := loadtest(t, "report", file("a.results"), "--html", file("b.html"), "--json", file("b.json"), "--csv", file("b.csv"), "--junit", file("b.xml"))
-	if first, _, _ = strings.Cut(first, "\nresults:"); first == "" || strings.TrimSpace(first) != strings.TrimSpace(again) {
+	_, first, stderr := loadtest(t, quick(serve(t, echo.Options{}), "--ledger", "broadcasts", "--ledger-endpoint",
+		ledger(t, 20, 20), "--others", "1", "--out", file("a.results"), "--html", file("a.html"), "--json", file("a.json"),
+		"--csv", file("a.csv"), "--junit", file("a.xml"))...)
+	_, again, _ := loadtest(t, "report", file("a.results"), "--html", file("b.html"), "--json", file("b.json"), "--csv",
+		file("b.csv"), "--junit", file("b.xml"))
+	if first, _, _ = strings.Cut(first, "\nresults:"); first == "" ||
+		strings.TrimSpace(first) != strings.TrimSpace(again) {
 		t.Errorf("the run said\n%s\n%s\nand the report\n%s", first, stderr, again)
 	}
 	for _, ending := range []string{"html", "json", "csv", "xml"} {
@@ -256,10 +275,12 @@ func TestAReportCanBeMadeAgain(t *testing.T) {
 			t.Errorf("%s: %d bytes of the run, %d of the report, or they differ", ending, len(a), len(b))
 		}
 	}
-	if code, out, _ := loadtest(t, "compare", file("a.results"), file("a.results")); code != 0 || !strings.Contains(out, "the same") {
+	if code, out, _ := loadtest(t, "compare", file("a.results"), file("a.results")); code != 0 ||
+		!strings.Contains(out, "the same") {
 		t.Errorf("a run compared with itself: exit %d\n%s", code, out)
 	}
-	if code, out, _ := loadtest(t, "report", file("a.results"), "--series"); code != 0 && code != 3 || !strings.HasPrefix(out, "offset_s,") {
+	if code, out, _ := loadtest(t, "report", file("a.results"), "--series"); code != 0 && code != 3 ||
+		!strings.HasPrefix(out, "offset_s,") {
 		t.Errorf("series: exit %d\n%s", code, out)
 	}
 }
@@ -272,7 +293,8 @@ func TestInterrupt(t *testing.T) {
 		begun, ready := make(chan bool, 1000), make(chan bool)
 		s, url = server(t, echo.Options{Publish: func(text []byte) { <-ready; s.Broadcast(text); begun <- true }})
 		close(ready)
-		c := command(t, "run", "--url", url, "-c", "10", "--ramp", "1000", "-r", "20", "-d", "10m", "--processes", processes, "--settle", "50ms", "--quiet")
+		c := command(t, "run", "--url", url, "-c", "10", "--ramp", "1000", "-r", "20", "-d", "10m", "--processes", processes,
+			"--settle", "50ms", "--quiet")
 		var out bytes.Buffer
 		c.Stdout = &out
 		if err := c.Start(); err != nil {
@@ -297,7 +319,8 @@ func TestInterrupt(t *testing.T) {
 func TestSecretsAreNotWritten(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out")
 	url := serve(t, echo.Options{}) + "/?token=hidden-query"
-	_, stdout, stderr := loadtest(t, quick(url, "--token", "hidden-token", "--header", "X-Key: hidden-header", "--out", out, "--html", out+".html", "--json", out+".json")...)
+	_, stdout, stderr := loadtest(t, quick(url, "--token", "hidden-token", "--header", "X-Key: hidden-header", "--out",
+		out, "--html", out+".html", "--json", out+".json")...)
 	if b, err := os.ReadFile(out); err != nil || !bytes.Contains(b, []byte("X-Key")) {
 		t.Errorf("the results do not name the header that was sent, %v", err)
 	}
@@ -340,7 +363,8 @@ func TestEchoInSeveralProcesses(t *testing.T) {
 }
 
 func TestSweep(t *testing.T) {
-	code, out, stderr := loadtest(t, "sweep", "--url", serve(t, echo.Options{}), "-c", "5", "--ramp", "1000", "--from", "10", "--to", "20", "-d", "500ms", "--warmup", "0s",
+	code, out, stderr := loadtest(t, "sweep", "--url", serve(t, echo.Options{}), "-c", "5", "--ramp", "1000", "--from",
+		"10", "--to", "20", "-d", "500ms", "--warmup", "0s",
 		"--rest", "0s", "--settle", "10ms", "--repeats", "1", "--deadline", "30s", "--bound", "p50 < 25s", "--quiet")
 	if code != 0 || !strings.Contains(out, "capacity: at least 20 messages/s") {
 		t.Errorf("exit %d\n%s\n%s", code, out, stderr)

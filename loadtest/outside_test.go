@@ -70,7 +70,8 @@ func TestServersOfOthers(t *testing.T) {
 					return n
 				}
 				port := number("PORT")
-				code, report, complaint := loadtest(t, quick(fmt.Sprintf("ws://127.0.0.1:%d", port), "--ping", "0", "--deadline", map[bool]string{false: "30s", true: "8s"}[drop > 0])...) // what is dropped is waited for
+				code, report, complaint := loadtest(t, quick(fmt.Sprintf("ws://127.0.0.1:%d", port), "--ping", "0", "--deadline",
+					map[bool]string{false: "30s", true: "8s"}[drop > 0])...) // what is dropped is waited for
 				stdin.Close()
 				dropped := number("DROPPED")
 				if err := server.Wait(); err != nil {

@@ -24,7 +24,8 @@ func (o *outputs) write(r *report.Report) error {
 	for _, f := range []struct {
 		name  string
 		write func(io.Writer) error
-	}{{o.HTML, func(w io.Writer) error { return page.Write(w, r) }}, {o.JSON, r.JSON}, {o.CSV, r.CSV}, {o.JUnit, r.JUnit}} {
+	}{{o.HTML, func(w io.Writer) error { return page.Write(w, r) }}, {o.JSON, r.JSON}, {o.CSV, r.CSV},
+		{o.JUnit, r.JUnit}} {
 		if f.name == "" {
 			continue
 		}

@@ -41,7 +41,8 @@ type errHarness struct {
 }
 
 func (e *errHarness) Error() string {
-	return fmt.Sprintf("at %.4g messages/s the harness is the bottleneck, so the system's capacity cannot be told: %s", e.rate, e.doubt)
+	return fmt.Sprintf("at %.4g messages/s the harness is the bottleneck, so the system's capacity cannot be told: %s",
+		e.rate, e.doubt)
 }
 
 func (c *sweepCommand) Run(ctx context.Context) (err error) {
@@ -86,8 +87,10 @@ func (c *sweepCommand) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%d clients, %d-byte messages; a rate is kept to if %s and nothing is lost\n", s.Connections, c.Size, c.Bound)
-	capacity, err := trial.Search(ctx, trial.Range{From: c.From, To: c.To, Precision: float64(c.Precision), Repeats: c.Repeats},
+	fmt.Printf("%d clients, %d-byte messages; a rate is kept to if %s and nothing is lost\n", s.Connections, c.Size,
+		c.Bound)
+	capacity, err := trial.Search(ctx, trial.Range{From: c.From, To: c.To, Precision: float64(c.Precision),
+		Repeats: c.Repeats},
 		func(ctx context.Context, rate float64) (bool, error) { return c.try(ctx, t, rate) })
 	return c.tell(capacity, s.Connections, err)
 }
@@ -117,7 +120,8 @@ func (c *sweepCommand) try(ctx context.Context, t *trial.Trial, rate float64) (k
 		if doubt != "" {
 			word = "doubtful"
 		}
-		fmt.Printf("%10.4g/s  %-8s  p99 %-8s  delivered %s/s%s\n", rate, word, r.Figures["p99"], report.Grouped(r.Figures["delivered_per_second"].Value), failed)
+		fmt.Printf("%10.4g/s  %-8s  p99 %-8s  delivered %s/s%s\n", rate, word, r.Figures["p99"],
+			report.Grouped(r.Figures["delivered_per_second"].Value), failed)
 		if doubt == "" {
 			return kept, nil
 		}
@@ -155,7 +159,8 @@ func (c *sweepCommand) tell(capacity trial.Capacity, clients int, err error) err
 	if capacity.AtLeast {
 		word = "at least "
 	}
-	fmt.Printf("\ncapacity: %s%.4g messages/s (%.4g to %.4g in %s) to %s clients: %s deliveries/s\n", word, capacity.Median(), low, high,
+	fmt.Printf("\ncapacity: %s%.4g messages/s (%.4g to %.4g in %s) to %s clients: %s deliveries/s\n", word,
+		capacity.Median(), low, high,
 		searches(len(capacity.Rates)), report.Grouped(float64(clients)), report.Grouped(capacity.Median()*float64(clients)))
 	return err
 }

@@ -177,6 +177,7 @@ func Of(segments []*result.Segment) (*Account, error) {
 		}
 	}
 	b.settle()
-	a.Starts = []Start{{Run: a.Conditions.Run, At: a.Conditions.Start, Length: time.Duration(len(a.Series.Bins)) * a.Series.Width}}
+	a.Starts = []Start{{Run: a.Conditions.Run, At: a.Conditions.Start,
+		Length: time.Duration(len(a.Series.Bins)) * a.Series.Width}}
 	return a, nil
 }

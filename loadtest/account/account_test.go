@@ -93,7 +93,8 @@ func delivered(connection, n uint32, s float64) result.Record {
 }
 
 func odd(connection uint32, what uint8, n, known int64) result.Record {
-	return result.Record{Kind: result.Odd, Connection: connection, Flag: what, At: at(2), A: 256, Broadcast: uint32(n), B: known}
+	return result.Record{Kind: result.Odd, Connection: connection, Flag: what, At: at(2), A: 256, Broadcast: uint32(n),
+		B: known}
 }
 
 // two clients, three messages at 0, 1 and 2 s, all acknowledged; the connections end at 20 s.
@@ -156,7 +157,8 @@ func TestEveryFateOfADelivery(t *testing.T) {
 		},
 		"one goes to the wrong client": {
 			records: ended(story(append(all([2]uint32{1, 2}), delivered(0, 2, 2.7))...)),
-			want:    account.Deliveries{Owed: 6, Delivered: 5, Missing: 1, Duplicates: 1, Misdelivered: 1}, found: "misdelivered",
+			want:    account.Deliveries{Owed: 6, Delivered: 5, Missing: 1, Duplicates: 1, Misdelivered: 1},
+			found:   "misdelivered",
 		},
 		"one is damaged but can be told": {
 			records: ended(story(append(all([2]uint32{1, 2}), odd(1, result.Corrupt, 2, 1))...)),
@@ -183,24 +185,27 @@ func TestEveryFateOfADelivery(t *testing.T) {
 			want:    account.Deliveries{Owed: 6, Delivered: 6, Unknown: 1}, found: "unknown",
 		},
 		"the system closes early": {
-			records: append(story(all([2]uint32{1, 1}, [2]uint32{1, 2})...), closed(0, 20, result.Ended), closed(1, 1.05, result.Peer)),
-			want:    account.Deliveries{Owed: 5, Delivered: 4, Cut: 1}, found: "lost",
+			records: append(story(all([2]uint32{1, 1}, [2]uint32{1, 2})...), closed(0, 20, result.Ended),
+				closed(1, 1.05, result.Peer)),
+			want: account.Deliveries{Owed: 5, Delivered: 4, Cut: 1}, found: "lost",
 		},
 		"the system closes after it had its time": { // message 1 was due by second 6
 			records: append(story(all([2]uint32{1, 1})...), closed(0, 20, result.Ended), closed(1, 6.5, result.Peer)),
 			want:    account.Deliveries{Owed: 6, Delivered: 5, Missing: 1}, found: "missing",
 		},
 		"the client leaves early": {
-			records: append(story(all([2]uint32{1, 1}, [2]uint32{1, 2})...), closed(0, 20, result.Ended), closed(1, 1.05, result.Moved)),
-			want:    account.Deliveries{Owed: 5, Delivered: 4, Excused: 1},
+			records: append(story(all([2]uint32{1, 1}, [2]uint32{1, 2})...), closed(0, 20, result.Ended),
+				closed(1, 1.05, result.Moved)),
+			want: account.Deliveries{Owed: 5, Delivered: 4, Excused: 1},
 		},
 		"the client leaves, but not early": {
 			records: append(story(all([2]uint32{1, 1})...), closed(0, 20, result.Ended), closed(1, 6.5, result.Moved)),
 			want:    account.Deliveries{Owed: 6, Delivered: 5, Missing: 1}, found: "missing",
 		},
 		"the harness loses a socket": {
-			records: append(story(all([2]uint32{1, 1}, [2]uint32{1, 2})...), closed(0, 20, result.Ended), closed(1, 1.05, result.Harness)),
-			want:    account.Deliveries{Owed: 5, Delivered: 4, Harness: 1}, found: "lost",
+			records: append(story(all([2]uint32{1, 1}, [2]uint32{1, 2})...), closed(0, 20, result.Ended),
+				closed(1, 1.05, result.Harness)),
+			want: account.Deliveries{Owed: 5, Delivered: 4, Harness: 1}, found: "lost",
 		},
 		"the process dies": { // its last word is the delivery at 2.5 s
 			records: story(all([2]uint32{1, 2})...),
@@ -248,13 +253,15 @@ func TestWhatIsOwed(t *testing.T) {
 		owed, missing int64
 		unanswered    int
 	}{
-		"a system that answers nothing owes all":         {with(), 6, 6, 3},
-		"acknowledged is owed":                           {with(acked(0, 0.1)), 2, 2, 2},
-		"unanswered but seen by one is owed to all":      {with(acked(0, 0.1), delivered(0, 1, 1.1)), 4, 3, 1 + 1},
-		"refused is not owed":                            {with(acked(0, 0.1), refused(1, 1.1, 0)), 2, 2, 1},
-		"refused by a guess, but seen, is owed":          {with(acked(0, 0.1), refused(1, 1.1, result.Guessed), delivered(0, 1, 1.2)), 4, 3, 1},
-		"refused by a guess and seen by none, is not":    {with(acked(0, 0.1), refused(1, 1.1, result.Guessed)), 2, 2, 1},
-		"refused for certain, yet delivered, is not":     {with(acked(0, 0.1), refused(1, 1.1, 0), delivered(0, 1, 1.2)), 2, 2, 1},
+		"a system that answers nothing owes all":    {with(), 6, 6, 3},
+		"acknowledged is owed":                      {with(acked(0, 0.1)), 2, 2, 2},
+		"unanswered but seen by one is owed to all": {with(acked(0, 0.1), delivered(0, 1, 1.1)), 4, 3, 1 + 1},
+		"refused is not owed":                       {with(acked(0, 0.1), refused(1, 1.1, 0)), 2, 2, 1},
+		"refused by a guess, but seen, is owed": {with(acked(0, 0.1), refused(1, 1.1, result.Guessed),
+			delivered(0, 1, 1.2)), 4, 3, 1},
+		"refused by a guess and seen by none, is not": {with(acked(0, 0.1), refused(1, 1.1, result.Guessed)), 2, 2, 1},
+		"refused for certain, yet delivered, is not": {with(acked(0, 0.1), refused(1, 1.1, 0), delivered(0, 1, 1.2)), 2,
+			2, 1},
 		"an answer to what was never published is none":  {with(acked(9, 0.1)), 0, 0, 3},
 		"a queue's acknowledgement counts like a client": {with(acked(0, 0.1), acked(1, 1.1), acked(2, 2.1)), 6, 6, 0},
 	} {
@@ -272,7 +279,8 @@ func TestWhatIsOwed(t *testing.T) {
 func TestAGuessedAnswerIsGivenToTheMessageThatWasSeen(t *testing.T) {
 	guess := acked(1, 2.1)
 	guess.Flag |= result.Guessed
-	a := of(t, segment(t, conditions, ended([]result.Record{opened(0, -2), opened(1, -1), published(0, 0), published(1, 1), published(2, 2),
+	a := of(t, segment(t, conditions, ended([]result.Record{opened(0, -2), opened(1, -1), published(0, 0), published(1, 1),
+		published(2, 2),
 		acked(0, 0.1), guess, delivered(0, 0, 0.2), delivered(1, 0, 0.2), delivered(0, 2, 2.2), delivered(1, 2, 2.2)})...))
 	if want := (account.Deliveries{Owed: 4, Delivered: 4}); a.Deliveries != want || a.Publishing.Unanswered != 1 {
 		t.Errorf("%+v, unanswered %d", a.Deliveries, a.Publishing.Unanswered)
@@ -283,8 +291,10 @@ func TestAGuessedAnswerIsGivenToTheMessageThatWasSeen(t *testing.T) {
 }
 
 func TestSlowClientsAreApart(t *testing.T) {
-	records := append([]result.Record{opened(0, -2), slow(opened(1, -1)), published(0, 0), acked(0, 0.1), published(1, 1), acked(1, 1.1)},
-		delivered(0, 0, 0.5), delivered(0, 1, 1.5), delivered(1, 0, 4.5), closed(0, 20, result.Ended), closed(1, 20, result.Ended))
+	records := append([]result.Record{opened(0, -2), slow(opened(1, -1)), published(0, 0), acked(0, 0.1), published(1, 1),
+		acked(1, 1.1)},
+		delivered(0, 0, 0.5), delivered(0, 1, 1.5), delivered(1, 0, 4.5), closed(0, 20, result.Ended),
+		closed(1, 20, result.Ended))
 	a := of(t, segment(t, conditions, records...))
 	if want := (account.Deliveries{Owed: 2, Delivered: 2}); a.Deliveries != want {
 		t.Errorf("got %+v, want %+v", a.Deliveries, want)
@@ -304,7 +314,8 @@ func TestSlowClientsAreApart(t *testing.T) {
 func TestLatencyCountsFromTheIntendedTime(t *testing.T) {
 	held := published(1, 1)
 	held.At = at(4)
-	a := of(t, segment(t, conditions, opened(0, -1), published(0, 0), held, delivered(0, 0, 0.25), delivered(0, 1, 4.25), closed(0, 20, result.Ended)))
+	a := of(t, segment(t, conditions, opened(0, -1), published(0, 0), held, delivered(0, 0, 0.25), delivered(0, 1, 4.25),
+		closed(0, 20, result.Ended)))
 	if got := a.Broadcasts[1].Last; got != 3250*time.Millisecond {
 		t.Errorf("last after %v, want 3.25s", got)
 	}
@@ -317,8 +328,10 @@ func TestTheWarmUpIsCountedButNotTimed(t *testing.T) {
 	c := conditions
 	c.Warmup = 1500 * time.Millisecond
 	a := of(t, segment(t, c, ended(story(all()...))...))
-	if a.Deliveries.Owed != 6 || a.Latency.Delivery.Count() != 2 || a.Latency.Last.Count() != 1 || a.Latency.Acknowledged.Count() != 1 {
-		t.Errorf("owed %d, timed %d deliveries of %d messages, %d acknowledgements", a.Deliveries.Owed, a.Latency.Delivery.Count(), a.Latency.Last.Count(), a.Latency.Acknowledged.Count())
+	if a.Deliveries.Owed != 6 || a.Latency.Delivery.Count() != 2 || a.Latency.Last.Count() != 1 ||
+		a.Latency.Acknowledged.Count() != 1 {
+		t.Errorf("owed %d, timed %d deliveries of %d messages, %d acknowledgements", a.Deliveries.Owed,
+			a.Latency.Delivery.Count(), a.Latency.Last.Count(), a.Latency.Acknowledged.Count())
 	}
 	if !a.Broadcasts[1].Warm || a.Broadcasts[2].Warm {
 		t.Error("messages 0 and 1 are of the warm-up, message 2 is not")
@@ -333,7 +346,8 @@ func TestTimesOfABroadcast(t *testing.T) {
 	c := conditions
 	c.Connections = 200
 	b := of(t, segment(t, c, records...)).Broadcasts[0]
-	want := account.Broadcast{First: 10 * time.Millisecond, Median: time.Second, P99: 1980 * time.Millisecond, Last: 2 * time.Second}
+	want := account.Broadcast{First: 10 * time.Millisecond, Median: time.Second, P99: 1980 * time.Millisecond,
+		Last: 2 * time.Second}
 	if b.First != want.First || b.Median != want.Median || b.P99 != want.P99 || b.Last != want.Last {
 		t.Errorf("first %v median %v p99 %v last %v", b.First, b.Median, b.P99, b.Last)
 	}
@@ -364,7 +378,8 @@ func TestSeriesIsBounded(t *testing.T) {
 		}
 	}
 	if published != 2000 || acknowledged != 2000 || arrived != 2000 || timed != 2000 {
-		t.Errorf("published %d, acknowledged %d, delivered %d, timed %d, want 2000 each", published, acknowledged, arrived, timed)
+		t.Errorf("published %d, acknowledged %d, delivered %d, timed %d, want 2000 each", published, acknowledged, arrived,
+			timed)
 	}
 }
 

@@ -64,7 +64,8 @@ type connection struct {
 func gather(a *Account, segments []*result.Segment) (*book, error) {
 	c := a.Conditions
 	a.Series = Series{Start: c.Start, Width: time.Second}
-	b := &book{Account: a, turns: timing.Turns{Publishers: max(c.Publishers, 1)}, deadline: c.Deadline.Microseconds(), findings: map[string]int{}}
+	b := &book{Account: a, turns: timing.Turns{Publishers: max(c.Publishers, 1)}, deadline: c.Deadline.Microseconds(),
+		findings: map[string]int{}}
 	a.Connections = Connections{Wanted: c.Connections, Unopened: map[string]int{}, Causes: map[string]int{}}
 	a.Publishing = Publishing{Scheduled: c.Count, Unpublished: map[string]int{}, Refused: map[string]int{}}
 	var answers []result.Record
@@ -128,7 +129,8 @@ func (l *leaf) attend(r *result.Record) {
 	*counter++
 	if r.Flag != result.Moved {
 		l.Connections.Causes[result.CauseName(r.Flag)+": "+r.Text]++
-		l.find(Finding{Kind: "lost", Connection: int(r.Connection), Broadcast: -1, At: r.At, Text: result.CauseName(r.Flag) + ": " + r.Text})
+		l.find(Finding{Kind: "lost", Connection: int(r.Connection), Broadcast: -1, At: r.At, Text: result.CauseName(r.Flag) +
+			": " + r.Text})
 	}
 }
 

@@ -89,7 +89,8 @@ func (b *book) audit() {
 func (b *book) hold(report *result.LedgerReport, m *message, broadcast *Broadcast) {
 	l := b.Ledger
 	told := &Told{LedgerReport: *report, Received: m.received, Unsure: m.unsure, Repeated: broadcast.Duplicates}
-	told.Agree = told.Delivered >= told.Received && told.Delivered <= told.Received+told.Unsure+int64(b.Conditions.Others) && told.Repeated <= told.Repeatable
+	told.Agree = told.Delivered >= told.Received && told.Delivered <= told.Received+told.Unsure+
+		int64(b.Conditions.Others) && told.Repeated <= told.Repeatable
 	broadcast.Ledger = told
 	l.Compared++
 	l.Audience += told.Audience
@@ -144,7 +145,8 @@ func (t *Told) unsettled() string {
 	case t.Parts == 0:
 		return "the ledger does not know it"
 	case !t.Dispatched:
-		return fmt.Sprintf("it is not all dispatched; %d of an audience of %d so far are outstanding", t.Outstanding, t.Audience)
+		return fmt.Sprintf("it is not all dispatched; %d of an audience of %d so far are outstanding", t.Outstanding,
+			t.Audience)
 	case t.Outstanding < 0:
 		return fmt.Sprintf("the ledger has %d more outcomes than an audience of %d", -t.Outstanding, t.Audience)
 	}

@@ -22,7 +22,8 @@ func said(third result.LedgerReport) *result.Ledger {
 }
 
 // audited is the account of records, with that ledger.
-func audited(t *testing.T, change func(*result.Conditions), l *result.Ledger, records []result.Record) *account.Account {
+func audited(t *testing.T, change func(*result.Conditions), l *result.Ledger,
+	records []result.Record) *account.Account {
 	t.Helper()
 	c := conditions
 	c.Ledger = "broadcasts"
@@ -57,39 +58,65 @@ func TestTheLedgerAgainstTheClients(t *testing.T) {
 			"the ledger says delivered to 3, and 2 have it; of an audience of 3, gone 0, failed 0"},
 		"one too few": {ended(story(all()...)), nil, report(2, 1, 1), account.Told{Received: 2},
 			"the ledger says delivered to 1, and 2 have it; of an audience of 2, gone 1, failed 0"},
-		"one missing, and said to be delivered": {ended(story(all([2]uint32{1, 2})...)), nil, report(2, 2, 0), account.Told{Received: 1}, "delivered to 2, and 1 have it"},
+		"one missing, and said to be delivered": {ended(story(all([2]uint32{1, 2})...)), nil, report(2, 2, 0),
+			account.Told{Received: 1}, "delivered to 2, and 1 have it"},
 		"one missing, and said to have failed": {ended(story(all([2]uint32{1, 2})...)), nil,
-			result.LedgerReport{Parts: 2, Dispatched: true, Audience: 2, Delivered: 1, Failed: 1, Reasons: map[string]int{"throttled": 1}}, account.Told{Received: 1, Agree: true}, ""},
+			result.LedgerReport{Parts: 2, Dispatched: true, Audience: 2, Delivered: 1, Failed: 1,
+				Reasons: map[string]int{"throttled": 1}}, account.Told{Received: 1, Agree: true}, ""},
 		"said to have failed, and received": {ended(story(all()...)), nil,
-			result.LedgerReport{Parts: 2, Dispatched: true, Audience: 2, Delivered: 1, Failed: 1, Reasons: map[string]int{"network": 1}}, account.Told{Received: 2}, "failed 1 (network × 1)"},
-		"a copy too many": {ended(story(append(all(), delivered(1, 2, 3))...)), nil, report(2, 2, 0), account.Told{Received: 2, Repeated: 1},
+			result.LedgerReport{Parts: 2, Dispatched: true, Audience: 2, Delivered: 1, Failed: 1,
+				Reasons: map[string]int{"network": 1}}, account.Told{Received: 2}, "failed 1 (network × 1)"},
+		"a copy too many": {ended(story(append(all(), delivered(1, 2, 3))...)), nil, report(2, 2, 0),
+			account.Told{Received: 2, Repeated: 1},
 			"delivered to 2, and 2 have it; 1 more copies came, and the ledger knows of at most 0"},
 		"a copy too many, which the ledger says there may be": {ended(story(append(all(), delivered(1, 2, 3))...)), nil,
-			result.LedgerReport{Parts: 2, Dispatched: true, Audience: 2, Delivered: 2, Repeatable: 1}, account.Told{Received: 2, Repeated: 1, Agree: true}, ""},
-		"another's client":                               {ended(story(all()...)), others(1), report(3, 3, 0), account.Told{Received: 2, Agree: true}, ""},
-		"two more than another's client":                 {ended(story(all()...)), others(1), report(4, 4, 0), account.Told{Received: 2}, "1 may be others' clients"},
-		"one left before it could read":                  {append(story(all([2]uint32{1, 2})...), closed(0, 20, result.Ended), closed(1, 2.05, result.Moved)), nil, report(2, 2, 0), account.Told{Received: 1, Unsure: 1, Agree: true}, ""},
-		"one left, and the post met nobody":              {append(story(all([2]uint32{1, 2})...), closed(0, 20, result.Ended), closed(1, 2.05, result.Moved)), nil, report(2, 1, 1), account.Told{Received: 1, Unsure: 1, Agree: true}, ""},
-		"one left, and two are said to have it besides":  {append(story(all([2]uint32{1, 2})...), closed(0, 20, result.Ended), closed(1, 2.05, result.Moved)), nil, report(3, 3, 0), account.Told{Received: 1, Unsure: 1}, "1 more cannot tell"},
-		"one had left before it was published":           {append(story(all([2]uint32{1, 2})...), closed(0, 20, result.Ended), closed(1, 1.9, result.Moved)), nil, report(2, 2, 0), account.Told{Received: 1}, "delivered to 2, and 1 have it"},
-		"one was cut off":                                {append(story(all([2]uint32{1, 2})...), closed(0, 20, result.Ended), closed(1, 2.05, result.Peer)), nil, report(2, 2, 0), account.Told{Received: 1, Unsure: 1, Agree: true}, ""},
-		"one was lost by the harness":                    {append(story(all([2]uint32{1, 2})...), closed(0, 20, result.Ended)), nil, report(2, 2, 0), account.Told{Received: 1, Unsure: 1, Agree: true}, ""},
-		"one came and went meanwhile":                    {ended(story(append(all(), opened(2, 2.4), closed(2, 2.5, result.Moved))...)), nil, report(3, 3, 0), account.Told{Received: 2, Unsure: 1, Agree: true}, ""},
-		"one came and went within the deadline":          {ended(story(append(all(), opened(2, 5), closed(2, 6, result.Moved))...)), nil, report(3, 3, 0), account.Told{Received: 2, Unsure: 1, Agree: true}, ""},
-		"one came and went before a late arrival":        {ended(story(append(all([2]uint32{1, 2}), opened(2, 8), closed(2, 8.5, result.Moved), delivered(1, 2, 9))...)), nil, report(3, 3, 0), account.Told{Received: 2, Unsure: 1, Agree: true}, ""},
-		"one came and went much later":                   {ended(story(append(all(), opened(2, 7.2), closed(2, 8, result.Moved))...)), nil, report(3, 3, 0), account.Told{Received: 2}, "delivered to 3, and 2 have it"},
-		"one came meanwhile and stayed, and has nothing": {ended(story(append(all(), opened(2, 2.4), closed(2, 20, result.Ended))...)), nil, report(3, 3, 0), account.Told{Received: 2}, "delivered to 3, and 2 have it"},
-		"one came meanwhile and has it":                  {ended(story(append(all(), opened(2, 2.4), delivered(2, 2, 2.7), closed(2, 20, result.Ended))...)), nil, report(3, 3, 0), account.Told{Received: 3, Agree: true}, ""},
-		"a slow one has not read it":                     {ended(story(append(slowly, all()...)...)), nil, report(3, 3, 0), account.Told{Received: 2, Unsure: 1, Agree: true}, ""},
-		"a slow one has read it":                         {ended(story(append(append([]result.Record{}, slowly[0], delivered(2, 2, 9), slowly[1]), all()...)...)), nil, report(3, 3, 0), account.Told{Received: 3, Agree: true}, ""},
-		"one had a damaged copy":                         {ended(story(append(all([2]uint32{1, 2}), odd(1, result.Corrupt, 2, 1), odd(1, result.Corrupt, 2, 1))...)), nil, report(2, 2, 0), account.Told{Received: 1, Unsure: 1, Agree: true}, ""},
-		"one had a damaged and a whole copy":             {ended(story(append(all(), odd(1, result.Corrupt, 2, 1))...)), nil, report(3, 3, 0), account.Told{Received: 2}, "delivered to 3, and 2 have it"},
+			result.LedgerReport{Parts: 2, Dispatched: true, Audience: 2, Delivered: 2, Repeatable: 1},
+			account.Told{Received: 2, Repeated: 1, Agree: true}, ""},
+		"another's client": {ended(story(all()...)), others(1), report(3, 3, 0),
+			account.Told{Received: 2, Agree: true}, ""},
+		"two more than another's client": {ended(story(all()...)), others(1), report(4, 4, 0),
+			account.Told{Received: 2}, "1 may be others' clients"},
+		"one left before it could read": {append(story(all([2]uint32{1, 2})...), closed(0, 20, result.Ended),
+			closed(1, 2.05, result.Moved)), nil, report(2, 2, 0), account.Told{Received: 1, Unsure: 1, Agree: true}, ""},
+		"one left, and the post met nobody": {append(story(all([2]uint32{1, 2})...), closed(0, 20, result.Ended),
+			closed(1, 2.05, result.Moved)), nil, report(2, 1, 1), account.Told{Received: 1, Unsure: 1, Agree: true}, ""},
+		"one left, and two are said to have it besides": {append(story(all([2]uint32{1, 2})...), closed(0, 20, result.Ended),
+			closed(1, 2.05, result.Moved)), nil, report(3, 3, 0), account.Told{Received: 1, Unsure: 1}, "1 more cannot tell"},
+		"one had left before it was published": {append(story(all([2]uint32{1, 2})...), closed(0, 20, result.Ended),
+			closed(1, 1.9, result.Moved)), nil, report(2, 2, 0), account.Told{Received: 1}, "delivered to 2, and 1 have it"},
+		"one was cut off": {append(story(all([2]uint32{1, 2})...), closed(0, 20, result.Ended),
+			closed(1, 2.05, result.Peer)), nil, report(2, 2, 0), account.Told{Received: 1, Unsure: 1, Agree: true}, ""},
+		"one was lost by the harness": {append(story(all([2]uint32{1, 2})...),
+			closed(0, 20, result.Ended)), nil, report(2, 2, 0), account.Told{Received: 1, Unsure: 1, Agree: true}, ""},
+		"one came and went meanwhile": {ended(story(append(all(), opened(2, 2.4),
+			closed(2, 2.5, result.Moved))...)), nil, report(3, 3, 0), account.Told{Received: 2, Unsure: 1, Agree: true}, ""},
+		"one came and went within the deadline": {ended(story(append(all(), opened(2, 5),
+			closed(2, 6, result.Moved))...)), nil, report(3, 3, 0), account.Told{Received: 2, Unsure: 1, Agree: true}, ""},
+		"one came and went before a late arrival": {ended(story(append(all([2]uint32{1, 2}), opened(2, 8),
+			closed(2, 8.5, result.Moved), delivered(1, 2, 9))...)), nil, report(3, 3, 0), account.Told{Received: 2, Unsure: 1,
+			Agree: true}, ""},
+		"one came and went much later": {ended(story(append(all(), opened(2, 7.2),
+			closed(2, 8, result.Moved))...)), nil, report(3, 3, 0), account.Told{Received: 2}, "delivered to 3, and 2 have it"},
+		"one came meanwhile and stayed, and has nothing": {ended(story(append(all(), opened(2, 2.4),
+			closed(2, 20, result.Ended))...)), nil, report(3, 3, 0), account.Told{Received: 2}, "delivered to 3, and 2 have it"},
+		"one came meanwhile and has it": {ended(story(append(all(), opened(2, 2.4), delivered(2, 2, 2.7),
+			closed(2, 20, result.Ended))...)), nil, report(3, 3, 0), account.Told{Received: 3, Agree: true}, ""},
+		"a slow one has not read it": {ended(story(append(slowly, all()...)...)), nil, report(3, 3, 0),
+			account.Told{Received: 2, Unsure: 1, Agree: true}, ""},
+		"a slow one has read it": {ended(story(append(append([]result.Record{}, slowly[0], delivered(2, 2, 9),
+			slowly[1]), all()...)...)), nil, report(3, 3, 0), account.Told{Received: 3, Agree: true}, ""},
+		"one had a damaged copy": {ended(story(append(all([2]uint32{1, 2}), odd(1, result.Corrupt, 2, 1),
+			odd(1, result.Corrupt, 2, 1))...)), nil, report(2, 2, 0), account.Told{Received: 1, Unsure: 1, Agree: true}, ""},
+		"one had a damaged and a whole copy": {ended(story(append(all(), odd(1, result.Corrupt, 2, 1))...)), nil,
+			report(3, 3, 0), account.Told{Received: 2}, "delivered to 3, and 2 have it"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := audited(t, c.change, said(c.third), c.records)
 			told := a.Broadcasts[2].Ledger
-			if told == nil || told.Received != c.want.Received || told.Unsure != c.want.Unsure || told.Repeated != c.want.Repeated || told.Agree != c.want.Agree {
-				t.Errorf("%+v, want received %d, unsure %d, repeated %d, agree %v", told, c.want.Received, c.want.Unsure, c.want.Repeated, c.want.Agree)
+			if told == nil || told.Received != c.want.Received || told.Unsure != c.want.Unsure ||
+				told.Repeated != c.want.Repeated || told.Agree != c.want.Agree {
+				t.Errorf("%+v, want received %d, unsure %d, repeated %d, agree %v", told, c.want.Received, c.want.Unsure,
+					c.want.Repeated, c.want.Agree)
 			}
 			if first := a.Broadcasts[0].Ledger; first == nil || !first.Agree {
 				t.Errorf("the first message: %+v", first)
@@ -98,7 +125,8 @@ func TestTheLedgerAgainstTheClients(t *testing.T) {
 			if !c.want.Agree {
 				wrong = 1
 			}
-			if l := a.Ledger; l.Compared != 3 || l.Disagreements != wrong || l.Unsettled != 0 || l.Uncompared != 0 || l.Delivered != c.third.Delivered+4 || l.Received != c.want.Received+4 {
+			if l := a.Ledger; l.Compared != 3 || l.Disagreements != wrong || l.Unsettled != 0 || l.Uncompared != 0 ||
+				l.Delivered != c.third.Delivered+4 || l.Received != c.want.Received+4 {
 				t.Errorf("%+v", l)
 			}
 			found := ""
@@ -161,7 +189,8 @@ func TestWhatIsNotCompared(t *testing.T) {
 		"could not be read":        {&result.Ledger{Error: "no such table"}, ended(story(all()...)), 0, 0, "no such table"},
 		"missing from the results": {nil, ended(story(all()...)), 0, 0, "it is not in the results"},
 	} {
-		if l := audited(t, nil, c.ledger, c.records).Ledger; l.Compared != c.compared || l.Uncompared != c.uncompared || l.Error != c.err || l.Disagreements != 0 {
+		if l := audited(t, nil, c.ledger, c.records).Ledger; l.Compared != c.compared || l.Uncompared != c.uncompared ||
+			l.Error != c.err || l.Disagreements != 0 {
 			t.Errorf("%s: %+v", name, l)
 		}
 	}
@@ -171,14 +200,16 @@ func TestWhatIsNotCompared(t *testing.T) {
 }
 
 func TestLedgersOfSeveralRunsAddUp(t *testing.T) {
-	third := result.LedgerReport{Parts: 2, Dispatched: true, Audience: 3, Delivered: 3, Failed: 1, Reasons: map[string]int{"throttled": 1}}
+	third := result.LedgerReport{Parts: 2, Dispatched: true, Audience: 3, Delivered: 3, Failed: 1,
+		Reasons: map[string]int{"throttled": 1}}
 	one := audited(t, nil, said(third), ended(story(all()...)))
 	without := of(t, segment(t, conditions, ended(story(all()...))...))
 	sum, err := account.Merge([]*account.Account{without, one, one})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l := sum.Ledger; l == nil || l.Compared != 6 || l.Disagreements != 2 || l.Excesses != 2 || l.Unsettled != 2 || l.Audience != 14 || l.Delivered != 14 ||
+	if l := sum.Ledger; l == nil || l.Compared != 6 || l.Disagreements != 2 || l.Excesses != 2 || l.Unsettled != 2 ||
+		l.Audience != 14 || l.Delivered != 14 ||
 		l.Failed != 2 || l.Outstanding != -2 || l.Received != 12 || l.Reasons["throttled"] != 2 || l.Table != "broadcasts" {
 		t.Errorf("%+v", l)
 	}

@@ -33,7 +33,8 @@ func TestRunsAreMerged(t *testing.T) {
 	if want := (account.Deliveries{Owed: 12, Delivered: 11, Missing: 1, Duplicates: 1}); sum.Deliveries != want {
 		t.Errorf("%+v, want %+v", sum.Deliveries, want)
 	}
-	if sum.Publishing.Sent != 6 || sum.Publishing.Acknowledged != 6 || sum.Connections.Opened != 4 || sum.Connections.Wanted != 2 || len(sum.Processes) != 2 || sum.Publishing.Silent {
+	if sum.Publishing.Sent != 6 || sum.Publishing.Acknowledged != 6 || sum.Connections.Opened != 4 ||
+		sum.Connections.Wanted != 2 || len(sum.Processes) != 2 || sum.Publishing.Silent {
 		t.Errorf("%+v\n%+v", sum.Publishing, sum.Connections)
 	}
 	var one latency.Histogram
@@ -75,7 +76,8 @@ func TestRunsAreMerged(t *testing.T) {
 	if published != 6 || len(sum.Series.Bins) != len(first.Series.Bins)+len(second.Series.Bins) {
 		t.Errorf("%d published in %d stretches", published, len(sum.Series.Bins))
 	}
-	if len(sum.Findings) != 2 || sum.Findings[0].Kind != "missing" || sum.Findings[0].Run != 0 || sum.Findings[1].Kind != "duplicate" || sum.Findings[1].Run != 1 || sum.Findings[1].ID != "id" {
+	if len(sum.Findings) != 2 || sum.Findings[0].Kind != "missing" || sum.Findings[0].Run != 0 ||
+		sum.Findings[1].Kind != "duplicate" || sum.Findings[1].Run != 1 || sum.Findings[1].ID != "id" {
 		t.Errorf("%+v", sum.Findings)
 	}
 	if _, err := account.Merge(nil); err == nil {

@@ -51,7 +51,8 @@ func draw(t *rapid.T) world {
 				arrival := result.Record{Kind: result.Delivered, Connection: c, Broadcast: uint32(n), At: sent[n] + 50_000}
 				switch {
 				case fate == "damaged":
-					w.records[p] = append(w.records[p], result.Record{Kind: result.Odd, Flag: result.Corrupt, Connection: c, Broadcast: uint32(n), B: 1, At: arrival.At})
+					w.records[p] = append(w.records[p], result.Record{Kind: result.Odd, Flag: result.Corrupt, Connection: c,
+						Broadcast: uint32(n), B: 1, At: arrival.At})
 					w.want.CorruptTexts++
 					if owed {
 						w.want.Corrupt++
@@ -151,7 +152,8 @@ func TestSpreadingOverProcessesChangesNothing(t *testing.T) {
 	for name, pair := range map[string][2]*latency.Histogram{
 		"delivery": {&one.Latency.Delivery, &many.Latency.Delivery}, "first": {&one.Latency.First, &many.Latency.First},
 		"median": {&one.Latency.Median, &many.Latency.Median}, "p99": {&one.Latency.P99, &many.Latency.P99},
-		"last": {&one.Latency.Last, &many.Latency.Last}, "acknowledged": {&one.Latency.Acknowledged, &many.Latency.Acknowledged},
+		"last": {&one.Latency.Last, &many.Latency.Last}, "acknowledged": {&one.Latency.Acknowledged,
+			&many.Latency.Acknowledged},
 	} {
 		a, err := pair[0].Encode()
 		if err != nil {

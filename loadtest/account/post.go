@@ -17,7 +17,8 @@ func (l *leaf) post() error {
 		switch r.Kind {
 		case result.Delivered, result.Odd:
 			if int(r.Connection) >= len(l.connections) || l.connections[r.Connection].opened == 0 {
-				return fmt.Errorf("results of process %d: connection %d received without having been opened", l.segment.Conditions.Process, r.Connection)
+				return fmt.Errorf("results of process %d: connection %d received without having been opened",
+					l.segment.Conditions.Process, r.Connection)
 			}
 			if r.Kind == result.Odd {
 				l.odd(r)
@@ -45,7 +46,8 @@ func (l *leaf) delivered(r *result.Record) {
 	rank := l.ranked(r.Broadcast)
 	if rank < 0 {
 		tally.Unknown++
-		l.find(Finding{Kind: "unknown", Connection: int(r.Connection), Broadcast: int(r.Broadcast), At: r.At, Text: "a payload that was never published"})
+		l.find(Finding{Kind: "unknown", Connection: int(r.Connection), Broadcast: int(r.Broadcast), At: r.At,
+			Text: "a payload that was never published"})
 		return
 	}
 	m := &l.messages[rank]
@@ -74,7 +76,8 @@ func (l *leaf) delivered(r *result.Record) {
 	took := r.At - m.Intended
 	if l.deadline > 0 && took > l.deadline {
 		tally.Late++
-		l.find(Finding{Kind: "late", Connection: int(r.Connection), Broadcast: m.Number, At: r.At, Text: microseconds(took).Round(time.Millisecond).String()})
+		l.find(Finding{Kind: "late", Connection: int(r.Connection), Broadcast: m.Number, At: r.At,
+			Text: microseconds(took).Round(time.Millisecond).String()})
 	}
 	l.Series.delivered(r.At, m.Intended, took, c.slow)
 	if !c.slow {
@@ -122,7 +125,8 @@ func (l *leaf) odd(r *result.Record) {
 	if r.Flag == result.Stale {
 		return
 	}
-	f := Finding{Kind: odd.kind, Connection: int(r.Connection), Broadcast: -1, At: r.At, Text: fmt.Sprintf("%d bytes", r.A)}
+	f := Finding{Kind: odd.kind, Connection: int(r.Connection), Broadcast: -1, At: r.At,
+		Text: fmt.Sprintf("%d bytes", r.A)}
 	if r.Text != "" {
 		f.Text += ", " + r.Text
 	}

@@ -66,7 +66,8 @@ func (b *book) reattribute() {
 	}
 }
 
-var severity = map[string]int{"missing": 1, "misdelivered": 2, "corrupt": 3, "disagreement": 4, "unsettled": 5, "unknown": 6, "duplicate": 7,
+var severity = map[string]int{"missing": 1, "misdelivered": 2, "corrupt": 3, "disagreement": 4, "unsettled": 5,
+	"unknown": 6, "duplicate": 7,
 	"lost": 8, "late": 9, "reordered": 10, "stray answer": 11, "foreign": 12}
 
 // owed tells whether the system has accepted a message for everybody. An answer that could belong to another message
@@ -178,7 +179,8 @@ func (b *book) misdelivered() {
 			continue // their own findings were beyond the bound
 		}
 		f.Process, f.Slot, f.Connection, f.At = doubled.Process, doubled.Slot, doubled.Connection, doubled.At
-		f.Text = fmt.Sprintf("client %d had a second copy and client %d none: the delivery went to the wrong client", doubled.Slot, missed.Slot)
+		f.Text = fmt.Sprintf("client %d had a second copy and client %d none: the delivery went to the wrong client",
+			doubled.Slot, missed.Slot)
 		b.Findings = append(b.Findings, f)
 	}
 }

@@ -12,13 +12,15 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestWhatURLsTell(t *testing.T) {
 	for url, want := range map[string][2]string{ // endpoint, region
-		"https://sqs.eu-west-1.amazonaws.com/123456789012/q":       {"", "eu-west-1"},
-		"https://sqs.cn-north-1.amazonaws.com.cn/123456789012/q":   {"", "cn-north-1"},
-		"wss://abc.execute-api.ap-south-1.amazonaws.com/prod":      {"", "ap-south-1"},
-		"http://127.0.0.1:4566/000000000000/websocket-broadcast":   {"http://127.0.0.1:4566", ""},
-		"http://sqs.us-east-1.localhost.localstack.cloud:4566/0/q": {"http://sqs.us-east-1.localhost.localstack.cloud:4566", "us-east-1"},
-		"https://sqs.amazonaws.com/123456789012/q":                 {"", ""},
-		"https://sqs.eu-west-1.amazonaws.com.example.org/1/q":      {"https://sqs.eu-west-1.amazonaws.com.example.org", "eu-west-1"},
+		"https://sqs.eu-west-1.amazonaws.com/123456789012/q":     {"", "eu-west-1"},
+		"https://sqs.cn-north-1.amazonaws.com.cn/123456789012/q": {"", "cn-north-1"},
+		"wss://abc.execute-api.ap-south-1.amazonaws.com/prod":    {"", "ap-south-1"},
+		"http://127.0.0.1:4566/000000000000/websocket-broadcast": {"http://127.0.0.1:4566", ""},
+		"http://sqs.us-east-1.localhost.localstack.cloud:4566/0/q": {"http://sqs.us-east-1.localhost.localstack.cloud:4566",
+			"us-east-1"},
+		"https://sqs.amazonaws.com/123456789012/q": {"", ""},
+		"https://sqs.eu-west-1.amazonaws.com.example.org/1/q": {"https://sqs.eu-west-1.amazonaws.com.example.org",
+			"eu-west-1"},
 		"":                        {"", ""},
 		"http://%zz":              {"", ""},
 		"https://amazonaws.com/q": {"https://amazonaws.com", ""},
@@ -30,7 +32,8 @@ func TestWhatURLsTell(t *testing.T) {
 }
 
 func TestConfig(t *testing.T) {
-	for _, name := range []string{"AWS_CA_BUNDLE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_SESSION_TOKEN"} {
+	for _, name := range []string{"AWS_CA_BUNDLE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID",
+		"AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_SESSION_TOKEN"} {
 		t.Setenv(name, "")
 	}
 	t.Setenv("AWS_CONFIG_FILE", t.TempDir()+"/none")
@@ -38,7 +41,8 @@ func TestConfig(t *testing.T) {
 	if _, err := aws.LoadConfig(t.Context(), "", "", 1); err == nil {
 		t.Error("AWS without a region was accepted")
 	}
-	if cfg, err := aws.LoadConfig(t.Context(), "", "eu-west-1", 1); err != nil || cfg.Region != "eu-west-1" || cfg.BaseEndpoint != nil {
+	if cfg, err := aws.LoadConfig(t.Context(), "", "eu-west-1", 1); err != nil || cfg.Region != "eu-west-1" ||
+		cfg.BaseEndpoint != nil {
 		t.Errorf("AWS: %q, %v, %v", cfg.Region, cfg.BaseEndpoint, err)
 	}
 	cfg, err := aws.LoadConfig(t.Context(), "http://127.0.0.1:4566/", "", 1)
@@ -49,7 +53,8 @@ func TestConfig(t *testing.T) {
 		t.Errorf("an emulator's key is %q, %v", c.AccessKeyID, err)
 	}
 	t.Setenv("AWS_DEFAULT_REGION", "eu-central-1")
-	if cfg, err := aws.LoadConfig(t.Context(), "http://127.0.0.1:4566", "", 1); err != nil || cfg.Region != "eu-central-1" {
+	if cfg, err := aws.LoadConfig(t.Context(), "http://127.0.0.1:4566", "", 1); err != nil ||
+		cfg.Region != "eu-central-1" {
 		t.Errorf("region of the environment: %q, %v", cfg.Region, err)
 	}
 	for _, endpoint := range []string{"127.0.0.1:4566", "ftp://127.0.0.1", "http://", "http://127.0.0.1:4566/queue"} {

@@ -86,14 +86,16 @@ var explanations = map[string]string{
 func (t *Ledger) explain(err error) error {
 	var failure smithy.APIError
 	if errors.As(err, &failure) && explanations[failure.ErrorCode()] != "" {
-		return fmt.Errorf("ledger %s in %s: %s (%s: %s)", t.name, t.where, explanations[failure.ErrorCode()], failure.ErrorCode(), failure.ErrorMessage())
+		return fmt.Errorf("ledger %s in %s: %s (%s: %s)", t.name, t.where, explanations[failure.ErrorCode()],
+			failure.ErrorCode(), failure.ErrorMessage())
 	}
 	return fmt.Errorf("ledger %s in %s: %w", t.name, t.where, err)
 }
 
 // Await reads the reports of broadcasts, and those that are not settled again and again until all are, within has
 // passed, or ctx ends; then it returns them as they stand. It tells progress, after each look, how many are not settled.
-func (t *Ledger) Await(ctx context.Context, ids []string, within time.Duration, progress func(unsettled int)) ([]result.LedgerReport, error) {
+func (t *Ledger) Await(ctx context.Context, ids []string, within time.Duration,
+	progress func(unsettled int)) ([]result.LedgerReport, error) {
 	// An ended ctx ends the waiting. What is there is wanted all the same.
 	asking, stop := context.WithTimeout(context.WithoutCancel(ctx), within+answerWithin)
 	defer stop()

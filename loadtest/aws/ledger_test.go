@@ -32,40 +32,63 @@ func with(part fakeresult.Item, changes fakeresult.Item) fakeresult.Item {
 }
 
 func TestThePartsAddUp(t *testing.T) {
-	retry := with(fakeresult.Batch(0, 3, 1, 0), fakeresult.Item{"part": fakeresult.S("batch.0/1.0.0~0"), "attempt": fakeresult.N(1), "failed": fakeresult.M(map[string]any{"throttled": fakeresult.N(2)})})
+	retry := with(fakeresult.Batch(0, 3, 1, 0), fakeresult.Item{"part": fakeresult.S("batch.0/1.0.0~0"),
+		"attempt": fakeresult.N(1), "failed": fakeresult.M(map[string]any{"throttled": fakeresult.N(2)})})
 	for name, c := range map[string]struct {
 		parts   []fakeresult.Item
 		want    result.LedgerReport
 		settled bool
 	}{
-		"unknown":             {nil, result.LedgerReport{}, false},
-		"delivered and gone":  {[]fakeresult.Item{fakeresult.Plan(10, 5), fakeresult.Batch(0, 10, 9, 1), fakeresult.Batch(1, 5, 5, 0)}, result.LedgerReport{Parts: 3, Dispatched: true, Audience: 15, Delivered: 14, Gone: 1}, true},
-		"nobody there":        {[]fakeresult.Item{fakeresult.Plan()}, result.LedgerReport{Parts: 1, Dispatched: true}, true},
-		"a batch not claimed": {[]fakeresult.Item{fakeresult.Plan(10, 5), fakeresult.Batch(0, 10, 10, 0)}, result.LedgerReport{Parts: 2, Dispatched: true, Audience: 15, Delivered: 10, Outstanding: 5}, false},
-		"a claim without an outcome": {[]fakeresult.Item{fakeresult.Plan(5), with(fakeresult.Batch(0, 5, 0, 0), fakeresult.Item{"settled": fakeresult.B(false)})},
+		"unknown": {nil, result.LedgerReport{}, false},
+		"delivered and gone": {[]fakeresult.Item{fakeresult.Plan(10, 5), fakeresult.Batch(0, 10, 9, 1),
+			fakeresult.Batch(1, 5, 5, 0)}, result.LedgerReport{Parts: 3, Dispatched: true, Audience: 15, Delivered: 14, Gone: 1},
+			true},
+		"nobody there": {[]fakeresult.Item{fakeresult.Plan()}, result.LedgerReport{Parts: 1, Dispatched: true}, true},
+		"a batch not claimed": {[]fakeresult.Item{fakeresult.Plan(10, 5), fakeresult.Batch(0, 10, 10, 0)},
+			result.LedgerReport{Parts: 2, Dispatched: true, Audience: 15, Delivered: 10, Outstanding: 5}, false},
+		"a claim without an outcome": {[]fakeresult.Item{fakeresult.Plan(5), with(fakeresult.Batch(0, 5, 0, 0),
+			fakeresult.Item{"settled": fakeresult.B(false)})},
 			result.LedgerReport{Parts: 2, Dispatched: true, Audience: 5, Outstanding: 5}, false},
-		"some had left before the claim": {[]fakeresult.Item{fakeresult.Plan(10), fakeresult.Batch(0, 9, 9, 0)}, result.LedgerReport{Parts: 2, Dispatched: true, Audience: 9, Delivered: 9}, true},
-		"three tried again":              {[]fakeresult.Item{fakeresult.Plan(10), with(fakeresult.Batch(0, 10, 7, 0), fakeresult.Item{"left": fakeresult.N(3)})}, result.LedgerReport{Parts: 2, Dispatched: true, Audience: 10, Delivered: 7, Outstanding: 3}, false},
+		"some had left before the claim": {[]fakeresult.Item{fakeresult.Plan(10), fakeresult.Batch(0, 9, 9, 0)},
+			result.LedgerReport{Parts: 2, Dispatched: true, Audience: 9, Delivered: 9}, true},
+		"three tried again": {[]fakeresult.Item{fakeresult.Plan(10), with(fakeresult.Batch(0, 10, 7, 0),
+			fakeresult.Item{"left": fakeresult.N(3)})}, result.LedgerReport{Parts: 2, Dispatched: true, Audience: 10,
+			Delivered: 7, Outstanding: 3}, false},
 		"two of them given up": {[]fakeresult.Item{fakeresult.Plan(10), fakeresult.Batch(0, 10, 7, 0), retry},
-			result.LedgerReport{Parts: 3, Dispatched: true, Audience: 10, Delivered: 8, Failed: 2, Reasons: map[string]int{"throttled": 2}}, true},
-		"and redriven": {[]fakeresult.Item{fakeresult.Plan(10), fakeresult.Batch(0, 10, 7, 0), retry, with(fakeresult.Batch(0, 2, 2, 0), fakeresult.Item{"part": fakeresult.S("batch.0/1.0.0~0~0"), "redriven": fakeresult.B(true), "reason": fakeresult.S("throttled")})},
+			result.LedgerReport{Parts: 3, Dispatched: true, Audience: 10, Delivered: 8, Failed: 2,
+				Reasons: map[string]int{"throttled": 2}}, true},
+		"and redriven": {[]fakeresult.Item{fakeresult.Plan(10), fakeresult.Batch(0, 10, 7, 0), retry,
+			with(fakeresult.Batch(0, 2, 2, 0), fakeresult.Item{"part": fakeresult.S("batch.0/1.0.0~0~0"),
+				"redriven": fakeresult.B(true), "reason": fakeresult.S("throttled")})},
 			result.LedgerReport{Parts: 4, Dispatched: true, Audience: 10, Delivered: 10}, true},
-		"taken over twice, by ever fewer": {[]fakeresult.Item{fakeresult.Plan(10), with(fakeresult.Batch(0, 8, 8, 0), fakeresult.Item{"claims": fakeresult.SS("10 first", "9 second", "8 third")})},
+		"taken over twice, by ever fewer": {[]fakeresult.Item{fakeresult.Plan(10), with(fakeresult.Batch(0, 8, 8, 0),
+			fakeresult.Item{"claims": fakeresult.SS("10 first", "9 second", "8 third")})},
 			result.LedgerReport{Parts: 2, Dispatched: true, Audience: 8, Delivered: 8, Repeatable: 17}, true},
-		"tried again after posts without an answer": {[]fakeresult.Item{fakeresult.Plan(10), with(fakeresult.Batch(0, 10, 7, 0), fakeresult.Item{"claims": fakeresult.SS("10 first")}),
-			with(fakeresult.Batch(0, 2, 2, 0), fakeresult.Item{"part": fakeresult.S("batch.0/1.0.0~0"), "reason": fakeresult.S("network")}),
-			with(fakeresult.Batch(0, 1, 1, 0), fakeresult.Item{"part": fakeresult.S("batch.0/1.0.0~1"), "reason": fakeresult.S("throttled")})},
+		"tried again after posts without an answer": {[]fakeresult.Item{fakeresult.Plan(10),
+			with(fakeresult.Batch(0, 10, 7, 0), fakeresult.Item{"claims": fakeresult.SS("10 first")}),
+			with(fakeresult.Batch(0, 2, 2, 0), fakeresult.Item{"part": fakeresult.S("batch.0/1.0.0~0"),
+				"reason": fakeresult.S("network")}),
+			with(fakeresult.Batch(0, 1, 1, 0), fakeresult.Item{"part": fakeresult.S("batch.0/1.0.0~1"),
+				"reason": fakeresult.S("throttled")})},
 			result.LedgerReport{Parts: 4, Dispatched: true, Audience: 10, Delivered: 10, Repeatable: 2}, true},
-		"not emitted":       {[]fakeresult.Item{with(fakeresult.Plan(5), fakeresult.Item{"emitted": fakeresult.B(false)}), fakeresult.Batch(0, 5, 5, 0)}, result.LedgerReport{Parts: 2, Audience: 5, Delivered: 5}, false},
-		"a stretch to come": {[]fakeresult.Item{with(fakeresult.Plan(5), fakeresult.Item{"end": fakeresult.S("key")}), fakeresult.Batch(0, 5, 5, 0)}, result.LedgerReport{Parts: 2, Audience: 5, Delivered: 5}, false},
+		"not emitted": {[]fakeresult.Item{with(fakeresult.Plan(5), fakeresult.Item{"emitted": fakeresult.B(false)}),
+			fakeresult.Batch(0, 5, 5, 0)}, result.LedgerReport{Parts: 2, Audience: 5, Delivered: 5}, false},
+		"a stretch to come": {[]fakeresult.Item{with(fakeresult.Plan(5), fakeresult.Item{"end": fakeresult.S("key")}),
+			fakeresult.Batch(0, 5, 5, 0)}, result.LedgerReport{Parts: 2, Audience: 5, Delivered: 5}, false},
 		"two segments, one of them split off": {[]fakeresult.Item{
 			with(fakeresult.Plan(), fakeresult.Item{"split": fakeresult.N(2), "emitted": fakeresult.B(false)}),
-			with(fakeresult.Plan(3), fakeresult.Item{"part": fakeresult.S("plan.0/2.0"), "segments": fakeresult.N(2)}), with(fakeresult.Plan(4), fakeresult.Item{"part": fakeresult.S("plan.1/2.0"), "segment": fakeresult.N(1), "segments": fakeresult.N(2)}),
-			with(fakeresult.Batch(0, 3, 3, 0), fakeresult.Item{"part": fakeresult.S("batch.0/2.0.0")}), with(fakeresult.Batch(0, 4, 4, 0), fakeresult.Item{"part": fakeresult.S("batch.1/2.0.0")})},
+			with(fakeresult.Plan(3), fakeresult.Item{"part": fakeresult.S("plan.0/2.0"), "segments": fakeresult.N(2)}),
+			with(fakeresult.Plan(4), fakeresult.Item{"part": fakeresult.S("plan.1/2.0"), "segment": fakeresult.N(1),
+				"segments": fakeresult.N(2)}),
+			with(fakeresult.Batch(0, 3, 3, 0), fakeresult.Item{"part": fakeresult.S("batch.0/2.0.0")}),
+			with(fakeresult.Batch(0, 4, 4, 0), fakeresult.Item{"part": fakeresult.S("batch.1/2.0.0")})},
 			result.LedgerReport{Parts: 5, Dispatched: true, Audience: 7, Delivered: 7}, true},
-		"a segment to come": {[]fakeresult.Item{with(fakeresult.Plan(3), fakeresult.Item{"part": fakeresult.S("plan.0/2.0"), "segments": fakeresult.N(2)}), with(fakeresult.Batch(0, 3, 3, 0), fakeresult.Item{"part": fakeresult.S("batch.0/2.0.0")})},
+		"a segment to come": {[]fakeresult.Item{with(fakeresult.Plan(3), fakeresult.Item{"part": fakeresult.S("plan.0/2.0"),
+			"segments": fakeresult.N(2)}), with(fakeresult.Batch(0, 3, 3, 0),
+			fakeresult.Item{"part": fakeresult.S("batch.0/2.0.0")})},
 			result.LedgerReport{Parts: 2, Audience: 3, Delivered: 3}, false},
-		"more outcomes than addressed": {[]fakeresult.Item{fakeresult.Plan(2), fakeresult.Batch(0, 2, 3, 0)}, result.LedgerReport{Parts: 2, Dispatched: true, Audience: 2, Delivered: 3, Outstanding: -1}, false},
+		"more outcomes than addressed": {[]fakeresult.Item{fakeresult.Plan(2), fakeresult.Batch(0, 2, 3, 0)},
+			result.LedgerReport{Parts: 2, Dispatched: true, Audience: 2, Delivered: 3, Outstanding: -1}, false},
 	} {
 		for _, page := range []int{0, 1, 2} { // parts a page
 			l := &fakeresult.Ledger{Page: page, Parts: func(string, int) []fakeresult.Item { return c.parts }}
@@ -90,7 +113,8 @@ func TestAwait(t *testing.T) {
 	var unsettled []int
 	ids := []string{"first", "second"}
 	reports, err := tab.Await(t.Context(), ids, time.Minute, func(n int) { unsettled = append(unsettled, n) })
-	if err != nil || !slices.Equal(unsettled, []int{1, 1, 0}) || len(reports) != 2 || reports[0].ID != "first" || !reports[1].Settled() {
+	if err != nil || !slices.Equal(unsettled, []int{1, 1, 0}) || len(reports) != 2 || reports[0].ID != "first" ||
+		!reports[1].Settled() {
 		t.Errorf("%+v, %v, unsettled %v", reports, err, unsettled)
 	}
 	if l.Asked("first") != 1 || l.Asked("second") != 3 {
@@ -118,17 +142,24 @@ func TestAwait(t *testing.T) {
 
 func TestWhatCannotBeReadIsExplained(t *testing.T) {
 	for want, l := range map[string]*fakeresult.Ledger{
-		"it may not be read":      {Fault: "AccessDeniedException"},
-		"the table is no ledger":  {Fault: "ValidationException"},
-		"UnrecognizedClient":      {Fault: "UnrecognizedClientException"},
-		"neither a plan nor":      {Parts: func(string, int) []fakeresult.Item { return []fakeresult.Item{{"part": fakeresult.S("user.5")}} }},
-		"says nothing of segment": {Parts: func(string, int) []fakeresult.Item { return []fakeresult.Item{{"part": fakeresult.S("plan.0/1.0")}} }},
+		"it may not be read":     {Fault: "AccessDeniedException"},
+		"the table is no ledger": {Fault: "ValidationException"},
+		"UnrecognizedClient":     {Fault: "UnrecognizedClientException"},
+		"neither a plan nor": {Parts: func(string,
+			int) []fakeresult.Item {
+			return []fakeresult.Item{{"part": fakeresult.S("user.5")}}
+		}},
+		"says nothing of segment": {Parts: func(string,
+			int) []fakeresult.Item {
+			return []fakeresult.Item{{"part": fakeresult.S("plan.0/1.0")}}
+		}},
 		"part batch.x": {Parts: func(string, int) []fakeresult.Item {
 			return []fakeresult.Item{{"part": fakeresult.S("batch.x"), "delivered": fakeresult.S("many")}}
 		}},
 	} {
 		tab := table(t, l)
-		if err := tab.Check(t.Context()); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "ledger broadcasts") {
+		if err := tab.Check(t.Context()); err == nil || !strings.Contains(err.Error(), want) ||
+			!strings.Contains(err.Error(), "ledger broadcasts") {
 			t.Errorf("%v; want %q", err, want)
 		}
 		if _, err := tab.Await(t.Context(), []string{"a"}, 0, func(int) {}); err == nil {
@@ -139,7 +170,9 @@ func TestWhatCannotBeReadIsExplained(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := other.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "ledger elsewhere in eu-west-1 at http://127.0.0.1") || !strings.Contains(err.Error(), "there is no such table") {
+	if err := other.Check(t.Context()); err == nil ||
+		!strings.Contains(err.Error(), "ledger elsewhere in eu-west-1 at http://127.0.0.1") ||
+		!strings.Contains(err.Error(), "there is no such table") {
 		t.Error(err)
 	}
 	if _, err := aws.OpenLedger(t.Context(), "broadcasts", "127.0.0.1:4566", ""); err == nil {

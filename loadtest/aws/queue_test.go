@@ -55,7 +55,8 @@ func TestPublish(t *testing.T) {
 	if r["target"] != "AmazonSQS.SendMessage" || r["QueueUrl"] != url || r["MessageBody"] != `{"run":"x"}` {
 		t.Errorf("sent %v", r)
 	}
-	if s, _ := r["signature"].(string); !strings.Contains(s, "Credential=somekey/") || !strings.Contains(s, "/eu-west-1/sqs/") {
+	if s, _ := r["signature"].(string); !strings.Contains(s, "Credential=somekey/") ||
+		!strings.Contains(s, "/eu-west-1/sqs/") {
 		t.Errorf("signed %v", s)
 	}
 	if _, err := q.Publish(t.Context(), "too much"); err == nil || !strings.Contains(err.Error(), "RequestThrottled") {
@@ -67,7 +68,8 @@ func TestPublish(t *testing.T) {
 }
 
 func TestBadURLs(t *testing.T) {
-	for _, url := range []string{"", "websocket-broadcast", "http://127.0.0.1:4566", "arn:aws:sqs:us-east-1:0:q", "ftp://a/b"} {
+	for _, url := range []string{"", "websocket-broadcast", "http://127.0.0.1:4566", "arn:aws:sqs:us-east-1:0:q",
+		"ftp://a/b"} {
 		if _, err := aws.OpenQueue(t.Context(), url, 1); err == nil {
 			t.Errorf("%q was accepted", url)
 		}

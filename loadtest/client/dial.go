@@ -91,7 +91,8 @@ func readEarly(r *bufio.Reader) []byte {
 }
 
 // here are the errors that are limits of this machine.
-var here = []error{syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRINUSE}
+var here = []error{syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS, syscall.ENOMEM,
+	syscall.EADDRINUSE}
 
 func (p *Pool) explain(err error) *DialError {
 	e := &DialError{err: err}

@@ -47,16 +47,20 @@ func TestWhyConnectingFailed(t *testing.T) {
 		want    client.DialError
 	}{
 		"refused by HTTP": {client.Options{URL: "ws" + refuse.URL[4:]}, client.DialError{Reason: "HTTP 403", Status: 403}},
-		"nobody there":    {client.Options{URL: "ws://" + taken.LocalAddr().String()}, client.DialError{Reason: "connection refused"}},
-		"no answer":       {client.Options{URL: "ws://" + mute.Addr().String(), ConnectTimeout: 50 * time.Millisecond}, client.DialError{Reason: "no answer within 50ms"}},
-		"a source that this machine has not": {client.Options{URL: "ws://" + mute.Addr().String(), Sources: []netip.Addr{netip.MustParseAddr("192.0.2.1")}},
+		"nobody there": {client.Options{URL: "ws://" + taken.LocalAddr().String()},
+			client.DialError{Reason: "connection refused"}},
+		"no answer": {client.Options{URL: "ws://" + mute.Addr().String(), ConnectTimeout: 50 * time.Millisecond},
+			client.DialError{Reason: "no answer within 50ms"}},
+		"a source that this machine has not": {client.Options{URL: "ws://" + mute.Addr().String(),
+			Sources: []netip.Addr{netip.MustParseAddr("192.0.2.1")}},
 			client.DialError{Reason: "cannot assign requested address", Harness: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, _ := pool(t, c.options)
 			_, err := p.Dial(t.Context(), 0, false)
 			var got *client.DialError
-			if !errors.As(err, &got) || got.Reason != c.want.Reason || got.Harness != c.want.Harness || got.Status != c.want.Status {
+			if !errors.As(err, &got) || got.Reason != c.want.Reason || got.Harness != c.want.Harness ||
+				got.Status != c.want.Status {
 				t.Errorf("%+v, want %+v", got, c.want)
 			}
 		})
@@ -96,7 +100,8 @@ func TestTLS(t *testing.T) {
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	server.StartTLS()
 	defer server.Close()
-	p, d := pool(t, client.Options{URL: "wss" + server.URL[5:], TLS: server.Client().Transport.(*http.Transport).TLSClientConfig})
+	p, d := pool(t, client.Options{URL: "wss" + server.URL[5:],
+		TLS: server.Client().Transport.(*http.Transport).TLSClientConfig})
 	if err := dial(t, p, 0, false).WriteText([]byte("secret")); err != nil {
 		t.Fatal(err)
 	}

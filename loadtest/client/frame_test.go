@@ -99,17 +99,19 @@ func TestViolationsAreRefused(t *testing.T) {
 		stream []byte
 		want   error
 	}{
-		"reserved bit":              {[]byte{0xc1, 0}, errReserved},
-		"masked":                    {compile(ws.MaskFrame(ws.NewTextFrame([]byte("x")))), errMasked},
-		"unknown opcode":            {[]byte{0x83, 0}, errOpcode},
-		"fragmented ping":           {[]byte{0x09, 0}, errControl},
-		"long ping":                 {[]byte{0x89, 126, 0, 200}, errControl},
-		"continuation of nothing":   {compile(ws.NewFrame(ws.OpContinuation, true, nil)), errSequence},
-		"text amid fragments":       {append(compile(ws.NewFrame(ws.OpText, false, nil)), compile(ws.NewTextFrame(nil))...), errSequence},
-		"over the limit":            {huge, errTooLarge},
-		"length with the top bit":   {[]byte{0x81, 127, 0x80, 0, 0, 0, 0, 0, 0, 0}, errLength},
-		"close of one byte":         {[]byte{0x88, 1, 3}, errCloseFrame},
-		"fragments over the limit":  {append(compile(ws.NewFrame(ws.OpText, false, make([]byte, MaxMessage))), compile(ws.NewFrame(ws.OpContinuation, true, []byte("x")))...), errTooLarge},
+		"reserved bit":            {[]byte{0xc1, 0}, errReserved},
+		"masked":                  {compile(ws.MaskFrame(ws.NewTextFrame([]byte("x")))), errMasked},
+		"unknown opcode":          {[]byte{0x83, 0}, errOpcode},
+		"fragmented ping":         {[]byte{0x09, 0}, errControl},
+		"long ping":               {[]byte{0x89, 126, 0, 200}, errControl},
+		"continuation of nothing": {compile(ws.NewFrame(ws.OpContinuation, true, nil)), errSequence},
+		"text amid fragments": {append(compile(ws.NewFrame(ws.OpText, false, nil)), compile(ws.NewTextFrame(nil))...),
+			errSequence},
+		"over the limit":          {huge, errTooLarge},
+		"length with the top bit": {[]byte{0x81, 127, 0x80, 0, 0, 0, 0, 0, 0, 0}, errLength},
+		"close of one byte":       {[]byte{0x88, 1, 3}, errCloseFrame},
+		"fragments over the limit": {append(compile(ws.NewFrame(ws.OpText, false, make([]byte, MaxMessage))),
+			compile(ws.NewFrame(ws.OpContinuation, true, []byte("x")))...), errTooLarge},
 		"nothing wrong, not enough": {[]byte{0x81, 126, 0}, nil},
 	} {
 		var a assembler
@@ -122,7 +124,8 @@ func TestViolationsAreRefused(t *testing.T) {
 func FuzzAssembler(f *testing.F) {
 	seeds := [][]byte{
 		compile(ws.NewTextFrame([]byte("hello"))), compile(ws.NewFrame(ws.OpText, false, []byte("he"))),
-		compile(ws.NewCloseFrame(ws.NewCloseFrameBody(1001, "bye"))), compile(ws.NewTextFrame(make([]byte, 70_000))), {0x81, 127},
+		compile(ws.NewCloseFrame(ws.NewCloseFrameBody(1001, "bye"))), compile(ws.NewTextFrame(make([]byte, 70_000))),
+		{0x81, 127},
 	}
 	if len(seeds) == 0 {
 		f.Fatal("no seeds")

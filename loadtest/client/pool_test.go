@@ -173,7 +173,8 @@ func TestWritingAndPings(t *testing.T) {
 				if err != nil {
 					return
 				}
-				ws.WriteFrame(conn, ws.NewTextFrame(fmt.Appendf(nil, "%x masked %v: %s", byte(f.Header.OpCode), true, f.Payload[:min(len(f.Payload), 20)])))
+				ws.WriteFrame(conn, ws.NewTextFrame(fmt.Appendf(nil, "%x masked %v: %s", byte(f.Header.OpCode), true,
+					f.Payload[:min(len(f.Payload), 20)])))
 			}
 		})
 		p, d := pool(t, client.Options{URL: url, Shards: 1, Streams: streams})
@@ -195,12 +196,17 @@ func TestWhoClosed(t *testing.T) {
 			ws.WriteFrame(conn, ws.NewCloseFrame(ws.NewCloseFrameBody(1001, "Going away")))
 			untilClosed(conn)
 		}, "closed 0 by the system 1001"},
-		"the system, without a code":        {func(conn net.Conn) { ws.WriteFrame(conn, ws.NewCloseFrame(nil)); untilClosed(conn) }, "closed 0 by the system 1005"},
+		"the system, without a code": {func(conn net.Conn) {
+			ws.WriteFrame(conn,
+				ws.NewCloseFrame(nil))
+			untilClosed(conn)
+		}, "closed 0 by the system 1005"},
 		"the system, without a close frame": {func(conn net.Conn) {}, "closed 0 by the system 0"},
 		"the network": {func(conn net.Conn) {
 			conn.(*net.TCPConn).SetLinger(0) // closing sends a reset
 		}, "closed 0 broken 0"},
-		"a breach of the protocol": {func(conn net.Conn) { conn.Write([]byte{0xff, 0xff}); untilClosed(conn) }, "closed 0 broken 0"},
+		"a breach of the protocol": {func(conn net.Conn) { conn.Write([]byte{0xff, 0xff}); untilClosed(conn) },
+			"closed 0 broken 0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			both(t, func(t *testing.T, streams bool) {
@@ -325,7 +331,8 @@ func TestReadLagShowsAHeldUpReader(t *testing.T) {
 		p.Shards()[0].Do(func(client.Handler, iter.Seq[*client.Conn]) { time.Sleep(200 * time.Millisecond) })
 		var lag latency.Histogram
 		worst := time.Duration(0)
-		for deadline := time.Now().Add(time.Minute); worst < 100*time.Millisecond || lag.Max() < 100*time.Millisecond || lag.Count() < 5; time.Sleep(5 * time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); worst < 100*time.Millisecond || lag.Max() < 100*time.Millisecond ||
+			lag.Count() < 5; time.Sleep(5 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("worst lag %v; %d lags, the longest %v", worst, lag.Count(), lag.Max())
 			}

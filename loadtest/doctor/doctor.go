@@ -73,7 +73,8 @@ var controls = []control{
 	{name: "corrupts one", fault: func() Fault { return Corrupt{At: at} },
 		want: func(d *account.Deliveries) { d.Delivered--; d.Corrupt++; d.CorruptTexts++ }, kind: "corrupt", message: nth},
 	{name: "delivers one to a wrong client", fault: func() Fault { return &Misdeliver{At: at, To: victim + 1} },
-		want: func(d *account.Deliveries) { d.Delivered--; d.Missing++; d.Duplicates++; d.Misdelivered++ }, kind: "misdelivered", message: nth},
+		want: func(d *account.Deliveries) { d.Delivered--; d.Missing++; d.Duplicates++; d.Misdelivered++ },
+		kind: "misdelivered", message: nth},
 	{name: "slips in a stranger's text", fault: func() Fault { return Inject{At: at, Text: `{"hello":"world"}`} },
 		want: func(d *account.Deliveries) { d.ForeignTexts++ }, kind: "foreign", message: -1},
 	{name: "loses one message on its way in", fault: func() Fault { return Swallow{Nth: nth} },
@@ -164,8 +165,10 @@ func server(raw string) (addr string, stop func() error, err error) {
 // settings is the load of a control.
 func settings(target string) trial.Settings {
 	return trial.Settings{
-		URL: target, Via: engine.Clients, Connections: clients, Ramp: 1000, Publishers: 1, Rate: rate, Duration: messages * time.Second / rate,
-		Deadline: 6 * time.Second, Settle: 300 * time.Millisecond, Connect: 30 * time.Second, Processes: 1, Shards: 1, Seed: 1,
+		URL: target, Via: engine.Clients, Connections: clients, Ramp: 1000, Publishers: 1, Rate: rate,
+		Duration: messages * time.Second / rate,
+		Deadline: 6 * time.Second, Settle: 300 * time.Millisecond, Connect: 30 * time.Second, Processes: 1, Shards: 1,
+		Seed: 1,
 	}
 }
 
@@ -233,7 +236,8 @@ func named(r *report.Report, kind string, message int) (string, error) {
 }
 
 // measure runs one load test. meddle, if not nil, runs beside the measurement; its context ends with that.
-func measure(ctx context.Context, s trial.Settings, command []string, meddle func(ctx context.Context, t *trial.Trial)) (r *report.Report, err error) {
+func measure(ctx context.Context, s trial.Settings, command []string, meddle func(ctx context.Context,
+	t *trial.Trial)) (r *report.Report, err error) {
 	t, err := trial.Open(ctx, s, command)
 	if err != nil {
 		return nil, err

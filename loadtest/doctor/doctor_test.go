@@ -58,10 +58,11 @@ func TestNoControlIsBlind(t *testing.T) {
 			t.Errorf("%q is content with a run without faults", c.name)
 		}
 	}
-	faulty := control{name: "drops one", fault: func() Fault { return Drop{At: at} }, check: func(r *report.Report, _ Fault) (string, error) {
-		reports["drop"] = r
-		return "", nil
-	}}
+	faulty := control{name: "drops one", fault: func() Fault { return Drop{At: at} },
+		check: func(r *report.Report, _ Fault) (string, error) {
+			reports["drop"] = r
+			return "", nil
+		}}
 	if _, err := faulty.examine(t.Context(), ""); err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +75,8 @@ func TestNoControlIsBlind(t *testing.T) {
 
 // A machine that stands still makes deliveries late, and that is no fault of the relay.
 func TestALateRunIsFaultless(t *testing.T) {
-	r, err := report.Load([]string{fakeresult.Write(t, fakeresult.Run{Clients: clients, Messages: messages, Slower: time.Minute})}, nil)
+	r, err := report.Load([]string{fakeresult.Write(t, fakeresult.Run{Clients: clients, Messages: messages,
+		Slower: time.Minute})}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +87,8 @@ func TestALateRunIsFaultless(t *testing.T) {
 
 func TestThePredictedCurve(t *testing.T) {
 	for q, want := range map[float64]time.Duration{
-		0: 0, 0.5: 0, 400.0 / 600: 0, 401.0 / 600: 10 * time.Millisecond, 0.75: 500 * time.Millisecond, 0.9: 1400 * time.Millisecond,
+		0: 0, 0.5: 0, 400.0 / 600: 0, 401.0 / 600: 10 * time.Millisecond, 0.75: 500 * time.Millisecond,
+		0.9:  1400 * time.Millisecond,
 		0.99: 1940 * time.Millisecond, 1: 2 * time.Second,
 	} {
 		if got := predicted(q); got != want {

@@ -85,7 +85,10 @@ func suspended(ctx context.Context, o Options) (found string, err error) {
 	s := settings("ws://" + upstream + "/")
 	s.Processes, s.Rate, s.Duration = 2, 100, 3*time.Second
 	var stopErr error
-	r, err := measure(ctx, s, o.Command, func(ctx context.Context, t *trial.Trial) { stopErr = suspend(ctx, t, suspendFor) })
+	r, err := measure(ctx, s, o.Command, func(ctx context.Context, t *trial.Trial) {
+		stopErr = suspend(ctx, t,
+			suspendFor)
+	})
 	if err := errors.Join(err, stopErr); err != nil {
 		return "", err
 	}

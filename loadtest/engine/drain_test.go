@@ -28,7 +28,8 @@ func TestAnswersAreWaitedFor(t *testing.T) {
 	e := &Engine{reading: 1}
 	l := &listener{engine: e, live: latency.NewCoarse(), earlier: map[string]bool{}}
 	var err error
-	if e.pool, err = client.NewPool(client.Options{URL: "ws://127.0.0.1", Handler: func(int) client.Handler { return l }}); err != nil {
+	if e.pool, err = client.NewPool(client.Options{URL: "ws://127.0.0.1",
+		Handler: func(int) client.Handler { return l }}); err != nil {
 		t.Fatal(err)
 	}
 	defer e.pool.Close()

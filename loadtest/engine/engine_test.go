@@ -177,7 +177,8 @@ func TestSeveralProcessesShareARun(t *testing.T) {
 	}
 	running.Wait()
 	a := accountOf(t, names...)
-	if want := (account.Deliveries{Owed: 1200, Delivered: 1200}); without(a.Deliveries) != want || a.Publishing.Sent != 60 || a.Connections.Opened != 20 {
+	if want := (account.Deliveries{Owed: 1200, Delivered: 1200}); without(a.Deliveries) != want ||
+		a.Publishing.Sent != 60 || a.Connections.Opened != 20 {
 		t.Errorf("%+v\n%+v\n%+v", a.Deliveries, a.Publishing, a.Connections)
 	}
 }
@@ -216,7 +217,8 @@ func TestPreparing(t *testing.T) {
 		t.Error("measured what was not prepared")
 	}
 	c := conditions(p, 200, 20)
-	if err := e.Prepare(engine.Measurement{Conditions: c, File: filepath.Join(t.TempDir(), "none", "results")}); err == nil {
+	if err := e.Prepare(engine.Measurement{Conditions: c, File: filepath.Join(t.TempDir(), "none",
+		"results")}); err == nil {
 		t.Error("prepared a file in a folder that is not there")
 	}
 	given := filepath.Join(t.TempDir(), "given up")
@@ -239,11 +241,13 @@ func TestMeasuringAgainOnTheSameConnections(t *testing.T) {
 	for i, run := range []string{"run00001", "run00002"} {
 		c := conditions(p, 200, 20)
 		c.Run = run
-		if a := measure(t, e, c); a.Deliveries.Owed != 400 || a.Deliveries.Delivered != 400 || a.Publishing.Acknowledged != 20 {
+		if a := measure(t, e, c); a.Deliveries.Owed != 400 || a.Deliveries.Delivered != 400 ||
+			a.Publishing.Acknowledged != 20 {
 			t.Errorf("measurement %d: %+v", i, a.Deliveries)
 		}
 	}
-	if s := e.Status(); s.Connected != 20 || s.Published != 20 || s.Frames != 420 || s.Accepted != 20 || s.Live.Count() != 400 {
+	if s := e.Status(); s.Connected != 20 || s.Published != 20 || s.Frames != 420 || s.Accepted != 20 ||
+		s.Live.Count() != 400 {
 		t.Errorf("%+v", s)
 	}
 }
@@ -284,7 +288,8 @@ func TestChurnExcusesWhatFellInBetween(t *testing.T) {
 	door.engine.Store(e)
 	a := measure(t, e, c)
 	d := a.Deliveries
-	if a.Connections.Moved < 10 || a.Connections.Opened != 20+a.Connections.Moved || d.Missing != 0 || d.Cut != 0 || d.Delivered+d.Excused != d.Owed {
+	if a.Connections.Moved < 10 || a.Connections.Opened != 20+a.Connections.Moved || d.Missing != 0 || d.Cut != 0 ||
+		d.Delivered+d.Excused != d.Owed {
 		t.Errorf("%+v\n%+v", a.Connections, d)
 	}
 	// How long the others are away is the machine's affair.
@@ -300,7 +305,8 @@ func TestSlowClientsHarmOnlyThemselves(t *testing.T) {
 	c := conditions(p, 100, 40)
 	c.Size, c.Deadline = 100_000, time.Second
 	a := measure(t, opened(t, p), c)
-	if a.Deliveries.Owed != 17*40 || a.Deliveries.Delivered != 17*40 || a.Connections.Slow < 3 || a.Slow.Owed == 0 || a.Slow.Delivered >= a.Slow.Owed {
+	if a.Deliveries.Owed != 17*40 || a.Deliveries.Delivered != 17*40 || a.Connections.Slow < 3 || a.Slow.Owed == 0 ||
+		a.Slow.Delivered >= a.Slow.Owed {
 		t.Errorf("all %+v\nslow %+v", a.Deliveries, a.Slow)
 	}
 }
@@ -367,7 +373,8 @@ func TestClosedSocketsAreNotMissingDeliveries(t *testing.T) {
 	c := conditions(p, 30, 75)
 	c.Deadline = 5 * time.Second // is waited for, as nobody has everything
 	a := measure(t, e, c)
-	if a.Connections.Opened != 40 || a.Connections.Lost+a.Connections.Broken < 20 || a.Deliveries.Missing != 0 || a.Deliveries.Owed == 0 {
+	if a.Connections.Opened != 40 || a.Connections.Lost+a.Connections.Broken < 20 || a.Deliveries.Missing != 0 ||
+		a.Deliveries.Owed == 0 {
 		t.Errorf("%+v\n%+v", a.Connections, a.Deliveries)
 	}
 }
@@ -411,7 +418,8 @@ func BenchmarkStatus(b *testing.B) {
 	}
 	c := conditions(p, 200, 100)
 	c.Start = timing.Now()
-	if err := record(b.Context(), e, engine.Measurement{Conditions: c, File: filepath.Join(b.TempDir(), "results")}); err != nil {
+	if err := record(b.Context(), e, engine.Measurement{Conditions: c, File: filepath.Join(b.TempDir(),
+		"results")}); err != nil {
 		b.Fatal(err)
 	}
 	for b.Loop() {

@@ -49,7 +49,8 @@ func fleetPlan(url string, processes int) engine.Plan {
 
 func measurement(t *testing.T, count int) engine.Measurement {
 	return engine.Measurement{
-		Conditions: result.Conditions{Run: "12345678", Connections: 30, Publishers: 3, Via: engine.Clients, Rate: 100, Count: count, Size: 200,
+		Conditions: result.Conditions{Run: "12345678", Connections: 30, Publishers: 3, Via: engine.Clients, Rate: 100,
+			Count: count, Size: 200,
 			Deadline: 30 * time.Second, Start: timing.Now() + 100_000},
 		Settle: 20 * time.Millisecond, File: filepath.Join(t.TempDir(), "results"),
 	}
@@ -106,7 +107,8 @@ func TestProcesses(t *testing.T) {
 					t.Fatal(err)
 				}
 				a := read(t, m.File)
-				if a.Deliveries.Owed != 900 || a.Deliveries.Delivered != 900 || len(a.Processes) != processes || a.Publishing.Acknowledged != 30 {
+				if a.Deliveries.Owed != 900 || a.Deliveries.Delivered != 900 || len(a.Processes) != processes ||
+					a.Publishing.Acknowledged != 30 {
 					t.Errorf("%d processes: %+v %+v", len(a.Processes), a.Deliveries, a.Publishing)
 				}
 				if parts, _ := filepath.Glob(m.File + ".*"); len(parts) != 0 {
@@ -148,7 +150,8 @@ func TestInterruptionReachesTheWorkers(t *testing.T) {
 func TestAnInterruptOnTheHeelsOfItsOrder(t *testing.T) {
 	p, m := fleetPlan(serveURL(t), 1), measurement(t, 100_000)
 	var orders bytes.Buffer
-	for _, o := range []map[string]any{{"do": "plan", "plan": p}, {"do": "open"}, {"do": "prepare", "measurement": m}, {"do": "measure"}, {"do": "interrupt"}} {
+	for _, o := range []map[string]any{{"do": "plan", "plan": p}, {"do": "open"}, {"do": "prepare", "measurement": m},
+		{"do": "measure"}, {"do": "interrupt"}} {
 		if err := json.NewEncoder(&orders).Encode(o); err != nil {
 			t.Fatal(err)
 		}
@@ -186,7 +189,8 @@ func TestAWorkersErrorIsHeard(t *testing.T) {
 	if _, err := engine.NewFleet(t.Context(), fleetPlan("nonsense", 2), []string{os.Args[0]}); err == nil {
 		t.Error("a plan without a URL was accepted")
 	}
-	if _, err := engine.NewFleet(t.Context(), fleetPlan("ws://127.0.0.1:1", 2), []string{"/nonexistent/loadtest"}); err == nil {
+	if _, err := engine.NewFleet(t.Context(), fleetPlan("ws://127.0.0.1:1", 2),
+		[]string{"/nonexistent/loadtest"}); err == nil {
 		t.Error("a worker that cannot start was accepted")
 	}
 }

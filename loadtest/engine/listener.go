@@ -174,7 +174,8 @@ func (l *listener) answer(c *client.Conn, text []byte, at int64) bool {
 	}
 	q := l.asked[c]
 	if q == nil || len(q.waiting) == 0 {
-		l.records.Add(result.Record{Kind: result.Odd, Connection: c.ID, At: at, Flag: result.StrayAnswer, A: int64(len(text)), Text: r.Type})
+		l.records.Add(result.Record{Kind: result.Odd, Connection: c.ID, At: at, Flag: result.StrayAnswer, A: int64(len(text)),
+			Text: r.Type})
 		l.answers.Add(-1) // it is recorded as an odd arrival instead
 		return true
 	}

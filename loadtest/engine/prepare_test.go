@@ -40,7 +40,8 @@ func TestNobodyMeasuresBeforeAllArePrepared(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "results")
 			synctest.Test(t, func(t *testing.T) {
 				var measured, early atomic.Int32
-				f := &Fleet{members: []member{&rehearsal{measured: &measured}, &rehearsal{measured: &measured, early: &early, err: c.err}, &rehearsal{measured: &measured}}}
+				f := &Fleet{members: []member{&rehearsal{measured: &measured}, &rehearsal{measured: &measured, early: &early,
+					err: c.err}, &rehearsal{measured: &measured}}}
 				err := f.Measure(t.Context(), Measurement{File: file})
 				if measured.Load() != c.measured || early.Load() != 0 {
 					t.Errorf("%d measured, %d of them before all were prepared", measured.Load(), early.Load())

@@ -95,13 +95,15 @@ func (p *publication) byClient(n uint32, slot int, intended int64, text []byte) 
 		p.failed(n, now, intended, err.Error())
 		return
 	}
-	p.add(result.Record{Kind: result.Published, Broadcast: n, Connection: c.ID, At: now, A: intended, B: int64(size), Flag: result.ByClient})
+	p.add(result.Record{Kind: result.Published, Broadcast: n, Connection: c.ID, At: now, A: intended, B: int64(size),
+		Flag: result.ByClient})
 }
 
 func (p *publication) byQueue(ctx context.Context, n uint32, intended int64, text string) {
 	now := timing.Now()
 	id, err := p.engine.queue.Publish(ctx, text)
-	p.add(result.Record{Kind: result.Published, Broadcast: n, At: now, A: intended, B: int64(len(text)), Flag: result.ByQueue})
+	p.add(result.Record{Kind: result.Published, Broadcast: n, At: now, A: intended, B: int64(len(text)),
+		Flag: result.ByQueue})
 	answer := result.Record{Kind: result.Answered, Broadcast: n, At: timing.Now(), Flag: result.Acknowledged, Text: id}
 	var refusal interface{ ErrorCode() string }
 	switch {

@@ -46,7 +46,8 @@ func TestPublishingThroughTheQueue(t *testing.T) {
 			p := plan(url)
 			p.Via, p.QueueURL = via, queueOf(t, func(body string) { s.Broadcast([]byte(body)) })
 			a := measure(t, opened(t, p), conditions(p, 200, 60))
-			if want := (account.Deliveries{Owed: 1200, Delivered: 1200}); without(a.Deliveries) != want || a.Publishing.ByQueue != byQueue || a.Publishing.Acknowledged != 60 {
+			if want := (account.Deliveries{Owed: 1200, Delivered: 1200}); without(a.Deliveries) != want ||
+				a.Publishing.ByQueue != byQueue || a.Publishing.Acknowledged != 60 {
 				t.Errorf("%+v\n%+v", a.Deliveries, a.Publishing)
 			}
 			for _, b := range a.Broadcasts {
@@ -99,10 +100,12 @@ func TestAnswers(t *testing.T) {
 	c := conditions(p, 20, 5)
 	c.Deadline = 200 * time.Millisecond
 	a := measure(t, opened(t, p), c)
-	if a.Publishing.Acknowledged != 2 || a.Publishing.Unanswered != 1 || a.Publishing.Refused["too_large"] != 1 || a.Publishing.Refused["API Gateway: Internal server error"] != 1 {
+	if a.Publishing.Acknowledged != 2 || a.Publishing.Unanswered != 1 || a.Publishing.Refused["too_large"] != 1 ||
+		a.Publishing.Refused["API Gateway: Internal server error"] != 1 {
 		t.Errorf("%+v", a.Publishing)
 	}
-	if a.Deliveries.StrayAnswers != 1 || a.Deliveries.ForeignTexts != 1 || a.Deliveries.Owed != 10 || a.Deliveries.Missing != 10 {
+	if a.Deliveries.StrayAnswers != 1 || a.Deliveries.ForeignTexts != 1 || a.Deliveries.Owed != 10 ||
+		a.Deliveries.Missing != 10 {
 		t.Errorf("%+v", a.Deliveries)
 	}
 }

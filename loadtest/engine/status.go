@@ -17,7 +17,8 @@ type Status struct {
 
 // Status tells how the engine is doing.
 func (e *Engine) Status() Status {
-	s := Status{Wanted: len(e.plan.Slots()), Connected: e.Connected(), Failed: e.failed.Load(), Published: e.published.Load(), Accepted: e.accepted.Load(), Live: latency.NewCoarse()}
+	s := Status{Wanted: len(e.plan.Slots()), Connected: e.Connected(), Failed: e.failed.Load(),
+		Published: e.published.Load(), Accepted: e.accepted.Load(), Live: latency.NewCoarse()}
 	e.listeners(func(l *listener) {
 		s.Frames += l.frames.Load()
 		s.Accepted += l.accepted.Load()

@@ -55,7 +55,8 @@ func hire(plan Plan, command []string) (*worker, error) {
 	if err := c.Start(); err != nil {
 		return nil, fmt.Errorf("worker: %w", err)
 	}
-	w := &worker{process: c, stdin: stdin, orders: json.NewEncoder(stdin), done: make(chan message, 1), gone: make(chan struct{})}
+	w := &worker{process: c, stdin: stdin, orders: json.NewEncoder(stdin), done: make(chan message, 1),
+		gone: make(chan struct{})}
 	go w.listen(stdout)
 	if err := w.order(context.Background(), order{Do: "plan", Plan: &plan}); err != nil {
 		w.Close()

@@ -166,9 +166,13 @@ func curve(r *report.Report) *chart {
 		}
 	}
 	a := newAxis(highest, durationLabel)
-	c := &chart{Title: "Latency by percentile", Note: "From the intended time of publishing. Percentiles below; each step to the right is ten times rarer.", Y: a.ticks,
-		Summary: fmt.Sprintf("Percentile curve: half of the deliveries within %s, 99 %% within %s, all within %s.", r.Figures["p50"], r.Figures["p99"], r.Figures["max"])}
-	names := map[string][2]string{"delivery": {"one", "each delivery"}, "acknowledged": {"two", "acknowledged"}, "last": {"three", "last client"}}
+	c := &chart{Title: "Latency by percentile",
+		Note: "From the intended time of publishing. Percentiles below; each step to the right is ten times rarer.",
+		Y:    a.ticks,
+		Summary: fmt.Sprintf("Percentile curve: half of the deliveries within %s, 99 %% within %s, all within %s.",
+			r.Figures["p50"], r.Figures["p99"], r.Figures["max"])}
+	names := map[string][2]string{"delivery": {"one", "each delivery"}, "acknowledged": {"two", "acknowledged"},
+		"last": {"three", "last client"}}
 	for _, name := range report.Curves {
 		var points []point
 		for _, p := range r.Percentiles {
@@ -204,7 +208,8 @@ func overTime(r *report.Report, title, note string, label func(float64) string, 
 	}
 	length := float64(len(r.Series)) * r.Width.Seconds()
 	a := newAxis(highest, label)
-	c := &chart{Title: title, Note: note, Y: a.ticks, X: timeTicks(length), Summary: fmt.Sprintf("%s over %s, at most %s.", title, durationLabel(length), label(highest))}
+	c := &chart{Title: title, Note: note, Y: a.ticks, X: timeTicks(length), Summary: fmt.Sprintf("%s over %s, at most %s.",
+		title, durationLabel(length), label(highest))}
 	for _, s := range series {
 		var points []point
 		for _, p := range r.Series {

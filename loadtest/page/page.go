@@ -54,7 +54,8 @@ type row struct {
 
 // Write writes the page of a report.
 func Write(w io.Writer, r *report.Report) error {
-	v := &view{Report: r, Word: strings.ToUpper(string(r.Verdict)), When: time.UnixMicro(r.Conditions.Start).Format("2 January 2006, 15:04:05 MST"), Problems: r.Doubts}
+	v := &view{Report: r, Word: strings.ToUpper(string(r.Verdict)),
+		When: time.UnixMicro(r.Conditions.Start).Format("2 January 2006, 15:04:05 MST"), Problems: r.Doubts}
 	v.tiles()
 	v.table()
 	v.facts()
@@ -86,23 +87,27 @@ func (v *view) tiles() {
 		{"missing", count("missing"), "duplicates " + count("duplicates") + ", reordered " + count("reordered")},
 		{"p99 of a delivery", f["p99"].String(), "half within " + f["p50"].String()},
 		{"until the last client", f["time_to_last_p50"].String(), "the slowest message " + f["time_to_last"].String()},
-		{"delivered per second", report.Grouped(f["delivered_per_second"].Value), "at best " + report.Grouped(f["delivered_peak"].Value)},
+		{"delivered per second", report.Grouped(f["delivered_per_second"].Value), "at best " +
+			report.Grouped(f["delivered_peak"].Value)},
 	}
 	if l := v.Report.Ledger; l != nil && l.Error == "" {
 		word := "agrees"
 		if l.Disagreements > 0 {
 			word = report.Grouped(float64(l.Disagreements)) + " differ"
 		}
-		v.Tiles = append(v.Tiles, tile{"the system's ledger", word, "delivered " + count("ledger_delivered") + ", clients have " + count("ledger_received") + v.Unsure()})
+		v.Tiles = append(v.Tiles, tile{"the system's ledger", word, "delivered " + count("ledger_delivered") +
+			", clients have " + count("ledger_received") + v.Unsure()})
 	}
 	if f["quota_floor"].Value > 0 {
-		v.Tiles = append(v.Tiles, tile{"of the quota floor", fmt.Sprintf("%.0f %%", f["quota_share"].Value*100), "at least " + f["quota_floor"].String() + " a broadcast"})
+		v.Tiles = append(v.Tiles, tile{"of the quota floor", fmt.Sprintf("%.0f %%", f["quota_share"].Value*100), "at least " +
+			f["quota_floor"].String() + " a broadcast"})
 	}
 }
 
 func (v *view) table() {
 	for _, d := range []struct{ prefix, name string }{
-		{"", "each delivery"}, {"ack_", "acknowledged"}, {"first_", "first client"}, {"median_", "half the clients"}, {"tail_", "99 % of the clients"}, {"time_to_last_", "last client"},
+		{"", "each delivery"}, {"ack_", "acknowledged"}, {"first_", "first client"}, {"median_", "half the clients"},
+		{"tail_", "99 % of the clients"}, {"time_to_last_", "last client"},
 	} {
 		if v.Figures[d.prefix+"max"].Value == 0 {
 			continue
@@ -137,12 +142,16 @@ func (v *view) facts() {
 		count("refused"), count("unanswered"))
 	if l := v.Report.Ledger; l != nil && l.Error == "" {
 		fact("ledger", "%s: %s messages compared, %s disagreements, %s unsettled; audience %s, delivered %s, gone %s, failed %s, outstanding %s, repeated at most %s", l.Table,
-			count("ledger_compared"), count("ledger_disagreements"), count("ledger_unsettled"), count("ledger_audience"), count("ledger_delivered"),
+			count("ledger_compared"), count("ledger_disagreements"), count("ledger_unsettled"), count("ledger_audience"),
+			count("ledger_delivered"),
 			count("ledger_gone"), count("ledger_failed"), count("ledger_outstanding"), count("ledger_repeatable"))
 	}
-	fact("connections", "%s opened, %s failed attempts, %s lost", count("connections"), count("failed_connects"), count("lost_connections"))
-	fact("harness", "%s, %s/%s, %d cores, %s; %s a frame, %.0f MiB; schedule lag p99 %s, read lag p99 %s", report.Processes(len(v.Account.Processes)), c.Host.OS, c.Host.Arch, c.Host.Cores, c.Host.Go,
-		v.Figures["cpu_per_frame"], v.Figures["resident"].Value/(1<<20), v.Figures["schedule_lag_p99"], v.Figures["read_lag_p99"])
+	fact("connections", "%s opened, %s failed attempts, %s lost", count("connections"), count("failed_connects"),
+		count("lost_connections"))
+	fact("harness", "%s, %s/%s, %d cores, %s; %s a frame, %.0f MiB; schedule lag p99 %s, read lag p99 %s",
+		report.Processes(len(v.Account.Processes)), c.Host.OS, c.Host.Arch, c.Host.Cores, c.Host.Go,
+		v.Figures["cpu_per_frame"], v.Figures["resident"].Value/(1<<20), v.Figures["schedule_lag_p99"],
+		v.Figures["read_lag_p99"])
 	if c.PostRate > 0 {
 		fact("quota", "%s posts/s, burst %s", report.Grouped(c.PostRate), report.Grouped(c.PostBurst))
 	}
@@ -160,19 +169,21 @@ type seriesOf = []struct {
 func seconds(us int64) float64 { return float64(us) / 1e6 }
 
 func latencies(r *report.Report) *chart {
-	return overTime(r, "Latency over the run", "Of the deliveries of messages intended for each moment.", durationLabel, seriesOf{
-		{"three", "longest", func(p report.Point) float64 { return seconds(p.Max) }},
-		{"two", "p99", func(p report.Point) float64 { return seconds(p.P99) }},
-		{"one", "p50", func(p report.Point) float64 { return seconds(p.P50) }},
-	})
+	return overTime(r, "Latency over the run", "Of the deliveries of messages intended for each moment.", durationLabel,
+		seriesOf{
+			{"three", "longest", func(p report.Point) float64 { return seconds(p.Max) }},
+			{"two", "p99", func(p report.Point) float64 { return seconds(p.P99) }},
+			{"one", "p50", func(p report.Point) float64 { return seconds(p.P50) }},
+		})
 }
 
 func deliveries(r *report.Report) *chart {
 	clients := float64(r.Conditions.Connections)
-	c := overTime(r, "Deliveries per second", "What arrived, and what instant delivery of everything published would have been.", countLabel, seriesOf{
-		{"two", "published × clients", func(p report.Point) float64 { return p.Published * clients }},
-		{"one", "delivered", func(p report.Point) float64 { return p.Delivered }},
-	})
+	c := overTime(r, "Deliveries per second",
+		"What arrived, and what instant delivery of everything published would have been.", countLabel, seriesOf{
+			{"two", "published × clients", func(p report.Point) float64 { return p.Published * clients }},
+			{"one", "delivered", func(p report.Point) float64 { return p.Delivered }},
+		})
 	if c != nil { // as an area, since the other line would cover it where all is well
 		c.Lines[0].Area = true
 		c.Lines[0].Path += fmt.Sprintf("V%gH0Z", chartHeight)
@@ -181,10 +192,11 @@ func deliveries(r *report.Report) *chart {
 }
 
 func harness(r *report.Report) *chart {
-	return overTime(r, "The harness itself", "Its worst lags; while they are small beside the latencies, the system made the figures.", durationLabel, seriesOf{
-		{"two", "read lag", func(p report.Point) float64 { return seconds(p.ReadLag) }},
-		{"one", "schedule lag", func(p report.Point) float64 { return seconds(p.ScheduleLag) }},
-	})
+	return overTime(r, "The harness itself",
+		"Its worst lags; while they are small beside the latencies, the system made the figures.", durationLabel, seriesOf{
+			{"two", "read lag", func(p report.Point) float64 { return seconds(p.ReadLag) }},
+			{"one", "schedule lag", func(p report.Point) float64 { return seconds(p.ScheduleLag) }},
+		})
 }
 
 // spread shows for each message how long its first, its median and its last client waited.
@@ -218,14 +230,18 @@ func spread(r *report.Report) *chart {
 	}
 	length = max(length, 1e-3)
 	a := newAxis(highest, durationLabel)
-	c := &chart{Title: "Time to last, by message", Note: "The band reaches from the first client to the last.", Y: a.ticks, X: timeTicks(length),
-		Summary: fmt.Sprintf("Until the last client had a message: half of them %s, the slowest %s.", r.Figures["time_to_last_p50"], r.Figures["time_to_last"])}
+	c := &chart{Title: "Time to last, by message", Note: "The band reaches from the first client to the last.", Y: a.ticks,
+		X: timeTicks(length),
+		Summary: fmt.Sprintf("Until the last client had a message: half of them %s, the slowest %s.",
+			r.Figures["time_to_last_p50"], r.Figures["time_to_last"])}
 	var first, median, last []point
 	for _, s := range spans {
 		x := s.at / length * chartWidth
-		first, median, last = append(first, point{x, a.y(s.first)}), append(median, point{x, a.y(s.median)}), append(last, point{x, a.y(s.last)})
+		first, median, last = append(first, point{x, a.y(s.first)}), append(median, point{x, a.y(s.median)}),
+			append(last, point{x, a.y(s.last)})
 	}
-	c.Lines = []line{{"one", "first to last", band(last, first), true}, {"three", "last client", path(last), false}, {"one", "half the clients", path(median), false}}
+	c.Lines = []line{{"one", "first to last", band(last, first), true}, {"three", "last client", path(last), false},
+		{"one", "half the clients", path(median), false}}
 	return c
 }
 
@@ -274,12 +290,15 @@ func heat(r *report.Report) *chart {
 			// Few deliveries must show beside many, so the shade goes by the logarithm.
 			level := int(math.Log(float64(n)) / math.Log(float64(most)+1e-9) * (heatLevels - 1))
 			level = min(max(level, 0), heatLevels-1)
-			fmt.Fprintf(&paths[level], "M%s %sh%sv%sh-%sz", coordinate(float64(column)*width), coordinate(chartHeight-float64(row-low+1)*height),
+			fmt.Fprintf(&paths[level], "M%s %sh%sv%sh-%sz", coordinate(float64(column)*width),
+				coordinate(chartHeight-float64(row-low+1)*height),
 				coordinate(width), coordinate(height), coordinate(width))
 		}
 	}
-	c := &chart{Title: "Delivery heat map", Note: "How many deliveries took how long; stronger is more, on a logarithmic scale.", Log: true,
-		X: timeTicks(float64(len(bins)) * r.Width.Seconds()), Summary: fmt.Sprintf("Heat map of latencies over time, up to %s.", r.Figures["max"])}
+	c := &chart{Title: "Delivery heat map",
+		Note: "How many deliveries took how long; stronger is more, on a logarithmic scale.", Log: true,
+		X:       timeTicks(float64(len(bins)) * r.Width.Seconds()),
+		Summary: fmt.Sprintf("Heat map of latencies over time, up to %s.", r.Figures["max"])}
 	for level := range paths {
 		if paths[level].Len() > 0 {
 			c.Cells = append(c.Cells, cells{level + 1, paths[level].String()})
@@ -287,7 +306,8 @@ func heat(r *report.Report) *chart {
 	}
 	for row := low; row <= high; row++ {
 		if row%rowsPerDecade == 0 || (high-low <= rowsPerDecade+2 && row%4 == 0) {
-			c.Y = append(c.Y, tick{float64(row-low) / float64(high-low) * 100, durationLabel(math.Pow(10, float64(row)/rowsPerDecade))})
+			c.Y = append(c.Y, tick{float64(row-low) / float64(high-low) * 100,
+				durationLabel(math.Pow(10, float64(row)/rowsPerDecade))})
 		}
 	}
 	return c

@@ -34,14 +34,15 @@ func write(t *testing.T, run fakeresult.Run) string {
 
 func TestThePageNeedsNothingElse(t *testing.T) {
 	for name, run := range map[string]fakeresult.Run{
-		"good":     {Messages: 60, Clients: 50},
-		"bad":      {Missing: 10, Lost: 1, Lag: time.Second},
-		"silent":   {Silent: true},
-		"killed":   {Cut: true},
-		"long":     {Messages: 5000, Clients: 20, Rate: 3},
-		"one":      {Messages: 1, Clients: 1},
-		"slow":     {Slower: 20 * time.Minute},
-		"ledger":   {Ledger: &result.Ledger{Reports: []result.LedgerReport{{ID: "id", Parts: 2, Dispatched: true, Audience: 11, Delivered: 11}}}},
+		"good":   {Messages: 60, Clients: 50},
+		"bad":    {Missing: 10, Lost: 1, Lag: time.Second},
+		"silent": {Silent: true},
+		"killed": {Cut: true},
+		"long":   {Messages: 5000, Clients: 20, Rate: 3},
+		"one":    {Messages: 1, Clients: 1},
+		"slow":   {Slower: 20 * time.Minute},
+		"ledger": {Ledger: &result.Ledger{Reports: []result.LedgerReport{{ID: "id", Parts: 2, Dispatched: true,
+			Audience: 11, Delivered: 11}}}},
 		"with ids": {Change: func(c *result.Conditions) { c.Note = `<script>alert("x")</script>`; c.Queue = "http://127.0.0.1/q" }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -76,11 +77,14 @@ func wellFormed(t *testing.T, s string) {
 
 func TestThePageShowsTheLedger(t *testing.T) {
 	said := func(n int64) *result.Ledger {
-		return &result.Ledger{Reports: []result.LedgerReport{{ID: "id", Parts: 2, Dispatched: true, Audience: n, Delivered: n}}}
+		return &result.Ledger{Reports: []result.LedgerReport{{ID: "id", Parts: 2, Dispatched: true, Audience: n,
+			Delivered: n}}}
 	}
 	for n, wants := range map[int64][]string{
-		10: {"PASS", "<b>agrees</b>", "delivered 200, clients have 200", "ledger_disagreements == 0", "audience 200, delivered 200, gone 0, failed 0, outstanding 0, repeated at most 0"},
-		11: {"FAIL", "<b>20 differ</b>", "delivered 220, clients have 200", "the ledger says delivered to 11, and 10 have it"},
+		10: {"PASS", "<b>agrees</b>", "delivered 200, clients have 200", "ledger_disagreements == 0",
+			"audience 200, delivered 200, gone 0, failed 0, outstanding 0, repeated at most 0"},
+		11: {"FAIL", "<b>20 differ</b>", "delivered 220, clients have 200",
+			"the ledger says delivered to 11, and 10 have it"},
 	} {
 		s := write(t, fakeresult.Run{Ledger: said(n)})
 		for _, want := range wants {
@@ -102,7 +106,9 @@ func TestTheVerdictComesFirst(t *testing.T) {
 		if strings.Contains(s, "ledger") {
 			t.Errorf("%s: a run without a ledger speaks of one", verdict)
 		}
-		for _, want := range []string{"Latency by percentile", "Time to last, by message", "Latency over the run", "Deliveries per second", "Delivery heat map", "The harness itself", "Conditions", "prefers-color-scheme:dark", "width=device-width"} {
+		for _, want := range []string{"Latency by percentile", "Time to last, by message", "Latency over the run",
+			"Deliveries per second", "Delivery heat map", "The harness itself", "Conditions", "prefers-color-scheme:dark",
+			"width=device-width"} {
 			if !strings.Contains(s, want) {
 				t.Errorf("%s: no %q", verdict, want)
 			}

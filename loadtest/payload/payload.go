@@ -27,7 +27,8 @@ const (
 	// (API Gateway quotas for WebSocket APIs, "WebSocket frame/message size").
 	MaxSize = 131072
 	// MinSize is the smallest size that holds every header, whatever its numbers, with an empty pad.
-	MinSize = len(prefix) + RunLength + len(pubKey) + 10 + len(seqKey) + 10 + len(atKey) + atLength + len(sumKey) + sumLength + len(padKey) + len(`"}`)
+	MinSize = len(prefix) + RunLength + len(pubKey) + 10 + len(seqKey) + 10 + len(atKey) + atLength + len(sumKey) +
+		sumLength + len(padKey) + len(`"}`)
 	// RunLength is the length of a run's name in bytes.
 	RunLength = 8
 

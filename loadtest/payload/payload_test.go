@@ -81,7 +81,8 @@ func TestOwnBody(t *testing.T) {
 			t.Errorf("%s: recognised as %v", name, kind)
 		}
 	}
-	for name, content := range map[string]string{"not UTF-8": "\xff\xfe", "too large": strings.Repeat("x", payload.MaxSize)} {
+	for name, content := range map[string]string{"not UTF-8": "\xff\xfe", "too large": strings.Repeat("x",
+		payload.MaxSize)} {
 		if _, err := payload.NewBodyMaker(run, []byte(content)); err == nil {
 			t.Errorf("%s was accepted", name)
 		}

@@ -41,7 +41,8 @@ func Show(ctx context.Context, f *os.File, of func() (trial.Progress, error)) {
 	show(ctx, f, of, plain, func(p trial.Progress) string { return Line(p, 0) + "\n" })
 }
 
-func show(ctx context.Context, w io.Writer, of func() (trial.Progress, error), every time.Duration, line func(trial.Progress) string) {
+func show(ctx context.Context, w io.Writer, of func() (trial.Progress, error), every time.Duration,
+	line func(trial.Progress) string) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
@@ -71,15 +72,18 @@ func Line(p trial.Progress, cells int) string {
 		}
 	case trial.Settling:
 		done = share(p.Asked-p.Unsettled, p.Asked)
-		figures = fmt.Sprintf("%s of %s messages settled", report.Grouped(float64(p.Asked-p.Unsettled)), report.Grouped(float64(p.Asked)))
+		figures = fmt.Sprintf("%s of %s messages settled", report.Grouped(float64(p.Asked-p.Unsettled)),
+			report.Grouped(float64(p.Asked)))
 	default:
 		done = share(int(p.Published), p.Messages)
 		expected := float64(p.Published) * float64(p.Wanted)
-		figures = fmt.Sprintf("%s clients · %s/%s messages · %s acked · %s received (%s)", report.Grouped(float64(p.Connected)),
+		figures = fmt.Sprintf("%s clients · %s/%s messages · %s acked · %s received (%s)",
+			report.Grouped(float64(p.Connected)),
 			report.Grouped(float64(p.Published)), report.Grouped(float64(p.Messages)), report.Grouped(float64(p.Accepted)),
 			report.Grouped(float64(p.Live.Count())), percent(float64(p.Live.Count()), expected))
 		if p.Live.Count() > 0 {
-			figures += fmt.Sprintf(" · p50 %s p99 %s", report.Duration(p.Live.Quantile(0.5)), report.Duration(p.Live.Quantile(0.99)))
+			figures += fmt.Sprintf(" · p50 %s p99 %s", report.Duration(p.Live.Quantile(0.5)),
+				report.Duration(p.Live.Quantile(0.99)))
 		}
 	}
 	bar := ""

@@ -42,7 +42,8 @@ func TestLine(t *testing.T) {
 			}
 		})
 	}
-	if got := Line(trial.Progress{Phase: trial.Measuring, Status: engine.Status{Live: latency.NewCoarse()}}, 0); strings.Contains(got, "NaN") {
+	if got := Line(trial.Progress{Phase: trial.Measuring, Status: engine.Status{Live: latency.NewCoarse()}},
+		0); strings.Contains(got, "NaN") {
 		t.Errorf("before anything is known: %s", got)
 	}
 }

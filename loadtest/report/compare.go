@@ -36,7 +36,8 @@ var compared = []struct {
 	{"p50", false}, {"p90", false}, {"p99", false}, {"max", false},
 	{"time_to_last_p50", false}, {"time_to_last", false}, {"first_p50", false}, {"ack_p50", false}, {"ack_p99", false},
 	{"delivered_per_second", true}, {"delivery_ratio", true},
-	{"missing", false}, {"duplicates", false}, {"reordered", false}, {"late", false}, {"corrupt", false}, {"cut", false}, {"refused", false}, {"unanswered", false},
+	{"missing", false}, {"duplicates", false}, {"reordered", false}, {"late", false}, {"corrupt", false}, {"cut", false},
+	{"refused", false}, {"unanswered", false},
 	{"cpu_per_frame", false},
 }
 
@@ -46,7 +47,8 @@ func Compare(before, after []*Report) []Row {
 	for _, f := range compared {
 		a, b := values(before, f.name), values(after, f.name)
 		unit := before[0].Figures[f.name].Unit
-		row := Row{Name: f.name, Before: Figure{Value: middle(before, f.name), Unit: unit}, After: Figure{Value: middle(after, f.name), Unit: unit}}
+		row := Row{Name: f.name, Before: Figure{Value: middle(before, f.name), Unit: unit},
+			After: Figure{Value: middle(after, f.name), Unit: unit}}
 		row.Spread = Figure{Value: max(reach(a), reach(b)), Unit: unit}
 		change := row.After.Value - row.Before.Value
 		row.Unknown = len(a) == 0 || len(b) == 0
@@ -108,7 +110,8 @@ func parts(r *Report) map[string][]float64 {
 			add("p99", h.Quantile(0.99))
 			add("max", h.Max())
 		}
-		all["delivered_per_second"] = append(all["delivered_per_second"], float64(delivered)/(float64(len(bins))*r.Width.Seconds()))
+		all["delivered_per_second"] = append(all["delivered_per_second"],
+			float64(delivered)/(float64(len(bins))*r.Width.Seconds()))
 	}
 	for _, broadcasts := range cut(r.Broadcasts) {
 		var last, first, ack latency.Histogram
@@ -180,7 +183,8 @@ func WriteComparison(w io.Writer, before, after []*Report) error {
 		return err
 	}
 	if d := Differences(&before[0].Conditions, &after[0].Conditions); len(d) > 0 {
-		fmt.Fprintf(w, "\nThe conditions differ, so the system need not be what made the difference: %s.\n", strings.Join(d, "; "))
+		fmt.Fprintf(w, "\nThe conditions differ, so the system need not be what made the difference: %s.\n",
+			strings.Join(d, "; "))
 	}
 	for i, side := range [][]*Report{before, after} {
 		for _, r := range side {

@@ -72,7 +72,8 @@ func TestACountCountsWithoutRepeats(t *testing.T) {
 }
 
 func TestText(t *testing.T) {
-	other := fakeresult.Run{Slower: 300 * time.Millisecond, Change: func(c *result.Conditions) { c.Churn = 0.5 }, Lag: time.Second}
+	other := fakeresult.Run{Slower: 300 * time.Millisecond, Change: func(c *result.Conditions) { c.Churn = 0.5 },
+		Lag: time.Second}
 	var b bytes.Buffer
 	if err := report.WriteComparison(&b, side(t, fakeresult.Run{}), side(t, other)); err != nil {
 		t.Fatal(err)

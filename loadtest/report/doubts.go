@@ -81,7 +81,8 @@ func doubts(s *summary) []Doubt {
 			warn("process %d held %d of %d descriptors", n, u.Descriptors, u.Limit)
 		}
 		if got := processes[p.Conditions.Run]; n == 0 && p.Conditions.Processes != got {
-			invalid("run %s had %d processes and the results of %d are here: name all files", p.Conditions.Run, p.Conditions.Processes, got)
+			invalid("run %s had %d processes and the results of %d are here: name all files", p.Conditions.Run,
+				p.Conditions.Processes, got)
 		}
 	}
 	if s.Connections.Unmade > 0 {
@@ -114,7 +115,8 @@ func doubts(s *summary) []Doubt {
 		case l.Compared == 0:
 			invalid("no message has an id that is known for certain, so nothing was compared with the ledger")
 		case l.Uncompared > 0:
-			warn("%d of %d messages have no id that is known for certain, and were not compared with the ledger", l.Uncompared, l.Compared+l.Uncompared)
+			warn("%d of %d messages have no id that is known for certain, and were not compared with the ledger", l.Uncompared,
+				l.Compared+l.Uncompared)
 		}
 		if l.Excesses > 0 {
 			warn("the ledger has more deliveries of %d messages than the clients: other clients of the system would look the same; if it has any, say how many with --others", l.Excesses)

@@ -8,7 +8,8 @@ import (
 	"fanfare/loadtest/report"
 )
 
-var known = map[string]report.Unit{"missing": report.Count, "p99": report.Time, "p99.9": report.Time, "delivery_ratio": report.Ratio, "delivered_per_second": report.Rate}
+var known = map[string]report.Unit{"missing": report.Count, "p99": report.Time, "p99.9": report.Time,
+	"delivery_ratio": report.Ratio, "delivered_per_second": report.Rate}
 
 func TestThresholds(t *testing.T) {
 	for _, c := range []struct {
@@ -69,7 +70,8 @@ func TestMistakesAreExplained(t *testing.T) {
 
 func TestDurationsAreShort(t *testing.T) {
 	for d, want := range map[time.Duration]string{
-		0: "0s", 45_600 * time.Nanosecond: "46µs", 1_234_567: "1.23ms", 98_765_432: "98.8ms", 1_234_567_890: "1.235s", 125_400_000_000: "2m5s",
+		0: "0s", 45_600 * time.Nanosecond: "46µs", 1_234_567: "1.23ms", 98_765_432: "98.8ms", 1_234_567_890: "1.235s",
+		125_400_000_000: "2m5s",
 	} {
 		if got := report.Duration(d); got != want {
 			t.Errorf("%d is written %q, want %q", d, got, want)

@@ -93,36 +93,51 @@ var figures = func() []figure {
 		d("cut", "owed, but the system closed the connection first", func(d *account.Deliveries) int64 { return d.Cut }),
 		d("excused", "owed, but the client left first (churn)", func(d *account.Deliveries) int64 { return d.Excused }),
 		d("harness_lost", "owed, but lost by the harness", func(d *account.Deliveries) int64 { return d.Harness }),
-		d("unowed", "delivered to clients that joined in mid-broadcast", func(d *account.Deliveries) int64 { return d.Unowed }),
+		d("unowed", "delivered to clients that joined in mid-broadcast",
+			func(d *account.Deliveries) int64 { return d.Unowed }),
 		d("duplicates", "copies beyond the first", func(d *account.Deliveries) int64 { return d.Duplicates }),
-		d("reordered", "delivered after a message that was published later", func(d *account.Deliveries) int64 { return d.Reordered }),
-		d("out_of_turn", "of these, after one of the same publisher", func(d *account.Deliveries) int64 { return d.OutOfTurn }),
+		d("reordered", "delivered after a message that was published later",
+			func(d *account.Deliveries) int64 { return d.Reordered }),
+		d("out_of_turn", "of these, after one of the same publisher",
+			func(d *account.Deliveries) int64 { return d.OutOfTurn }),
 		d("late", "delivered after the deadline", func(d *account.Deliveries) int64 { return d.Late }),
-		d("misdelivered", "a copy too many at one client and missing at another", func(d *account.Deliveries) int64 { return d.Misdelivered }),
+		d("misdelivered", "a copy too many at one client and missing at another",
+			func(d *account.Deliveries) int64 { return d.Misdelivered }),
 		d("corrupt_texts", "frames that were damaged payloads", func(d *account.Deliveries) int64 { return d.CorruptTexts }),
 		d("foreign", "frames that were none of this run's", func(d *account.Deliveries) int64 { return d.ForeignTexts }),
-		d("stray_answers", "answers to clients that had asked nothing", func(d *account.Deliveries) int64 { return d.StrayAnswers }),
+		d("stray_answers", "answers to clients that had asked nothing",
+			func(d *account.Deliveries) int64 { return d.StrayAnswers }),
 		d("unknown", "payloads of this run that nobody published", func(d *account.Deliveries) int64 { return d.Unknown }),
 
-		ledger("audience", "connections that the system's ledger says it addressed", func(l *account.Ledger) int64 { return l.Audience }),
+		ledger("audience", "connections that the system's ledger says it addressed",
+			func(l *account.Ledger) int64 { return l.Audience }),
 		ledger("delivered", "of these, delivered, as the ledger says", func(l *account.Ledger) int64 { return l.Delivered }),
 		ledger("gone", "of these, no longer connected", func(l *account.Ledger) int64 { return l.Gone }),
 		ledger("failed", "of these, given up", func(l *account.Ledger) int64 { return l.Failed }),
 		ledger("outstanding", "of these, without an outcome", func(l *account.Ledger) int64 { return l.Outstanding }),
-		ledger("repeatable", "deliveries that may have been made more than once, as the ledger says", func(l *account.Ledger) int64 { return l.Repeatable }),
-		ledger("received", "deliveries of the same messages that the clients have", func(l *account.Ledger) int64 { return l.Received }),
+		ledger("repeatable", "deliveries that may have been made more than once, as the ledger says",
+			func(l *account.Ledger) int64 { return l.Repeatable }),
+		ledger("received", "deliveries of the same messages that the clients have",
+			func(l *account.Ledger) int64 { return l.Received }),
 		ledger("compared", "messages held against the ledger", func(l *account.Ledger) int64 { return int64(l.Compared) }),
-		ledger("disagreements", "of these, those of which ledger and clients say different things", func(l *account.Ledger) int64 { return int64(l.Disagreements) }),
-		ledger("unsettled", "of these, those that the system is not done with", func(l *account.Ledger) int64 { return int64(l.Unsettled) }),
+		ledger("disagreements", "of these, those of which ledger and clients say different things",
+			func(l *account.Ledger) int64 { return int64(l.Disagreements) }),
+		ledger("unsettled", "of these, those that the system is not done with",
+			func(l *account.Ledger) int64 { return int64(l.Unsettled) }),
 
 		{"connections", Count, "connections opened", func(s *summary) float64 { return count(s.Connections.Opened) }},
-		{"failed_connects", Count, "attempts to connect that failed", func(s *summary) float64 { return count(total(s.Connections.Unopened)) }},
-		{"lost_connections", Count, "connections that the system or the network closed", func(s *summary) float64 { return count(s.Connections.Lost + s.Connections.Broken) }},
+		{"failed_connects", Count, "attempts to connect that failed",
+			func(s *summary) float64 { return count(total(s.Connections.Unopened)) }},
+		{"lost_connections", Count, "connections that the system or the network closed",
+			func(s *summary) float64 { return count(s.Connections.Lost + s.Connections.Broken) }},
 
 		{"sent", Count, "messages handed over", func(s *summary) float64 { return count(s.Publishing.Sent) }},
-		{"unpublished", Count, "messages that could not be handed over", func(s *summary) float64 { return count(total(s.Publishing.Unpublished)) }},
-		{"acknowledged", Count, "messages acknowledged", func(s *summary) float64 { return count(s.Publishing.Acknowledged) }},
-		{"refused", Count, "messages answered with an error", func(s *summary) float64 { return count(total(s.Publishing.Refused)) }},
+		{"unpublished", Count, "messages that could not be handed over",
+			func(s *summary) float64 { return count(total(s.Publishing.Unpublished)) }},
+		{"acknowledged", Count, "messages acknowledged",
+			func(s *summary) float64 { return count(s.Publishing.Acknowledged) }},
+		{"refused", Count, "messages answered with an error",
+			func(s *summary) float64 { return count(total(s.Publishing.Refused)) }},
 		{"unanswered", Count, "messages without an answer, if any had one", func(s *summary) float64 {
 			if s.Publishing.Silent {
 				return 0
@@ -130,8 +145,10 @@ var figures = func() []figure {
 			return count(s.Publishing.Unanswered)
 		}},
 
-		{"published_per_second", Rate, "messages handed over per second", func(s *summary) float64 { return share(count(s.Publishing.Sent), s.span.Seconds()) }},
-		{"delivered_per_second", Rate, "deliveries per second, from the first message's time to the last arrival", func(s *summary) float64 { return share(count(s.Deliveries.Delivered), s.span.Seconds()) }},
+		{"published_per_second", Rate, "messages handed over per second",
+			func(s *summary) float64 { return share(count(s.Publishing.Sent), s.span.Seconds()) }},
+		{"delivered_per_second", Rate, "deliveries per second, from the first message's time to the last arrival",
+			func(s *summary) float64 { return share(count(s.Deliveries.Delivered), s.span.Seconds()) }},
 		{"delivered_peak", Rate, "the same in the best stretch of the series", func(s *summary) float64 {
 			var peak int64
 			for _, b := range s.Series.Bins {
@@ -139,9 +156,11 @@ var figures = func() []figure {
 			}
 			return share(count(peak), s.Series.Width.Seconds())
 		}},
-		{"time_to_last", Time, "the longest that any message took to its last client", func(s *summary) float64 { return seconds(s.Latency.Last.Max()) }},
+		{"time_to_last", Time, "the longest that any message took to its last client",
+			func(s *summary) float64 { return seconds(s.Latency.Last.Max()) }},
 		{"quota_floor", Time, "the least that one broadcast can take: (clients - burst) / posts per second", floor},
-		{"quota_share", Ratio, "the floor divided by time_to_last_p50; 0 within the burst", func(s *summary) float64 { return share(floor(s), s.Latency.Last.Quantile(0.5).Seconds()) }},
+		{"quota_share", Ratio, "the floor divided by time_to_last_p50; 0 within the burst",
+			func(s *summary) float64 { return share(floor(s), s.Latency.Last.Quantile(0.5).Seconds()) }},
 		{"quota_rate", Ratio, "delivered_per_second divided by the posts per second allowed", func(s *summary) float64 {
 			return share(share(count(s.Deliveries.Delivered), s.span.Seconds()), s.Conditions.PostRate)
 		}},

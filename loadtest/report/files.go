@@ -26,9 +26,11 @@ func micros(d time.Duration) string { return strconv.FormatInt(d.Microseconds(),
 
 // CSV writes one line per message, in the order in which they were handed over. Times are in microseconds.
 func (r *Report) CSV(w io.Writer) error {
-	rows := [][]string{{"message", "publisher", "sequence", "id", "way", "warmup", "intended_us", "sent_us", "acknowledged_us",
+	rows := [][]string{{"message", "publisher", "sequence", "id", "way", "warmup", "intended_us", "sent_us",
+		"acknowledged_us",
 		"owed", "delivered", "missing", "duplicates", "first_us", "median_us", "p99_us", "last_us",
-		"received", "ledger_audience", "ledger_delivered", "ledger_gone", "ledger_failed", "ledger_outstanding", "ledger_repeatable", "ledger_agrees"}}
+		"received", "ledger_audience", "ledger_delivered", "ledger_gone", "ledger_failed", "ledger_outstanding",
+		"ledger_repeatable", "ledger_agrees"}}
 	for _, b := range r.Broadcasts {
 		way, ack := "client", ""
 		if b.ByQueue {
@@ -39,7 +41,8 @@ func (r *Report) CSV(w io.Writer) error {
 		}
 		row := []string{strconv.Itoa(b.Number), strconv.Itoa(int(b.Publisher)), strconv.Itoa(int(b.Sequence)), b.ID, way,
 			strconv.FormatBool(b.Warm), strconv.FormatInt(b.Intended, 10), strconv.FormatInt(b.Sent-b.Intended, 10), ack,
-			strconv.FormatInt(b.Owed, 10), strconv.FormatInt(b.Delivered, 10), strconv.FormatInt(b.Missing, 10), strconv.FormatInt(b.Duplicates, 10),
+			strconv.FormatInt(b.Owed, 10), strconv.FormatInt(b.Delivered, 10), strconv.FormatInt(b.Missing, 10),
+			strconv.FormatInt(b.Duplicates, 10),
 			micros(b.First), micros(b.Median), micros(b.P99), micros(b.Last)}
 		rows = append(rows, append(row, told(b.Ledger)...))
 	}
@@ -60,12 +63,15 @@ func told(t *account.Told) []string {
 
 // SeriesCSV writes one line per stretch of time. Rates are per second, times in microseconds.
 func (r *Report) SeriesCSV(w io.Writer) error {
-	rows := [][]string{{"offset_s", "published", "acknowledged", "delivered", "p50_us", "p99_us", "max_us", "harness_cores", "machine", "schedule_lag_us", "read_lag_us", "open"}}
+	rows := [][]string{{"offset_s", "published", "acknowledged", "delivered", "p50_us", "p99_us", "max_us",
+		"harness_cores", "machine", "schedule_lag_us", "read_lag_us", "open"}}
 	for _, p := range r.Series {
 		number := func(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 		whole := func(v int64) string { return strconv.FormatInt(v, 10) }
-		rows = append(rows, []string{number(p.Offset), number(p.Published), number(p.Acknowledged), number(p.Delivered), whole(p.P50), whole(p.P99), whole(p.Max),
-			strconv.FormatFloat(p.CPU, 'f', 3, 64), strconv.FormatFloat(p.Machine, 'f', 3, 64), whole(p.ScheduleLag), whole(p.ReadLag), strconv.Itoa(p.Open)})
+		rows = append(rows, []string{number(p.Offset), number(p.Published), number(p.Acknowledged), number(p.Delivered),
+			whole(p.P50), whole(p.P99), whole(p.Max),
+			strconv.FormatFloat(p.CPU, 'f', 3, 64), strconv.FormatFloat(p.Machine, 'f', 3, 64), whole(p.ScheduleLag),
+			whole(p.ReadLag), strconv.Itoa(p.Open)})
 	}
 	return writeCSV(w, rows)
 }
@@ -104,7 +110,8 @@ type (
 
 // JUnit writes a test case for each check, and one, in error, for each reason why the run is invalid.
 func (r *Report) JUnit(w io.Writer) error {
-	s := suite{Name: "loadtest", Stamp: time.UnixMicro(r.Conditions.Start).UTC().Format("2006-01-02T15:04:05"), Output: r.Describe()}
+	s := suite{Name: "loadtest", Stamp: time.UnixMicro(r.Conditions.Start).UTC().Format("2006-01-02T15:04:05"),
+		Output: r.Describe()}
 	s.Time = strconv.FormatFloat(r.Account.Series.Width.Seconds()*float64(len(r.Series)), 'f', 3, 64)
 	for _, c := range r.Checks {
 		t := testCase{Class: "loadtest.expectations", Name: c.Expectation}

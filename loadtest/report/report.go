@@ -40,7 +40,8 @@ func (v Verdict) ExitCode() int {
 
 // Defaults are the expectations of a run that names none on the same figure: what no system may do unnoticed.
 // Duplicates and another order are for the system to promise, so they are reported and not judged.
-var Defaults = []string{"missing == 0", "corrupt == 0", "cut == 0", "unknown == 0", "refused == 0", "unanswered == 0", "late == 0"}
+var Defaults = []string{"missing == 0", "corrupt == 0", "cut == 0", "unknown == 0", "refused == 0", "unanswered == 0",
+	"late == 0"}
 
 // LedgerDefaults come on top if the run read the system's ledger.
 var LedgerDefaults = []string{"ledger_disagreements == 0", "ledger_unsettled == 0"}
@@ -87,7 +88,8 @@ func (r *Reasons) Lines() []string {
 	for _, kind := range []struct {
 		what   string
 		counts map[string]int
-	}{{"not connected", r.Unopened}, {"lost", r.Lost}, {"not published", r.Unpublished}, {"refused", r.Refused}, {"failed by the ledger", r.Failed}} {
+	}{{"not connected", r.Unopened}, {"lost", r.Lost}, {"not published", r.Unpublished}, {"refused", r.Refused},
+		{"failed by the ledger", r.Failed}} {
 		for _, reason := range slices.Sorted(maps.Keys(kind.counts)) {
 			lines = append(lines, fmt.Sprintf("%s: %s × %s", kind.what, reason, Grouped(float64(kind.counts[reason]))))
 		}
@@ -141,7 +143,8 @@ func Of(a *account.Account, expectations []string) (*Report, error) {
 	}
 	s.span = span(a)
 	r := &Report{
-		Conditions: a.Conditions, Figures: map[string]Figure{}, Findings: a.Findings, Broadcasts: a.Broadcasts, Account: a, Ledger: a.Ledger,
+		Conditions: a.Conditions, Figures: map[string]Figure{}, Findings: a.Findings, Broadcasts: a.Broadcasts, Account: a,
+		Ledger:  a.Ledger,
 		Reasons: Reasons{a.Connections.Unopened, a.Connections.Causes, a.Publishing.Unpublished, a.Publishing.Refused, nil},
 	}
 	if a.Ledger != nil {
@@ -174,7 +177,8 @@ func Expectations(texts []string, ledger bool) ([]Threshold, error) {
 			return nil, err
 		}
 		if strings.HasPrefix(t.Metric, ledgerPrefix) && !ledger {
-			return nil, fmt.Errorf("--expect %q: the run does not read the system's ledger; say which table it is with --ledger", text)
+			return nil, fmt.Errorf("--expect %q: the run does not read the system's ledger; say which table it is with --ledger",
+				text)
 		}
 		all, named[t.Metric] = append(all, t), true
 	}
@@ -246,7 +250,8 @@ func span(a *account.Account) time.Duration {
 
 // curves takes the percentiles at ever finer steps toward 1, as far as there are values to tell apart.
 func (r *Report) curves(a *account.Account) {
-	all := map[string]*latency.Histogram{"delivery": &a.Latency.Delivery, "acknowledged": &a.Latency.Acknowledged, "last": &a.Latency.Last}
+	all := map[string]*latency.Histogram{"delivery": &a.Latency.Delivery, "acknowledged": &a.Latency.Acknowledged,
+		"last": &a.Latency.Last}
 	add := func(q float64) {
 		p := Percentile{Quantile: q, Micros: map[string]int64{}}
 		for name, h := range all {
@@ -275,7 +280,8 @@ func (r *Report) series(a *account.Account) {
 			ScheduleLag: b.ScheduleLag.Microseconds(), ReadLag: b.ReadLag.Microseconds(), Open: b.Open,
 		}
 		if b.Latency != nil {
-			p.P50, p.P99, p.Max = b.Latency.Quantile(0.5).Microseconds(), b.Latency.Quantile(0.99).Microseconds(), b.Latency.Max().Microseconds()
+			p.P50, p.P99, p.Max = b.Latency.Quantile(0.5).Microseconds(), b.Latency.Quantile(0.99).Microseconds(),
+				b.Latency.Max().Microseconds()
 		}
 		r.Series = append(r.Series, p)
 	}
@@ -301,7 +307,8 @@ func Load(names []string, expectations []string) (r *Report, err error) {
 			runs[run] = append(runs[run], s)
 		}
 		if f.Cut {
-			doubts = append(doubts, Doubt{Invalid: true, Text: fmt.Sprintf("%s ends in mid-sentence: the harness was killed", name)})
+			doubts = append(doubts, Doubt{Invalid: true, Text: fmt.Sprintf("%s ends in mid-sentence: the harness was killed",
+				name)})
 		}
 	}
 	var accounts []*account.Account
@@ -312,7 +319,10 @@ func Load(names []string, expectations []string) (r *Report, err error) {
 		}
 		accounts = append(accounts, a)
 	}
-	slices.SortStableFunc(accounts, func(a, b *account.Account) int { return cmp.Compare(a.Conditions.Start, b.Conditions.Start) })
+	slices.SortStableFunc(accounts, func(a, b *account.Account) int {
+		return cmp.Compare(a.Conditions.Start,
+			b.Conditions.Start)
+	})
 	a := accounts[0]
 	if len(accounts) > 1 {
 		if a, err = account.Merge(accounts); err != nil {
@@ -327,7 +337,8 @@ func Load(names []string, expectations []string) (r *Report, err error) {
 			}
 		}
 		if d := Differences(&accounts[0].Conditions, &run.Conditions); len(d) > 0 {
-			doubts = append(doubts, Doubt{Text: fmt.Sprintf("runs %s and %s differ in %s", a.Conditions.Run, run.Conditions.Run, strings.Join(d, "; "))})
+			doubts = append(doubts, Doubt{Text: fmt.Sprintf("runs %s and %s differ in %s", a.Conditions.Run, run.Conditions.Run,
+				strings.Join(d, "; "))})
 		}
 	}
 	if r, err = Of(a, append(all, expectations...)); err != nil {
@@ -349,9 +360,12 @@ func Differences(a, b *result.Conditions) []string {
 		name string
 		a, b any
 	}{
-		{"target", a.Target, b.Target}, {"connections", a.Connections, b.Connections}, {"rate", a.Rate, b.Rate}, {"messages", a.Count, b.Count},
-		{"size", a.Size, b.Size}, {"publishers", a.Publishers, b.Publishers}, {"published", a.Via, b.Via}, {"churn", a.Churn, b.Churn},
-		{"slow clients", a.Slow, b.Slow}, {"processes", a.Processes, b.Processes}, {"warm-up", a.Warmup, b.Warmup}, {"deadline", a.Deadline, b.Deadline},
+		{"target", a.Target, b.Target}, {"connections", a.Connections, b.Connections}, {"rate", a.Rate, b.Rate},
+		{"messages", a.Count, b.Count},
+		{"size", a.Size, b.Size}, {"publishers", a.Publishers, b.Publishers}, {"published", a.Via, b.Via},
+		{"churn", a.Churn, b.Churn},
+		{"slow clients", a.Slow, b.Slow}, {"processes", a.Processes, b.Processes}, {"warm-up", a.Warmup, b.Warmup},
+		{"deadline", a.Deadline, b.Deadline},
 		{"machine", a.Host.Name, b.Host.Name}, {"cores", a.Host.Cores, b.Host.Cores},
 		{"ledger", a.Ledger, b.Ledger}, {"others' clients", a.Others, b.Others},
 	} {

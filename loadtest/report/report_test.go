@@ -44,7 +44,8 @@ func text(t *testing.T, r *report.Report) string {
 
 // ledger is a system's report of one kind on every message.
 func ledger(audience, delivered int64) *result.Ledger {
-	return &result.Ledger{Reports: []result.LedgerReport{{ID: "id", Parts: 2, Dispatched: true, Audience: audience, Delivered: delivered, Outstanding: audience - delivered}}}
+	return &result.Ledger{Reports: []result.LedgerReport{{ID: "id", Parts: 2, Dispatched: true, Audience: audience,
+		Delivered: delivered, Outstanding: audience - delivered}}}
 }
 
 func TestVerdicts(t *testing.T) {
@@ -54,37 +55,62 @@ func TestVerdicts(t *testing.T) {
 		want   report.Verdict
 		say    string
 	}{
-		"good":                         {fakeresult.Run{Messages: 40}, nil, report.Pass, "PASS"},
-		"one missing":                  {fakeresult.Run{Missing: 1}, nil, report.Fail, "missing: client 0, message 0 (id)"},
-		"all late":                     {fakeresult.Run{Slower: 6 * time.Second}, nil, report.Fail, "MISSED late == 0"},
-		"one missing, which may":       {fakeresult.Run{Missing: 1}, []string{"missing < 5"}, report.Pass, "missing < 5"},
-		"too slow":                     {fakeresult.Run{}, []string{"p99 < 20ms"}, report.Fail, "MISSED p99 < 20ms"},
-		"fast enough":                  {fakeresult.Run{}, []string{"p99 < 100ms", "time_to_last < 100ms", "delivery_ratio == 100%"}, report.Pass, "ok     p99 < 100ms"},
-		"cut connections with nothing": {fakeresult.Run{Lost: 2}, nil, report.Pass, "lost: by the system: close code 1001 Going away × 2"},
-		"silent":                       {fakeresult.Run{Silent: true}, nil, report.Pass, "the system acknowledged nothing"},
-		"few messages":                 {fakeresult.Run{Messages: 5}, nil, report.Pass, "percentiles over 5 messages say little"},
-		"schedule and read lag":        {fakeresult.Run{Lag: 30 * time.Millisecond}, nil, report.Invalid, "the harness published late"},
-		"lag, but slower latencies":    {fakeresult.Run{Lag: 30 * time.Millisecond, Slower: time.Second}, nil, report.Pass, "PASS"},
-		"killed":                       {fakeresult.Run{Cut: true}, nil, report.Invalid, "process 0 did not finish"},
-		"records lost":                 {fakeresult.Run{End: func(e *result.End) { e.Frames++ }}, nil, report.Invalid, "received 201 payloads and recorded 200"},
-		"interrupted":                  {fakeresult.Run{End: func(e *result.End) { e.Interrupted = true }}, nil, report.Pass, "was interrupted"},
-		"clock moved a little":         {fakeresult.Run{End: func(e *result.End) { e.Clock = -3 * time.Millisecond }}, nil, report.Pass, "the wall clock was moved by 3ms"},
-		"clock moved a lot":            {fakeresult.Run{End: func(e *result.End) { e.Clock = time.Second }}, nil, report.Invalid, "the wall clock was moved by 1s"},
-		"unread bytes":                 {fakeresult.Run{End: func(e *result.End) { e.Unsent = 4096 }}, nil, report.Pass, "4096 bytes that the system did not read"},
-		"descriptors nearly used up":   {fakeresult.Run{End: func(e *result.End) { e.Usage.Descriptors = 1000 }}, nil, report.Pass, "1000 of 1024 descriptors"},
-		"full machine":                 {fakeresult.Run{Sample: func(s *vitals.Sample) { s.Machine = 1 }}, nil, report.Pass, "processors were full"},
-		"half a run":                   {fakeresult.Run{Change: func(c *result.Conditions) { c.Processes = 2 }}, nil, report.Invalid, "name all files"},
-		"its own expectations":         {fakeresult.Run{Change: func(c *result.Conditions) { c.Expect = []string{"p50 < 1ms"} }}, nil, report.Fail, "MISSED p50 < 1ms"},
-		"ledger agrees":                {fakeresult.Run{Messages: 40, Ledger: ledger(10, 10)}, nil, report.Pass, "ledger       audience 400 · delivered 400 · gone 0 · failed 0 · outstanding 0 · repeated at most 0\n             messages compared 40 · the clients have 400 · disagreements 0 · unsettled 0"},
-		"ledger has one more":          {fakeresult.Run{Ledger: ledger(11, 11)}, nil, report.Fail, "MISSED ledger_disagreements == 0    20"},
-		"perhaps another's client":     {fakeresult.Run{Ledger: ledger(11, 11)}, nil, report.Fail, "other clients of the system would look the same; if it has any, say how many with --others"},
-		"ledger has one less":          {fakeresult.Run{Ledger: ledger(9, 9)}, nil, report.Fail, "disagreement: message 0 (id), the ledger says delivered to 9, and 10 have it"},
-		"ledger not settled":           {fakeresult.Run{Ledger: ledger(11, 10)}, nil, report.Fail, "MISSED ledger_unsettled == 0        20"},
-		"which may be":                 {fakeresult.Run{Ledger: ledger(11, 10)}, []string{"ledger_unsettled <= 20", "ledger_outstanding == 20"}, report.Pass, "ok     ledger_outstanding == 20"},
-		"ledger not read":              {fakeresult.Run{Ledger: &result.Ledger{Error: "there is no such table"}}, nil, report.Invalid, "invalid: the ledger could not be read: there is no such table"},
-		"ledger lost":                  {fakeresult.Run{Change: func(c *result.Conditions) { c.Ledger = "websocket_broadcasts" }}, nil, report.Invalid, "the ledger could not be read: it is not in the results"},
-		"nothing to ask the ledger":    {fakeresult.Run{Silent: true, Ledger: ledger(10, 10)}, nil, report.Invalid, "nothing was compared with the ledger"},
-		"given up, says the ledger": {fakeresult.Run{Missing: 20, Ledger: &result.Ledger{Reports: []result.LedgerReport{{ID: "id", Parts: 2, Dispatched: true, Audience: 10, Delivered: 9, Failed: 1, Reasons: map[string]int{"throttled": 1}}}}},
+		"good":                   {fakeresult.Run{Messages: 40}, nil, report.Pass, "PASS"},
+		"one missing":            {fakeresult.Run{Missing: 1}, nil, report.Fail, "missing: client 0, message 0 (id)"},
+		"all late":               {fakeresult.Run{Slower: 6 * time.Second}, nil, report.Fail, "MISSED late == 0"},
+		"one missing, which may": {fakeresult.Run{Missing: 1}, []string{"missing < 5"}, report.Pass, "missing < 5"},
+		"too slow":               {fakeresult.Run{}, []string{"p99 < 20ms"}, report.Fail, "MISSED p99 < 20ms"},
+		"fast enough": {fakeresult.Run{}, []string{"p99 < 100ms", "time_to_last < 100ms",
+			"delivery_ratio == 100%"}, report.Pass, "ok     p99 < 100ms"},
+		"cut connections with nothing": {fakeresult.Run{Lost: 2}, nil, report.Pass,
+			"lost: by the system: close code 1001 Going away × 2"},
+		"silent": {fakeresult.Run{Silent: true}, nil, report.Pass, "the system acknowledged nothing"},
+		"few messages": {fakeresult.Run{Messages: 5}, nil, report.Pass,
+			"percentiles over 5 messages say little"},
+		"schedule and read lag": {fakeresult.Run{Lag: 30 * time.Millisecond}, nil, report.Invalid,
+			"the harness published late"},
+		"lag, but slower latencies": {fakeresult.Run{Lag: 30 * time.Millisecond, Slower: time.Second}, nil, report.Pass,
+			"PASS"},
+		"killed": {fakeresult.Run{Cut: true}, nil, report.Invalid, "process 0 did not finish"},
+		"records lost": {fakeresult.Run{End: func(e *result.End) { e.Frames++ }}, nil, report.Invalid,
+			"received 201 payloads and recorded 200"},
+		"interrupted": {fakeresult.Run{End: func(e *result.End) { e.Interrupted = true }}, nil, report.Pass,
+			"was interrupted"},
+		"clock moved a little": {fakeresult.Run{End: func(e *result.End) { e.Clock = -3 * time.Millisecond }}, nil,
+			report.Pass, "the wall clock was moved by 3ms"},
+		"clock moved a lot": {fakeresult.Run{End: func(e *result.End) { e.Clock = time.Second }}, nil,
+			report.Invalid, "the wall clock was moved by 1s"},
+		"unread bytes": {fakeresult.Run{End: func(e *result.End) { e.Unsent = 4096 }}, nil, report.Pass,
+			"4096 bytes that the system did not read"},
+		"descriptors nearly used up": {fakeresult.Run{End: func(e *result.End) { e.Usage.Descriptors = 1000 }}, nil,
+			report.Pass, "1000 of 1024 descriptors"},
+		"full machine": {fakeresult.Run{Sample: func(s *vitals.Sample) { s.Machine = 1 }}, nil, report.Pass,
+			"processors were full"},
+		"half a run": {fakeresult.Run{Change: func(c *result.Conditions) { c.Processes = 2 }}, nil,
+			report.Invalid, "name all files"},
+		"its own expectations": {fakeresult.Run{Change: func(c *result.Conditions) { c.Expect = []string{"p50 < 1ms"} }},
+			nil, report.Fail, "MISSED p50 < 1ms"},
+		"ledger agrees": {fakeresult.Run{Messages: 40, Ledger: ledger(10, 10)}, nil, report.Pass,
+			"ledger       audience 400 · delivered 400 · gone 0 · failed 0 · outstanding 0 · repeated at most 0\n             messages compared 40 · the clients have 400 · disagreements 0 · unsettled 0"},
+		"ledger has one more": {fakeresult.Run{Ledger: ledger(11, 11)}, nil, report.Fail,
+			"MISSED ledger_disagreements == 0    20"},
+		"perhaps another's client": {fakeresult.Run{Ledger: ledger(11, 11)}, nil, report.Fail,
+			"other clients of the system would look the same; if it has any, say how many with --others"},
+		"ledger has one less": {fakeresult.Run{Ledger: ledger(9, 9)}, nil, report.Fail,
+			"disagreement: message 0 (id), the ledger says delivered to 9, and 10 have it"},
+		"ledger not settled": {fakeresult.Run{Ledger: ledger(11, 10)}, nil, report.Fail,
+			"MISSED ledger_unsettled == 0        20"},
+		"which may be": {fakeresult.Run{Ledger: ledger(11, 10)}, []string{"ledger_unsettled <= 20",
+			"ledger_outstanding == 20"}, report.Pass, "ok     ledger_outstanding == 20"},
+		"ledger not read": {fakeresult.Run{Ledger: &result.Ledger{Error: "there is no such table"}}, nil,
+			report.Invalid, "invalid: the ledger could not be read: there is no such table"},
+		"ledger lost": {fakeresult.Run{Change: func(c *result.Conditions) { c.Ledger = "websocket_broadcasts" }}, nil,
+			report.Invalid, "the ledger could not be read: it is not in the results"},
+		"nothing to ask the ledger": {fakeresult.Run{Silent: true, Ledger: ledger(10, 10)}, nil, report.Invalid,
+			"nothing was compared with the ledger"},
+		"given up, says the ledger": {fakeresult.Run{Missing: 20,
+			Ledger: &result.Ledger{Reports: []result.LedgerReport{{ID: "id", Parts: 2, Dispatched: true, Audience: 10,
+				Delivered: 9, Failed: 1, Reasons: map[string]int{"throttled": 1}}}}},
 			[]string{"missing == 20"}, report.Pass, "failed by the ledger: throttled × 20"},
 		"early arrivals": {fakeresult.Run{Slower: -10 * time.Millisecond}, nil, report.Pass, "before their intended time"},
 	} {
@@ -117,9 +143,11 @@ func TestTwoMachinesAreAWarning(t *testing.T) {
 
 func TestSeveralRunsAreOneReport(t *testing.T) {
 	other := func(c *result.Conditions) { c.Rate, c.Expect = 20, []string{"p50 < 1ms"} }
-	r := load(t, nil, fakeresult.Run{Name: "first001"}, fakeresult.Run{Name: "second02", Missing: 1, Rate: 20, Change: other})
+	r := load(t, nil, fakeresult.Run{Name: "first001"}, fakeresult.Run{Name: "second02", Missing: 1, Rate: 20,
+		Change: other})
 	s := text(t, r)
-	for _, want := range []string{"2 runs: first001, second02", "owed 400 · delivered 399", "scheduled 40 · handed over 40", "missing: run second02, client 0", "MISSED p50 < 1ms", "differ in rate: 10 and 20"} {
+	for _, want := range []string{"2 runs: first001, second02", "owed 400 · delivered 399",
+		"scheduled 40 · handed over 40", "missing: run second02, client 0", "MISSED p50 < 1ms", "differ in rate: 10 and 20"} {
 		if !strings.Contains(s, want) {
 			t.Errorf("no %q in\n%s", want, s)
 		}
@@ -127,11 +155,16 @@ func TestSeveralRunsAreOneReport(t *testing.T) {
 }
 
 func TestFigures(t *testing.T) {
-	r := load(t, nil, fakeresult.Run{Clients: 100, Messages: 50, Change: func(c *result.Conditions) { c.PostRate, c.PostBurst = 1000, 50 }})
+	r := load(t, nil, fakeresult.Run{Clients: 100, Messages: 50, Change: func(c *result.Conditions) {
+		c.PostRate,
+			c.PostBurst = 1000, 50
+	}})
 	for name, want := range map[string]string{
-		"owed": "5000", "delivered": "5000", "delivery_ratio": "100.0000 %", "p50": "29ms", "max": "54ms", "time_to_last": "54ms", "ack_p50": "2ms",
-		"sent": "50", "connections": "100", "quota_floor": "50ms", "delivered_per_second": "1000.0/s", "published_per_second": "10.0/s",
-		"cpu_per_frame": "198µs", "schedule_lag_p99": "500µs",
+		"owed": "5000", "delivered": "5000", "delivery_ratio": "100.0000 %", "p50": "29ms", "max": "54ms",
+		"time_to_last": "54ms", "ack_p50": "2ms",
+		"sent": "50", "connections": "100", "quota_floor": "50ms", "delivered_per_second": "1000.0/s",
+		"published_per_second": "10.0/s",
+		"cpu_per_frame":        "198µs", "schedule_lag_p99": "500µs",
 	} {
 		if got := r.Figures[name].String(); got != want {
 			t.Errorf("%s is %s, want %s", name, got, want)
@@ -170,7 +203,8 @@ func TestJSON(t *testing.T) {
 	if err := json.Unmarshal(b.Bytes(), &v); err != nil {
 		t.Fatal(err)
 	}
-	if v.Verdict != "fail" || v.Figures["missing"].Value != 2 || len(v.Broadcasts) != 20 || v.Broadcasts[1].Missing != 1 || len(v.Findings) != 2 || v.Findings[0].Kind != "missing" {
+	if v.Verdict != "fail" || v.Figures["missing"].Value != 2 || len(v.Broadcasts) != 20 || v.Broadcasts[1].Missing != 1 ||
+		len(v.Findings) != 2 || v.Findings[0].Kind != "missing" {
 		t.Errorf("%+v", v)
 	}
 	for i := range v.Percentiles[1:] {
@@ -187,7 +221,8 @@ func TestCSV(t *testing.T) {
 		rows  int
 		row   string
 	}{
-		"messages":               {func(b *bytes.Buffer) error { return r.CSV(b) }, 21, "1,0,1,id,client,false,1764000000100000,100,2000,10,10,0,0,7000,21000,50000,50000,,,,,,,,\n"},
+		"messages": {func(b *bytes.Buffer) error { return r.CSV(b) }, 21,
+			"1,0,1,id,client,false,1764000000100000,100,2000,10,10,0,0,7000,21000,50000,50000,,,,,,,,\n"},
 		"messages with a ledger": {func(b *bytes.Buffer) error { return told.CSV(b) }, 21, ",50000,10,11,9,0,0,2,0,false\n"},
 		"series":                 {func(b *bytes.Buffer) error { return r.SeriesCSV(b) }, 3, ""},
 	} {
@@ -224,7 +259,8 @@ func TestJUnit(t *testing.T) {
 	if err := xml.Unmarshal(b.Bytes(), &v); err != nil {
 		t.Fatal(err)
 	}
-	if v.Tests != 10 || v.Failures != 1 || v.Errors != 2 || len(v.Cases) != 10 || v.Cases[7].Failure == nil || !strings.Contains(v.Cases[7].Failure.Message, "ms") {
+	if v.Tests != 10 || v.Failures != 1 || v.Errors != 2 || len(v.Cases) != 10 || v.Cases[7].Failure == nil ||
+		!strings.Contains(v.Cases[7].Failure.Message, "ms") {
 		t.Errorf("%s", b.String())
 	}
 }
@@ -233,7 +269,8 @@ func TestLossesAreNeverRoundedAway(t *testing.T) {
 	for _, c := range []struct {
 		part, whole float64
 		want        string
-	}{{1, 1, "100 %"}, {0, 0, "–"}, {999_999_999, 1_000_000_000, "99.9999999 %"}, {9999, 10_000, "99.99 %"}, {1, 3, "33.3 %"}} {
+	}{{1, 1, "100 %"}, {0, 0, "–"}, {999_999_999, 1_000_000_000, "99.9999999 %"}, {9999, 10_000, "99.99 %"},
+		{1, 3, "33.3 %"}} {
 		if got := report.Percent(c.part, c.whole); got != c.want {
 			t.Errorf("%v of %v is %s, want %s", c.part, c.whole, got, c.want)
 		}
@@ -243,7 +280,8 @@ func TestLossesAreNeverRoundedAway(t *testing.T) {
 // An expectation on a ledger that nobody read would hold for want of anything to compare.
 func TestNothingIsExpectedOfALedgerThatIsNotRead(t *testing.T) {
 	name := fakeresult.Write(t, fakeresult.Run{})
-	if _, err := report.Load([]string{name}, []string{"ledger_disagreements == 0"}); err == nil || !strings.Contains(err.Error(), "--ledger") {
+	if _, err := report.Load([]string{name}, []string{"ledger_disagreements == 0"}); err == nil ||
+		!strings.Contains(err.Error(), "--ledger") {
 		t.Errorf("%v", err)
 	}
 }

@@ -75,12 +75,14 @@ func (r *Report) Describe() string {
 	if c.Size > 0 {
 		size = fmt.Sprintf("of %s B", Grouped(float64(c.Size)))
 	}
-	by := map[string]string{"clients": "by %d clients", "queue": "through the queue, %d turns", "both": "by clients and queue, %d turns"}[c.Via]
+	by := map[string]string{"clients": "by %d clients", "queue": "through the queue, %d turns",
+		"both": "by clients and queue, %d turns"}[c.Via]
 	if c.Publishers == 1 && c.Via == "clients" {
 		by = "by %d client"
 	}
 	length := time.Duration(float64(c.Count) / max(c.Rate, 1e-9) * float64(time.Second))
-	s := fmt.Sprintf("%s clients · %s messages %s at %s/s "+by+" · %s", Grouped(float64(c.Connections)), Grouped(float64(c.Count)), size,
+	s := fmt.Sprintf("%s clients · %s messages %s at %s/s "+by+" · %s", Grouped(float64(c.Connections)),
+		Grouped(float64(c.Count)), size,
 		strconv.FormatFloat(c.Rate, 'g', 6, 64), c.Publishers, Duration(length))
 	if c.Churn > 0 {
 		s += fmt.Sprintf(" · churn %g %%/min", c.Churn*100)
@@ -95,38 +97,51 @@ func (r *Report) Describe() string {
 }
 
 func (t *text) headline(r *Report) {
-	verdict := map[Verdict]string{Pass: t.paint(green, "PASS"), Fail: t.paint(red, "FAIL"), Invalid: t.paint(yellow, "INVALID")}[r.Verdict]
-	t.line("\n%s  %s  %s  %s", t.paint(bold, verdict), r.Name(), r.Conditions.Target, time.UnixMicro(r.Conditions.Start).Format("2006-01-02 15:04:05"))
+	verdict := map[Verdict]string{Pass: t.paint(green, "PASS"), Fail: t.paint(red, "FAIL"),
+		Invalid: t.paint(yellow, "INVALID")}[r.Verdict]
+	t.line("\n%s  %s  %s  %s", t.paint(bold, verdict), r.Name(), r.Conditions.Target,
+		time.UnixMicro(r.Conditions.Start).Format("2006-01-02 15:04:05"))
 	t.line("      %s\n", r.Describe())
 }
 
 func (t *text) counts(r *Report) {
 	t.line("deliveries   owed %s · delivered %s (%s) · missing %s · corrupt %s", r.grouped("owed"), r.grouped("delivered"),
 		Percent(r.value("delivered"), r.value("owed")-r.value("excused")), r.grouped("missing"), r.grouped("corrupt"))
-	t.line("             duplicates %s · reordered %s (same publisher %s) · late %s · misdelivered %s", r.grouped("duplicates"),
+	t.line("             duplicates %s · reordered %s (same publisher %s) · late %s · misdelivered %s",
+		r.grouped("duplicates"),
 		r.grouped("reordered"), r.grouped("out_of_turn"), r.grouped("late"), r.grouped("misdelivered"))
-	for _, rare := range [][2]string{{"cut", "cut off: the system closed the connection first"}, {"excused", "excused: the client left first"},
-		{"harness_lost", "lost by the harness"}, {"unowed", "delivered beyond what was owed (joined in mid-broadcast)"}, {"corrupt_texts", "damaged payloads received"},
-		{"foreign", "foreign frames"}, {"stray_answers", "answers to nobody's question"}, {"unknown", "payloads that nobody published"}} {
+	for _, rare := range [][2]string{{"cut", "cut off: the system closed the connection first"},
+		{"excused", "excused: the client left first"},
+		{"harness_lost", "lost by the harness"}, {"unowed", "delivered beyond what was owed (joined in mid-broadcast)"},
+		{"corrupt_texts", "damaged payloads received"},
+		{"foreign", "foreign frames"}, {"stray_answers", "answers to nobody's question"},
+		{"unknown", "payloads that nobody published"}} {
 		if r.value(rare[0]) > 0 {
 			t.line("             %s %s", r.grouped(rare[0]), rare[1])
 		}
 	}
 	if s := r.SlowClients; s != nil {
-		t.line("slow clients owed %s · delivered %s · missing %s · cut %s (not part of the above)", Grouped(float64(s.Owed)), Grouped(float64(s.Delivered)), Grouped(float64(s.Missing)), Grouped(float64(s.Cut)))
+		t.line("slow clients owed %s · delivered %s · missing %s · cut %s (not part of the above)", Grouped(float64(s.Owed)),
+			Grouped(float64(s.Delivered)), Grouped(float64(s.Missing)), Grouped(float64(s.Cut)))
 	}
 	if l := r.Ledger; l != nil && l.Error == "" {
-		t.line("ledger       audience %s · delivered %s · gone %s · failed %s · outstanding %s · repeated at most %s", r.grouped("ledger_audience"), r.grouped("ledger_delivered"),
-			r.grouped("ledger_gone"), r.grouped("ledger_failed"), r.grouped("ledger_outstanding"), r.grouped("ledger_repeatable"))
-		t.line("             messages compared %s · the clients have %s%s · disagreements %s · unsettled %s", r.grouped("ledger_compared"),
+		t.line("ledger       audience %s · delivered %s · gone %s · failed %s · outstanding %s · repeated at most %s",
+			r.grouped("ledger_audience"), r.grouped("ledger_delivered"),
+			r.grouped("ledger_gone"), r.grouped("ledger_failed"), r.grouped("ledger_outstanding"),
+			r.grouped("ledger_repeatable"))
+		t.line("             messages compared %s · the clients have %s%s · disagreements %s · unsettled %s",
+			r.grouped("ledger_compared"),
 			r.grouped("ledger_received"), r.Unsure(), r.grouped("ledger_disagreements"), r.grouped("ledger_unsettled"))
 	}
-	answers := fmt.Sprintf("acknowledged %s · refused %s · unanswered %s", r.grouped("acknowledged"), r.grouped("refused"), r.grouped("unanswered"))
+	answers := fmt.Sprintf("acknowledged %s · refused %s · unanswered %s", r.grouped("acknowledged"), r.grouped("refused"),
+		r.grouped("unanswered"))
 	if r.Account.Publishing.Silent {
 		answers = "the system answers nothing"
 	}
-	t.line("publishing   scheduled %s · handed over %s · %s", Grouped(float64(r.Account.Publishing.Scheduled)), r.grouped("sent"), answers)
-	t.line("connections  opened %s of %s clients · failed attempts %s · lost %s · moved %d", r.grouped("connections"), Grouped(float64(r.Conditions.Connections)),
+	t.line("publishing   scheduled %s · handed over %s · %s", Grouped(float64(r.Account.Publishing.Scheduled)),
+		r.grouped("sent"), answers)
+	t.line("connections  opened %s of %s clients · failed attempts %s · lost %s · moved %d", r.grouped("connections"),
+		Grouped(float64(r.Conditions.Connections)),
 		r.grouped("failed_connects"), r.grouped("lost_connections"), r.Account.Connections.Moved)
 	for _, line := range r.Reasons.Lines() {
 		t.line("             %s", line)
@@ -173,12 +188,15 @@ func (t *text) times(r *Report) {
 		}
 		t.line("%s", row)
 	}
-	t.line("\nrate         published %s · delivered %s/s, at best %s/s", r.Figures["published_per_second"], r.grouped("delivered_per_second"), r.grouped("delivered_peak"))
+	t.line("\nrate         published %s · delivered %s/s, at best %s/s", r.Figures["published_per_second"],
+		r.grouped("delivered_per_second"), r.grouped("delivered_peak"))
 	if c := &r.Conditions; c.PostRate > 0 {
 		if r.value("quota_floor") > 0 {
-			t.line("quota        %s posts/s, burst %s: one broadcast takes at least %s; %.0f %% of that floor reached", Grouped(c.PostRate), Grouped(c.PostBurst), r.time("quota_floor"), r.value("quota_share")*100)
+			t.line("quota        %s posts/s, burst %s: one broadcast takes at least %s; %.0f %% of that floor reached",
+				Grouped(c.PostRate), Grouped(c.PostBurst), r.time("quota_floor"), r.value("quota_share")*100)
 		} else {
-			t.line("quota        %s posts/s, burst %s: one broadcast is within the burst; %.1f %% of the rate used", Grouped(c.PostRate), Grouped(c.PostBurst), r.value("quota_rate")*100)
+			t.line("quota        %s posts/s, burst %s: one broadcast is within the burst; %.1f %% of the rate used",
+				Grouped(c.PostRate), Grouped(c.PostBurst), r.value("quota_rate")*100)
 		}
 	}
 }
@@ -192,7 +210,8 @@ func (t *text) harness(r *Report) {
 		}
 	}
 	t.line("harness      schedule lag p99 %s · read lag p99 %s, max %s · %.2f of %d cores · %s per frame · %.0f MiB in %s",
-		r.time("schedule_lag_p99"), r.time("read_lag_p99"), r.time("read_lag_max"), cpu, cores, r.time("cpu_per_frame"), r.value("resident")/(1<<20), Processes(len(r.Account.Processes)))
+		r.time("schedule_lag_p99"), r.time("read_lag_p99"), r.time("read_lag_max"), cpu, cores, r.time("cpu_per_frame"),
+		r.value("resident")/(1<<20), Processes(len(r.Account.Processes)))
 }
 
 // Processes counts processes in words.

@@ -74,7 +74,8 @@ type Record struct {
 	Text       string
 }
 
-var kindNames = [...]string{"", "opened", "closed", "unopened", "published", "unpublished", "answered", "delivered", "odd"}
+var kindNames = [...]string{"", "opened", "closed", "unopened", "published", "unpublished", "answered", "delivered",
+	"odd"}
 
 func (k Kind) String() string {
 	if k >= 1 && k <= lastKind {
@@ -85,6 +86,7 @@ func (k Kind) String() string {
 
 // CauseName returns a cause's name in a few words.
 func CauseName(cause uint8) string {
-	names := map[uint8]string{Ended: "end of run", Moved: "churn", Peer: "by the system", Broken: "broken", Harness: "by the harness"}
+	names := map[uint8]string{Ended: "end of run", Moved: "churn", Peer: "by the system", Broken: "broken",
+		Harness: "by the harness"}
 	return names[cause]
 }

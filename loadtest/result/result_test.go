@@ -71,7 +71,8 @@ func TestTheLedgerIsKept(t *testing.T) {
 	}
 	var want result.Ledger
 	for n := range 12_000 { // more than a block takes
-		want.Reports = append(want.Reports, result.LedgerReport{ID: strings.Repeat("i", 36), Parts: n, Dispatched: true, Audience: 5, Delivered: 3, Failed: 2, Reasons: map[string]int{"throttled": 2}})
+		want.Reports = append(want.Reports, result.LedgerReport{ID: strings.Repeat("i", 36), Parts: n, Dispatched: true,
+			Audience: 5, Delivered: 3, Failed: 2, Reasons: map[string]int{"throttled": 2}})
 	}
 	for _, l := range []result.Ledger{want, {Error: "no such table"}, {}} {
 		if err := result.AppendLedger(name, l); err != nil {
@@ -82,7 +83,8 @@ func TestTheLedgerIsKept(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := f.Segments[1].Ledger
-		if f.Segments[0].Ledger != nil || got == nil || !reflect.DeepEqual(got.Reports, want.Reports) || got.Error != l.Error || f.Cut || f.Segments[1].End == nil {
+		if f.Segments[0].Ledger != nil || got == nil || !reflect.DeepEqual(got.Reports, want.Reports) ||
+			got.Error != l.Error || f.Cut || f.Segments[1].End == nil {
 			t.Errorf("%d reports, %q", len(got.Reports), got.Error)
 		}
 		f.Close()
@@ -147,7 +149,8 @@ func deliveries(n int) []result.Record {
 	records := make([]result.Record, n)
 	at := time.Now().UnixMicro()
 	for i := range records {
-		records[i] = result.Record{Kind: result.Delivered, Connection: uint32(i % 5000), Broadcast: uint32(i / 5000), At: at + int64(i)*17}
+		records[i] = result.Record{Kind: result.Delivered, Connection: uint32(i % 5000), Broadcast: uint32(i / 5000), At: at +
+			int64(i)*17}
 	}
 	return records
 }

@@ -62,7 +62,9 @@ func TestAddressesAreTakenFromWhatItPrints(t *testing.T) {
 }
 
 func TestFailuresShowItsLastWords(t *testing.T) {
-	if _, err := system.Start(t.Context(), t.TempDir(), shell(`echo "template.yaml:12: no such function"; exit 3`)); err == nil || !strings.Contains(err.Error(), "no such function") {
+	if _, err := system.Start(t.Context(), t.TempDir(),
+		shell(`echo "template.yaml:12: no such function"; exit 3`)); err == nil ||
+		!strings.Contains(err.Error(), "no such function") {
 		t.Errorf("%v", err)
 	}
 	if _, err := system.Start(t.Context(), t.TempDir(), []string{"/nonexistent/local"}); err == nil {
@@ -79,7 +81,8 @@ func TestFailuresShowItsLastWords(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	if _, err := system.Start(ctx, t.TempDir(), shell(`echo "still building"; : >"`+said+`"; exec sleep 60`)); err == nil || !strings.Contains(err.Error(), "still building") {
+	if _, err := system.Start(ctx, t.TempDir(), shell(`echo "still building"; : >"`+said+
+		`"; exec sleep 60`)); err == nil || !strings.Contains(err.Error(), "still building") {
 		t.Errorf("%v", err)
 	}
 }

@@ -14,7 +14,8 @@ import (
 func TestTheCapacityIsFound(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		capacity := rapid.Float64Range(1, 900).Draw(t, "capacity")
-		r := trial.Range{From: 1, To: 1000, Precision: rapid.SampledFrom([]float64{0.01, 0.05, 0.2}).Draw(t, "precision"), Repeats: rapid.IntRange(1, 4).Draw(t, "repeats")}
+		r := trial.Range{From: 1, To: 1000, Precision: rapid.SampledFrom([]float64{0.01, 0.05, 0.2}).Draw(t, "precision"),
+			Repeats: rapid.IntRange(1, 4).Draw(t, "repeats")}
 		probes := 0
 		c, err := trial.Search(context.Background(), r, func(_ context.Context, rate float64) (bool, error) {
 			probes++
@@ -43,11 +44,17 @@ func TestBounds(t *testing.T) {
 	if err != nil || !c.AtLeast || c.Median() != 50 {
 		t.Errorf("a system without limits: %+v, %v", c, err)
 	}
-	if _, err := trial.Search(t.Context(), r, func(context.Context, float64) (bool, error) { return false, nil }); !errors.Is(err, trial.ErrBelow) {
+	if _, err := trial.Search(t.Context(), r, func(context.Context, float64) (bool, error) {
+		return false,
+			nil
+	}); !errors.Is(err, trial.ErrBelow) {
 		t.Errorf("a system without capacity: %v", err)
 	}
 	broken := errors.New("broken")
-	if _, err := trial.Search(t.Context(), r, func(context.Context, float64) (bool, error) { return false, broken }); !errors.Is(err, broken) {
+	if _, err := trial.Search(t.Context(), r, func(context.Context, float64) (bool, error) {
+		return false,
+			broken
+	}); !errors.Is(err, broken) {
 		t.Errorf("a probe that fails: %v", err)
 	}
 }
@@ -55,9 +62,10 @@ func TestBounds(t *testing.T) {
 // With a system that wavers, the searches differ, and the spread says by how much.
 func TestSpread(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
-	c, err := trial.Search(t.Context(), trial.Range{From: 1, To: 1000, Precision: 0.02, Repeats: 7}, func(_ context.Context, rate float64) (bool, error) {
-		return rate < 100*(0.8+0.4*random.Float64()), nil
-	})
+	c, err := trial.Search(t.Context(), trial.Range{From: 1, To: 1000, Precision: 0.02, Repeats: 7},
+		func(_ context.Context, rate float64) (bool, error) {
+			return rate < 100*(0.8+0.4*random.Float64()), nil
+		})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -100,24 +100,29 @@ func (s *Settings) Validate() error {
 		{s.Rate <= 0, "--rate: want more than 0 messages per second"},
 		{s.Duration <= 0, "--duration: want more than 0"},
 		{s.Rate*s.Duration.Seconds() < 1, "--rate and --duration: together they make not one message"},
-		{s.Rate*s.Duration.Seconds() > maxEvents, fmt.Sprintf("--rate and --duration: together they make more than %d messages", maxEvents)},
-		{s.Body == nil && (s.Size < payload.MinSize || s.Size > payload.MaxSize), fmt.Sprintf("--size: want %d to %d bytes; smaller ones could not carry what recognises them, larger ones API Gateway cannot post", payload.MinSize, payload.MaxSize)},
+		{s.Rate*s.Duration.Seconds() > maxEvents,
+			fmt.Sprintf("--rate and --duration: together they make more than %d messages", maxEvents)},
+		{s.Body == nil && (s.Size < payload.MinSize || s.Size > payload.MaxSize),
+			fmt.Sprintf("--size: want %d to %d bytes; smaller ones could not carry what recognises them, larger ones API Gateway cannot post", payload.MinSize, payload.MaxSize)},
 		{s.Slow < 0 || s.Slow >= s.Connections, "--slow: want fewer than --connections"},
 		{s.Churn < 0, "--churn: want 0 or more"},
 		{s.Warmup < 0 || s.Warmup >= s.Duration, "--warmup: want less than --duration"},
 		{s.Deadline < 0, "--deadline: want 0 or more"},
 		{s.Publishers < 0, "--publishers: want 1 or more"},
-		{s.Via != engine.Queue && s.Publishers > s.Connections-s.Slow, fmt.Sprintf("--publishers: %d clients read as they should, so at most as many can publish", s.Connections-s.Slow)},
+		{s.Via != engine.Queue && s.Publishers > s.Connections-s.Slow,
+			fmt.Sprintf("--publishers: %d clients read as they should, so at most as many can publish", s.Connections-s.Slow)},
 		{s.Via != engine.Clients && s.QueueURL == "", "--publish " + s.Via + ": say through which queue with --queue-url"},
 		{s.Via == engine.Both && s.Publishers < 2, "--publish both: want at least two --publishers"},
 		{s.Processes < 0 || s.Processes > maxProcesses, fmt.Sprintf("--processes: want at most %d", maxProcesses)},
 		{s.Processes > s.Connections, "--processes: want no more than --connections"},
-		{s.Churn > 0 && s.Via == engine.Clients && s.Publishers >= s.Connections-s.Slow, "--churn needs clients that do not publish: lower --publishers"},
+		{s.Churn > 0 && s.Via == engine.Clients && s.Publishers >= s.Connections-s.Slow,
+			"--churn needs clients that do not publish: lower --publishers"},
 		{s.Fewest > s.Connections, "--min-connected: want at most --connections"},
 		{s.LedgerWait < 0, "--ledger-wait: want 0 or more"},
 		{s.Others < 0, "--others: want 0 or more"},
 		{s.Ledger == "" && s.Others > 0, "--others: say which table the ledger is with --ledger"},
-		{s.Ledger != "" && s.LedgerEndpoint == "" && loopback(u), "--ledger: say where the system's DynamoDB is with --ledger-endpoint, as http://127.0.0.1:4566"},
+		{s.Ledger != "" && s.LedgerEndpoint == "" &&
+			loopback(u), "--ledger: say where the system's DynamoDB is with --ledger-endpoint, as http://127.0.0.1:4566"},
 	} {
 		if bad.when {
 			return errors.New(bad.say)
@@ -136,9 +141,11 @@ func loopback(u *url.URL) bool {
 // plan shares the work out.
 func (s *Settings) plan() (engine.Plan, error) {
 	p := engine.Plan{
-		URL: s.URL, Header: s.Header, Processes: s.Processes, Connections: s.Connections, Ramp: s.Ramp, Slow: s.Slow, SlowRate: s.SlowRate,
-		Publishers: s.Publishers, Via: s.Via, QueueURL: s.QueueURL, Sources: s.Sources, Shards: s.Shards, ConnectTimeout: s.Connect,
-		Attempts: max(s.Attempts, 1), Ping: s.Ping, Streams: s.Streams,
+		URL: s.URL, Header: s.Header, Processes: s.Processes, Connections: s.Connections, Ramp: s.Ramp, Slow: s.Slow,
+		SlowRate:   s.SlowRate,
+		Publishers: s.Publishers, Via: s.Via, QueueURL: s.QueueURL, Sources: s.Sources, Shards: s.Shards,
+		ConnectTimeout: s.Connect,
+		Attempts:       max(s.Attempts, 1), Ping: s.Ping, Streams: s.Streams,
 	}
 	// Two descriptors are left for each connection under way while it is made.
 	each := int(min(vitals.Limit(), 1<<31)) - spare
@@ -150,7 +157,8 @@ func (s *Settings) plan() (engine.Plan, error) {
 		p.Processes = least
 	}
 	if p.Processes < least {
-		return p, fmt.Errorf("--processes %d: %d connections need at least %d, since each may hold %d descriptors", p.Processes, s.Connections, least, vitals.Limit())
+		return p, fmt.Errorf("--processes %d: %d connections need at least %d, since each may hold %d descriptors",
+			p.Processes, s.Connections, least, vitals.Limit())
 	}
 	if len(p.Sources) == 0 {
 		var err error

@@ -11,7 +11,8 @@ import (
 
 func good() Settings {
 	return Settings{
-		URL: "ws://127.0.0.1:9001", Via: engine.Clients, Connections: 100, Ramp: 400, Rate: 1, Duration: time.Minute, Deadline: time.Second,
+		URL: "ws://127.0.0.1:9001", Via: engine.Clients, Connections: 100, Ramp: 400, Rate: 1, Duration: time.Minute,
+		Deadline: time.Second,
 	}
 }
 
@@ -30,7 +31,8 @@ func TestWhatIsLeftOpenIsFilledIn(t *testing.T) {
 		s := good()
 		c.change(&s)
 		if err := s.Validate(); err != nil || s.Publishers != c.publishers || s.Size != 256 || s.Shards < 1 {
-			t.Errorf("%d publishers, %d bytes, %d shards, %v; want %d publishers", s.Publishers, s.Size, s.Shards, err, c.publishers)
+			t.Errorf("%d publishers, %d bytes, %d shards, %v; want %d publishers", s.Publishers, s.Size, s.Shards, err,
+				c.publishers)
 		}
 	}
 }
@@ -40,7 +42,8 @@ func TestTheDeadlineLeavesTheQuotaItsTime(t *testing.T) {
 	for _, c := range []struct {
 		clients     int
 		given, want time.Duration
-	}{{100, 0, 10 * time.Second}, {5_000, 0, 10 * time.Second}, {105_000, 0, 20 * time.Second}, {105_000, 3 * time.Second, 3 * time.Second}} {
+	}{{100, 0, 10 * time.Second}, {5_000, 0, 10 * time.Second}, {105_000, 0, 20 * time.Second},
+		{105_000, 3 * time.Second, 3 * time.Second}} {
 		s := good()
 		s.Connections, s.Deadline, s.PostRate, s.PostBurst = c.clients, c.given, 10_000, 5_000
 		if err := s.Validate(); err != nil || s.Deadline != c.want {

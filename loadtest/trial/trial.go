@@ -91,7 +91,8 @@ func Open(ctx context.Context, s Settings, command []string) (*Trial, error) {
 	}
 	var table *aws.Ledger
 	if s.Ledger != "" {
-		if table, err = aws.OpenLedger(ctx, s.Ledger, s.LedgerEndpoint, cmp.Or(aws.Region(s.QueueURL), aws.Region(s.URL))); err != nil {
+		if table, err = aws.OpenLedger(ctx, s.Ledger, s.LedgerEndpoint,
+			cmp.Or(aws.Region(s.QueueURL), aws.Region(s.URL))); err != nil {
 			return nil, err
 		}
 		if err := table.Check(ctx); err != nil {
@@ -178,7 +179,8 @@ func (t *Trial) Measure(ctx context.Context, rate float64, d time.Duration, file
 	}
 	t.enter(Measuring, d, c.Count, rate)
 	stop := time.AfterFunc(startDelay+d, func() { t.enter(Draining, t.settings.Deadline, c.Count, rate) })
-	err = t.fleet.Measure(ctx, engine.Measurement{Conditions: c, Body: t.settings.Body, Settle: t.settings.Settle, File: file})
+	err = t.fleet.Measure(ctx, engine.Measurement{Conditions: c, Body: t.settings.Body, Settle: t.settings.Settle,
+		File: file})
 	stop.Stop()
 	if err != nil {
 		return nil, err

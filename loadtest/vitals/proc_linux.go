@@ -42,7 +42,8 @@ func ticks() (busy, all float64) {
 		return 0, 0
 	}
 	var user, nice, system, idle, iowait, irq, softirq, steal float64
-	if _, err := fmt.Sscanf(string(b), "cpu %f %f %f %f %f %f %f %f", &user, &nice, &system, &idle, &iowait, &irq, &softirq, &steal); err != nil {
+	if _, err := fmt.Sscanf(string(b), "cpu %f %f %f %f %f %f %f %f", &user, &nice, &system, &idle, &iowait, &irq,
+		&softirq, &steal); err != nil {
 		return 0, 0
 	}
 	busy = user + nice + system + irq + softirq + steal

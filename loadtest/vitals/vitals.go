@@ -43,5 +43,6 @@ type Usage struct {
 
 // Here describes the machine that this process runs on.
 func Here() Machine {
-	return Machine{Name: hostDigest(), OS: runtime.GOOS, Arch: runtime.GOARCH, Cores: runtime.NumCPU(), Go: runtime.Version()}
+	return Machine{Name: hostDigest(), OS: runtime.GOOS, Arch: runtime.GOARCH, Cores: runtime.NumCPU(),
+		Go: runtime.Version()}
 }

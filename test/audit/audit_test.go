@@ -71,7 +71,8 @@ func (r run) trail(t testing.TB) *audit.Trail {
 			}
 			c.Receive(payload(n), received)
 		}
-		report := audit.Report{Audience: r.clients - len(exclude), Delivered: r.clients - len(exclude), Failed: map[string]int{}}
+		report := audit.Report{Audience: r.clients - len(exclude), Delivered: r.clients - len(exclude),
+			Failed: map[string]int{}}
 		if r.report != nil {
 			r.report(n, &report)
 		}
@@ -172,7 +173,8 @@ func TestEachPlantedFaultIsFound(t *testing.T) {
 			want:    map[audit.Kind]int64{audit.Duplicate: 1}, detail: "reception number 3",
 		},
 		{
-			name: "a repeat where the books allow for one of another broadcast", deliver: only(func(c *audit.Client, at time.Time) {
+			name: "a repeat where the books allow for one of another broadcast",
+			deliver: only(func(c *audit.Client, at time.Time) {
 				c.Receive(payload(2), at)
 				c.Receive(payload(2), at)
 			}),
@@ -303,8 +305,9 @@ func TestEachPlantedFaultIsFound(t *testing.T) {
 			want: map[audit.Kind]int64{audit.Unaccounted: 2}, detail: "add up",
 		},
 		{
-			name: "delivered and audience are one too many", report: books(func(r *audit.Report) { r.Delivered++; r.Audience++ }),
-			want: map[audit.Kind]int64{audit.Unaccounted: 1}, detail: "4 clients received it",
+			name:   "delivered and audience are one too many",
+			report: books(func(r *audit.Report) { r.Delivered++; r.Audience++ }),
+			want:   map[audit.Kind]int64{audit.Unaccounted: 1}, detail: "4 clients received it",
 		},
 		{
 			name: "a delivery to a client that had long vanished",
@@ -318,19 +321,22 @@ func TestEachPlantedFaultIsFound(t *testing.T) {
 			want:    map[audit.Kind]int64{audit.Unaccounted: 1}, detail: "4 clients received it, and 0 more",
 		},
 		{
-			name: "one delivery is in the books as failed, too", report: books(func(r *audit.Report) { r.Audience++; r.Failed["network"]++ }),
-			want: map[audit.Kind]int64{audit.Unaccounted: 1}, detail: "no more than 0 clients did not receive it",
+			name:   "one delivery is in the books as failed, too",
+			report: books(func(r *audit.Report) { r.Audience++; r.Failed["network"]++ }),
+			want:   map[audit.Kind]int64{audit.Unaccounted: 1}, detail: "no more than 0 clients did not receive it",
 		},
 		{
-			name: "one delivery is in the books as failed instead", report: books(func(r *audit.Report) { r.Delivered--; r.Failed["network"]++ }),
-			want: map[audit.Kind]int64{audit.Unaccounted: 2}, detail: "need the books not know",
+			name:   "one delivery is in the books as failed instead",
+			report: books(func(r *audit.Report) { r.Delivered--; r.Failed["network"]++ }),
+			want:   map[audit.Kind]int64{audit.Unaccounted: 2}, detail: "need the books not know",
 		},
 		{
 			name: "one delivery is in the books as gone, too", report: books(func(r *audit.Report) { r.Audience++; r.Gone++ }),
 			want: map[audit.Kind]int64{audit.Unaccounted: 1}, detail: "found gone",
 		},
 		{
-			name: "a client that received it and left is in the books as gone, too", report: books(func(r *audit.Report) { r.Audience++; r.Gone++ }),
+			name:   "a client that received it and left is in the books as gone, too",
+			report: books(func(r *audit.Report) { r.Audience++; r.Gone++ }),
 			finish: func(t *audit.Trail) { t.Client(name(1)).Close(at(time.Hour), audit.ByClient) },
 			want:   map[audit.Kind]int64{audit.Unaccounted: 1}, detail: "found gone",
 		},
@@ -339,8 +345,9 @@ func TestEachPlantedFaultIsFound(t *testing.T) {
 			want: map[audit.Kind]int64{audit.Unaccounted: 2},
 		},
 		{
-			name: "counts that cancel each other out", report: books(func(r *audit.Report) { r.Gone--; r.Failed["network"]++; r.Outstanding = 0 }),
-			want: map[audit.Kind]int64{audit.Unaccounted: 2}, detail: "negative",
+			name:   "counts that cancel each other out",
+			report: books(func(r *audit.Report) { r.Gone--; r.Failed["network"]++; r.Outstanding = 0 }),
+			want:   map[audit.Kind]int64{audit.Unaccounted: 2}, detail: "negative",
 		},
 		{
 			name: "negative counts, and a delivery missing", deliver: drop,

@@ -97,7 +97,8 @@ func (j *judgement) client(c *Client) {
 	for _, s := range c.strays {
 		j.Received++
 		j.find(1, Finding{Kind: Corrupt, Client: c.name, At: millis(s.at),
-			Detail: fmt.Sprintf("a payload of %d bytes that nobody offered, as number %d of what it received", s.length, s.after+1)})
+			Detail: fmt.Sprintf("a payload of %d bytes that nobody offered, as number %d of what it received", s.length, s.after+
+				1)})
 	}
 	for _, r := range c.receptions {
 		j.reception(c, r)
@@ -136,7 +137,8 @@ func (j *judgement) reception(c *Client, r reception) {
 		t.seenGone++
 	}
 	j.addressee(c, b, r)
-	if b.accepted != never && j.Within > 0 && millis(r.at) > (time.Duration(b.accepted)+j.Within).Truncate(time.Millisecond) {
+	if b.accepted != never && j.Within > 0 &&
+		millis(r.at) > (time.Duration(b.accepted)+j.Within).Truncate(time.Millisecond) {
 		j.find(1, Finding{Kind: Late, Broadcast: b.name(), Client: c.name, At: millis(r.at),
 			Detail: fmt.Sprintf("%v after its acceptance", millis(r.at)-time.Duration(b.accepted).Truncate(time.Millisecond))})
 	}
@@ -180,7 +182,8 @@ func (j *judgement) addressee(c *Client, b *Broadcast, r reception) {
 	case c.closed != never && at > time.Duration(c.closed).Truncate(time.Millisecond):
 		wrong = fmt.Sprintf("it has been closed since %v", time.Duration(c.closed))
 	case c.opened > b.offered+int64(j.Join):
-		wrong = fmt.Sprintf("it opened at %v, too late for what was offered at %v", time.Duration(c.opened), time.Duration(b.offered))
+		wrong = fmt.Sprintf("it opened at %v, too late for what was offered at %v", time.Duration(c.opened),
+			time.Duration(b.offered))
 	case c.opened > b.offered:
 		j.Newcomers++
 	}
@@ -274,12 +277,14 @@ func (j *judgement) books(b *Broadcast, t *tally) {
 		{min(r.Audience, r.Delivered, r.Gone, failed, r.Outstanding) < 0, "a count is negative"},
 		{r.Audience != r.Delivered+r.Gone+failed+r.Outstanding, "the counts do not add up to the audience"},
 		{r.Audience < t.owed-repeatable, fmt.Sprintf("the audience leaves out some of the %d clients to which it is owed and that stayed or received it", t.owed)},
-		{r.Delivered > t.seen+t.closed, fmt.Sprintf("%d clients received it, and %d more may have closed before they did", t.seen, t.closed)},
+		{r.Delivered > t.seen+t.closed, fmt.Sprintf("%d clients received it, and %d more may have closed before they did",
+			t.seen, t.closed)},
 		{r.Delivered < t.seen-allowed, fmt.Sprintf("%d clients received it, and of no more than %d of them need the books not know", t.seen, allowed)},
 		{r.Gone > found, fmt.Sprintf("there are no more than %d connections that could have been found gone", found)},
 		{failed+r.Outstanding > unseen+allowed, fmt.Sprintf("no more than %d clients did not receive it", unseen)},
 		{r.Outstanding > 0 && !j.Incomplete, "deliveries are outstanding"},
-		{t.licensed > r.Repeatable, fmt.Sprintf("%d deliveries were repeated, and no more than %d can have been by the books", t.licensed, r.Repeatable)},
+		{t.licensed > r.Repeatable, fmt.Sprintf("%d deliveries were repeated, and no more than %d can have been by the books",
+			t.licensed, r.Repeatable)},
 	} {
 		if check.wrong {
 			j.find(1, Finding{Kind: Unaccounted, Broadcast: b.name(), At: time.Duration(b.offered),

@@ -30,7 +30,8 @@ func L(numbers ...int) any {
 
 // Plan is the part of a ledger for the whole table's only stretch.
 func Plan(buckets ...int) Item {
-	return Item{"part": S("plan.0/1.0"), "segment": N(0), "segments": N(1), "stretch": N(0), "buckets": L(buckets...), "emitted": B(true), "at": N(1)}
+	return Item{"part": S("plan.0/1.0"), "segment": N(0), "segments": N(1), "stretch": N(0), "buckets": L(buckets...),
+		"emitted": B(true), "at": N(1)}
 }
 
 // Batch is the part of a ledger for a batch of that plan whose sender is done with it.
@@ -94,7 +95,8 @@ func (l *Ledger) answer(target string, body []byte) (answer map[string]any, fail
 		ExpressionAttributeValues map[string]struct{ S string }
 		ExclusiveStartKey         map[string]struct{ S string }
 	}
-	if err := json.Unmarshal(body, &q); err != nil || target != "DynamoDB_20120810.Query" || !q.ConsistentRead || q.KeyConditionExpression != "broadcastId = :id" {
+	if err := json.Unmarshal(body, &q); err != nil || target != "DynamoDB_20120810.Query" || !q.ConsistentRead ||
+		q.KeyConditionExpression != "broadcastId = :id" {
 		return fail("ValidationException")
 	}
 	if l.Fault != "" {

@@ -60,9 +60,11 @@ func Write(t testing.TB, r Run) string {
 		r.Rate = 10
 	}
 	c := result.Conditions{
-		Run: r.Name, Process: r.Process, Processes: 1, Target: "ws://127.0.0.1:3001/prod", Connections: r.Clients, Ramp: 400, Publishers: 1, Via: "clients",
-		Rate: r.Rate, Count: r.Messages, Size: 256, Start: Start, Deadline: 5 * time.Second, Seed: 1, PostRate: 10_000, PostBurst: 5_000,
-		Host: vitals.Machine{Name: "0a1b2c3d", OS: "linux", Arch: "amd64", Cores: 2, Go: "go1.26"},
+		Run: r.Name, Process: r.Process, Processes: 1, Target: "ws://127.0.0.1:3001/prod", Connections: r.Clients, Ramp: 400,
+		Publishers: 1, Via: "clients",
+		Rate: r.Rate, Count: r.Messages, Size: 256, Start: Start, Deadline: 5 * time.Second, Seed: 1, PostRate: 10_000,
+		PostBurst: 5_000,
+		Host:      vitals.Machine{Name: "0a1b2c3d", OS: "linux", Arch: "amd64", Cores: 2, Go: "go1.26"},
 	}
 	if r.Ledger != nil {
 		c.Ledger = "websocket_broadcasts"
@@ -83,9 +85,11 @@ func Write(t testing.TB, r Run) string {
 	var deliveries int64
 	for n := range r.Messages {
 		due := Start + int64(float64(n)/r.Rate*1e6)
-		s.Add(result.Record{Kind: result.Published, Broadcast: uint32(n), At: due + 100, A: due, B: 256, Flag: result.ByClient})
+		s.Add(result.Record{Kind: result.Published, Broadcast: uint32(n), At: due + 100, A: due, B: 256,
+			Flag: result.ByClient})
 		if !r.Silent {
-			s.Add(result.Record{Kind: result.Answered, Broadcast: uint32(n), At: due + 2000, Flag: result.Acknowledged, Text: "id"})
+			s.Add(result.Record{Kind: result.Answered, Broadcast: uint32(n), At: due + 2000, Flag: result.Acknowledged,
+				Text: "id"})
 		}
 		for i := range r.Clients {
 			if n < r.Missing && i == n%r.Clients {
@@ -104,7 +108,8 @@ func Write(t testing.TB, r Run) string {
 	}
 	s.Flush()
 	for at := Start + 1_000_000; at < over; at += 1_000_000 {
-		sample := vitals.Sample{At: at, CPU: 0.2, Machine: 0.4, RSS: 20 << 20, Open: r.Clients, ScheduleLag: r.Lag + time.Millisecond, ReadLag: r.Lag + time.Millisecond}
+		sample := vitals.Sample{At: at, CPU: 0.2, Machine: 0.4, RSS: 20 << 20, Open: r.Clients, ScheduleLag: r.Lag +
+			time.Millisecond, ReadLag: r.Lag + time.Millisecond}
 		if r.Sample != nil {
 			r.Sample(&sample)
 		}
@@ -122,7 +127,8 @@ func Write(t testing.TB, r Run) string {
 	}
 	lags, err := lag.Encode()
 	must(err)
-	end := result.End{At: over, Frames: deliveries, Usage: vitals.Usage{CPU: time.Second, Wall: 4 * time.Second, RSS: 20 << 20, Descriptors: 40, Limit: 1024, ScheduleLag: lags, ReadLag: lags}}
+	end := result.End{At: over, Frames: deliveries, Usage: vitals.Usage{CPU: time.Second, Wall: 4 * time.Second,
+		RSS: 20 << 20, Descriptors: 40, Limit: 1024, ScheduleLag: lags, ReadLag: lags}}
 	if !r.Silent {
 		end.Frames, end.Answers = end.Frames+int64(r.Messages), int64(r.Messages)
 	}
