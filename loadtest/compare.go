@@ -8,9 +8,9 @@ import (
 )
 
 type compareCommand struct {
-	Before string `arg:"" help:"Result file of a run, or several repeats with commas between."`
-	After  string `arg:"" help:"The same, of what is compared with it."`
-	Fail   bool   `help:"Exit with 1 if anything is worse beyond the spread."`
+	Before string `arg:"" help:"${before}"`
+	After  string `arg:"" help:"${after}"`
+	Fail   bool   `help:"${fail}"`
 }
 
 func (*compareCommand) Help() string {
@@ -18,13 +18,14 @@ func (*compareCommand) Help() string {
   loadtest compare before.results after.results
   loadtest compare a1.results,a2.results,a3.results b1.results,b2.results,b3.results --fail
 
-A difference counts if it is larger than the spread of repeats. Of a single run, five stretches stand for them.`
+A difference counts if it is larger than the spread of the repeats. A single run is divided into five periods, which
+count as its repeats.`
 }
 
 func (c *compareCommand) Run() error {
 	var sides [2][]*report.Report
 	for i, list := range []string{c.Before, c.After} {
-		for _, name := range strings.Split(list, ",") {
+		for name := range strings.SplitSeq(list, ",") {
 			r, err := report.Load([]string{name}, nil)
 			if err != nil {
 				return &exit{report.ExitUsage, err}

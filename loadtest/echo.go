@@ -13,30 +13,29 @@ import (
 )
 
 type echoCommand struct {
-	Addr      string `help:"Loopback address to listen on; port 0 takes a free one." default:"127.0.0.1:9001"`
-	Silent    bool   `help:"Acknowledge nothing."`
-	Processes int    `help:"Processes to share the clients; each holds as many as its descriptor limit allows." default:"1"`
-	Share     bool   `hidden:"" help:"Be one of several processes (started by echo itself)."`
+	Addr      string `help:"${addr}" default:"127.0.0.1:9001"`
+	Silent    bool   `help:"Do not acknowledge messages."`
+	Processes int    `help:"${echoprocesses}" default:"1"`
+	Share     bool   `hidden:"" help:"Run as one of several processes (echo starts them)."`
 }
 
 func (*echoCommand) Help() string {
-	return `The bare server keeps no promises and does nothing but broadcast, so nothing behind a WebSocket can be much faster. What the
-harness measures against it is the harness's own limit on this machine.
+	return `The bare server only broadcasts: it stores nothing and retries nothing, so no WebSocket system can be much faster. Results
+against it show the limit of the harness on this machine.
 
-Example, 30,000 clients over two processes each:
+Example with 30,000 clients, the server and the harness in two processes each:
   loadtest echo --processes 2 &
   loadtest run --url ws://127.0.0.1:9001 -c 30000 --processes 2 --ramp 3000 -r 0.5 -d 20s`
 }
 
 func (c *echoCommand) Run(ctx context.Context) error {
-	vitals.Limit() // raises it
+	vitals.RaiseFileLimit()
 	if c.Share {
 		return echo.Share(ctx, os.Stdin, os.Stdout, os.NewFile(3, "listener"), echo.Options{Silent: c.Silent})
 	}
 	host, _, err := net.SplitHostPort(c.Addr)
 	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
-		return &exit{report.ExitUsage, fmt.Errorf("--addr %q: a bare server serves this machine only, as 127.0.0.1:9001",
-			c.Addr)}
+		return &exit{report.ExitUsage, fmt.Errorf("--addr %q: want a loopback address such as 127.0.0.1:9001", c.Addr)}
 	}
 	l, err := net.Listen("tcp", c.Addr)
 	if err != nil {

@@ -176,7 +176,7 @@ func TestLedger(t *testing.T) {
 }
 
 // The exit codes as a report alone decides them: no load of the machine has a say.
-func TestExitCodesOfReports(t *testing.T) {
+func TestExitCodes_Reports(t *testing.T) {
 	good, lost, late, slower := fakeresult.Write(t, fakeresult.Run{}), fakeresult.Write(t, fakeresult.Run{Missing: 1}),
 		fakeresult.Write(t, fakeresult.Run{Lag: time.Second}), fakeresult.Write(t, fakeresult.Run{Slower: time.Second})
 	for name, c := range map[string]struct {
@@ -204,7 +204,7 @@ func TestExitCodesOfReports(t *testing.T) {
 func words(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 // Whoever asks a command for help learns what it does and what each flag means, without the command being carried out.
-func TestEveryCommandExplainsItself(t *testing.T) {
+func TestHelp_EveryCommand(t *testing.T) {
 	parser, err := newParser()
 	if err != nil {
 		t.Fatal(err)
@@ -250,7 +250,7 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 	}
 }
 
-func TestAReportCanBeMadeAgain(t *testing.T) {
+func TestReport_SameAsRun(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name string) string { return filepath.Join(dir, name) }
 	_, first, stderr := loadtest(t, quick(serve(t, echo.Options{}), "--ledger", "broadcasts", "--ledger-endpoint",
@@ -316,7 +316,7 @@ func TestInterrupt(t *testing.T) {
 }
 
 // What is secret goes over the wire and nowhere else.
-func TestSecretsAreNotWritten(t *testing.T) {
+func TestRun_SecretsNotWritten(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out")
 	url := serve(t, echo.Options{}) + "/?token=hidden-query"
 	_, stdout, stderr := loadtest(t, quick(url, "--token", "hidden-token", "--header", "X-Key: hidden-header", "--out",
@@ -336,7 +336,7 @@ func TestSecretsAreNotWritten(t *testing.T) {
 }
 
 // A bare server in several processes is still one: everybody hears everything.
-func TestEchoInSeveralProcesses(t *testing.T) {
+func TestEcho_ManyProcesses(t *testing.T) {
 	c := command(t, "echo", "--addr", "127.0.0.1:0", "--processes", "2")
 	out, err := c.StdoutPipe()
 	if err != nil {

@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// TestServersOfOthers loads broadcast servers on libraries that are not ours, as they are and leaving out sends, and
+// TestRun_OtherServers loads broadcast servers on libraries that are not ours, as they are and leaving out sends, and
 // holds the report against what the servers themselves count. "make tools" installs what they need.
-func TestServersOfOthers(t *testing.T) {
+func TestRun_OtherServers(t *testing.T) {
 	tools, err := filepath.Abs("../build/tools")
 	if err != nil {
 		t.Fatal(err)

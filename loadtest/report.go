@@ -12,20 +12,24 @@ import (
 	"fanfare/loadtest/report"
 )
 
-// outputs are the files that a report can be written to besides the terminal.
+// outputs are the files that a report can be written to, besides the terminal.
 type outputs struct {
-	HTML  string `help:"Write one self-contained HTML page." placeholder:"FILE" group:"Output"`
-	JSON  string `help:"Write the whole report as JSON." placeholder:"FILE" group:"Output"`
-	CSV   string `help:"Write one line per message as CSV." placeholder:"FILE" group:"Output"`
-	JUnit string `name:"junit" help:"Write the checks as JUnit XML, for CI." placeholder:"FILE" group:"Output"`
+	HTML  string `help:"Write one self-contained HTML page." placeholder:"FILE"`
+	JSON  string `help:"Write the whole report as JSON." placeholder:"FILE"`
+	CSV   string `help:"Write one line per message as CSV." placeholder:"FILE"`
+	JUnit string `name:"junit" help:"Write the checks as JUnit XML, for CI." placeholder:"FILE"`
 }
 
 func (o *outputs) write(r *report.Report) error {
 	for _, f := range []struct {
 		name  string
 		write func(io.Writer) error
-	}{{o.HTML, func(w io.Writer) error { return page.Write(w, r) }}, {o.JSON, r.JSON}, {o.CSV, r.CSV},
-		{o.JUnit, r.JUnit}} {
+	}{
+		{o.HTML, func(w io.Writer) error { return page.Write(w, r) }},
+		{o.JSON, r.JSON},
+		{o.CSV, r.CSV},
+		{o.JUnit, r.JUnit},
+	} {
 		if f.name == "" {
 			continue
 		}
@@ -47,9 +51,9 @@ func writeFile(name string, write func(io.Writer) error) (err error) {
 
 type reportCommand struct {
 	Files   []string `arg:"" help:"Result files of one run, or of several to merge." type:"existingfile"`
-	Expect  []string `help:"Threshold besides those of the run, as 'p99 < 600ms'." sep:"none" placeholder:"FIGURE < BOUND"`
-	outputs `embed:""`
-	Series  bool `help:"Print the series, one line per stretch of time, as CSV instead of the report."`
+	Expect  []string `help:"Further threshold, for example 'p99 < 600ms'." sep:"none" placeholder:"FIGURE < BOUND"`
+	outputs `embed:"" group:"Output"`
+	Series  bool `help:"Print the time series as CSV instead of the report: one line per second or longer."`
 }
 
 func (*reportCommand) Help() string {
@@ -57,7 +61,7 @@ func (*reportCommand) Help() string {
   loadtest report run.results
   loadtest report run.results --html report.html --json report.json
   loadtest report run.results --expect 'time_to_last_p99 < 2s'
-  loadtest report first.results second.results third.results --html all.html    # repeats, merged into one`
+  loadtest report first.results second.results third.results --html all.html    # repeats, merged`
 }
 
 func (c *reportCommand) Run() error {
@@ -73,7 +77,7 @@ func (c *reportCommand) Run() error {
 	if err != nil {
 		return err
 	}
-	if err := c.outputs.write(r); err != nil {
+	if err := c.write(r); err != nil {
 		return err
 	}
 	if r.Verdict != report.Pass {

@@ -125,7 +125,7 @@ func all(except ...[2]uint32) []result.Record {
 	return records
 }
 
-func TestEveryFateOfADelivery(t *testing.T) {
+func TestAccount_Outcomes(t *testing.T) {
 	for name, c := range map[string]struct {
 		records []result.Record
 		want    account.Deliveries
@@ -243,7 +243,7 @@ func TestEveryFateOfADelivery(t *testing.T) {
 	}
 }
 
-func TestWhatIsOwed(t *testing.T) {
+func TestAccount_Owed(t *testing.T) {
 	base := []result.Record{opened(0, -2), opened(1, -1), published(0, 0), published(1, 1), published(2, 2)}
 	with := func(more ...result.Record) []result.Record {
 		return ended(append(append([]result.Record{}, base...), more...))
@@ -276,7 +276,7 @@ func TestWhatIsOwed(t *testing.T) {
 }
 
 // Message 1 is lost on its way in. The answer to message 2 comes while 1 waits for its own, so it is taken for that one.
-func TestAGuessedAnswerIsGivenToTheMessageThatWasSeen(t *testing.T) {
+func TestAccount_GuessedAnswer(t *testing.T) {
 	guess := acked(1, 2.1)
 	guess.Flag |= result.Guessed
 	a := of(t, segment(t, conditions, ended([]result.Record{opened(0, -2), opened(1, -1), published(0, 0), published(1, 1),
@@ -290,7 +290,7 @@ func TestAGuessedAnswerIsGivenToTheMessageThatWasSeen(t *testing.T) {
 	}
 }
 
-func TestSlowClientsAreApart(t *testing.T) {
+func TestAccount_SlowClients(t *testing.T) {
 	records := append([]result.Record{opened(0, -2), slow(opened(1, -1)), published(0, 0), acked(0, 0.1), published(1, 1),
 		acked(1, 1.1)},
 		delivered(0, 0, 0.5), delivered(0, 1, 1.5), delivered(1, 0, 4.5), closed(0, 20, result.Ended),
@@ -311,7 +311,7 @@ func TestSlowClientsAreApart(t *testing.T) {
 }
 
 // Latency counts from when a message should have been published, not from when it was: message 1 was held up for 3 s.
-func TestLatencyCountsFromTheIntendedTime(t *testing.T) {
+func TestLatency_FromIntendedTime(t *testing.T) {
 	held := published(1, 1)
 	held.At = at(4)
 	a := of(t, segment(t, conditions, opened(0, -1), published(0, 0), held, delivered(0, 0, 0.25), delivered(0, 1, 4.25),
@@ -324,7 +324,7 @@ func TestLatencyCountsFromTheIntendedTime(t *testing.T) {
 	}
 }
 
-func TestTheWarmUpIsCountedButNotTimed(t *testing.T) {
+func TestAccount_WarmUp(t *testing.T) {
 	c := conditions
 	c.Warmup = 1500 * time.Millisecond
 	a := of(t, segment(t, c, ended(story(all()...))...))
@@ -356,7 +356,7 @@ func TestTimesOfABroadcast(t *testing.T) {
 	}
 }
 
-func TestSeriesIsBounded(t *testing.T) {
+func TestSeries_Bounded(t *testing.T) {
 	c := conditions
 	c.Count = 2000
 	records := []result.Record{opened(0, -1)}
@@ -383,7 +383,7 @@ func TestSeriesIsBounded(t *testing.T) {
 	}
 }
 
-func TestRunsAreNotMixed(t *testing.T) {
+func TestAccount_MixedRuns(t *testing.T) {
 	other := conditions
 	other.Run = "87654321"
 	if _, err := account.Of([]*result.Segment{segment(t, conditions), segment(t, other)}); err == nil {

@@ -40,7 +40,7 @@ func audited(t *testing.T, change func(*result.Conditions), l *result.Ledger,
 	return of(t, s)
 }
 
-func TestTheLedgerAgainstTheClients(t *testing.T) {
+func TestLedger_Agreement(t *testing.T) {
 	report := func(audience, delivered, gone int64) result.LedgerReport {
 		return result.LedgerReport{Parts: 2, Dispatched: true, Audience: audience, Delivered: delivered, Gone: gone}
 	}
@@ -145,7 +145,7 @@ func TestTheLedgerAgainstTheClients(t *testing.T) {
 	}
 }
 
-func TestWhatTheLedgerIsNotDoneWith(t *testing.T) {
+func TestLedger_Unsettled(t *testing.T) {
 	for want, third := range map[string]result.LedgerReport{
 		"the ledger does not know it":                     {},
 		"1 of an audience of 3 are outstanding":           {Parts: 2, Dispatched: true, Audience: 3, Delivered: 2},
@@ -165,7 +165,7 @@ func TestWhatTheLedgerIsNotDoneWith(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotCompared(t *testing.T) {
+func TestLedger_NotCompared(t *testing.T) {
 	good := result.LedgerReport{Parts: 2, Dispatched: true, Audience: 2, Delivered: 2}
 	guessed := story(all()...)
 	for i := range guessed {
@@ -199,7 +199,7 @@ func TestWhatIsNotCompared(t *testing.T) {
 	}
 }
 
-func TestLedgersOfSeveralRunsAddUp(t *testing.T) {
+func TestMerge_Ledgers(t *testing.T) {
 	third := result.LedgerReport{Parts: 2, Dispatched: true, Audience: 3, Delivered: 3, Failed: 1,
 		Reasons: map[string]int{"throttled": 1}}
 	one := audited(t, nil, said(third), ended(story(all()...)))

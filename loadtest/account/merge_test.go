@@ -12,7 +12,7 @@ import (
 
 // Two runs an hour apart become one account: counts add up, times are those of one histogram over all of them, and the
 // second follows the first.
-func TestRunsAreMerged(t *testing.T) {
+func TestMerge_Runs(t *testing.T) {
 	c := conditions
 	first := of(t, segment(t, c, ended(story(all([2]uint32{1, 2})...))...))
 	later := c

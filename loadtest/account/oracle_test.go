@@ -93,7 +93,7 @@ func draw(t *rapid.T) world {
 	return w
 }
 
-func TestTheAccountAgreesWithAnOracle(t *testing.T) {
+func TestAccount_Oracle(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := draw(rt)
 		var segments []*result.Segment
@@ -113,7 +113,7 @@ func TestTheAccountAgreesWithAnOracle(t *testing.T) {
 }
 
 // The same connections in one process or spread over several: percentiles must agree to the bit.
-func TestSpreadingOverProcessesChangesNothing(t *testing.T) {
+func TestAccount_ManyProcesses(t *testing.T) {
 	const clients, messages = 90, 70
 	build := func(processes int) *account.Account {
 		records := make([][]result.Record, processes)

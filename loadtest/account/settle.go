@@ -73,10 +73,10 @@ var severity = map[string]int{"missing": 1, "misdelivered": 2, "corrupt": 3, "di
 // owed tells whether the system has accepted a message for everybody. An answer that could belong to another message
 // does not count against what was seen.
 func (b *book) owed(m *message) bool {
-	switch {
-	case m.answer == result.Acknowledged:
+	switch m.answer {
+	case result.Acknowledged:
 		return true
-	case m.answer == result.Refused:
+	case result.Refused:
 		return m.guessed && m.seen
 	default:
 		return m.seen || b.Publishing.Silent

@@ -10,7 +10,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestWhatURLsTell(t *testing.T) {
+func TestEndpoint_Region(t *testing.T) {
 	for url, want := range map[string][2]string{ // endpoint, region
 		"https://sqs.eu-west-1.amazonaws.com/123456789012/q":     {"", "eu-west-1"},
 		"https://sqs.cn-north-1.amazonaws.com.cn/123456789012/q": {"", "cn-north-1"},

@@ -31,7 +31,7 @@ func with(part fakeresult.Item, changes fakeresult.Item) fakeresult.Item {
 	return part
 }
 
-func TestThePartsAddUp(t *testing.T) {
+func TestLedger_Report(t *testing.T) {
 	retry := with(fakeresult.Batch(0, 3, 1, 0), fakeresult.Item{"part": fakeresult.S("batch.0/1.0.0~0"),
 		"attempt": fakeresult.N(1), "failed": fakeresult.M(map[string]any{"throttled": fakeresult.N(2)})})
 	for name, c := range map[string]struct {
@@ -140,7 +140,7 @@ func TestAwait(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeReadIsExplained(t *testing.T) {
+func TestLedger_Errors(t *testing.T) {
 	for want, l := range map[string]*fakeresult.Ledger{
 		"it may not be read":     {Fault: "AccessDeniedException"},
 		"the table is no ledger": {Fault: "ValidationException"},

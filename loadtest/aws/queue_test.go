@@ -67,7 +67,7 @@ func TestPublish(t *testing.T) {
 	}
 }
 
-func TestBadURLs(t *testing.T) {
+func TestExamine_InvalidURL(t *testing.T) {
 	for _, url := range []string{"", "websocket-broadcast", "http://127.0.0.1:4566", "arn:aws:sqs:us-east-1:0:q",
 		"ftp://a/b"} {
 		if _, err := aws.OpenQueue(t.Context(), url, 1); err == nil {

@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -93,7 +94,7 @@ func TestFragmentsKeepTheirKind(t *testing.T) {
 	}
 }
 
-func TestViolationsAreRefused(t *testing.T) {
+func TestAssembler_ProtocolViolations(t *testing.T) {
 	huge := []byte{0x81, 127, 0, 0, 0, 0, 0, 0x20, 0, 0}
 	for name, c := range map[string]struct {
 		stream []byte
@@ -115,7 +116,7 @@ func TestViolationsAreRefused(t *testing.T) {
 		"nothing wrong, not enough": {[]byte{0x81, 126, 0}, nil},
 	} {
 		var a assembler
-		if err := a.take(c.stream, &log{}); err != c.want {
+		if err := a.take(c.stream, &log{}); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 	}
@@ -148,7 +149,7 @@ func FuzzAssembler(f *testing.F) {
 			errPieces = b.take(rest[:n:n], &pieces)
 			rest = rest[n:]
 		}
-		if errWhole != errPieces || !slices.Equal(whole.lines, pieces.lines) {
+		if !errors.Is(errWhole, errPieces) || !slices.Equal(whole.lines, pieces.lines) {
 			t.Errorf("whole: %v %q\npieces: %v %q", errWhole, whole.lines, errPieces, pieces.lines)
 		}
 	})

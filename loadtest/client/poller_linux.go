@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"syscall"
@@ -183,7 +184,7 @@ func (p *poller) read(c *Conn, buf []byte) {
 		p.s.received(c, buf[:n])
 	case err == nil:
 		p.s.close(c, result.Peer, 0, io.EOF.Error()+" without a close frame")
-	case err != syscall.EAGAIN:
+	case !errors.Is(err, syscall.EAGAIN):
 		p.s.close(c, result.Broken, 0, networkError(err))
 	}
 }

@@ -138,7 +138,7 @@ func readFrame(conn net.Conn) (ws.Frame, error) {
 
 func untilClosed(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
 
-func TestMessagesOfAllSizesArrive(t *testing.T) {
+func TestPool_MessageSizes(t *testing.T) {
 	both(t, func(t *testing.T, streams bool) {
 		url := script(t, func(conn net.Conn) {
 			// The first one rides right behind the handshake, so it may come with it.
@@ -187,7 +187,7 @@ func TestWritingAndPings(t *testing.T) {
 	})
 }
 
-func TestWhoClosed(t *testing.T) {
+func TestPool_CloseCauses(t *testing.T) {
 	for name, c := range map[string]struct {
 		server func(net.Conn)
 		want   string
@@ -223,7 +223,7 @@ func TestWhoClosed(t *testing.T) {
 	}
 }
 
-func TestDroppingSaysGoodbye(t *testing.T) {
+func TestPool_DropSendsCloseFrame(t *testing.T) {
 	both(t, func(t *testing.T, streams bool) {
 		heard := make(chan ws.Header, 1)
 		url := script(t, func(conn net.Conn) {
@@ -322,7 +322,7 @@ func TestSlowClients(t *testing.T) {
 }
 
 // A reader that is held up must show it: the handler of the only shard blocks for 200 ms.
-func TestReadLagShowsAHeldUpReader(t *testing.T) {
+func TestPool_ReadLag(t *testing.T) {
 	both(t, func(t *testing.T, streams bool) {
 		url := script(t, untilClosed)
 		p, _ := pool(t, client.Options{URL: url, Shards: 1, Streams: streams})

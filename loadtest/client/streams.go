@@ -175,8 +175,7 @@ func networkError(err error) string {
 	for errors.As(err, &op) {
 		err = op.Err
 	}
-	var call *os.SyscallError
-	if errors.As(err, &call) {
+	if call, ok := errors.AsType[*os.SyscallError](err); ok {
 		err = call.Err
 	}
 	return err.Error()

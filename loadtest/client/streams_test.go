@@ -18,7 +18,7 @@ func (deaf) Message(*Conn, []byte, bool, int64)      {}
 func (deaf) Closed(*Conn, uint8, int, string, int64) {}
 
 // Whoever closes while the writer is at it cuts nothing off, and says goodbye; a peer that takes nothing is left.
-func TestClosingWhileTheWriterIsAtIt(t *testing.T) {
+func TestStreams_CloseDuringWrite(t *testing.T) {
 	for name, reads := range map[string]bool{"a peer that reads": true, "one that does not": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -10,100 +10,94 @@ import (
 	"fanfare/loadtest/timing"
 )
 
-// Faithful passes everything. Faults embed it for what they leave alone.
-type Faithful struct{}
+// passAll passes everything. Faults embed it for what they do not change.
+type passAll struct{}
 
-// Payload passes the payload.
-func (Faithful) Payload(c *Client, n int, text []byte) error { return c.Send(text) }
+func (passAll) payload(c *peer, n int, text []byte) error { return c.send(text) }
 
-// Upward lets everything pass.
-func (Faithful) Upward(*Client, int) bool { return true }
+func (passAll) upward(*peer, int) bool { return true }
 
-// At names one delivery: the Nth payload, from 0, of the client of that number.
-type At struct{ Client, Nth int }
+// target names one delivery: the nth payload, from 0, to the peer of that number.
+type target struct{ peer, nth int }
 
-func (a At) is(c *Client, n int) bool { return c.Number == a.Client && n == a.Nth }
+func (a target) is(c *peer, n int) bool { return c.number == a.peer && n == a.nth }
 
-// Drop loses one delivery.
-type Drop struct {
-	Faithful
-	At
+// drop loses one delivery.
+type drop struct {
+	passAll
+	target
 }
 
-// Payload passes all but one.
-func (f Drop) Payload(c *Client, n int, text []byte) error {
+func (f drop) payload(c *peer, n int, text []byte) error {
 	if f.is(c, n) {
 		return nil
 	}
-	return c.Send(text)
+	return c.send(text)
 }
 
-// Duplicate delivers one twice.
-type Duplicate struct {
-	Faithful
-	At
+// duplicate sends one delivery twice.
+type duplicate struct {
+	passAll
+	target
 }
 
-// Payload passes all, and one again.
-func (f Duplicate) Payload(c *Client, n int, text []byte) error {
+func (f duplicate) payload(c *peer, n int, text []byte) error {
 	if f.is(c, n) {
-		if err := c.Send(text); err != nil {
+		if err := c.send(text); err != nil {
 			return err
 		}
 	}
-	return c.Send(text)
+	return c.send(text)
 }
 
-// Swap lets one delivery and the one after it change places.
-type Swap struct {
-	Faithful
-	At
+// swap exchanges one delivery with the next one to the same peer.
+type swap struct {
+	passAll
+	target
 	held []byte
 }
 
-// Payload is called for one client by one goroutine, so held needs no lock.
-func (f *Swap) Payload(c *Client, n int, text []byte) error {
+// payload is called for one peer by one goroutine, so held needs no lock.
+func (f *swap) payload(c *peer, n int, text []byte) error {
 	switch {
 	case f.is(c, n):
 		f.held = bytes.Clone(text)
 		return nil
 	case f.is(c, n-1):
-		if err := c.Send(text); err != nil {
+		if err := c.send(text); err != nil {
 			return err
 		}
-		return c.Send(f.held)
+		return c.send(f.held)
 	}
-	return c.Send(text)
+	return c.send(text)
 }
 
-// Corrupt changes one bit of one delivery.
-type Corrupt struct {
-	Faithful
-	At
+// corrupt changes one bit near the end of one delivery.
+type corrupt struct {
+	passAll
+	target
 }
 
-// Payload passes all, one of them changed near its end.
-func (f Corrupt) Payload(c *Client, n int, text []byte) error {
+func (f corrupt) payload(c *peer, n int, text []byte) error {
 	if f.is(c, n) {
 		text = bytes.Clone(text)
 		text[len(text)-5] ^= 1
 	}
-	return c.Send(text)
+	return c.send(text)
 }
 
-// Misdeliver hands one delivery to another client, behind that client's own copy.
-type Misdeliver struct {
-	Faithful
-	At
-	To int
+// misdeliver sends one delivery to another peer, after that peer's own copy of the message.
+type misdeliver struct {
+	passAll
+	target
+	to int
 
 	mu   sync.Mutex
-	own  bool   // the other client has had its own
-	held []byte // until then
+	own  bool   // the other peer has received its own copy
+	held []byte // the delivery, while own is false
 }
 
-// Payload passes all, one of them to the wrong client.
-func (f *Misdeliver) Payload(c *Client, n int, text []byte) error {
+func (f *misdeliver) payload(c *peer, n int, text []byte) error {
 	if f.is(c, n) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -111,9 +105,9 @@ func (f *Misdeliver) Payload(c *Client, n int, text []byte) error {
 			f.held = bytes.Clone(text)
 			return nil
 		}
-		return c.Relay().Client(f.To).Send(text)
+		return c.relay.peer(f.to).send(text)
 	}
-	if err := c.Send(text); err != nil || c.Number != f.To || n != f.Nth {
+	if err := c.send(text); err != nil || c.number != f.to || n != f.nth {
 		return err
 	}
 	f.mu.Lock()
@@ -121,71 +115,66 @@ func (f *Misdeliver) Payload(c *Client, n int, text []byte) error {
 	if f.own = true; f.held == nil {
 		return nil
 	}
-	return c.Send(f.held)
+	return c.send(f.held)
 }
 
-// Inject lets a stranger's text slip in before one delivery.
-type Inject struct {
-	Faithful
-	At
-	Text string
+// inject sends a text that the harness did not publish before one delivery.
+type inject struct {
+	passAll
+	target
+	text string
 }
 
-// Payload passes all, and the stranger's.
-func (f Inject) Payload(c *Client, n int, text []byte) error {
+func (f inject) payload(c *peer, n int, text []byte) error {
 	if f.is(c, n) {
-		if err := c.Send([]byte(f.Text)); err != nil {
+		if err := c.send([]byte(f.text)); err != nil {
 			return err
 		}
 	}
-	return c.Send(text)
+	return c.send(text)
 }
 
-// HangUp closes a client's connection in place of one delivery.
-type HangUp struct {
-	Faithful
-	At
+// hangUp closes a peer's connection instead of one delivery.
+type hangUp struct {
+	passAll
+	target
 }
 
-// Payload passes all until the connection is closed.
-func (f HangUp) Payload(c *Client, n int, text []byte) error {
+func (f hangUp) payload(c *peer, n int, text []byte) error {
 	if f.is(c, n) {
-		c.HangUp()
+		c.hangUp()
 	}
-	return c.Send(text)
+	return c.send(text)
 }
 
-// Swallow loses one message on its way to the server: the Nth of whoever publishes.
-type Swallow struct {
-	Faithful
-	Nth int
+// lose drops one message on its way to the server: the nth of each publisher.
+type lose struct {
+	passAll
+	nth int
 }
 
-// Upward lets all pass but one.
-func (f Swallow) Upward(c *Client, n int) bool { return n != f.Nth }
+func (f lose) upward(c *peer, n int) bool { return n != f.nth }
 
-// Stall holds everything to everybody back for a while, from when the Nth payload of the first client arrives, and notes
-// how long after its intended time it passed each payload on.
-type Stall struct {
-	Faithful
-	Nth int
-	For time.Duration
+// stall delays all payloads to all peers: when the nth payload of any peer first arrives, for the given length.
+type stall struct {
+	passAll
+	nth    int
+	length time.Duration
 
 	mu     sync.Mutex
 	until  time.Time
 	passed []time.Duration
 }
 
-// Payload waits while the stall lasts.
-func (f *Stall) Payload(c *Client, n int, text []byte) error {
+func (f *stall) payload(c *peer, n int, text []byte) error {
 	f.mu.Lock()
-	if n == f.Nth && f.until.IsZero() {
-		f.until = time.Now().Add(f.For)
+	if n == f.nth && f.until.IsZero() {
+		f.until = time.Now().Add(f.length)
 	}
 	wait := time.Until(f.until)
 	f.mu.Unlock()
-	time.Sleep(wait) // the fault itself; it ends by itself
-	err := c.Send(text)
+	time.Sleep(wait) // this is the fault; it ends by itself
+	err := c.send(text)
 	if h, _, readable := payload.Recognise(text, payload.Run(text)); readable {
 		f.mu.Lock()
 		f.passed = append(f.passed, -timing.Until(h.At))
@@ -194,8 +183,8 @@ func (f *Stall) Payload(c *Client, n int, text []byte) error {
 	return err
 }
 
-// Passed returns how long after their intended times payloads were passed on, in rising order.
-func (f *Stall) Passed() []time.Duration {
+// delays returns the time from each payload's intended time until the relay passed it on, in ascending order.
+func (f *stall) delays() []time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Sorted(slices.Values(f.passed))

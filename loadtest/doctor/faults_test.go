@@ -9,16 +9,16 @@ import (
 	"github.com/gobwas/ws/wsutil"
 )
 
-// The wrong client gets its second copy whether it is behind the right one or long ahead of it.
-func TestMisdeliver(t *testing.T) {
-	for name, order := range map[string][2]int{"the wrong one is behind": {0, 1}, "the wrong one is ahead": {1, 0}} {
+// The wrong client receives a second copy whether it is behind the right client or ahead of it.
+func TestMisdeliver_Order(t *testing.T) {
+	for name, order := range map[string][2]int{"wrong client behind": {0, 1}, "wrong client ahead": {1, 0}} {
 		t.Run(name, func(t *testing.T) {
-			r := &Relay{}
+			r := &relay{}
 			var ends [2]net.Conn
 			for i := range ends {
 				down, end := net.Pipe()
 				ends[i] = end
-				r.clients = append(r.clients, &Client{Number: i, relay: r, down: down})
+				r.clients = append(r.clients, &peer{number: i, relay: r, down: down})
 			}
 			got := make([]chan []string, len(ends))
 			for i, end := range ends {
@@ -35,10 +35,10 @@ func TestMisdeliver(t *testing.T) {
 					}
 				}()
 			}
-			f := &Misdeliver{At: At{Client: 0, Nth: 1}, To: 1}
+			f := &misdeliver{target: target{peer: 0, nth: 1}, to: 1}
 			for _, i := range order {
 				for n := range 3 {
-					if err := f.Payload(r.clients[i], n, fmt.Append(nil, n)); err != nil {
+					if err := f.payload(r.clients[i], n, fmt.Append(nil, n)); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -48,13 +48,13 @@ func TestMisdeliver(t *testing.T) {
 				texts := <-got[i]
 				if i == 1 {
 					if again := slices.Index(texts, "1"); again < 0 || !slices.Contains(texts[again+1:], "1") {
-						t.Errorf("the wrong one got %q, without a second copy", texts)
+						t.Errorf("wrong client: got %q, want a second copy of 1", texts)
 					}
 					slices.Sort(texts)
 					texts = slices.Compact(texts)
 				}
 				if !slices.Equal(texts, want) {
-					t.Errorf("client %d got %q, want %q", i, texts, want)
+					t.Errorf("client %d: got %q, want %q", i, texts, want)
 				}
 			}
 		})

@@ -14,57 +14,59 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// Fault decides what becomes of payloads. Its methods are called by many goroutines at once.
-type Fault interface {
-	// Payload takes the n-th payload, from 0, for a client. Whatever shall reach anybody, it has to send.
-	Payload(c *Client, n int, text []byte) error
-	// Upward takes the n-th frame, from 0, of a client and tells whether it may pass.
-	Upward(c *Client, n int) bool
+// fault decides what happens to frames. Its methods are called concurrently.
+type fault interface {
+	// payload handles the n-th payload, from 0, for a peer. The relay sends nothing itself; payload must.
+	payload(c *peer, n int, text []byte) error
+	// upward reports whether the n-th frame, from 0, of a peer may pass to the server.
+	upward(c *peer, n int) bool
 }
 
-// Relay is a relay to one server. Its methods may be called concurrently.
-type Relay struct {
+// relay stands between the harness and a WebSocket server and injects a fault. It passes the handshake and the frames of
+// the client unchanged. Of the server's frames it hands the payloads of a load test to the fault. It is safe for
+// concurrent use.
+type relay struct {
 	upstream string
-	fault    Fault
+	fault    fault
 
 	mu      sync.Mutex
-	clients []*Client
+	clients []*peer
 	closed  bool
 
 	listener net.Listener
 	running  sync.WaitGroup
 }
 
-// Client is one relayed connection.
-type Client struct {
-	Number int // counts the connections from 0
-	relay  *Relay
-	down   net.Conn
-	up     net.Conn
+// peer is one relayed connection.
+type peer struct {
+	number int // in the order of connecting, from 0
+	relay  *relay
+	down   net.Conn // to the client
+	up     net.Conn // to the server
 
-	mu sync.Mutex // one frame at a time towards the client
+	mu sync.Mutex // one frame at a time to the client
 }
 
-// New returns a relay from l to the server at upstream (host:port). It runs until Close.
-func New(l net.Listener, upstream string, fault Fault) *Relay {
-	r := &Relay{upstream: upstream, fault: fault, listener: l}
+// newRelay returns a relay from l to the server at upstream (host:port). It runs until Close.
+func newRelay(l net.Listener, upstream string, fault fault) *relay {
+	r := &relay{upstream: upstream, fault: fault, listener: l}
 	r.running.Go(r.accept)
 	return r
 }
 
-// Close ends all connections and returns when nothing of the relay runs any more.
-func (r *Relay) Close() {
+// Close ends all connections and returns when all goroutines of the relay have ended.
+func (r *relay) Close() {
 	r.mu.Lock()
 	r.closed = true
 	for _, c := range r.clients {
-		c.HangUp()
+		c.hangUp()
 	}
 	r.mu.Unlock()
 	r.listener.Close()
 	r.running.Wait()
 }
 
-func (r *Relay) accept() {
+func (r *relay) accept() {
 	for {
 		down, err := r.listener.Accept()
 		if err != nil {
@@ -75,7 +77,7 @@ func (r *Relay) accept() {
 			var d net.Dialer
 			up, err := d.DialContext(context.Background(), "tcp", r.upstream)
 			if err != nil {
-				return // the client hears of it by its closed connection
+				return // the client sees that its connection closes
 			}
 			defer up.Close()
 			r.mu.Lock()
@@ -83,20 +85,20 @@ func (r *Relay) accept() {
 				r.mu.Unlock()
 				return
 			}
-			c := &Client{Number: len(r.clients), relay: r, down: down, up: up}
+			c := &peer{number: len(r.clients), relay: r, down: down, up: up}
 			r.clients = append(r.clients, c)
 			r.mu.Unlock()
 			r.running.Go(func() {
 				_ = c.upward()
-				c.HangUp()
+				c.hangUp()
 			})
-			_ = c.downward() // either side's end is the end of both
+			_ = c.downward() // when one side ends, both are closed
 		})
 	}
 }
 
-// Client returns the client of that number, nil if there is none.
-func (r *Relay) Client(number int) *Client {
+// peer returns the peer of that number, nil if there is none.
+func (r *relay) peer(number int) *peer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if number < 0 || number >= len(r.clients) {
@@ -105,29 +107,26 @@ func (r *Relay) Client(number int) *Client {
 	return r.clients[number]
 }
 
-// Relay returns the relay that the client is connected through.
-func (c *Client) Relay() *Relay { return c.relay }
-
-// HangUp closes the client's connection without a word.
-func (c *Client) HangUp() {
+// hangUp closes both connections without a close frame.
+func (c *peer) hangUp() {
 	c.down.Close()
 	c.up.Close()
 }
 
-// Send sends a text to the client.
-func (c *Client) Send(text []byte) error { return c.send(ws.NewTextFrame(text)) }
+// send sends a text to the client.
+func (c *peer) send(text []byte) error { return c.write(ws.NewTextFrame(text)) }
 
-func (c *Client) send(f ws.Frame) error {
+func (c *peer) write(f ws.Frame) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if _, err := c.down.Write(ws.MustCompileFrame(f)); err != nil {
-		return fmt.Errorf("relay: %w", err)
+		return fmt.Errorf("relay: send to client: %w", err)
 	}
 	return nil
 }
 
-// upward passes the handshake's request and then whole frames, as masked as they come.
-func (c *Client) upward() error {
+// upward passes the request of the handshake and then whole frames, still masked.
+func (c *peer) upward() error {
 	r := bufio.NewReader(c.down)
 	if err := passHead(r, c.up); err != nil {
 		return err
@@ -137,7 +136,7 @@ func (c *Client) upward() error {
 		if err != nil {
 			return err
 		}
-		if h.OpCode.IsData() && !c.relay.fault.Upward(c, n) {
+		if h.OpCode.IsData() && !c.relay.fault.upward(c, n) {
 			continue
 		}
 		if _, err := c.up.Write(ws.MustCompileFrame(ws.Frame{Header: h, Payload: body})); err != nil {
@@ -146,7 +145,7 @@ func (c *Client) upward() error {
 	}
 }
 
-func (c *Client) downward() error {
+func (c *peer) downward() error {
 	r := bufio.NewReader(c.up)
 	if err := passHead(r, c.down); err != nil {
 		return err
@@ -157,10 +156,10 @@ func (c *Client) downward() error {
 			return err
 		}
 		if h.OpCode == ws.OpText && h.Fin && payload.Run(body) != "" {
-			err = c.relay.fault.Payload(c, n, body)
+			err = c.relay.fault.payload(c, n, body)
 			n++
 		} else {
-			err = c.send(ws.Frame{Header: h, Payload: body})
+			err = c.write(ws.Frame{Header: h, Payload: body})
 		}
 		if err != nil {
 			return err
@@ -168,7 +167,7 @@ func (c *Client) downward() error {
 	}
 }
 
-// passHead passes an HTTP head, up to its empty line.
+// passHead passes the head of an HTTP message, up to its empty line.
 func passHead(r *bufio.Reader, w io.Writer) error {
 	for {
 		line, err := r.ReadSlice('\n')

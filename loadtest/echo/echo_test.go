@@ -63,7 +63,7 @@ func ask(t *testing.T, conn net.Conn) {
 	}
 }
 
-func TestEveryoneHearsAndThePublisherIsAnswered(t *testing.T) {
+func TestServer_BroadcastAndAck(t *testing.T) {
 	url := serve(t, echo.Options{})
 	var conns []net.Conn
 	for range 5 {
@@ -88,7 +88,7 @@ func TestEveryoneHearsAndThePublisherIsAnswered(t *testing.T) {
 }
 
 // A client that never asks for anything does not hold up the end.
-func TestAClientThatNeverAsks(t *testing.T) {
+func TestServer_CloseDuringHandshake(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -121,7 +121,7 @@ func TestSilent(t *testing.T) {
 	}
 }
 
-func TestAClientThatDoesNotReadIsClosed(t *testing.T) {
+func TestServer_SlowClientClosed(t *testing.T) {
 	url := serve(t, echo.Options{Silent: true})
 	deaf, talker := dial(t, url), dial(t, url)
 	ask(t, deaf)

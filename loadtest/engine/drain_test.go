@@ -10,7 +10,7 @@ import (
 	"fanfare/loadtest/result"
 )
 
-func TestWhatTheHarnessSleepsThroughIsNoSilence(t *testing.T) {
+func TestSilence_ProcessSuspended(t *testing.T) {
 	var s silence
 	for i, look := range []struct{ now, frames, want int64 }{ // milliseconds
 		{1000, 0, 0}, {1020, 0, 20}, {1040, 0, 40}, {1060, 3, 0}, {1080, 3, 20},
@@ -24,7 +24,7 @@ func TestWhatTheHarnessSleepsThroughIsNoSilence(t *testing.T) {
 }
 
 // With a system that answers, a run is not over while an answer is on its way; one that answers nothing is not waited for.
-func TestAnswersAreWaitedFor(t *testing.T) {
+func TestEngine_CompleteNeedsAnswers(t *testing.T) {
 	e := &Engine{reading: 1}
 	l := &listener{engine: e, live: latency.NewCoarse(), earlier: map[string]bool{}}
 	var err error

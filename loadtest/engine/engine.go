@@ -131,8 +131,7 @@ func (e *Engine) connect(ctx context.Context, slot, attempts int) {
 func (e *Engine) missed(slot int, err error) {
 	e.failed.Add(1)
 	r := result.Record{Kind: result.Unopened, At: timing.Now(), A: int64(slot), Flag: result.Peer, Text: err.Error()}
-	var dial *client.DialError
-	if errors.As(err, &dial) {
+	if dial, ok := errors.AsType[*client.DialError](err); ok {
 		r.Text = dial.Reason
 		if dial.Harness {
 			r.Flag = result.Harness

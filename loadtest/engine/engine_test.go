@@ -120,7 +120,7 @@ func once(t *testing.T, e *engine.Engine, messages int64, do func()) {
 	do()
 }
 
-func TestAQuietRunLosesNothing(t *testing.T) {
+func TestEngine_NothingLost(t *testing.T) {
 	for name, o := range map[string]echo.Options{"answering": {}, "silent": {Silent: true}} {
 		for transport, streams := range map[string]bool{"poller": false, "streams": true} {
 			t.Run(name+" "+transport, func(t *testing.T) {
@@ -148,7 +148,7 @@ func without(d account.Deliveries) account.Deliveries {
 	return d
 }
 
-func TestSeveralProcessesShareARun(t *testing.T) {
+func TestEngine_ManyProcesses(t *testing.T) {
 	_, url := serve(t, echo.Options{})
 	var names []string
 	var running sync.WaitGroup
@@ -184,7 +184,7 @@ func TestSeveralProcessesShareARun(t *testing.T) {
 }
 
 // A process that comes to measure late has heard what the others published since it was prepared.
-func TestWhatArrivesBeforeMeasuringIsRecorded(t *testing.T) {
+func TestEngine_RecordsBeforeMeasure(t *testing.T) {
 	_, url := serve(t, echo.Options{})
 	p := plan(url)
 	p.Publishers, p.Processes = 1, 2
@@ -209,7 +209,7 @@ func TestWhatArrivesBeforeMeasuringIsRecorded(t *testing.T) {
 	}
 }
 
-func TestPreparing(t *testing.T) {
+func TestEngine_Prepare(t *testing.T) {
 	_, url := serve(t, echo.Options{})
 	p := plan(url)
 	e := opened(t, p)
@@ -234,7 +234,7 @@ func TestPreparing(t *testing.T) {
 	}
 }
 
-func TestMeasuringAgainOnTheSameConnections(t *testing.T) {
+func TestEngine_MeasureTwice(t *testing.T) {
 	_, url := serve(t, echo.Options{})
 	p := plan(url)
 	e := opened(t, p)
@@ -273,7 +273,7 @@ func (d *doorman) Accept() (net.Conn, error) {
 	return conn, nil
 }
 
-func TestChurnExcusesWhatFellInBetween(t *testing.T) {
+func TestEngine_ChurnExcused(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -298,7 +298,7 @@ func TestChurnExcusesWhatFellInBetween(t *testing.T) {
 	}
 }
 
-func TestSlowClientsHarmOnlyThemselves(t *testing.T) {
+func TestEngine_SlowClients(t *testing.T) {
 	_, url := serve(t, echo.Options{})
 	p := plan(url)
 	p.Slow = 3
@@ -312,7 +312,7 @@ func TestSlowClientsHarmOnlyThemselves(t *testing.T) {
 }
 
 // A system that is behind at the deadline, but still delivers, is late, not lossy.
-func TestTheRunWaitsWhileAnythingArrives(t *testing.T) {
+func TestEngine_WaitsForArrivals(t *testing.T) {
 	s, url := serve(t, echo.Options{})
 	waiting := make(chan string, 1000)
 	var dispatching sync.WaitGroup
@@ -335,7 +335,7 @@ func TestTheRunWaitsWhileAnythingArrives(t *testing.T) {
 }
 
 // A server that hangs up in mid-run: the losses are called cut, and the clients come back.
-func TestClosedSocketsAreNotMissingDeliveries(t *testing.T) {
+func TestEngine_ClosedConnectionsCut(t *testing.T) {
 	_, url := serve(t, echo.Options{})
 	hangUp := make(chan struct{})
 	var running sync.WaitGroup
@@ -379,7 +379,7 @@ func TestClosedSocketsAreNotMissingDeliveries(t *testing.T) {
 	}
 }
 
-func TestAnInterruptedRunSaysSo(t *testing.T) {
+func TestEngine_Interrupted(t *testing.T) {
 	_, url := serve(t, echo.Options{})
 	p := plan(url)
 	e := opened(t, p)

@@ -97,7 +97,7 @@ func read(t *testing.T, name string) *account.Account {
 	return a
 }
 
-func TestProcesses(t *testing.T) {
+func TestFleet_Measure(t *testing.T) {
 	for _, processes := range []int{1, 3} {
 		t.Run(fmt.Sprint(processes), func(t *testing.T) {
 			f := startFleet(t, fleetPlan(serveURL(t), processes))
@@ -123,7 +123,7 @@ func TestProcesses(t *testing.T) {
 	}
 }
 
-func TestInterruptionReachesTheWorkers(t *testing.T) {
+func TestFleet_Interrupt(t *testing.T) {
 	f := startFleet(t, fleetPlan(serveURL(t), 2))
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
@@ -147,7 +147,7 @@ func TestInterruptionReachesTheWorkers(t *testing.T) {
 }
 
 // An interrupt that comes with its order, before that is taken up, is not lost: the measurement would take a thousand seconds.
-func TestAnInterruptOnTheHeelsOfItsOrder(t *testing.T) {
+func TestServeWorker_ImmediateInterrupt(t *testing.T) {
 	p, m := fleetPlan(serveURL(t), 1), measurement(t, 100_000)
 	var orders bytes.Buffer
 	for _, o := range []map[string]any{{"do": "plan", "plan": p}, {"do": "open"}, {"do": "prepare", "measurement": m},
@@ -183,7 +183,7 @@ func TestAnInterruptOnTheHeelsOfItsOrder(t *testing.T) {
 	}
 }
 
-func TestAWorkersErrorIsHeard(t *testing.T) {
+func TestNewFleet_WorkerErrors(t *testing.T) {
 	t.Setenv("FLEET_TEST_WORKER", "1")
 	t.Setenv("GORACE", "atexit_sleep_ms=0")
 	if _, err := engine.NewFleet(t.Context(), fleetPlan("nonsense", 2), []string{os.Args[0]}); err == nil {

@@ -127,10 +127,10 @@ func (l *listener) Message(c *client.Conn, text []byte, binary bool, at int64) {
 		return
 	}
 	odd := result.Record{Kind: result.Odd, Connection: c.ID, At: at, Flag: result.Corrupt, A: int64(len(text))}
-	switch {
-	case kind == payload.Sound:
+	switch kind {
+	case payload.Sound:
 		odd.Text, readable = "published as text, delivered as a binary frame", true
-	case kind == payload.Foreign:
+	case payload.Foreign:
 		odd.Flag = result.Foreign
 		if l.earlier[payload.Run(text)] {
 			odd.Flag = result.Stale

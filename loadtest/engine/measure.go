@@ -37,7 +37,7 @@ func (e *Engine) Prepare(m Measurement) (err error) {
 		return fmt.Errorf("result file: %w", err)
 	}
 	c := &m.Conditions
-	c.Process, c.Processes, c.Host = e.plan.Process, e.plan.Processes, vitals.Here()
+	c.Process, c.Processes, c.Host = e.plan.Process, e.plan.Processes, vitals.Host()
 	writer, err := result.NewWriter(file, *c)
 	if err != nil {
 		return errors.Join(err, file.Close())

@@ -31,7 +31,7 @@ func (r *rehearsal) Measure(context.Context) error { r.measured.Add(1); return n
 func (r *rehearsal) Status() Status                { return Status{} }
 func (r *rehearsal) Close()                        {}
 
-func TestNobodyMeasuresBeforeAllArePrepared(t *testing.T) {
+func TestFleet_PreparesAllFirst(t *testing.T) {
 	for name, c := range map[string]struct {
 		err      error
 		measured int32

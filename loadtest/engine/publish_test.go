@@ -39,7 +39,7 @@ func queueOf(t *testing.T, publish func(body string)) string {
 	return server.URL + "/000000000000/websocket-broadcast"
 }
 
-func TestPublishingThroughTheQueue(t *testing.T) {
+func TestEngine_PublishThroughQueue(t *testing.T) {
 	for via, byQueue := range map[string]int{engine.Queue: 60, engine.Both: 30} {
 		t.Run(via, func(t *testing.T) {
 			s, url := serve(t, echo.Options{})

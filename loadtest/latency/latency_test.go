@@ -10,7 +10,7 @@ import (
 )
 
 // The promise that allows several processes: shards merged are one histogram, to the bit.
-func TestMergeIsExact(t *testing.T) {
+func TestHistogram_Merge(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	var one, merged latency.Histogram
 	shards := make([]latency.Histogram, 7)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html/template"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -131,8 +132,8 @@ func band(upper, lower []point) string {
 		return ""
 	}
 	both := append([]point{}, upper...)
-	for i := len(lower) - 1; i >= 0; i-- {
-		both = append(both, lower[i])
+	for _, l := range slices.Backward(lower) {
+		both = append(both, l)
 	}
 	return path(both) + "Z"
 }

@@ -90,7 +90,7 @@ func (v *view) tiles() {
 		{"delivered per second", report.Grouped(f["delivered_per_second"].Value), "at best " +
 			report.Grouped(f["delivered_peak"].Value)},
 	}
-	if l := v.Report.Ledger; l != nil && l.Error == "" {
+	if l := v.Ledger; l != nil && l.Error == "" {
 		word := "agrees"
 		if l.Disagreements > 0 {
 			word = report.Grouped(float64(l.Disagreements)) + " differ"
@@ -140,7 +140,7 @@ func (v *view) facts() {
 	fact("accounting", "deadline %s, seed %d", report.Duration(c.Deadline), c.Seed)
 	fact("published", "%s handed over, %s acknowledged, %s refused, %s unanswered", count("sent"), count("acknowledged"),
 		count("refused"), count("unanswered"))
-	if l := v.Report.Ledger; l != nil && l.Error == "" {
+	if l := v.Ledger; l != nil && l.Error == "" {
 		fact("ledger", "%s: %s messages compared, %s disagreements, %s unsettled; audience %s, delivered %s, gone %s, failed %s, outstanding %s, repeated at most %s", l.Table,
 			count("ledger_compared"), count("ledger_disagreements"), count("ledger_unsettled"), count("ledger_audience"),
 			count("ledger_delivered"),

@@ -3,6 +3,7 @@ package page_test
 import (
 	"bytes"
 	"encoding/xml"
+	"errors"
 	"io"
 	"regexp"
 	"strings"
@@ -32,7 +33,7 @@ func write(t *testing.T, run fakeresult.Run) string {
 	return b.String()
 }
 
-func TestThePageNeedsNothingElse(t *testing.T) {
+func TestPage_SelfContained(t *testing.T) {
 	for name, run := range map[string]fakeresult.Run{
 		"good":   {Messages: 60, Clients: 50},
 		"bad":    {Missing: 10, Lost: 1, Lag: time.Second},
@@ -67,7 +68,7 @@ func wellFormed(t *testing.T, s string) {
 	d := xml.NewDecoder(strings.NewReader(s))
 	d.Entity = xml.HTMLEntity
 	for {
-		if _, err := d.Token(); err == io.EOF {
+		if _, err := d.Token(); errors.Is(err, io.EOF) {
 			return
 		} else if err != nil {
 			t.Fatal(err)
@@ -75,7 +76,7 @@ func wellFormed(t *testing.T, s string) {
 	}
 }
 
-func TestThePageShowsTheLedger(t *testing.T) {
+func TestPage_Ledger(t *testing.T) {
 	said := func(n int64) *result.Ledger {
 		return &result.Ledger{Reports: []result.LedgerReport{{ID: "id", Parts: 2, Dispatched: true, Audience: n,
 			Delivered: n}}}
@@ -95,7 +96,7 @@ func TestThePageShowsTheLedger(t *testing.T) {
 	}
 }
 
-func TestTheVerdictComesFirst(t *testing.T) {
+func TestPage_VerdictFirst(t *testing.T) {
 	for verdict, run := range map[string]fakeresult.Run{"PASS": {}, "FAIL": {Missing: 1}, "INVALID": {Lag: time.Second}} {
 		s := write(t, run)
 		body := s[strings.Index(s, "<body"):]

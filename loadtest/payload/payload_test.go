@@ -20,7 +20,7 @@ func maker(t testing.TB, size int) *payload.Maker {
 	return m
 }
 
-func TestPayloadIsJSONOfTheSizeAskedFor(t *testing.T) {
+func TestTemplate_SizeAndJSON(t *testing.T) {
 	for _, size := range []int{payload.MinSize, payload.MinSize + 1, 256, 1000, payload.MaxSize} {
 		m := maker(t, size)
 		for _, h := range []payload.Header{
@@ -90,7 +90,7 @@ func TestOwnBody(t *testing.T) {
 }
 
 // Every single changed bit must be noticed: CRC-32C finds all of them, and none may pass as sound or as foreign.
-func TestEveryFlippedBitIsCorrupt(t *testing.T) {
+func TestRecognise_FlippedBits(t *testing.T) {
 	text := maker(t, 200).Append(nil, 3, 17, 1764000000123456)
 	for i := range text {
 		for bit := range 8 {

@@ -57,7 +57,7 @@ func TestFit(t *testing.T) {
 	}
 }
 
-func TestAFileIsNoTerminal(t *testing.T) {
+func TestTerminal_File(t *testing.T) {
 	f, err := os.Create(filepath.Join(t.TempDir(), "out"))
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +74,7 @@ func TestAFileIsNoTerminal(t *testing.T) {
 	}
 }
 
-func TestShowEnds(t *testing.T) {
+func TestShow_StopsOnError(t *testing.T) {
 	var b strings.Builder
 	calls := 0
 	show(t.Context(), &b, func() (trial.Progress, error) {

@@ -42,7 +42,7 @@ func slower(ms ...int) (runs []fakeresult.Run) {
 	return runs
 }
 
-func TestADifferenceBeyondTheSpreadOfRepeatsCounts(t *testing.T) {
+func TestCompare_Spread(t *testing.T) {
 	for name, c := range map[string]struct {
 		before, after []fakeresult.Run
 		beyond, worse bool

@@ -48,7 +48,7 @@ func TestThresholds(t *testing.T) {
 	}
 }
 
-func TestMistakesAreExplained(t *testing.T) {
+func TestParseThreshold_Errors(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                 "as in 'missing == 0'",
 		"p99":              "as in 'missing == 0'",
@@ -68,7 +68,7 @@ func TestMistakesAreExplained(t *testing.T) {
 	}
 }
 
-func TestDurationsAreShort(t *testing.T) {
+func TestDuration_Precision(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		0: "0s", 45_600 * time.Nanosecond: "46µs", 1_234_567: "1.23ms", 98_765_432: "98.8ms", 1_234_567_890: "1.235s",
 		125_400_000_000: "2m5s",

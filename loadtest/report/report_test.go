@@ -123,7 +123,7 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-func TestExitCodesAreDistinct(t *testing.T) {
+func TestVerdict_ExitCodes(t *testing.T) {
 	for v, want := range map[report.Verdict]int{report.Pass: 0, report.Fail: 1, report.Invalid: 3} {
 		if got := v.ExitCode(); got != want {
 			t.Errorf("%s exits with %d, want %d", v, got, want)
@@ -131,7 +131,7 @@ func TestExitCodesAreDistinct(t *testing.T) {
 	}
 }
 
-func TestTwoMachinesAreAWarning(t *testing.T) {
+func TestDoubts_TwoMachines(t *testing.T) {
 	other := fakeresult.Run{Process: 1, Change: func(c *result.Conditions) { c.Processes, c.Host.Name = 2, "ffffffff" }}
 	one := fakeresult.Run{Change: func(c *result.Conditions) { c.Processes = 2 }}
 	other.Messages, other.Silent = 20, true
@@ -141,7 +141,7 @@ func TestTwoMachinesAreAWarning(t *testing.T) {
 	}
 }
 
-func TestSeveralRunsAreOneReport(t *testing.T) {
+func TestLoad_MergesRuns(t *testing.T) {
 	other := func(c *result.Conditions) { c.Rate, c.Expect = 20, []string{"p50 < 1ms"} }
 	r := load(t, nil, fakeresult.Run{Name: "first001"}, fakeresult.Run{Name: "second02", Missing: 1, Rate: 20,
 		Change: other})
@@ -265,7 +265,7 @@ func TestJUnit(t *testing.T) {
 	}
 }
 
-func TestLossesAreNeverRoundedAway(t *testing.T) {
+func TestReport_LossesNotRounded(t *testing.T) {
 	for _, c := range []struct {
 		part, whole float64
 		want        string
@@ -278,7 +278,7 @@ func TestLossesAreNeverRoundedAway(t *testing.T) {
 }
 
 // An expectation on a ledger that nobody read would hold for want of anything to compare.
-func TestNothingIsExpectedOfALedgerThatIsNotRead(t *testing.T) {
+func TestExpectations_WithoutLedger(t *testing.T) {
 	name := fakeresult.Write(t, fakeresult.Run{})
 	if _, err := report.Load([]string{name}, []string{"ledger_disagreements == 0"}); err == nil ||
 		!strings.Contains(err.Error(), "--ledger") {
@@ -286,7 +286,7 @@ func TestNothingIsExpectedOfALedgerThatIsNotRead(t *testing.T) {
 	}
 }
 
-func TestAFileCutInMidSentence(t *testing.T) {
+func TestLoad_TruncatedFile(t *testing.T) {
 	name := fakeresult.Write(t, fakeresult.Run{})
 	info, err := os.Stat(name)
 	if err != nil {

@@ -173,20 +173,22 @@ func Percent(part, whole float64) string {
 
 func (t *text) times(r *Report) {
 	t.line("\nfrom the intended time")
-	header := fmt.Sprintf("  %-34s", "")
+	var header strings.Builder
+	header.WriteString(fmt.Sprintf("  %-34s", ""))
 	for _, q := range quantiles {
-		header += fmt.Sprintf("%10s", q.name)
+		header.WriteString(fmt.Sprintf("%10s", q.name))
 	}
-	t.line("%s", t.paint(bold, header))
+	t.line("%s", t.paint(bold, header.String()))
 	for _, d := range distributions[:6] {
 		if r.value(d.prefix+"max") == 0 {
 			continue
 		}
-		row := fmt.Sprintf("  %-34s", d.what)
+		var row strings.Builder
+		row.WriteString(fmt.Sprintf("  %-34s", d.what))
 		for _, q := range quantiles {
-			row += fmt.Sprintf("%10s", r.time(d.prefix+q.name))
+			row.WriteString(fmt.Sprintf("%10s", r.time(d.prefix+q.name)))
 		}
-		t.line("%s", row)
+		t.line("%s", row.String())
 	}
 	t.line("\nrate         published %s · delivered %s/s, at best %s/s", r.Figures["published_per_second"],
 		r.grouped("delivered_per_second"), r.grouped("delivered_peak"))

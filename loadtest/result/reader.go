@@ -69,10 +69,10 @@ func (f *File) index(r *bufio.Reader, source io.ReaderAt) error {
 	for {
 		kind, next, length, err := readBlock(r, body)
 		body = next
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
-		if err == io.ErrUnexpectedEOF && segment != nil {
+		if errors.Is(err, io.ErrUnexpectedEOF) && segment != nil {
 			f.Cut = true
 			break
 		}
@@ -132,7 +132,7 @@ func readBlock(r *bufio.Reader, buf []byte) (kind byte, body []byte, length int,
 	}
 	size, err := binary.ReadUvarint(r)
 	if err != nil {
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
 		return 0, buf, 0, err

@@ -63,7 +63,7 @@ func write(t testing.TB, shards ...[]result.Record) []byte {
 	return out.Bytes()
 }
 
-func TestTheLedgerIsKept(t *testing.T) {
+func TestAppendLedger(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "results")
 	// As of two processes: what is added is of the whole run, and in the last segment.
 	if err := os.WriteFile(name, slices.Concat(write(t), write(t)), 0o600); err != nil {
@@ -119,7 +119,7 @@ func read(t testing.TB, s *result.Segment) []result.Record {
 	return got
 }
 
-func TestWhatIsWrittenIsRead(t *testing.T) {
+func TestWriter_RoundTrip(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		want := rapid.SliceOfN(rapid.Custom(record), 0, 50).Draw(rt, "records")
 		f, err := open(t, write(t, want))
@@ -155,7 +155,7 @@ func deliveries(n int) []result.Record {
 	return records
 }
 
-func TestLargeSegmentsStayInOrderAndSmall(t *testing.T) {
+func TestWriter_LargeSegments(t *testing.T) {
 	want := deliveries(100_000)
 	content := write(t, want, want)
 	if perRecord := float64(len(content)) / 200_000; perRecord > 6 {
@@ -170,7 +170,7 @@ func TestLargeSegmentsStayInOrderAndSmall(t *testing.T) {
 	}
 }
 
-func TestConcatenatedFilesAreSegments(t *testing.T) {
+func TestOpen_ConcatenatedFiles(t *testing.T) {
 	a, b := deliveries(10), deliveries(3)
 	f, err := open(t, append(write(t, a), write(t, b)...))
 	if err != nil {
@@ -181,7 +181,7 @@ func TestConcatenatedFilesAreSegments(t *testing.T) {
 	}
 }
 
-func TestACutFileIsReadUpToTheCut(t *testing.T) {
+func TestOpen_TruncatedFile(t *testing.T) {
 	whole := write(t, deliveries(20_000))
 	for _, cut := range []int{1, 4, 5, 100, len(whole) / 2} {
 		f, err := open(t, whole[:len(whole)-cut])
@@ -195,7 +195,7 @@ func TestACutFileIsReadUpToTheCut(t *testing.T) {
 	}
 }
 
-func TestDamageIsRefused(t *testing.T) {
+func TestOpen_DamagedFile(t *testing.T) {
 	whole := write(t, deliveries(100))
 	for _, at := range []int{10, len(whole) / 2, len(whole) - 6} {
 		damaged := bytes.Clone(whole)
@@ -224,7 +224,7 @@ func (d *brokenDisk) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestAFullDiskIsAnError(t *testing.T) {
+func TestWriter_FullDisk(t *testing.T) {
 	w, err := result.NewWriter(&brokenDisk{left: 40_000}, result.Conditions{})
 	if err != nil {
 		t.Fatal(err)

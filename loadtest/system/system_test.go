@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 
 func shell(script string) []string { return []string{"/bin/sh", "-c", script} }
 
-func TestAddressesAreTakenFromWhatItPrints(t *testing.T) {
+func TestStart_Addresses(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +61,7 @@ func TestAddressesAreTakenFromWhatItPrints(t *testing.T) {
 	}
 }
 
-func TestFailuresShowItsLastWords(t *testing.T) {
+func TestStart_ErrorsQuoteOutput(t *testing.T) {
 	if _, err := system.Start(t.Context(), t.TempDir(),
 		shell(`echo "template.yaml:12: no such function"; exit 3`)); err == nil ||
 		!strings.Contains(err.Error(), "no such function") {

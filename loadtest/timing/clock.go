@@ -15,17 +15,17 @@ var (
 	wall = base.UnixMicro()
 )
 
-// Now returns the present in microseconds since the Unix epoch. It never goes back.
+// Now returns the current time in microseconds since the Unix epoch. It never decreases.
 func Now() int64 { return wall + time.Since(base).Microseconds() }
 
-// Time returns the moment that at, a value of Now, stands for.
+// Time converts at, a value of Now.
 func Time(at int64) time.Time { return time.UnixMicro(at) }
 
-// Until returns how long it is until at, negative once at has passed.
+// Until returns the duration from now until at. It is negative if at has passed.
 func Until(at int64) time.Duration { return time.Duration(at-Now()) * time.Microsecond }
 
-// Stepped returns how far the wall clock has been moved against this one since the process started: positive if it
-// was put forward.
+// Stepped returns how far the wall clock has been set against this clock since the process started. It is positive if the
+// wall clock was set forward.
 func Stepped() time.Duration {
 	return time.Duration(time.Now().UnixMicro()-Now()) * time.Microsecond
 }

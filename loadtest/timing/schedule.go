@@ -8,51 +8,51 @@ import (
 	"time"
 )
 
-// Steady is Count events at Rate a second, the first of them at once.
+// Steady is a schedule of Count events, Rate a second. The first event is at offset 0.
 type Steady struct {
 	Rate  float64 // events per second, more than 0
 	Count int
 }
 
-// Over returns the steady schedule of rate events a second that fit into d.
+// Over returns the schedule of the events that fit into d at rate events a second.
 func Over(rate float64, d time.Duration) Steady {
-	// A hair is added so that 0.1 a second over 10 s is one event, whatever binary fractions say.
+	// The small addend makes 0.1 a second over 10 s one event in spite of binary fractions.
 	return Steady{Rate: rate, Count: int(math.Floor(rate*d.Seconds() + 1e-9))}
 }
 
-// Offset returns when event n is due, counted from the schedule's start. It is computed afresh for each n, so that
-// rounding never adds up.
+// Offset returns when event n is due, from the start of the schedule. Each offset is computed from n, so that rounding
+// errors do not add up.
 func (s Steady) Offset(n int) time.Duration {
 	return time.Duration(math.Round(float64(n) / s.Rate * float64(time.Second)))
 }
 
-// Length returns the time that the whole schedule takes, the pause after the last event included.
+// Length returns the duration of the schedule, including the pause after the last event.
 func (s Steady) Length() time.Duration { return s.Offset(s.Count) }
 
-// Turns shares a schedule out among publishers, who take turns: event n belongs to publisher n mod Publishers and is
-// its message n div Publishers.
+// Turns divides a schedule among publishers in rotation: event n is message n div Publishers of publisher n mod
+// Publishers.
 type Turns struct {
 	Publishers int // at least 1
 }
 
-// Of returns whose event n is, and the how-manieth of that publisher, from 0.
+// Of returns the publisher of event n, and the sequence number of the event among that publisher's, from 0.
 func (t Turns) Of(n int) (publisher, sequence uint32) {
 	return uint32(n % t.Publishers), uint32(n / t.Publishers)
 }
 
-// Event returns which event a publisher's message is; the inverse of Of.
+// Event returns the number of the event with a publisher and sequence; it is the inverse of Of.
 func (t Turns) Event(publisher, sequence uint32) int {
 	return int(sequence)*t.Publishers + int(publisher)
 }
 
-// Move says that the client in a slot is to leave and come back.
+// Move is one reconnect: the client in a slot closes its connection and opens another.
 type Move struct {
-	Offset time.Duration // from the start
+	Offset time.Duration // from the start of the schedule
 	Slot   int
 }
 
-// Churn returns the moves of slots over d when share of them (0 to 1) reconnect per minute: evenly spread in time, in
-// an order that follows from seed alone, and no slot a second time before each had its turn.
+// Churn returns the moves over d if share of the slots (1 is all) reconnect per minute. The moves are spread evenly over
+// time, in an order that follows from seed. No slot moves again before each other slot has moved.
 func Churn(seed uint64, slots []int, share float64, d time.Duration) []Move {
 	count := int(math.Round(share * float64(len(slots)) * d.Minutes()))
 	if count <= 0 || len(slots) == 0 {
@@ -65,7 +65,7 @@ func Churn(seed uint64, slots []int, share float64, d time.Duration) []Move {
 		if len(order) == 0 {
 			order = random.Perm(len(slots))
 		}
-		// Each move falls somewhere in its own slice of the time, so moves neither bunch up nor beat with the rate.
+		// Each move is at a random time in an interval of its own, so that moves do not coincide with the rate.
 		at := (float64(i) + random.Float64()) / float64(count) * float64(d)
 		moves = append(moves, Move{Offset: time.Duration(at), Slot: slots[order[0]]})
 		order = order[1:]
@@ -74,7 +74,7 @@ func Churn(seed uint64, slots []int, share float64, d time.Duration) []Move {
 	return moves
 }
 
-// Wait waits until the clock shows at (microseconds since the Unix epoch) or ctx ends, whose error it then returns.
+// Wait waits until the clock shows at (microseconds since the Unix epoch) or ctx ends; then it returns the error of ctx.
 func Wait(ctx context.Context, at int64) error {
 	d := Until(at)
 	if d <= 0 {

@@ -7,24 +7,24 @@ import (
 	"slices"
 )
 
-// Probe tries one rate and tells whether the system kept to the bound.
-type Probe func(ctx context.Context, rate float64) (kept bool, err error)
+// Probe tries one rate and reports whether it passed: whether the bound held.
+type Probe func(ctx context.Context, rate float64) (passed bool, err error)
 
-// Range says where and how closely to look.
+// Range says where to search, and how precisely.
 type Range struct {
 	From, To  float64 // rates; 0 < From <= To
-	Precision float64 // relative: 0.05 stops when the rate that failed is within 5 % of the one that passed
-	Repeats   int     // searches, at least 1
+	Precision float64 // relative: 0.05 stops when the lowest rate that failed is within 5 % of the highest that passed
+	Repeats   int     // number of searches, at least 1
 }
 
-// Capacity is what the searches came to.
+// Capacity is the result of the searches.
 type Capacity struct {
-	Rates []float64 // of each search
-	// AtLeast tells that the highest rate allowed still passed, so that there may be more.
+	Rates []float64 // one of each search
+	// AtLeast reports that Range.To passed, so that the capacity may be higher.
 	AtLeast bool
 }
 
-// Median returns the middle of the searches.
+// Median returns the median of the searches.
 func (c Capacity) Median() float64 {
 	s := slices.Sorted(slices.Values(c.Rates))
 	if n := len(s); n == 0 {
@@ -35,7 +35,7 @@ func (c Capacity) Median() float64 {
 	return s[len(s)/2]
 }
 
-// Spread returns the lowest and the highest of the searches.
+// Spread returns the lowest and the highest result.
 func (c Capacity) Spread() (low, high float64) {
 	if len(c.Rates) == 0 {
 		return 0, 0
@@ -43,12 +43,12 @@ func (c Capacity) Spread() (low, high float64) {
 	return slices.Min(c.Rates), slices.Max(c.Rates)
 }
 
-// ErrBelow means that even the lowest rate was too high.
-var ErrBelow = errors.New("the bound is exceeded even at the lowest rate")
+// ErrBelow is returned if Range.From fails.
+var ErrBelow = errors.New("the bound does not hold at the lowest rate")
 
-// Search looks for the capacity. The first search doubles the rate from r.From until the bound is exceeded; each
-// later one starts around what the one before found. Then the gap between the highest rate that passed and the lowest
-// that failed is halved, by its geometric mean, until it is within the precision.
+// Search finds the highest rate that passes. The first search doubles the rate from r.From until one fails; each later
+// search starts at the result of the one before. Then a bisection by the geometric mean narrows the gap between the
+// highest rate that passed and the lowest that failed to the precision. If a search fails, Search returns those before it.
 func Search(ctx context.Context, r Range, probe Probe) (Capacity, error) {
 	var c Capacity
 	guess := 0.0
@@ -68,20 +68,20 @@ func search(ctx context.Context, r Range, guess float64, probe Probe) (rate floa
 	step := 2.0
 	at := r.From
 	if guess > 0 {
-		// Close by, steps are as small as what is to be told apart allows.
+		// Near the last result small steps suffice; smaller ones than the precision would tell nothing.
 		step = max(1+3*r.Precision, 1.1)
 		at = guess
 	}
 	low, high := 0.0, math.Inf(1)
 	for math.IsInf(high, 1) || low == 0 {
-		kept, err := probe(ctx, at)
+		passed, err := probe(ctx, at)
 		if err != nil {
 			return 0, false, err
 		}
 		switch {
-		case kept && at >= r.To:
+		case passed && at >= r.To:
 			return r.To, true, nil
-		case kept:
+		case passed:
 			low = max(low, at)
 			at = min(at*step, r.To)
 		case at <= r.From:
@@ -93,11 +93,11 @@ func search(ctx context.Context, r Range, guess float64, probe Probe) (rate floa
 	}
 	for high/low > 1+r.Precision {
 		middle := math.Sqrt(low * high)
-		kept, err := probe(ctx, middle)
+		passed, err := probe(ctx, middle)
 		if err != nil {
 			return 0, false, err
 		}
-		if kept {
+		if passed {
 			low = middle
 		} else {
 			high = middle

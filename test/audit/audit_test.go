@@ -101,8 +101,8 @@ func TestARunWithoutFaults(t *testing.T) {
 	}
 }
 
-// TestEachPlantedFaultIsFound plants one fault at a time and expects it, and nothing else, to be found.
-func TestEachPlantedFaultIsFound(t *testing.T) {
+// TestJudge_PlantedFaults plants one fault at a time and expects it, and nothing else, to be found.
+func TestJudge_PlantedFaults(t *testing.T) {
 	// only returns a delivery that differs for broadcast 2 to client 1.
 	only := func(change func(c *audit.Client, at time.Time)) func(*audit.Client, int, int, time.Time) bool {
 		return func(c *audit.Client, client, n int, at time.Time) bool {
@@ -376,8 +376,8 @@ func TestEachPlantedFaultIsFound(t *testing.T) {
 	}
 }
 
-// TestWhatIsNoFault goes through what looks like a fault and is none.
-func TestWhatIsNoFault(t *testing.T) {
+// TestJudge_Allowed goes through what looks like a fault and is none.
+func TestJudge_Allowed(t *testing.T) {
 	drop := func(c *audit.Client, client, n int, at time.Time) bool { return client == 1 && n == 2 }
 	for _, test := range []struct {
 		name    string
@@ -555,7 +555,7 @@ func TestWhatIsNoFault(t *testing.T) {
 	}
 }
 
-func TestAPayloadIsOfferedOnce(t *testing.T) {
+func TestTrail_RepeatedOffer(t *testing.T) {
 	trail := audit.NewTrail(begin)
 	if _, err := trail.Offer(payload(1), "a", at(0)); err != nil {
 		t.Fatal(err)

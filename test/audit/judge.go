@@ -221,7 +221,7 @@ func (j *judgement) debts(c *Client) {
 		case left && c.by == ByClient:
 			j.Excused++
 		case left:
-			j.Verdict.Cut++
+			j.Cut++
 			if !j.MayCut {
 				j.find(1, Finding{Kind: Cut, Broadcast: b.name(), Client: c.name, At: time.Duration(b.offered),
 					Detail: fmt.Sprintf("the system closed the connection at %v", time.Duration(c.closed))})
