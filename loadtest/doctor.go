@@ -14,10 +14,11 @@ type doctorCommand struct {
 }
 
 func (*doctorCommand) Help() string {
-	return `Runs small load tests through a relay that injects one fault into each: it drops, duplicates, swaps, corrupts or misdelivers
-one delivery, loses a message, closes a connection, or stalls for two seconds. The report must name each fault, and nothing
-else; the stall must show the latencies that arithmetic predicts. The last test stops one of the harness's own processes for
-a second, which must make the run invalid. Takes 10 to 11 seconds. Exit code 0 if every fault was found, 1 if not.`
+	return `Runs small load tests through a relay that injects one fault into each: it drops, duplicates, swaps, corrupts
+or misdelivers one delivery, loses a message, closes a connection, or stalls for two seconds. The report must name each
+fault, and nothing else; the stall must show the latencies that arithmetic predicts. The last test stops one of the
+harness's own processes for a second, which must make the run invalid. Takes 10 to 11 seconds. Exit code 0 if every
+fault was found, 1 if not.`
 }
 
 func (c *doctorCommand) Run(ctx context.Context) error {

@@ -20,8 +20,8 @@ type echoCommand struct {
 }
 
 func (*echoCommand) Help() string {
-	return `The bare server only broadcasts: it stores nothing and retries nothing, so no WebSocket system can be much faster. Results
-against it show the limit of the harness on this machine.
+	return `The bare server only broadcasts: it stores nothing and retries nothing, so no WebSocket system can be much
+faster. Results against it show the limit of the harness on this machine.
 
 Example with 30,000 clients, the server and the harness in two processes each:
   loadtest echo --processes 2 &

@@ -33,8 +33,8 @@ type commands struct {
 
 const description = `Tests whether a WebSocket broadcast system delivers.
 
-Opens many clients, publishes on an absolute schedule and counts the outcome of every delivery (missing, duplicate, reordered,
-late, corrupt). A run is invalid if the harness itself was the bottleneck.
+Opens many clients, publishes on an absolute schedule and counts the outcome of every delivery (missing, duplicate,
+reordered, late, corrupt). A run is invalid if the harness itself was the bottleneck.
 
 Exit codes: 0 passed, 1 a threshold was missed, 2 wrong usage, 3 the run is invalid, 4 clients could not connect.`
 

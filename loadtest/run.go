@@ -54,15 +54,16 @@ func (*runCommand) Help() string {
   In CI, with reconnecting clients and a JUnit file:
     loadtest run -c 200 -r 5 -d 30s --churn 20% --expect 'delivery_ratio == 100%' --junit loadtest.xml --quiet
 
-Latency is measured from the time at which a message was due, so a stall of the system is visible. By default the run passes
-if nothing is missing, corrupt, cut, unknown, refused, unanswered or late. These checks stay unless --expect names the same
-figure.
+Latency is measured from the time at which a message was due, so a stall of the system is visible. By default the run
+passes if nothing is missing, corrupt, cut, unknown, refused, unanswered or late. These checks stay unless --expect
+names the same figure.
 
-With --ledger the run waits until the ledger is settled. It passes only if the ledger is settled (ledger_unsettled == 0) and
-agrees with the clients on every message (ledger_disagreements == 0). They agree if the ledger's number of deliveries is
+With --ledger the run waits until the ledger is settled. It passes only if the ledger is settled (ledger_unsettled == 0)
+and agrees with the clients on every message (ledger_disagreements == 0). They agree if the ledger's number of
+deliveries is
   at least  the number of connections that received the message, and
-  at most   that number, plus the connections whose outcome is unknown (closed before the end of the run, slow, or with a
-            damaged copy only), plus --others.
+  at most   that number, plus the connections whose outcome is unknown (closed before the end of the run, slow, or with
+            a damaged copy only), plus --others.
 Copies beyond the first are not counted on either side.`
 }
 
@@ -116,7 +117,8 @@ func validate(s trial.Settings) error {
 	return nil
 }
 
-// ledgerEndpoint returns the endpoint of the ledger. It is empty for AWS, and for a local system that is not started yet.
+// ledgerEndpoint returns the endpoint of the ledger. It is empty for AWS, and for a local system that is not started
+// yet.
 func (r *runCommand) ledgerEndpoint() string {
 	switch {
 	case r.LedgerEndpoint != "":

@@ -28,10 +28,10 @@ type searchFlags struct {
 }
 
 func (*sweepCommand) Help() string {
-	return `Finds the capacity as Azure defines it for its services: the highest rate at which 99 % of the deliveries take less than a
-second. A rate passes if --bound holds and nothing is missing, late, corrupt, cut, refused or unanswered. If a rate fails
-while the harness itself was late, it is tried again, three times in all; then the search ends. The connections stay open
-between the tries.
+	return `Finds the capacity as Azure defines it for its services: the highest rate at which 99 % of the deliveries take
+less than a second. A rate passes if --bound holds and nothing is missing, late, corrupt, cut, refused or unanswered.
+If a rate fails while the harness itself was late, it is tried again, three times in all; then the search ends. The
+connections stay open between the tries.
 
 Examples:
   loadtest sweep --connections 1000
@@ -135,8 +135,8 @@ func (c *sweepCommand) try(ctx context.Context, t *trial.Trial, rate float64) (p
 	}
 }
 
-// invalidating returns the doubt that makes a try invalid, "" if there is none. A late harness only adds to latencies, so
-// it does not invalidate a try that passed.
+// invalidating returns the doubt that makes a try invalid, "" if there is none. A late harness only adds to latencies,
+// so it does not invalidate a try that passed.
 func invalidating(r *report.Report, passed bool) string {
 	for _, d := range r.Doubts {
 		if d.Invalid && (!passed || !d.Lag) {

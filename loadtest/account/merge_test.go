@@ -31,11 +31,11 @@ func TestMerge_Runs(t *testing.T) {
 		t.Fatal(err)
 	}
 	if want := (account.Deliveries{Owed: 12, Delivered: 11, Missing: 1, Duplicates: 1}); sum.Deliveries != want {
-		t.Errorf("%+v, want %+v", sum.Deliveries, want)
+		t.Errorf("got %+v, want %+v", sum.Deliveries, want)
 	}
 	if sum.Publishing.Sent != 6 || sum.Publishing.Acknowledged != 6 || sum.Connections.Opened != 4 ||
 		sum.Connections.Wanted != 2 || len(sum.Processes) != 2 || sum.Publishing.Silent {
-		t.Errorf("%+v\n%+v", sum.Publishing, sum.Connections)
+		t.Errorf("got %+v\n%+v\nwant 6 sent, 4 opened", sum.Publishing, sum.Connections)
 	}
 	var one latency.Histogram
 	for n := range 3 {
@@ -56,7 +56,7 @@ func TestMerge_Runs(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(a, b) {
-		t.Errorf("the merged histogram of %d differs from the single one of %d", sum.Latency.Delivery.Count(), one.Count())
+		t.Errorf("got a merged histogram of %d values, want the same as one of %d", sum.Latency.Delivery.Count(), one.Count())
 	}
 	lengths := first.Starts[0].Length
 	for i := range sum.Broadcasts {
@@ -66,7 +66,7 @@ func TestMerge_Runs(t *testing.T) {
 			want += lengths
 		}
 		if m.Run != i/3 || sum.Offset(m) != want {
-			t.Errorf("message %d of run %d at %v, want %v", m.Number, m.Run, sum.Offset(m), want)
+			t.Errorf("message %d of run %d: got %v, want %v", m.Number, m.Run, sum.Offset(m), want)
 		}
 	}
 	var published int
@@ -74,13 +74,13 @@ func TestMerge_Runs(t *testing.T) {
 		published += bin.Published
 	}
 	if published != 6 || len(sum.Series.Bins) != len(first.Series.Bins)+len(second.Series.Bins) {
-		t.Errorf("%d published in %d stretches", published, len(sum.Series.Bins))
+		t.Errorf("got %d published in %d bins, want 6 in the bins of both", published, len(sum.Series.Bins))
 	}
 	if len(sum.Findings) != 2 || sum.Findings[0].Kind != "missing" || sum.Findings[0].Run != 0 ||
 		sum.Findings[1].Kind != "duplicate" || sum.Findings[1].Run != 1 || sum.Findings[1].ID != "id" {
-		t.Errorf("%+v", sum.Findings)
+		t.Errorf("got %+v, want missing and duplicate", sum.Findings)
 	}
 	if _, err := account.Merge(nil); err == nil {
-		t.Error("nothing was merged")
+		t.Error("no accounts: got no error, want one")
 	}
 }

@@ -21,30 +21,32 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 )
 
-// defaultRegion is an emulator's where the environment tells none.
+// defaultRegion is the region for an emulator if the environment has none.
 const defaultRegion = "us-east-1"
 
 // LoadConfig returns the configuration for one service.
 //
-// With an endpoint, as http://127.0.0.1:4566, that is an emulator, for which the environment's key serves if there is
-// one and "local" if not, so that nothing is asked of the network. Without, it is AWS, with the usual configuration
-// (environment, shared files, roles). region may be empty: the environment's, or for an emulator us-east-1.
-// connections is how many requests may be under way at once without opening connections anew.
+// With an endpoint, for example http://127.0.0.1:4566, it is for an emulator. Its credentials are those of the
+// environment, else "local", without any network request. Without an endpoint it is for AWS, with the default
+// configuration of the SDK (environment, shared files, roles). An empty region means that of the environment, or
+// us-east-1 for an emulator. connections is the number of idle connections that are kept.
 func LoadConfig(ctx context.Context, endpoint, region string, connections int) (aws.Config, error) {
 	if endpoint == "" {
-		cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(region),
-			config.WithHTTPClient(awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.MaxIdleConnsPerHost = connections })))
+		client := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+			t.MaxIdleConnsPerHost = connections
+		})
+		cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(region), config.WithHTTPClient(client))
 		if err != nil {
-			return cfg, fmt.Errorf("AWS configuration: %w", err)
+			return cfg, fmt.Errorf("load AWS configuration: %w", err)
 		}
 		if cfg.Region == "" {
-			return cfg, errors.New("AWS configuration: no region is known: set AWS_REGION")
+			return cfg, errors.New("load AWS configuration: no region; set AWS_REGION")
 		}
 		return cfg, nil
 	}
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || strings.Trim(u.Path, "/") != "" {
-		return aws.Config{}, fmt.Errorf("endpoint %q: want one like http://127.0.0.1:4566", endpoint)
+		return aws.Config{}, fmt.Errorf("endpoint %q: want a URL such as http://127.0.0.1:4566", endpoint)
 	}
 	key, secret := os.Getenv("AWS_ACCESS_KEY_ID"), os.Getenv("AWS_SECRET_ACCESS_KEY")
 	if key == "" || secret == "" {
@@ -66,7 +68,7 @@ func LoadConfig(ctx context.Context, endpoint, region string, connections int) (
 	}, nil
 }
 
-// Endpoint returns the endpoint that a URL of a service belongs to: none if that is AWS's own.
+// Endpoint returns the endpoint of a service URL, "" for AWS.
 func Endpoint(of string) string {
 	u, err := url.Parse(of)
 	if err != nil || u.Host == "" || amazon(u.Hostname()) {
@@ -95,8 +97,8 @@ func Region(of string) string {
 	return ""
 }
 
-// keepBody hides from the SDK that a request's body can be closed: it would close it as soon as the answer begins, and
-// with it, on a quick network, the connection (smithy-go 1.28).
+// keepBody is an HTTP client that hides Close of request bodies from the SDK. smithy-go 1.28 closes the body when the
+// response begins, which can close the connection if the body has not been written completely.
 type keepBody struct{ client *http.Client }
 
 func (k keepBody) Do(r *http.Request) (*http.Response, error) {

@@ -26,12 +26,12 @@ func TestEndpoint_Region(t *testing.T) {
 		"https://amazonaws.com/q": {"https://amazonaws.com", ""},
 	} {
 		if got := [2]string{aws.Endpoint(url), aws.Region(url)}; got != want {
-			t.Errorf("%s: endpoint and region %q, want %q", url, got, want)
+			t.Errorf("%s: got endpoint and region %q, want %q", url, got, want)
 		}
 	}
 }
 
-func TestConfig(t *testing.T) {
+func TestLoadConfig(t *testing.T) {
 	for _, name := range []string{"AWS_CA_BUNDLE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID",
 		"AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_SESSION_TOKEN"} {
 		t.Setenv(name, "")
@@ -39,27 +39,27 @@ func TestConfig(t *testing.T) {
 	t.Setenv("AWS_CONFIG_FILE", t.TempDir()+"/none")
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", t.TempDir()+"/none")
 	if _, err := aws.LoadConfig(t.Context(), "", "", 1); err == nil {
-		t.Error("AWS without a region was accepted")
+		t.Error("AWS without a region: got no error, want one")
 	}
 	if cfg, err := aws.LoadConfig(t.Context(), "", "eu-west-1", 1); err != nil || cfg.Region != "eu-west-1" ||
 		cfg.BaseEndpoint != nil {
-		t.Errorf("AWS: %q, %v, %v", cfg.Region, cfg.BaseEndpoint, err)
+		t.Errorf("AWS: got %q, %v, %v, want eu-west-1, nil, nil", cfg.Region, cfg.BaseEndpoint, err)
 	}
 	cfg, err := aws.LoadConfig(t.Context(), "http://127.0.0.1:4566/", "", 1)
 	if err != nil || cfg.Region != "us-east-1" || *cfg.BaseEndpoint != "http://127.0.0.1:4566" {
-		t.Fatalf("emulator: %+v, %v", cfg, err)
+		t.Fatalf("emulator: got %+v, %v, want us-east-1 and the endpoint", cfg, err)
 	}
 	if c, err := cfg.Credentials.Retrieve(t.Context()); err != nil || c.AccessKeyID != "local" {
-		t.Errorf("an emulator's key is %q, %v", c.AccessKeyID, err)
+		t.Errorf("emulator: got key %q, %v, want local", c.AccessKeyID, err)
 	}
 	t.Setenv("AWS_DEFAULT_REGION", "eu-central-1")
 	if cfg, err := aws.LoadConfig(t.Context(), "http://127.0.0.1:4566", "", 1); err != nil ||
 		cfg.Region != "eu-central-1" {
-		t.Errorf("region of the environment: %q, %v", cfg.Region, err)
+		t.Errorf("region of the environment: got %q, %v, want eu-central-1", cfg.Region, err)
 	}
 	for _, endpoint := range []string{"127.0.0.1:4566", "ftp://127.0.0.1", "http://", "http://127.0.0.1:4566/queue"} {
 		if _, err := aws.LoadConfig(t.Context(), endpoint, "", 1); err == nil {
-			t.Errorf("endpoint %q was accepted", endpoint)
+			t.Errorf("endpoint %q: got no error, want one", endpoint)
 		}
 	}
 }

@@ -16,26 +16,26 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// reading bounds the broadcasts that are read at once.
+// reading bounds the concurrent reads of broadcasts.
 const reading = 8
 
-// Pauses between two looks at what is not settled yet: the first, doubled up to the last.
+// The pause between two reads of unsettled broadcasts doubles from firstPause to lastPause.
 const (
 	firstPause = 250 * time.Millisecond
 	lastPause  = 2 * time.Second
 )
 
-// answerWithin bounds the wait for the last answers once the time for settling is over.
+// answerWithin bounds the last read, after the time for settling.
 const answerWithin = 15 * time.Second
 
-// Ledger is a ledger. It is safe for concurrent use.
+// Ledger is the delivery ledger of a system. It is safe for concurrent use.
 type Ledger struct {
 	client *dynamodb.Client
 	name   string
 	where  string
 }
 
-// OpenLedger returns the ledger in a table, of which it asks nothing yet. endpoint and region are as LoadConfig takes them.
+// OpenLedger returns the ledger in a table, without any request. endpoint and region are those of LoadConfig.
 func OpenLedger(ctx context.Context, name, endpoint, region string) (*Ledger, error) {
 	cfg, err := LoadConfig(ctx, endpoint, region, reading)
 	if err != nil {
@@ -48,13 +48,13 @@ func OpenLedger(ctx context.Context, name, endpoint, region string) (*Ledger, er
 	return t, nil
 }
 
-// Check tells whether the table is there and may be read.
+// Check returns an error if the table does not exist or cannot be read.
 func (t *Ledger) Check(ctx context.Context) error {
-	_, err := t.Report(ctx, "loadtest") // nobody's id
+	_, err := t.Report(ctx, "loadtest") // not an id of a broadcast
 	return err
 }
 
-// Report reads all parts of a broadcast and adds them up.
+// Report reads all parts of a broadcast and returns their sum.
 func (t *Ledger) Report(ctx context.Context, id string) (result.LedgerReport, error) {
 	pages := dynamodb.NewQueryPaginator(t.client, &dynamodb.QueryInput{
 		TableName: &t.name, ConsistentRead: aws.Bool(true),
@@ -68,7 +68,7 @@ func (t *Ledger) Report(ctx context.Context, id string) (result.LedgerReport, er
 			return result.LedgerReport{}, t.explain(err)
 		}
 		for _, item := range page.Items {
-			if err := all.take(item); err != nil {
+			if err := all.add(item); err != nil {
 				return result.LedgerReport{}, fmt.Errorf("ledger %s: broadcast %s: %w", t.name, id, err)
 			}
 		}
@@ -76,11 +76,11 @@ func (t *Ledger) Report(ctx context.Context, id string) (result.LedgerReport, er
 	return all.report(id)
 }
 
-// explanations are of the errors that a user can do something about, by DynamoDB's code.
+// explanations of the errors that a user can correct, by the code of DynamoDB.
 var explanations = map[string]string{
-	"ResourceNotFoundException": "there is no such table",
-	"AccessDeniedException":     "it may not be read: the caller needs dynamodb:Query on it",
-	"ValidationException":       "the table is no ledger, whose key is broadcastId and part",
+	"ResourceNotFoundException": "no such table",
+	"AccessDeniedException":     "access denied: dynamodb:Query is required",
+	"ValidationException":       "not a ledger: the key must be broadcastId and part",
 }
 
 func (t *Ledger) explain(err error) error {
@@ -92,11 +92,11 @@ func (t *Ledger) explain(err error) error {
 	return fmt.Errorf("ledger %s in %s: %w", t.name, t.where, err)
 }
 
-// Await reads the reports of broadcasts, and those that are not settled again and again until all are, within has
-// passed, or ctx ends; then it returns them as they stand. It tells progress, after each look, how many are not settled.
+// Await reads the reports of broadcasts until all are settled, within has passed, or ctx ends. Then it returns the last
+// reports. After each read it calls progress with the number of unsettled broadcasts.
 func (t *Ledger) Await(ctx context.Context, ids []string, within time.Duration,
 	progress func(unsettled int)) ([]result.LedgerReport, error) {
-	// An ended ctx ends the waiting. What is there is wanted all the same.
+	// If ctx ends, the wait ends; the reports are read all the same.
 	asking, stop := context.WithTimeout(context.WithoutCancel(ctx), within+answerWithin)
 	defer stop()
 	waiting, cancel := context.WithTimeout(ctx, within)

@@ -12,45 +12,45 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// The kinds of parts, by how their sort key begins.
+// The prefixes of the sort keys of parts.
 const (
 	planPrefix  = "plan."
 	batchPrefix = "batch."
 )
 
-// plan says whom one stretch of one segment of the connections table addresses: bucket i, of that size, becomes the
-// batch whose id is the plan's key and ".i".
+// plan is a part with the connections of one stretch of one segment of the connections table. Bucket i, with its size,
+// becomes the batch whose id is the key of the plan and ".i".
 type plan struct {
 	Part     string  `dynamodbav:"part"`
 	Segment  int     `dynamodbav:"segment"`
 	Segments int     `dynamodbav:"segments"`
 	Stretch  int     `dynamodbav:"stretch"`
-	End      string  `dynamodbav:"end"` // empty: the stretch reaches the segment's end
+	End      string  `dynamodbav:"end"` // empty: the stretch is the last of its segment
 	Buckets  []int64 `dynamodbav:"buckets"`
-	Split    int     `dynamodbav:"split"` // over 0: no plan of its own, but says that there are those of so many segments
+	Split    int     `dynamodbav:"split"` // over 0: the plan is replaced by the plans of so many segments
 	Emitted  bool    `dynamodbav:"emitted"`
 }
 
-// batch says what became of one batch's deliveries. A claim without an outcome has zeros.
+// batch is a part with the outcomes of one batch. Without an outcome its counts are 0.
 type batch struct {
 	Part      string         `dynamodbav:"part"`
 	Size      int64          `dynamodbav:"size"`
-	Claims    []string       `dynamodbav:"claims"`   // one for each sender that has had it: "2 who", of so many deliveries
-	Redriven  bool           `dynamodbav:"redriven"` // had been given up before, for Reason
-	Reason    string         `dynamodbav:"reason"`   // why it is tried again; empty the first time
+	Claims    []string       `dynamodbav:"claims"`   // one for each claim: number of deliveries, space, sender
+	Redriven  bool           `dynamodbav:"redriven"` // redriven after it had failed with Reason
+	Reason    string         `dynamodbav:"reason"`   // of the retry; empty for the first attempt
 	Delivered int64          `dynamodbav:"delivered"`
 	Gone      int64          `dynamodbav:"gone"`
 	Failed    map[string]int `dynamodbav:"failed"`
 }
 
-// parts are those of one broadcast.
+// parts has all parts of one broadcast.
 type parts struct {
 	plans   []plan
 	batches map[string]batch // by id
 }
 
-// take adds an item of the table.
-func (p *parts) take(item map[string]types.AttributeValue) error {
+// add adds an item of the table.
+func (p *parts) add(item map[string]types.AttributeValue) error {
 	var key struct {
 		Part string `dynamodbav:"part"`
 	}
@@ -61,34 +61,34 @@ func (p *parts) take(item map[string]types.AttributeValue) error {
 	case strings.HasPrefix(key.Part, planPrefix):
 		var one plan
 		if err := attributevalue.UnmarshalMap(item, &one); err != nil {
-			return fmt.Errorf("part %s: %w", key.Part, err)
+			return fmt.Errorf("decode part %s: %w", key.Part, err)
 		}
 		if one.Segments < 1 {
-			return fmt.Errorf("part %s says nothing of segments", key.Part)
+			return fmt.Errorf("part %s: no number of segments", key.Part)
 		}
 		p.plans = append(p.plans, one)
 	case strings.HasPrefix(key.Part, batchPrefix):
 		var one batch
 		if err := attributevalue.UnmarshalMap(item, &one); err != nil {
-			return fmt.Errorf("part %s: %w", key.Part, err)
+			return fmt.Errorf("decode part %s: %w", key.Part, err)
 		}
 		if p.batches == nil {
 			p.batches = map[string]batch{}
 		}
 		p.batches[strings.TrimPrefix(key.Part, batchPrefix)] = one
 	default:
-		return fmt.Errorf("part %q is neither a plan nor a batch", key.Part)
+		return fmt.Errorf("part %q: want a plan or a batch", key.Part)
 	}
 	return nil
 }
 
-// report adds them up.
+// report returns the sum of the parts.
 func (p *parts) report(id string) (result.LedgerReport, error) {
 	r := result.LedgerReport{ID: id, Parts: len(p.plans) + len(p.batches), Dispatched: p.dispatched()}
 	for _, one := range p.plans {
 		key := strings.TrimPrefix(one.Part, planPrefix)
 		for i, size := range one.Buckets {
-			// Some may have left between the plan and the batch: what the batch was claimed with is final.
+			// Connections may have closed between the plan and the claim of the batch: the size of the claimed batch is final.
 			if b, claimed := p.batches[fmt.Sprintf("%s.%d", key, i)]; claimed {
 				size = b.Size
 			}
@@ -108,7 +108,7 @@ func (p *parts) report(id string) (result.LedgerReport, error) {
 			reasons[reason] += n
 		}
 		if one.Redriven {
-			reasons[one.Reason] -= int(one.Size) // given up before, and now tried again
+			reasons[one.Reason] -= int(one.Size) // failed before, and now redriven
 		}
 	}
 	maps.DeleteFunc(reasons, func(_ string, n int) bool { return n == 0 })
@@ -122,18 +122,18 @@ func (p *parts) report(id string) (result.LedgerReport, error) {
 	return r, nil
 }
 
-// unanswered are the reasons of posts that may have been delivered all the same.
+// unanswered are the reasons after which a failed post may have been delivered.
 var unanswered = map[string]bool{"network": true, "server_error": true}
 
-// repeatable returns how many deliveries of the batch may have been made before: by those that had it and have not said what
-// they did, or by a post without an answer.
+// repeatable returns the number of deliveries of the batch that may have been made before: by senders that claimed it
+// and recorded no outcome, or by a post without an answer.
 func (b *batch) repeatable() (n int64, err error) {
 	var sum, largest int64
 	for _, claim := range b.Claims {
 		size, _, _ := strings.Cut(claim, " ")
 		n, err := strconv.ParseInt(size, 10, 64)
 		if err != nil {
-			return 0, fmt.Errorf("part %s: claim %q: %w", b.Part, claim, err)
+			return 0, fmt.Errorf("decode part %s: claim %q: %w", b.Part, claim, err)
 		}
 		sum, largest = sum+n, max(largest, n)
 	}
@@ -143,10 +143,9 @@ func (b *batch) repeatable() (n int64, err error) {
 	return n, nil
 }
 
-// dispatched tells whether the plans cover every segment from its beginning to its end, and all their batches are on
-// their way.
+// dispatched reports whether the plans cover every segment completely and all their batches are on the send queue.
 func (p *parts) dispatched() bool {
-	known, whole := map[int]int{}, map[int]int{} // stretches of each segment: known, and in all where the end is known
+	known, whole := map[int]int{}, map[int]int{} // stretches of each segment: found, and total if the last is found
 	segments := 0
 	for _, one := range p.plans {
 		if one.Split > 0 {

@@ -13,7 +13,7 @@ import (
 	"fanfare/loadtest/aws"
 )
 
-func TestPublish(t *testing.T) {
+func TestQueue_Publish(t *testing.T) {
 	t.Setenv("AWS_CA_BUNDLE", "")
 	t.Setenv("AWS_ACCESS_KEY_ID", "somekey")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "somesecret")
@@ -49,29 +49,29 @@ func TestPublish(t *testing.T) {
 	}
 	id, err := q.Publish(t.Context(), `{"run":"x"}`)
 	if err != nil || id != "id-1" {
-		t.Fatalf("id %q, %v", id, err)
+		t.Fatalf("got id %q, %v, want id-1, nil", id, err)
 	}
 	r := requests[0]
 	if r["target"] != "AmazonSQS.SendMessage" || r["QueueUrl"] != url || r["MessageBody"] != `{"run":"x"}` {
-		t.Errorf("sent %v", r)
+		t.Errorf("got request %v, want SendMessage with the URL and body", r)
 	}
 	if s, _ := r["signature"].(string); !strings.Contains(s, "Credential=somekey/") ||
 		!strings.Contains(s, "/eu-west-1/sqs/") {
-		t.Errorf("signed %v", s)
+		t.Errorf("got signature %v, want the key and region of the environment", s)
 	}
 	if _, err := q.Publish(t.Context(), "too much"); err == nil || !strings.Contains(err.Error(), "RequestThrottled") {
-		t.Errorf("throttled: %v", err)
+		t.Errorf("throttled: got %v, want RequestThrottled", err)
 	}
 	if len(requests) != 2 {
-		t.Errorf("%d requests: a failed publish must not be repeated", len(requests))
+		t.Errorf("got %d requests, want 2 without retries", len(requests))
 	}
 }
 
-func TestExamine_InvalidURL(t *testing.T) {
+func TestOpenQueue_InvalidURL(t *testing.T) {
 	for _, url := range []string{"", "websocket-broadcast", "http://127.0.0.1:4566", "arn:aws:sqs:us-east-1:0:q",
 		"ftp://a/b"} {
 		if _, err := aws.OpenQueue(t.Context(), url, 1); err == nil {
-			t.Errorf("%q was accepted", url)
+			t.Errorf("OpenQueue(%q): got no error, want one", url)
 		}
 	}
 }

@@ -1,5 +1,5 @@
-// Package doctor checks that the harness detects faults. It runs small load tests through a relay that injects one fault
-// into each, and checks that the report names that fault and nothing else.
+// Package doctor checks that the harness detects faults. It runs small load tests through a relay that injects one
+// fault into each, and checks that the report names that fault and nothing else.
 package doctor
 
 import (

@@ -22,8 +22,8 @@ type fault interface {
 	upward(c *peer, n int) bool
 }
 
-// relay stands between the harness and a WebSocket server and injects a fault. It passes the handshake and the frames of
-// the client unchanged. Of the server's frames it hands the payloads of a load test to the fault. It is safe for
+// relay stands between the harness and a WebSocket server and injects a fault. It passes the handshake and the frames
+// of the client unchanged. Of the server's frames it hands the payloads of a load test to the fault. It is safe for
 // concurrent use.
 type relay struct {
 	upstream string

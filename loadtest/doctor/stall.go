@@ -21,9 +21,9 @@ const (
 	stallFor    = 2 * time.Second
 )
 
-// predicted returns the quantile of the latencies that arithmetic predicts for the stall: a message that was due x after
-// the stall began waits stallFor - x; the other messages do not wait. A harness that forgot the messages it did not send,
-// or that counted from the time of sending, would show almost none of it.
+// predicted returns the quantile of the latencies that arithmetic predicts for the stall: a message that was due x
+// after the stall began waits stallFor - x; the other messages do not wait. A harness that forgot the messages it did
+// not send, or that counted from the time of sending, would show almost none of it.
 func predicted(q float64) time.Duration {
 	total := int(stallRate * stallLength.Seconds())
 	waits := make([]time.Duration, total)
@@ -46,7 +46,8 @@ func quantile(sorted []time.Duration, q float64) time.Duration {
 const tolerance = 250 * time.Millisecond
 
 // stalled compares the measured latencies with two other curves. They must not be below the predicted ones, which are a
-// lower bound. They must equal the delays at which the relay passed the payloads on, which include what the machine added.
+// lower bound. They must equal the delays at which the relay passed the payloads on, which include what the machine
+// added.
 func stalled(r *report.Report, f fault) (string, error) {
 	if d := r.Account.Deliveries; d.Missing != 0 || d.Duplicates != 0 || d.Owed != d.Delivered {
 		return "", fmt.Errorf("got %+v after a stall, want everything delivered once", d)
@@ -76,7 +77,7 @@ func stalled(r *report.Report, f fault) (string, error) {
 	return found.String(), nil
 }
 
-// suspendFor is how long the last test stops one of the harness's processes.
+// suspendFor is the time for which the last test stops one of the harness's processes.
 const suspendFor = time.Second
 
 // suspended stops a process of the harness during a run. The report must be invalid and must not blame the system.

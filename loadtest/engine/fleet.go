@@ -12,7 +12,7 @@ import (
 	"fanfare/loadtest/latency"
 )
 
-// member is one process's engine, here or elsewhere.
+// member is the engine of one process: of this process or of a worker.
 type member interface {
 	Open(ctx context.Context) error
 	Prepare(m Measurement) error
@@ -21,13 +21,13 @@ type member interface {
 	Close()
 }
 
-// Fleet is a load test's processes. Open comes first, Close last; Status may be called at any time.
+// Fleet runs a load test in one or more processes. Call Open first and Close last; Status may be called at any time.
 type Fleet struct {
 	members []member
 }
 
-// NewFleet starts plan.Processes processes: engines in this one if it is the only one, else workers started by command,
-// which must call ServeWorker. Standard error of the workers is this process's.
+// NewFleet starts an engine in each of plan.Processes processes: in this process if there is one, else in worker
+// processes that command starts and that must call ServeWorker. The workers inherit standard error.
 func NewFleet(ctx context.Context, plan Plan, command []string) (*Fleet, error) {
 	f := &Fleet{}
 	for i := range plan.Processes {
@@ -38,7 +38,7 @@ func NewFleet(ctx context.Context, plan Plan, command []string) (*Fleet, error) 
 		if plan.Processes == 1 {
 			m, err = New(ctx, p)
 		} else {
-			m, err = hire(p, command)
+			m, err = startWorker(p, command)
 		}
 		if err != nil {
 			f.Close()
@@ -49,7 +49,7 @@ func NewFleet(ctx context.Context, plan Plan, command []string) (*Fleet, error) 
 	return f, nil
 }
 
-// all calls do for every member at once and joins their errors.
+// all calls do for all members concurrently and joins their errors.
 func (f *Fleet) all(do func(i int, m member) error) error {
 	errs := make([]error, len(f.members))
 	var running sync.WaitGroup
@@ -65,8 +65,8 @@ func (f *Fleet) Open(ctx context.Context) error {
 	return f.all(func(_ int, m member) error { return m.Open(ctx) })
 }
 
-// Measure measures once, into m.File: the processes' results one after another. No process publishes before all of them
-// record, or the messages of the first would be missing at the last.
+// Measure runs one measurement and writes the results of all processes to m.File. No process publishes before all are
+// recording, so that each records all messages.
 func (f *Fleet) Measure(ctx context.Context, m Measurement) error {
 	if len(f.members) == 1 {
 		if err := f.members[0].Prepare(m); err != nil {
@@ -83,38 +83,38 @@ func (f *Fleet) Measure(ctx context.Context, m Measurement) error {
 	if err == nil {
 		err = f.all(func(_ int, each member) error { return each.Measure(ctx) })
 	}
-	// Whatever the error, what was measured is kept.
+	// Results are kept even after an error.
 	return errors.Join(err, join(m.File, len(f.members), part))
 }
 
-// join puts the parts into one file and removes them.
+// join concatenates the parts into one file and removes them.
 func join(name string, n int, part func(int) string) (err error) {
 	out, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
-		return fmt.Errorf("result file: %w", err)
+		return fmt.Errorf("create result file: %w", err)
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
 	for i := range n {
 		in, err := os.Open(part(i))
 		if errors.Is(err, os.ErrNotExist) {
-			continue // its process has already said why
+			continue // its process has returned the error
 		}
 		if err != nil {
-			return fmt.Errorf("result file: %w", err)
+			return fmt.Errorf("read part of the results: %w", err)
 		}
 		_, err = io.Copy(out, in)
 		in.Close()
 		if err != nil {
-			return fmt.Errorf("result file: %w", err)
+			return fmt.Errorf("join result files: %w", err)
 		}
 		if err := os.Remove(part(i)); err != nil {
-			return fmt.Errorf("result file: %w", err)
+			return fmt.Errorf("remove part of the results: %w", err)
 		}
 	}
 	return nil
 }
 
-// Status adds up how the members are doing.
+// Status returns the sum over all processes.
 func (f *Fleet) Status() (Status, error) {
 	sum := Status{Live: latency.NewCoarse()}
 	for _, m := range f.members {
@@ -136,7 +136,7 @@ func (f *Fleet) Status() (Status, error) {
 	return sum, nil
 }
 
-// Workers returns the process ids of the workers; there are none if all runs in this process.
+// Workers returns the process ids of the workers, nil if the engine is in this process.
 func (f *Fleet) Workers() (ids []int) {
 	for _, m := range f.members {
 		if w, ok := m.(*worker); ok {
@@ -151,5 +151,5 @@ func (f *Fleet) Close() {
 	_ = f.all(func(_ int, m member) error { m.Close(); return nil })
 }
 
-// statusEvery is how often a worker tells how it is doing.
+// statusEvery is the interval at which a worker sends its status.
 const statusEvery = 500 * time.Millisecond

@@ -22,7 +22,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// The test binary plays the worker when it is started as one.
+// The test binary is the worker process when FLEET_TEST_WORKER is set.
 func TestMain(m *testing.M) {
 	if os.Getenv("FLEET_TEST_WORKER") != "" {
 		if err := engine.ServeWorker(context.Background(), os.Stdin, os.Stdout); err != nil {
@@ -69,7 +69,7 @@ func startFleet(t *testing.T, p engine.Plan) *engine.Fleet {
 		t.Fatal(err)
 	}
 	if s := status(t, f); s.Connected != p.Connections {
-		t.Errorf("%d clients are connected, says the status", s.Connected)
+		t.Errorf("got status with %d connected clients, want %d", s.Connected, p.Connections)
 	}
 	return f
 }
@@ -101,7 +101,7 @@ func TestFleet_Measure(t *testing.T) {
 	for _, processes := range []int{1, 3} {
 		t.Run(fmt.Sprint(processes), func(t *testing.T) {
 			f := startFleet(t, fleetPlan(serveURL(t), processes))
-			for range 2 { // the same connections serve again
+			for range 2 { // twice on the same connections
 				m := measurement(t, 30)
 				if err := f.Measure(t.Context(), m); err != nil {
 					t.Fatal(err)
@@ -109,15 +109,16 @@ func TestFleet_Measure(t *testing.T) {
 				a := read(t, m.File)
 				if a.Deliveries.Owed != 900 || a.Deliveries.Delivered != 900 || len(a.Processes) != processes ||
 					a.Publishing.Acknowledged != 30 {
-					t.Errorf("%d processes: %+v %+v", len(a.Processes), a.Deliveries, a.Publishing)
+					t.Errorf("got %d processes, %+v, %+v, want %d processes, 900 delivered, 30 acknowledged",
+						len(a.Processes), a.Deliveries, a.Publishing, processes)
 				}
 				if parts, _ := filepath.Glob(m.File + ".*"); len(parts) != 0 {
-					t.Errorf("parts are left: %v", parts)
+					t.Errorf("got files %v left, want none", parts)
 				}
 			}
 			s := status(t, f)
 			if s.Published != 30 || s.Accepted != 30 || s.Live.Count() != 900 {
-				t.Errorf("status %+v of %d deliveries", s, s.Live.Count())
+				t.Errorf("got status %+v with %d latencies, want 30 published and accepted, 900 latencies", s, s.Live.Count())
 			}
 		})
 	}
@@ -141,12 +142,12 @@ func TestFleet_Interrupt(t *testing.T) {
 	a := read(t, m.File)
 	for _, p := range a.Processes {
 		if p.End == nil || !p.End.Interrupted {
-			t.Errorf("process %d ended as %+v", p.Conditions.Process, p.End)
+			t.Errorf("process %d: got end %+v, want interrupted", p.Conditions.Process, p.End)
 		}
 	}
 }
 
-// An interrupt that comes with its order, before that is taken up, is not lost: the measurement would take a thousand seconds.
+// An interrupt right after its order must end the measurement, which would take a thousand seconds.
 func TestServeWorker_ImmediateInterrupt(t *testing.T) {
 	p, m := fleetPlan(serveURL(t), 1), measurement(t, 100_000)
 	var orders bytes.Buffer
@@ -156,7 +157,7 @@ func TestServeWorker_ImmediateInterrupt(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// The orders come as one, and their end does not come before the answer to the last.
+	// All orders arrive in one read. The input ends after the last answer.
 	in, end := io.Pipe()
 	answers, out := io.Pipe()
 	var running sync.WaitGroup
@@ -169,7 +170,7 @@ func TestServeWorker_ImmediateInterrupt(t *testing.T) {
 	for d, done := json.NewDecoder(answers), ""; ; {
 		var a struct{ Done, Error string }
 		if err := d.Decode(&a); err != nil || a.Error != "" {
-			t.Fatalf("after %q: %q, %v", done, a.Error, err)
+			t.Fatalf("after %q: got error %q, %v", done, a.Error, err)
 		}
 		if done = cmp.Or(a.Done, done); done == "measure" {
 			break
@@ -179,7 +180,7 @@ func TestServeWorker_ImmediateInterrupt(t *testing.T) {
 	io.Copy(io.Discard, answers)
 	running.Wait()
 	if a := read(t, m.File); !a.Processes[0].End.Interrupted {
-		t.Errorf("ended as %+v", a.Processes[0].End)
+		t.Errorf("got end %+v, want interrupted", a.Processes[0].End)
 	}
 }
 
@@ -187,10 +188,10 @@ func TestNewFleet_WorkerErrors(t *testing.T) {
 	t.Setenv("FLEET_TEST_WORKER", "1")
 	t.Setenv("GORACE", "atexit_sleep_ms=0")
 	if _, err := engine.NewFleet(t.Context(), fleetPlan("nonsense", 2), []string{os.Args[0]}); err == nil {
-		t.Error("a plan without a URL was accepted")
+		t.Error("invalid URL: got no error, want one")
 	}
 	if _, err := engine.NewFleet(t.Context(), fleetPlan("ws://127.0.0.1:1", 2),
 		[]string{"/nonexistent/loadtest"}); err == nil {
-		t.Error("a worker that cannot start was accepted")
+		t.Error("missing program: got no error, want one")
 	}
 }

@@ -7,5 +7,5 @@ import (
 	"syscall"
 )
 
-// isolate keeps a terminal's interrupt from the workers: the fleet tells them itself, and they finish their files.
+// isolate puts a worker into a process group of its own, so that the terminal does not interrupt it: the fleet does.
 func isolate(c *exec.Cmd) { c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }

@@ -12,51 +12,53 @@ import (
 	"time"
 )
 
-// The words that pass between a fleet and a worker, one JSON object after another each way.
+// order is a message from a fleet to a worker. Orders and messages are sent as consecutive JSON objects.
 type order struct {
 	Do          string       `json:"do"` // plan, open, prepare, measure or interrupt
 	Plan        *Plan        `json:"plan,omitempty"`
 	Measurement *Measurement `json:"measurement,omitempty"`
 }
 
+// message is a message from a worker to its fleet.
 type message struct {
-	Done   string  `json:"done,omitempty"` // the order that was carried out; empty if this is only a status
+	Done   string  `json:"done,omitempty"` // the order that was executed; empty in a periodic status
 	Error  string  `json:"error,omitempty"`
 	Status *Status `json:"status,omitempty"`
 }
 
-// patience is how long a worker may take to end once it was told to.
-const patience = 10 * time.Second
+// closeTimeout bounds the time in which a worker must end.
+const closeTimeout = 10 * time.Second
 
-// worker is a member in a process of its own.
+// worker is a member in another process.
 type worker struct {
 	process *exec.Cmd
 	stdin   io.WriteCloser
 	done    chan message // answers to orders
-	gone    chan struct{}
+	ended   chan struct{}
 
 	mu     sync.Mutex // guards what follows
 	orders *json.Encoder
 	status Status
 }
 
-func hire(plan Plan, command []string) (*worker, error) {
+// startWorker starts a worker process and sends it the plan.
+func startWorker(plan Plan, command []string) (*worker, error) {
 	c := exec.Command(command[0], command[1:]...)
 	c.Stderr = os.Stderr
 	isolate(c)
 	stdin, err := c.StdinPipe()
 	if err != nil {
-		return nil, fmt.Errorf("worker: %w", err)
+		return nil, fmt.Errorf("start worker: %w", err)
 	}
 	stdout, err := c.StdoutPipe()
 	if err != nil {
-		return nil, fmt.Errorf("worker: %w", err)
+		return nil, fmt.Errorf("start worker: %w", err)
 	}
 	if err := c.Start(); err != nil {
-		return nil, fmt.Errorf("worker: %w", err)
+		return nil, fmt.Errorf("start worker: %w", err)
 	}
 	w := &worker{process: c, stdin: stdin, orders: json.NewEncoder(stdin), done: make(chan message, 1),
-		gone: make(chan struct{})}
+		ended: make(chan struct{})}
 	go w.listen(stdout)
 	if err := w.order(context.Background(), order{Do: "plan", Plan: &plan}); err != nil {
 		w.Close()
@@ -65,9 +67,9 @@ func hire(plan Plan, command []string) (*worker, error) {
 	return w, nil
 }
 
-// listen ends when the worker's output does.
+// listen reads the worker's messages until its output ends.
 func (w *worker) listen(r io.Reader) {
-	defer close(w.gone)
+	defer close(w.ended)
 	for in := json.NewDecoder(r); ; {
 		var m message
 		if in.Decode(&m) != nil {
@@ -84,10 +86,10 @@ func (w *worker) listen(r io.Reader) {
 	}
 }
 
-// order gives an order and waits until it is carried out. An ended ctx interrupts it; what has been done until then is
-// still waited for.
+// order sends an order and waits until it is executed. If ctx ends, order interrupts the worker and waits for its
+// answer.
 func (w *worker) order(ctx context.Context, o order) error {
-	if err := w.say(o); err != nil {
+	if err := w.send(o); err != nil {
 		return err
 	}
 	interrupted := ctx.Done()
@@ -100,20 +102,20 @@ func (w *worker) order(ctx context.Context, o order) error {
 			return nil
 		case <-interrupted:
 			interrupted = nil
-			if err := w.say(order{Do: "interrupt"}); err != nil {
+			if err := w.send(order{Do: "interrupt"}); err != nil {
 				return err
 			}
-		case <-w.gone:
-			return errors.New("worker: its process has ended; see above for why")
+		case <-w.ended:
+			return errors.New("worker: process has ended; see its output above")
 		}
 	}
 }
 
-func (w *worker) say(o order) error {
+func (w *worker) send(o order) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err := w.orders.Encode(o); err != nil {
-		return fmt.Errorf("worker: %w", err)
+		return fmt.Errorf("send order to worker: %w", err)
 	}
 	return nil
 }
@@ -132,33 +134,33 @@ func (w *worker) Status() Status {
 	return w.status
 }
 
-// Close ends the worker: it closes its connections when its input ends.
+// Close ends the worker, which closes its connections when its input ends.
 func (w *worker) Close() {
 	w.stdin.Close()
-	kill := time.AfterFunc(patience, func() { w.process.Process.Kill() })
+	kill := time.AfterFunc(closeTimeout, func() { _ = w.process.Process.Kill() })
 	defer kill.Stop()
-	<-w.gone
-	_ = w.process.Wait() // how it ended no longer matters
+	<-w.ended
+	_ = w.process.Wait() // the exit status does not matter any more
 }
 
-// errand is an order with what an interrupt ends, which is there before the order is taken up: an interrupt may be on
-// its heels.
-type errand struct {
+// task is an order and the context that an interrupt cancels. The context exists before the order is executed, as an
+// interrupt may follow at once.
+type task struct {
 	order
 	ctx    context.Context
 	cancel context.CancelFunc
 }
 
-// ServeWorker is a worker's life: it carries out the orders that it reads from r and answers on w, until r ends.
+// ServeWorker runs a worker process: it executes the orders that it reads from r and answers on w, until r ends.
 func ServeWorker(ctx context.Context, r io.Reader, w io.Writer) error {
 	s := &service{out: json.NewEncoder(w)}
-	errands := make(chan errand)
+	tasks := make(chan task)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() {
 		defer stop()
-		defer close(errands)
-		var last errand
+		defer close(tasks)
+		var last task
 		for in := json.NewDecoder(r); ; {
 			var o order
 			if in.Decode(&o) != nil {
@@ -173,30 +175,30 @@ func ServeWorker(ctx context.Context, r io.Reader, w io.Writer) error {
 			last.order = o
 			last.ctx, last.cancel = context.WithCancel(ctx)
 			select {
-			case errands <- last:
+			case tasks <- last:
 			case <-ctx.Done():
 				return
 			}
 		}
 	}()
-	var telling sync.WaitGroup
-	defer telling.Wait()
-	telling.Go(func() { s.tell(ctx) })
+	var reporting sync.WaitGroup
+	defer reporting.Wait()
+	reporting.Go(func() { s.reportStatus(ctx) })
 	defer func() {
 		stop()
 		if e := s.current(); e != nil {
 			e.Close()
 		}
 	}()
-	for e := range errands {
+	for e := range tasks {
 		m := message{Done: e.Do}
-		if err := s.carryOut(e.ctx, e.order); err != nil {
+		if err := s.execute(e.ctx, e.order); err != nil {
 			m.Error = err.Error()
 		}
 		e.cancel()
 		var err error
 		if m.Status, err = s.status(); err == nil {
-			err = s.say(m)
+			err = s.send(m)
 		}
 		if err != nil {
 			return err
@@ -205,17 +207,18 @@ func ServeWorker(ctx context.Context, r io.Reader, w io.Writer) error {
 	return nil
 }
 
+// service is the state of a worker process.
 type service struct {
 	mu     sync.Mutex
 	out    *json.Encoder
 	engine *Engine
 }
 
-func (s *service) say(m message) error {
+func (s *service) send(m message) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.out.Encode(m); err != nil {
-		return fmt.Errorf("worker: %w", err)
+		return fmt.Errorf("send answer: %w", err)
 	}
 	return nil
 }
@@ -226,7 +229,7 @@ func (s *service) current() *Engine {
 	return s.engine
 }
 
-func (s *service) carryOut(ctx context.Context, o order) error {
+func (s *service) execute(ctx context.Context, o order) error {
 	e := s.current()
 	switch {
 	case o.Do == "plan" && o.Plan != nil && e == nil:
@@ -242,10 +245,10 @@ func (s *service) carryOut(ctx context.Context, o order) error {
 	case o.Do == "measure" && e != nil:
 		return e.Measure(ctx)
 	}
-	return fmt.Errorf("worker: cannot %q now", o.Do)
+	return fmt.Errorf("worker: cannot execute order %q now", o.Do)
 }
 
-// status is how the engine is doing, nil if there is none.
+// status returns the status of the engine, nil if there is none.
 func (s *service) status() (*Status, error) {
 	e := s.current()
 	if e == nil {
@@ -257,8 +260,8 @@ func (s *service) status() (*Status, error) {
 	return &status, err
 }
 
-// tell says how the engine is doing, again and again.
-func (s *service) tell(ctx context.Context) {
+// reportStatus sends the status at each interval, until ctx ends.
+func (s *service) reportStatus(ctx context.Context) {
 	ticker := time.NewTicker(statusEvery)
 	defer ticker.Stop()
 	for {
@@ -269,10 +272,10 @@ func (s *service) tell(ctx context.Context) {
 		}
 		status, err := s.status()
 		if err == nil && status != nil {
-			err = s.say(message{Status: status})
+			err = s.send(message{Status: status})
 		}
 		if err != nil {
-			return // nobody listens any more
+			return // the fleet has ended
 		}
 	}
 }

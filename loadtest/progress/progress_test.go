@@ -33,8 +33,9 @@ func sample(phase trial.Phase) trial.Progress {
 func TestLine(t *testing.T) {
 	for phase, want := range map[trial.Phase]string{
 		trial.Connecting: "connecting ██████░░  75 % 750 of 1,000 clients · 3 attempts failed · 1m0s left",
-		trial.Measuring:  "measuring ██░░░░░░  25 % 750 clients · 15/60 messages · 14 acked · 12,000 received (80.0 %) · p50 6.02ms p99 11.9ms · 1m0s left",
-		trial.Settling:   "ledger ██████░░  75 % 45 of 60 messages settled · 1m0s left",
+		trial.Measuring: "measuring ██░░░░░░  25 % 750 clients · 15/60 messages · 14 acked · 12,000 received (80.0 %) · " +
+			"p50 6.02ms p99 11.9ms · 1m0s left",
+		trial.Settling: "ledger ██████░░  75 % 45 of 60 messages settled · 1m0s left",
 	} {
 		synctest.Test(t, func(t *testing.T) { // no time passes
 			if got := Line(sample(phase), 8); got != want {
@@ -44,16 +45,16 @@ func TestLine(t *testing.T) {
 	}
 	if got := Line(trial.Progress{Phase: trial.Measuring, Status: engine.Status{Live: latency.NewCoarse()}},
 		0); strings.Contains(got, "NaN") {
-		t.Errorf("before anything is known: %s", got)
+		t.Errorf("empty progress: got %s, want no NaN", got)
 	}
 }
 
 func TestFit(t *testing.T) {
 	if got := fit("█████ more", 7); got != "█████ …" {
-		t.Errorf("%q", got)
+		t.Errorf("got %q", got)
 	}
 	if got := fit("short", 7); got != "short" {
-		t.Errorf("%q", got)
+		t.Errorf("got %q", got)
 	}
 }
 
@@ -64,13 +65,13 @@ func TestTerminal_File(t *testing.T) {
 	}
 	defer f.Close()
 	if Terminal(f) || Colour(f) {
-		t.Error("a file passes for a terminal")
+		t.Error("file: got a terminal or colours, want neither")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	Show(ctx, f, func() (trial.Progress, error) { return sample(trial.Measuring), nil })
 	if b, err := os.ReadFile(f.Name()); err != nil || strings.Contains(string(b), "\x1b") {
-		t.Errorf("%q, %v: plain lines have no control sequences", b, err)
+		t.Errorf("file: got %q, %v, want no control sequences", b, err)
 	}
 }
 
@@ -84,11 +85,11 @@ func TestShow_StopsOnError(t *testing.T) {
 		return sample(trial.Measuring), nil
 	}, time.Millisecond, func(p trial.Progress) string { return "line\n" })
 	if b.String() != "line\nline\nline\n" {
-		t.Errorf("%q", b.String())
+		t.Errorf("got %q, want three lines", b.String())
 	}
 }
 
-// What one redraw costs, besides gathering the figures; there are five a second.
+// BenchmarkLine measures one redraw, without reading the counters. There are five a second.
 func BenchmarkLine(b *testing.B) {
 	p := sample(trial.Measuring)
 	for b.Loop() {

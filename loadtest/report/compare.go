@@ -12,23 +12,24 @@ import (
 	"fanfare/loadtest/latency"
 )
 
-// stretches is how many parts of a single run stand for repeats.
-const stretches = 5
+// periods is the number of periods of a single run that count as repeats. Their spread is smaller than that of whole
+// runs.
+const periods = 5
 
-// Row is one figure of both sides.
+// Row compares one figure of both sides.
 type Row struct {
 	Name          string
 	Before, After Figure // medians
 	Spread        Figure // the larger of both
-	// Unknown tells that there are no repeats to take a spread from.
+	// Unknown reports whether the spread is unknown, without repeats.
 	Unknown bool
-	// Beyond tells that the difference is larger than the spread. Where that is unknown, only a count can be.
+	// Beyond reports whether the difference is larger than the spread. If that is unknown, it is true for counts only.
 	Beyond bool
-	// Worse tells that the change is for the worse, whatever its size.
+	// Worse reports whether the figure has become worse, by any amount.
 	Worse bool
 }
 
-// compared are those that are compared; better says whether more or less is better.
+// compared are the figures of a comparison; more reports whether a higher value is better.
 var compared = []struct {
 	name string
 	more bool
@@ -41,7 +42,8 @@ var compared = []struct {
 	{"cpu_per_frame", false},
 }
 
-// Compare compares two sides, each at least one report.
+// Compare compares two sides of at least one report each. A difference is significant (Beyond) if it is larger than the
+// larger spread of both sides: the spread of the runs of a side, or of five periods of its only run.
 func Compare(before, after []*Report) []Row {
 	var rows []Row
 	for _, f := range compared {
@@ -71,7 +73,7 @@ func middle(side []*Report, name string) float64 {
 	return v[len(v)/2]
 }
 
-// values are the repeats of a figure.
+// values returns the values of a figure in all repeats.
 func values(side []*Report, name string) []float64 {
 	if len(side) == 1 {
 		return parts(side[0])[name]
@@ -83,7 +85,7 @@ func values(side []*Report, name string) []float64 {
 	return v
 }
 
-// reach is the distance of the largest from the smallest.
+// reach returns the difference of the largest and the smallest value.
 func reach(v []float64) float64 {
 	if len(v) == 0 {
 		return 0
@@ -91,7 +93,7 @@ func reach(v []float64) float64 {
 	return slices.Max(v) - slices.Min(v)
 }
 
-// parts takes the compared of stretches of one run, as far as a stretch has them.
+// parts returns the figures of each period of a run, as far as they can be computed.
 func parts(r *Report) map[string][]float64 {
 	all := map[string][]float64{}
 	add := func(name string, v time.Duration) { all[name] = append(all[name], v.Seconds()) }
@@ -138,20 +140,20 @@ func parts(r *Report) map[string][]float64 {
 	return all
 }
 
-// cut cuts s into stretches of nearly equal length.
+// cut divides s into periods of nearly equal length.
 func cut[T any](s []T) [][]T {
 	var all [][]T
-	for i := range stretches {
-		if part := s[i*len(s)/stretches : (i+1)*len(s)/stretches]; len(part) > 0 {
+	for i := range periods {
+		if part := s[i*len(s)/periods : (i+1)*len(s)/periods]; len(part) > 0 {
 			all = append(all, part)
 		}
 	}
 	return all
 }
 
-// WriteComparison writes the comparison for people.
+// WriteComparison writes a comparison as text.
 func WriteComparison(w io.Writer, before, after []*Report) error {
-	repeats := "the spread of five stretches of each run; repeats of whole runs would say more"
+	repeats := "the spread of five periods of each run; repeated runs are more precise"
 	if len(before) > 1 && len(after) > 1 {
 		repeats = fmt.Sprintf("the spread of %d and %d runs", len(before), len(after))
 	}
@@ -170,7 +172,7 @@ func WriteComparison(w io.Writer, before, after []*Report) error {
 		if r.Before.Value == r.After.Value {
 			word = "the same"
 		} else if r.Unknown && !r.Beyond {
-			word = "no repeats to tell"
+			word = "no repeats"
 		} else if r.Beyond {
 			word = "BETTER"
 			if r.Worse {
@@ -183,7 +185,7 @@ func WriteComparison(w io.Writer, before, after []*Report) error {
 		return err
 	}
 	if d := Differences(&before[0].Conditions, &after[0].Conditions); len(d) > 0 {
-		fmt.Fprintf(w, "\nThe conditions differ, so the system need not be what made the difference: %s.\n",
+		fmt.Fprintf(w, "\nThe conditions differ, which may explain a difference: %s.\n",
 			strings.Join(d, "; "))
 	}
 	for i, side := range [][]*Report{before, after} {
@@ -193,7 +195,7 @@ func WriteComparison(w io.Writer, before, after []*Report) error {
 			}
 		}
 	}
-	_, err := fmt.Fprintf(w, "\nA difference counts if it exceeds %s.\n", repeats)
+	_, err := fmt.Fprintf(w, "\nA difference counts if it is larger than %s.\n", repeats)
 	return err
 }
 

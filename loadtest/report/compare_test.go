@@ -31,7 +31,7 @@ func row(t *testing.T, rows []report.Row, name string) report.Row {
 			return r
 		}
 	}
-	t.Fatalf("no row %s", name)
+	t.Fatalf("got no row %s", name)
 	return report.Row{}
 }
 
@@ -47,40 +47,40 @@ func TestCompare_Spread(t *testing.T) {
 		before, after []fakeresult.Run
 		beyond, worse bool
 	}{
-		"worse than any repeat":   {slower(0, 5, 10), slower(20, 25, 30), true, true},
-		"better than any repeat":  {slower(20, 25, 30), slower(0, 5, 10), true, false},
-		"within what repeats do":  {slower(0, 20, 40), slower(10, 25, 50), false, true},
-		"the same":                {slower(0, 5), slower(0, 5), false, false},
-		"single runs, far apart":  {slower(0), slower(500), true, true},
-		"single runs, just apart": {slower(0), slower(1), false, true},
+		"worse":                         {slower(0, 5, 10), slower(20, 25, 30), true, true},
+		"better":                        {slower(20, 25, 30), slower(0, 5, 10), true, false},
+		"within the spread":             {slower(0, 20, 40), slower(10, 25, 50), false, true},
+		"same":                          {slower(0, 5), slower(0, 5), false, false},
+		"single runs, large difference": {slower(0), slower(500), true, true},
+		"single runs, small difference": {slower(0), slower(1), false, true},
 	} {
 		r := row(t, report.Compare(side(t, c.before...), side(t, c.after...)), "time_to_last_p50")
 		if r.Beyond != c.beyond || r.Worse != c.worse {
-			t.Errorf("%s: %+v, want beyond %v, worse %v", name, r, c.beyond, c.worse)
+			t.Errorf("%s: got %+v, want beyond %v, worse %v", name, r, c.beyond, c.worse)
 		}
 	}
 }
 
-func TestACountCountsWithoutRepeats(t *testing.T) {
+func TestCompare_SingleRuns(t *testing.T) {
 	rows := report.Compare(side(t, fakeresult.Run{}), side(t, fakeresult.Run{Missing: 1}))
 	if r := row(t, rows, "missing"); !r.Beyond || !r.Worse {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v, want beyond the spread and worse", r)
 	}
 	if r := row(t, rows, "cpu_per_frame"); r.Beyond || !r.Unknown {
-		t.Errorf("a time without repeats: %+v", r)
+		t.Errorf("got %+v, want an unknown spread", r)
 	}
 }
 
-func TestText(t *testing.T) {
+func TestWriteComparison(t *testing.T) {
 	other := fakeresult.Run{Slower: 300 * time.Millisecond, Change: func(c *result.Conditions) { c.Churn = 0.5 },
 		Lag: time.Second}
 	var b bytes.Buffer
 	if err := report.WriteComparison(&b, side(t, fakeresult.Run{}), side(t, other)); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"WORSE", "churn: 0 and 0.5", "(after) is invalid", "five stretches"} {
+	for _, want := range []string{"WORSE", "churn: 0 and 0.5", "(after) is invalid", "five periods"} {
 		if !strings.Contains(b.String(), want) {
-			t.Errorf("no %q in:\n%s", want, b.String())
+			t.Errorf("got no %q in:\n%s", want, b.String())
 		}
 	}
 }

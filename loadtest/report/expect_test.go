@@ -11,7 +11,7 @@ import (
 var known = map[string]report.Unit{"missing": report.Count, "p99": report.Time, "p99.9": report.Time,
 	"delivery_ratio": report.Ratio, "delivered_per_second": report.Rate}
 
-func TestThresholds(t *testing.T) {
+func TestThreshold_Holds(t *testing.T) {
 	for _, c := range []struct {
 		text  string
 		value float64
@@ -39,31 +39,31 @@ func TestThresholds(t *testing.T) {
 			continue
 		}
 		if got := th.Holds(report.Figure{Value: c.value}); got != c.holds {
-			t.Errorf("%s with %v: %v, want %v", c.text, c.value, got, c.holds)
+			t.Errorf("%s with %v: got %v, want %v", c.text, c.value, got, c.holds)
 		}
 		again, err := report.ParseThreshold(th.Text, known)
 		if err != nil || again != th {
-			t.Errorf("%q is written as %q, which is %+v, %v", c.text, th.Text, again, err)
+			t.Errorf("%q, formatted as %q: got %+v, %v, want %+v, nil", c.text, th.Text, again, err, th)
 		}
 	}
 }
 
 func TestParseThreshold_Errors(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                 "as in 'missing == 0'",
-		"p99":              "as in 'missing == 0'",
-		"p99 = 5ms":        "as in 'missing == 0'",
-		"p99 < fast":       "as in 'missing == 0'",
-		"p98 < 5ms":        "the nearest are p99",
-		"misssing == 0":    "the nearest are missing",
-		"p99 < 600":        "say its unit",
-		"missing == 5ms":   "cannot be given in",
-		"p99 < 6 parsecs":  "cannot be given in",
-		"p99 < 1.2.3ms":    "is no number",
-		"missing == 0 now": "cannot be given in",
+		"":                 "for example 'missing == 0'",
+		"p99":              "for example 'missing == 0'",
+		"p99 = 5ms":        "for example 'missing == 0'",
+		"p99 < fast":       "for example 'missing == 0'",
+		"p98 < 5ms":        "no figure \"p98\"; want one of delivered_per_second, delivery_ratio, missing, p99, p99.9",
+		"misssing == 0":    "want one of",
+		"p99 < 600":        "needs a unit",
+		"missing == 5ms":   "cannot have the unit",
+		"p99 < 6 parsecs":  "cannot have the unit",
+		"p99 < 1.2.3ms":    "is not a number",
+		"missing == 0 now": "cannot have the unit",
 	} {
 		if _, err := report.ParseThreshold(text, known); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v, want something with %q", text, err, want)
+			t.Errorf("%q: got error %v, want one with %q", text, err, want)
 		}
 	}
 }
@@ -74,7 +74,7 @@ func TestDuration_Precision(t *testing.T) {
 		125_400_000_000: "2m5s",
 	} {
 		if got := report.Duration(d); got != want {
-			t.Errorf("%d is written %q, want %q", d, got, want)
+			t.Errorf("%d ns: got %q, want %q", d, got, want)
 		}
 	}
 }

@@ -24,8 +24,8 @@ func Time(at int64) time.Time { return time.UnixMicro(at) }
 // Until returns the duration from now until at. It is negative if at has passed.
 func Until(at int64) time.Duration { return time.Duration(at-Now()) * time.Microsecond }
 
-// Stepped returns how far the wall clock has been set against this clock since the process started. It is positive if the
-// wall clock was set forward.
+// Stepped returns how far the wall clock has been set against this clock since the process started. It is positive if
+// the wall clock was set forward.
 func Stepped() time.Duration {
 	return time.Duration(time.Now().UnixMicro()-Now()) * time.Microsecond
 }

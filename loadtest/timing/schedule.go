@@ -51,8 +51,8 @@ type Move struct {
 	Slot   int
 }
 
-// Churn returns the moves over d if share of the slots (1 is all) reconnect per minute. The moves are spread evenly over
-// time, in an order that follows from seed. No slot moves again before each other slot has moved.
+// Churn returns the moves over d if share of the slots (1 is all) reconnect per minute. The moves are spread evenly
+// over time, in an order that follows from seed. No slot moves again before each other slot has moved.
 func Churn(seed uint64, slots []int, share float64, d time.Duration) []Move {
 	count := int(math.Round(share * float64(len(slots)) * d.Minutes()))
 	if count <= 0 || len(slots) == 0 {
@@ -74,7 +74,8 @@ func Churn(seed uint64, slots []int, share float64, d time.Duration) []Move {
 	return moves
 }
 
-// Wait waits until the clock shows at (microseconds since the Unix epoch) or ctx ends; then it returns the error of ctx.
+// Wait waits until the clock shows at (microseconds since the Unix epoch) or ctx ends; then it returns the error of
+// ctx.
 func Wait(ctx context.Context, at int64) error {
 	d := Until(at)
 	if d <= 0 {

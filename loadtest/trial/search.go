@@ -48,7 +48,8 @@ var ErrBelow = errors.New("the bound does not hold at the lowest rate")
 
 // Search finds the highest rate that passes. The first search doubles the rate from r.From until one fails; each later
 // search starts at the result of the one before. Then a bisection by the geometric mean narrows the gap between the
-// highest rate that passed and the lowest that failed to the precision. If a search fails, Search returns those before it.
+// highest rate that passed and the lowest that failed to the precision. If a search fails, Search returns those before
+// it.
 func Search(ctx context.Context, r Range, probe Probe) (Capacity, error) {
 	var c Capacity
 	guess := 0.0

@@ -52,8 +52,8 @@ func TestSearch_Limits(t *testing.T) {
 	breaks := func(context.Context, float64) (bool, error) { return false, broken }
 	if _, err := trial.Search(t.Context(), r, breaks); !errors.Is(err, broken) {
 		t.Errorf("failing probe: got %v, want %v", err, broken)
-}
 	}
+}
 
 // The results of searches of a noisy system differ; Spread has their range.
 func TestCapacity_Spread(t *testing.T) {

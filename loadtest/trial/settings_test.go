@@ -76,7 +76,7 @@ func TestSettings_Invalid(t *testing.T) {
 		"--ledger-wait":        func(s *Settings) { s.LedgerWait = -1 },
 		"--ledger-endpoi":      func(s *Settings) { s.Ledger = "t" },
 		"--ledger":             func(s *Settings) { s.Expect = []string{"ledger_gone == 0"} },
-		"no metric":            func(s *Settings) { s.Expect = []string{"speed > 9"} },
+		"no figure":            func(s *Settings) { s.Expect = []string{"speed > 9"} },
 	} {
 		s := validSettings()
 		change(&s)

@@ -167,8 +167,8 @@ func (t *Trial) reasons(ctx context.Context) string {
 // startDelay is the time until the first message is due, so that every process is ready for it.
 const startDelay = 200 * time.Millisecond
 
-// Measure publishes rate messages a second for d and returns the report. The results go to file, or if that is empty, to a
-// file that Close removes.
+// Measure publishes rate messages a second for d and returns the report. The results go to file, or if that is empty,
+// to a file that Close removes.
 func (t *Trial) Measure(ctx context.Context, rate float64, d time.Duration, file string) (*report.Report, error) {
 	c, err := t.conditions(rate, d)
 	if err != nil {
@@ -194,8 +194,8 @@ func (t *Trial) Measure(ctx context.Context, rate float64, d time.Duration, file
 	return report.Load([]string{file}, nil)
 }
 
-// settle waits until the ledger is settled for all published messages, or LedgerWait is over, and adds its reports to the
-// results. An error of the ledger is stored in the results, for the report.
+// settle waits until the ledger is settled for all published messages, or LedgerWait is over, and adds its reports to
+// the results. An error of the ledger is stored in the results, for the report.
 func (t *Trial) settle(ctx context.Context, file string, c *result.Conditions) error {
 	ids, err := accepted(file)
 	if err != nil {

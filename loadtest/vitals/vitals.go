@@ -1,5 +1,5 @@
-// Package vitals measures the harness itself: the resources that it uses and how late it is. If the load generator is the
-// bottleneck, a load test measures the generator; these figures show it.
+// Package vitals measures the harness itself: the resources that it uses and how late it is. If the load generator is
+// the bottleneck, a load test measures the generator; these figures show it.
 package vitals
 
 import (

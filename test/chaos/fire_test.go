@@ -245,7 +245,7 @@ func (f fire) run(t *testing.T, template string) {
 	}
 	w.noLetters(t, deaf)
 	c.trail.Dead(int(c.refused.Load())) // some may have a row, and never opened
-	v := c.trail.Judge(audit.Options{Join: time.Hour, Unnoticed: unnoticed, MayRepeat: true})
+	v := c.trail.Check(audit.Options{Join: time.Hour, Unnoticed: unnoticed, MayRepeat: true})
 	if err := v.Err(); err != nil {
 		t.Error(err)
 	}

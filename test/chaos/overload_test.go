@@ -65,7 +65,7 @@ func TestOverload(t *testing.T) {
 	end()
 	group.Wait()
 	reports := c.reports(t, ledger.TakenOver, broadcast.ReasonNetwork)
-	v := c.trail.Judge(audit.Options{MayRepeat: true})
+	v := c.trail.Check(audit.Options{MayRepeat: true})
 	if err := v.Err(); err != nil {
 		t.Error(err)
 	}

@@ -11,10 +11,10 @@ import (
 	"testing"
 )
 
-// Item is an item of a DynamoDB table as the wire has it.
+// Item is an item of a DynamoDB table in the JSON of its API.
 type Item map[string]any
 
-// S, N, B, L, M and SS are DynamoDB's attribute values.
+// S, N, B, L, M and SS return attribute values of DynamoDB.
 func S(v string) any         { return map[string]any{"S": v} }
 func N(v int) any            { return map[string]any{"N": fmt.Sprint(v)} }
 func B(v bool) any           { return map[string]any{"BOOL": v} }
@@ -28,32 +28,32 @@ func L(numbers ...int) any {
 	return map[string]any{"L": list}
 }
 
-// Plan is the part of a ledger for the whole table's only stretch.
+// Plan returns the plan of a broadcast whose table was read in one stretch.
 func Plan(buckets ...int) Item {
 	return Item{"part": S("plan.0/1.0"), "segment": N(0), "segments": N(1), "stretch": N(0), "buckets": L(buckets...),
 		"emitted": B(true), "at": N(1)}
 }
 
-// Batch is the part of a ledger for a batch of that plan whose sender is done with it.
+// Batch returns the settled batch of that number of the plan.
 func Batch(number, size, delivered, gone int) Item {
 	return Item{"part": S(fmt.Sprintf("batch.0/1.0.%d", number)), "size": N(size), "attempt": N(0), "settled": B(true),
 		"delivered": N(delivered), "gone": N(gone), "left": N(0), "posts": N(size)}
 }
 
-// Ledger is a DynamoDB, for tests, that has one table and answers Query.
+// Ledger is a fake DynamoDB with one table, which answers Query.
 type Ledger struct {
 	Table string
-	Page  int    // items a page; 0: all on one
-	Fault string // if not empty, the code of the error that every call gets
-	// Parts returns the parts of a broadcast. asked counts how often it was asked for before.
+	Page  int    // items per page; 0: all
+	Fault string // if not empty, the code of the error of every call
+	// Parts returns the parts of a broadcast. asked is the number of earlier reads.
 	Parts func(id string, asked int) []Item
 
 	mu    sync.Mutex
 	asked map[string]int
-	began map[string][]Item // of the queries that have not come to their last page
+	began map[string][]Item // remaining items of queries with more pages
 }
 
-// Serve starts it for the length of a test and returns its endpoint.
+// Serve starts the ledger until the test ends and returns its endpoint.
 func (l *Ledger) Serve(t testing.TB) string {
 	l.asked, l.began = map[string]int{}, map[string][]Item{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -71,13 +71,15 @@ func (l *Ledger) Serve(t testing.TB) string {
 		if failed {
 			w.WriteHeader(http.StatusBadRequest)
 		}
-		w.Write(text)
+		if _, err := w.Write(text); err != nil {
+			t.Errorf("answer: %v", err)
+		}
 	}))
 	t.Cleanup(server.Close)
 	return server.URL
 }
 
-// Asked tells how often a broadcast was asked for.
+// Asked returns the number of reads of a broadcast.
 func (l *Ledger) Asked(id string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -1,4 +1,4 @@
-// Package specimen makes up result files for tests, so that reports can be tried on runs of every kind in no time.
+// Package fakeresult writes result files of load tests without running them, and serves fake ledgers, for tests.
 package fakeresult
 
 import (
@@ -12,32 +12,32 @@ import (
 	"fanfare/loadtest/vitals"
 )
 
-// Start is when the specimens' first message was due, in microseconds since the Unix epoch.
+// Start is the intended time of the first message, in microseconds since the Unix epoch.
 const Start = int64(1_764_000_000_000_000)
 
-// Run says what a made-up run was like. Its zero value is a good run of 10 clients and 20 messages.
+// Run describes a run. Its zero value is a run of 10 clients and 20 messages without faults.
 type Run struct {
 	Name     string // 8 characters
 	Clients  int
 	Messages int
 	Rate     float64       // messages per second
-	Process  int           // of Processes
+	Process  int           // number of the process
 	Slower   time.Duration // added to every latency
-	Missing  int           // deliveries left out, one per message
-	Silent   bool          // nothing acknowledged
-	Lost     int           // clients whose connection the system closes at the end
+	Missing  int           // missing deliveries, one per message
+	Silent   bool          // without answers
+	Lost     int           // clients whose connections the system closes at the end
 
-	Change func(*result.Conditions)
-	End    func(*result.End) // nil: as it should be
-	Cut    bool              // without an end
-	Lag    time.Duration     // of schedule and reading
+	Change func(*result.Conditions) // changes the conditions, if not nil
+	End    func(*result.End)        // changes the end, if not nil
+	Cut    bool                     // the file has no end
+	Lag    time.Duration            // schedule lag and read lag
 	Sample func(*vitals.Sample)
-	// Ledger, if not nil, is what the system's ledger says of the run's messages, which all have the id "id".
+	// Ledger, if not nil, is the ledger of the run. All messages have the id "id".
 	Ledger *result.Ledger
 }
 
-// Write makes up the run and returns the name of its file. Client c has message n after 5 ms and another 1 ms times
-// (c*7 + n*3) mod 50; messages are acknowledged after 2 ms.
+// Write writes the result file of a run and returns its name. Client c receives message n after 5 ms plus
+// (c*7 + n*3) mod 50 ms; messages are acknowledged after 2 ms.
 func Write(t testing.TB, r Run) string {
 	t.Helper()
 	must := func(err error) {
@@ -116,7 +116,7 @@ func Write(t testing.TB, r Run) string {
 		must(w.Sample(sample))
 	}
 	if r.Cut {
-		// A segment without its end is what a killed process leaves.
+		// A killed process leaves a segment without its end.
 		must(w.Abandon())
 		must(f.Close())
 		return name

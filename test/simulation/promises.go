@@ -79,7 +79,7 @@ func (w *world) judge() *audit.Verdict {
 			w.fail("%v", err)
 		}
 	}
-	v := w.trail.Judge(audit.Options{Join: horizon, Unnoticed: unnoticed, MayCut: w.settings.DisconnectFull})
+	v := w.trail.Check(audit.Options{Join: horizon, Unnoticed: unnoticed, MayCut: w.settings.DisconnectFull})
 	if err := v.Err(); err != nil {
 		w.broken = append(w.broken, err)
 	}
