@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"fanfare/loadtest/report"
@@ -67,19 +68,19 @@ func newParser() (*kong.Kong, error) {
 		kong.Vars{"version": version()})
 }
 
-// version returns the version of the module, the revision of a build from a repository, and the version of Go.
+// version returns the versions of the module and of Go and, if the build recorded it, the revision of the repository.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "loadtest, unknown version"
 	}
-	text := "loadtest " + info.Main.Version
+	parts := []string{"loadtest", info.Main.Version, info.GoVersion}
 	for _, s := range info.Settings {
 		if s.Key == "vcs.revision" {
-			text += " " + s.Value
+			parts = append(parts, s.Value)
 		}
 	}
-	return text + " " + info.GoVersion
+	return strings.Join(parts, " ")
 }
 
 func run(args []string) int {

@@ -162,33 +162,42 @@ func (b *builder) unsure() {
 		m := &b.messages[index]
 		until[index] = max(m.Sent+b.deadline, m.arrived)
 	}
-	for _, l := range b.segments {
-		for i := range l.connections {
-			c := &l.connections[i]
-			if c.opened == 0 {
-				continue
-			}
-			unknown := c.slow || c.cause != result.Ended
-			if !unknown {
-				for _, index := range slices.Compact(slices.Sorted(slices.Values(c.corrupt))) {
-					if !c.has(index) {
-						b.messages[index].unsure++
-					}
-				}
-				continue
-			}
-			for word, seen := range c.seen {
-				for rest := ^seen & span(word, 0, len(b.messages)); rest != 0; rest &= rest - 1 {
-					index := word*64 + bits.TrailingZeros64(rest)
-					if m := &b.messages[index]; m.Sent <= c.closed && c.opened <= until[index] {
-						m.unsure++
-					}
-				}
+	for _, s := range b.segments {
+		for i := range s.connections {
+			switch c := &s.connections[i]; {
+			case c.opened == 0:
+			case c.slow || c.cause != result.Ended:
+				b.unsureUnseen(c, until)
+			default:
+				b.unsureCorrupt(c)
 			}
 		}
 	}
 }
 
+// unsureUnseen counts a slow or closed connection for the messages that it has not received and that were sent while it
+// was open, or before, as long as the system may deliver them.
+func (b *builder) unsureUnseen(c *connection, until []int64) {
+	for word, seen := range c.seen {
+		for rest := ^seen & span(word, 0, len(b.messages)); rest != 0; rest &= rest - 1 {
+			index := word*64 + bits.TrailingZeros64(rest)
+			if m := &b.messages[index]; m.Sent <= c.closed && c.opened <= until[index] {
+				m.unsure++
+			}
+		}
+	}
+}
+
+// unsureCorrupt counts an open connection for the messages of which it has damaged copies only.
+func (b *builder) unsureCorrupt(c *connection) {
+	for _, index := range slices.Compact(slices.Sorted(slices.Values(c.corrupt))) {
+		if !c.has(index) {
+			b.messages[index].unsure++
+		}
+	}
+}
+
+// add adds the counts of another ledger.
 func (l *Ledger) add(o *Ledger) {
 	if o.Error != "" {
 		l.Error = o.Error

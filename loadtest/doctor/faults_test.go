@@ -20,21 +20,7 @@ func TestMisdeliver_Order(t *testing.T) {
 				ends[i] = end
 				r.clients = append(r.clients, &peer{number: i, relay: r, down: down})
 			}
-			got := make([]chan []string, len(ends))
-			for i, end := range ends {
-				got[i] = make(chan []string, 1)
-				go func() {
-					var texts []string
-					for {
-						text, err := wsutil.ReadServerText(end)
-						if err != nil {
-							got[i] <- texts
-							return
-						}
-						texts = append(texts, string(text))
-					}
-				}()
-			}
+			got := [2]chan []string{readTexts(ends[0]), readTexts(ends[1])}
 			f := &misdeliver{target: target{peer: 0, nth: 1}, to: 1}
 			for _, i := range order {
 				for n := range 3 {
@@ -59,4 +45,21 @@ func TestMisdeliver_Order(t *testing.T) {
 			}
 		})
 	}
+}
+
+// readTexts returns the channel of all texts that arrive until the connection closes.
+func readTexts(conn net.Conn) chan []string {
+	done := make(chan []string, 1)
+	go func() {
+		var texts []string
+		for {
+			text, err := wsutil.ReadServerText(conn)
+			if err != nil {
+				done <- texts
+				return
+			}
+			texts = append(texts, string(text))
+		}
+	}()
+	return done
 }

@@ -4,6 +4,7 @@ package report
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -300,37 +301,27 @@ func (r *Report) series(a *account.Account) {
 // Load returns the report of the result files of one or more runs. It adds the expectations of the runs to those given.
 // Runs are in the order of their start times, or of the files if these are equal.
 func Load(names []string, expectations []string) (r *Report, err error) {
-	runs := map[string][]*result.Segment{}
-	var order []string // names of the runs, as in the files
-	var doubts []Doubt
+	var files []*result.File
+	defer func() {
+		for _, f := range files {
+			err = errors.Join(err, f.Close())
+		}
+	}()
+	var doubts doubtList
 	for _, name := range names {
 		f, err := result.Open(name)
 		if err != nil {
 			return nil, err
 		}
-		defer f.Close()
-		for _, s := range f.Segments {
-			run := s.Conditions.Run
-			if runs[run] == nil {
-				order = append(order, run)
-			}
-			runs[run] = append(runs[run], s)
-		}
+		files = append(files, f)
 		if f.Cut {
-			doubts = append(doubts, Doubt{Invalid: true, Text: fmt.Sprintf("%s is truncated: the harness was killed", name)})
+			doubts.invalid("%s is truncated: the harness was killed", name)
 		}
 	}
-	var accounts []*account.Account
-	for _, run := range order {
-		a, err := account.Of(runs[run])
-		if err != nil {
-			return nil, err
-		}
-		accounts = append(accounts, a)
+	accounts, err := accountsOf(files)
+	if err != nil {
+		return nil, err
 	}
-	slices.SortStableFunc(accounts, func(a, b *account.Account) int {
-		return cmp.Compare(a.Conditions.Start, b.Conditions.Start)
-	})
 	a := accounts[0]
 	if len(accounts) > 1 {
 		if a, err = account.Merge(accounts); err != nil {
@@ -344,9 +335,8 @@ func Load(names []string, expectations []string) (r *Report, err error) {
 				all = append(all, text)
 			}
 		}
-		if d := Differences(&accounts[0].Conditions, &run.Conditions); len(d) > 0 {
-			doubts = append(doubts, Doubt{Text: fmt.Sprintf("runs %s and %s differ in %s", a.Conditions.Run,
-				run.Conditions.Run, strings.Join(d, "; "))})
+		if d := Differences(&a.Conditions, &run.Conditions); len(d) > 0 {
+			doubts.warn("runs %s and %s differ in %s", a.Conditions.Run, run.Conditions.Run, strings.Join(d, "; "))
 		}
 	}
 	if r, err = Of(a, append(all, expectations...)); err != nil {
@@ -359,6 +349,33 @@ func Load(names []string, expectations []string) (r *Report, err error) {
 		}
 	}
 	return r, nil
+}
+
+// accountsOf returns the account of each run in the files, in the order of the start times.
+func accountsOf(files []*result.File) ([]*account.Account, error) {
+	runs := map[string][]*result.Segment{}
+	var order []string // names of the runs, as in the files
+	for _, f := range files {
+		for _, s := range f.Segments {
+			run := s.Conditions.Run
+			if runs[run] == nil {
+				order = append(order, run)
+			}
+			runs[run] = append(runs[run], s)
+		}
+	}
+	var accounts []*account.Account
+	for _, run := range order {
+		a, err := account.Of(runs[run])
+		if err != nil {
+			return nil, err
+		}
+		accounts = append(accounts, a)
+	}
+	slices.SortStableFunc(accounts, func(a, b *account.Account) int {
+		return cmp.Compare(a.Conditions.Start, b.Conditions.Start)
+	})
+	return accounts, nil
 }
 
 // Differences lists the conditions in which two runs differ.

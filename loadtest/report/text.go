@@ -185,7 +185,7 @@ func Percent(part, whole float64) string {
 func (t *text) times(r *Report) {
 	t.line("\nlatency, from the intended time of publishing")
 	var header strings.Builder
-	fmt.Fprintf(&header, "  %-34s", "")
+	fmt.Fprintf(&header, "  %-38s", "")
 	for _, q := range quantiles {
 		fmt.Fprintf(&header, "%10s", q.name)
 	}
@@ -195,7 +195,7 @@ func (t *text) times(r *Report) {
 			continue
 		}
 		var row strings.Builder
-		fmt.Fprintf(&row, "  %-34s", d.what)
+		fmt.Fprintf(&row, "  %-38s", d.what)
 		for _, q := range quantiles {
 			fmt.Fprintf(&row, "%10s", r.time(d.prefix+q.name))
 		}

@@ -86,40 +86,48 @@ func (f *File) index(r *bufio.Reader, source io.ReaderAt) error {
 		if segment == nil && kind != 'S' {
 			return errForeign
 		}
-		switch kind {
-		case 'S':
+		if kind == 'S' {
 			segment = &Segment{source: source}
-			if err := json.Unmarshal(body, &segment.Conditions); err != nil {
-				return fmt.Errorf("decode start of segment: %w", err)
-			}
-			if v := segment.Conditions.Version; v != Version {
-				return fmt.Errorf("got file format %d, want %d", v, Version)
-			}
 			f.Segments = append(f.Segments, segment)
-		case 'E':
-			segment.events = append(segment.events, extent{offset + int64(length-len(body)-4), len(body)})
-		case 'V':
-			var s vitals.Sample
-			if err := json.Unmarshal(body, &s); err != nil {
-				return fmt.Errorf("decode vitals: %w", err)
-			}
-			segment.Samples = append(segment.Samples, s)
-		case 'L':
-			if err := segment.readLedger(body); err != nil {
-				return err
-			}
-		case 'Z':
-			segment.End = new(End)
-			if err := json.Unmarshal(body, segment.End); err != nil {
-				return fmt.Errorf("decode end of segment: %w", err)
-			}
-		default:
-			return fmt.Errorf("unknown block %q", kind)
+		}
+		if err := segment.add(kind, body, offset+int64(length-len(body)-4)); err != nil {
+			return err
 		}
 		offset += int64(length)
 	}
 	if len(f.Segments) == 0 {
 		return errForeign
+	}
+	return nil
+}
+
+// add adds one block to the segment. offset is the place of its body in the file.
+func (s *Segment) add(kind byte, body []byte, offset int64) error {
+	switch kind {
+	case 'S':
+		if err := json.Unmarshal(body, &s.Conditions); err != nil {
+			return fmt.Errorf("decode start of segment: %w", err)
+		}
+		if v := s.Conditions.Version; v != Version {
+			return fmt.Errorf("got file format %d, want %d", v, Version)
+		}
+	case 'E':
+		s.events = append(s.events, extent{offset, len(body)})
+	case 'V':
+		var sample vitals.Sample
+		if err := json.Unmarshal(body, &sample); err != nil {
+			return fmt.Errorf("decode vitals: %w", err)
+		}
+		s.Samples = append(s.Samples, sample)
+	case 'L':
+		return s.readLedger(body)
+	case 'Z':
+		s.End = new(End)
+		if err := json.Unmarshal(body, s.End); err != nil {
+			return fmt.Errorf("decode end of segment: %w", err)
+		}
+	default:
+		return fmt.Errorf("unknown block %q", kind)
 	}
 	return nil
 }
@@ -183,51 +191,66 @@ var errRecord = errors.New("read results: invalid record")
 func decode(b []byte, f func(r *Record) error) error {
 	var r Record
 	for len(b) > 0 {
-		r = Record{Kind: Kind(b[0]), At: r.At, Connection: r.Connection, Broadcast: r.Broadcast}
-		if r.Kind == 0 || r.Kind > lastKind {
-			return errRecord
-		}
-		b = b[1:]
-		var at, connection, broadcast int64
 		var ok bool
-		if at, b, ok = varint(b); !ok {
+		if b, ok = r.decode(b); !ok {
 			return errRecord
-		}
-		if connection, b, ok = varint(b); !ok {
-			return errRecord
-		}
-		if broadcast, b, ok = varint(b); !ok {
-			return errRecord
-		}
-		r.At += at
-		connection += int64(r.Connection)
-		broadcast += int64(r.Broadcast)
-		if connection < 0 || connection > math.MaxUint32 || broadcast < 0 || broadcast > math.MaxUint32 {
-			return errRecord
-		}
-		r.Connection, r.Broadcast = uint32(connection), uint32(broadcast)
-		if r.Kind != Delivered {
-			if len(b) == 0 {
-				return errRecord
-			}
-			r.Flag, b = b[0], b[1:]
-			if r.A, b, ok = varint(b); !ok {
-				return errRecord
-			}
-			if r.B, b, ok = varint(b); !ok {
-				return errRecord
-			}
-			size, n := binary.Uvarint(b)
-			if n <= 0 || size > maxText || uint64(len(b)-n) < size {
-				return errRecord
-			}
-			r.Text, b = string(b[n:n+int(size)]), b[n+int(size):]
 		}
 		if err := f(&r); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// decode replaces r, the previous record, by the record at the beginning of b, which is not empty, and returns the bytes
+// after it. It is false for an invalid record.
+func (r *Record) decode(b []byte) (rest []byte, ok bool) {
+	*r = Record{Kind: Kind(b[0]), At: r.At, Connection: r.Connection, Broadcast: r.Broadcast}
+	if r.Kind == 0 || r.Kind > lastKind {
+		return nil, false
+	}
+	b = b[1:]
+	var at, connection, broadcast int64
+	if at, b, ok = varint(b); !ok {
+		return nil, false
+	}
+	if connection, b, ok = varint(b); !ok {
+		return nil, false
+	}
+	if broadcast, b, ok = varint(b); !ok {
+		return nil, false
+	}
+	r.At += at
+	connection += int64(r.Connection)
+	broadcast += int64(r.Broadcast)
+	if connection < 0 || connection > math.MaxUint32 || broadcast < 0 || broadcast > math.MaxUint32 {
+		return nil, false
+	}
+	r.Connection, r.Broadcast = uint32(connection), uint32(broadcast)
+	if r.Kind == Delivered {
+		return b, true
+	}
+	return r.decodeDetails(b)
+}
+
+// decodeDetails decodes the fields that a Delivered record does not have.
+func (r *Record) decodeDetails(b []byte) (rest []byte, ok bool) {
+	if len(b) == 0 {
+		return nil, false
+	}
+	r.Flag, b = b[0], b[1:]
+	if r.A, b, ok = varint(b); !ok {
+		return nil, false
+	}
+	if r.B, b, ok = varint(b); !ok {
+		return nil, false
+	}
+	size, n := binary.Uvarint(b)
+	if n <= 0 || size > maxText || uint64(len(b)-n) < size {
+		return nil, false
+	}
+	r.Text = string(b[n : n+int(size)])
+	return b[n+int(size):], true
 }
 
 // varint decodes a varint at the beginning of b. It is false if there is none.

@@ -105,8 +105,7 @@ func Open(ctx context.Context, s Settings, command []string) (*Trial, error) {
 	}
 	f, err := engine.NewFleet(ctx, plan, command)
 	if err != nil {
-		os.RemoveAll(dir)
-		return nil, err
+		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	s.Processes = plan.Processes
 	t := &Trial{settings: s, fleet: f, ledger: table, dir: dir}
@@ -140,22 +139,14 @@ func (t *Trial) reasons(ctx context.Context) string {
 	if err := t.fleet.Measure(ctx, m); err != nil {
 		return err.Error()
 	}
-	f, err := result.Open(name)
+	counts := map[string]int{}
+	err := eachRecord(name, func(r *result.Record) {
+		if r.Kind == result.Unopened {
+			counts[r.Text]++
+		}
+	})
 	if err != nil {
 		return err.Error()
-	}
-	defer f.Close()
-	counts := map[string]int{}
-	for _, s := range f.Segments {
-		err := s.Each(func(r *result.Record) error {
-			if r.Kind == result.Unopened {
-				counts[r.Text]++
-			}
-			return nil
-		})
-		if err != nil {
-			return err.Error()
-		}
 	}
 	var parts []string
 	for _, reason := range slices.Sorted(maps.Keys(counts)) {
@@ -213,24 +204,31 @@ func (t *Trial) settle(ctx context.Context, file string, c *result.Conditions) e
 	return result.AppendLedger(file, l)
 }
 
+// eachRecord calls f for every record of a result file.
+func eachRecord(name string, f func(r *result.Record)) (err error) {
+	file, err := result.Open(name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	for _, s := range file.Segments {
+		if err := s.Each(func(r *result.Record) error { f(r); return nil }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // accepted returns the ids of the messages that the system acknowledged, in ascending order.
 func accepted(file string) ([]string, error) {
-	f, err := result.Open(file)
+	var ids []string
+	err := eachRecord(file, func(r *result.Record) {
+		if r.Kind == result.Answered && r.Flag&^result.Guessed == result.Acknowledged && r.Text != "" {
+			ids = append(ids, r.Text)
+		}
+	})
 	if err != nil {
 		return nil, err
-	}
-	defer f.Close()
-	var ids []string
-	for _, s := range f.Segments {
-		err := s.Each(func(r *result.Record) error {
-			if r.Kind == result.Answered && r.Flag&^result.Guessed == result.Acknowledged && r.Text != "" {
-				ids = append(ids, r.Text)
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
 	}
 	slices.Sort(ids)
 	return slices.Compact(ids), nil

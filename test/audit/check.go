@@ -233,11 +233,15 @@ func (k *checker) owed(c *Client) {
 			k.Unserved[c.name]++
 		}
 	}
-	if c.closed == never {
-		return
+	if c.closed != never {
+		k.closedNewcomer(c, k.byOffer[:from])
 	}
-	// Reports may count clients that opened within Join and closed without having received it.
-	for _, b := range k.byOffer[:from] {
+}
+
+// closedNewcomer counts a client that has closed for the broadcasts that it did not receive and that were offered before
+// it opened, within Join: reports may count it.
+func (k *checker) closedNewcomer(c *Client, offered []*Broadcast) {
+	for _, b := range offered {
 		if k.times[b.index] == 0 && c.opened <= b.offered+int64(k.Join) {
 			k.tallies[b.index].closed++
 		}
