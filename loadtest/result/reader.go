@@ -202,8 +202,8 @@ func decode(b []byte, f func(r *Record) error) error {
 	return nil
 }
 
-// decode replaces r, the previous record, by the record at the beginning of b, which is not empty, and returns the bytes
-// after it. It is false for an invalid record.
+// decode replaces r, the previous record, by the record at the beginning of b, which is not empty, and returns the
+// bytes after it. It is false for an invalid record.
 func (r *Record) decode(b []byte) (rest []byte, ok bool) {
 	*r = Record{Kind: Kind(b[0]), At: r.At, Connection: r.Connection, Broadcast: r.Broadcast}
 	if r.Kind == 0 || r.Kind > lastKind {

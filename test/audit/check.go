@@ -238,8 +238,8 @@ func (k *checker) owed(c *Client) {
 	}
 }
 
-// closedNewcomer counts a client that has closed for the broadcasts that it did not receive and that were offered before
-// it opened, within Join: reports may count it.
+// closedNewcomer counts a client that has closed for the broadcasts that it did not receive and that were offered
+// before it opened, within Join: reports may count it.
 func (k *checker) closedNewcomer(c *Client, offered []*Broadcast) {
 	for _, b := range offered {
 		if k.times[b.index] == 0 && c.opened <= b.offered+int64(k.Join) {
