@@ -27,7 +27,7 @@ type plan struct {
 	Stretch  int     `dynamodbav:"stretch"`
 	End      string  `dynamodbav:"end"` // empty: the stretch is the last of its segment
 	Buckets  []int64 `dynamodbav:"buckets"`
-	Split    int     `dynamodbav:"split"` // over 0: the plan is replaced by the plans of so many segments
+	Split    int     `dynamodbav:"split"` // over 0: the plan is replaced by the plans of that many segments
 	Emitted  bool    `dynamodbav:"emitted"`
 }
 

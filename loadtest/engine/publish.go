@@ -45,7 +45,7 @@ func newPublication(e *Engine, m *Measurement, records *result.Shard) (*publicat
 }
 
 // run publishes this process's messages through clients or through the queue, each at its time. It returns when the
-// last is handed over, or ctx ends.
+// last is published, or ctx ends.
 func (p *publication) run(ctx context.Context, byQueue bool) {
 	var running sync.WaitGroup
 	defer running.Wait()

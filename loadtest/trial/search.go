@@ -69,7 +69,7 @@ func search(ctx context.Context, r Range, guess float64, probe Probe) (rate floa
 	step := 2.0
 	at := r.From
 	if guess > 0 {
-		// Near the last result small steps suffice; smaller ones than the precision would tell nothing.
+		// Near the last result small steps suffice, but not smaller ones than the precision.
 		step = max(1+3*r.Precision, 1.1)
 		at = guess
 	}
