@@ -9,8 +9,13 @@
 // deliveries. Copies beyond the first are duplicates. A delivery is late if it comes after the deadline, and reordered
 // if a message that was published later reached the same connection earlier (RFC 4737, section 3.3).
 //
-// The account is a pure function of the records. Package test/audit answers the same question for tests inside the
-// repository; its documentation says why there are two.
+// The account is a pure function of the records.
+//
+// Package test/audit answers the same question for tests of the system. The two are kept apart on purpose: the harness
+// is a black box and must not import test/, it works on recorded files, must sometimes guess which message an answer is
+// for, and reports latencies; audit knows which deliveries a test has disturbed, which broadcasts were dispatched
+// together and which connections were excluded. TestCheck_AgreesWithAccount in test/audit checks each against the
+// other.
 package account
 
 import (

@@ -31,6 +31,8 @@
 //     repeats.
 //   - The harness writes its records to disk during a run and reads them afterwards; audit keeps a run in memory.
 //
+// TestCheck_AgreesWithAccount checks each against the other: on random runs both must count the same outcomes.
+//
 // # Cost
 //
 // A delivery takes eight bytes, and Check processes ten million in about a second. The receptions of a client must be
