@@ -61,7 +61,7 @@ func (r *recorder) close(client int, closed time.Time, cause uint8) {
 	r.records.Add(result.Record{Kind: result.Closed, Connection: uint32(client), At: micros(closed), Flag: cause})
 }
 
-// record draws a random run and records it. Times are whole milliseconds, the precision of audit.
+// record draws a random run and records it. Times are multiples of 50 ms, so that some coincide.
 func (r *recorder) record(t *rapid.T) error {
 	const ms = time.Millisecond
 	messages := rapid.IntRange(1, 80).Draw(t, "messages")
@@ -72,11 +72,11 @@ func (r *recorder) record(t *rapid.T) error {
 	}
 	random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "outcomes"), 0))
 	for client := range rapid.IntRange(1, 8).Draw(t, "clients") {
-		opened := at(time.Duration(rapid.IntRange(0, 6000).Draw(t, "opened")) * ms)
+		opened := at(time.Duration(rapid.IntRange(0, 120).Draw(t, "opened")) * 50 * ms)
 		cause := rapid.SampledFrom([]uint8{result.Ended, result.Moved, result.Peer}).Draw(t, "cause")
 		closed := at(time.Minute)
 		if cause != result.Ended {
-			closed = opened.Add(time.Duration(rapid.IntRange(0, 15_000).Draw(t, "duration")) * ms)
+			closed = opened.Add(time.Duration(rapid.IntRange(0, 300).Draw(t, "duration")) * 50 * ms)
 		}
 		r.open(client, opened)
 		for n := range messages {
