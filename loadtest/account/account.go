@@ -57,7 +57,7 @@ type Process struct {
 type Connections struct {
 	Wanted   int // clients
 	Opened   int
-	Unopened map[string]int // failed attempts by reason
+	Unopened map[string]int // failed attempts, by reason
 	Unmade   int            // failed attempts at a limit of the harness
 	Moved    int            // closed by the harness to reconnect
 	Lost     int            // closed by the system
@@ -117,7 +117,7 @@ type Latency struct {
 // Broadcast has the results of one message.
 type Broadcast struct {
 	Run          int    `json:"run"`    // index of the merged run, from 0
-	Number       int    `json:"number"` // of the event in the schedule
+	Number       int    `json:"number"` // of the message in the schedule
 	Publisher    uint32 `json:"publisher"`
 	Sequence     uint32 `json:"sequence"`
 	ID           string `json:"id,omitempty"` // given by the system, if any

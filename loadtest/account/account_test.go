@@ -25,7 +25,7 @@ var conditions = result.Conditions{
 	Deadline: 5 * time.Second,
 }
 
-// segment writes records as one process would have and opens them again.
+// segment writes the records of one process to a file and opens it.
 func segment(t testing.TB, c result.Conditions, records ...result.Record) *result.Segment {
 	t.Helper()
 	var out bytes.Buffer
@@ -62,7 +62,7 @@ func of(t testing.TB, segments ...*result.Segment) *account.Account {
 	return a
 }
 
-// Records in short. Times are in seconds after the start.
+// The following return records. Times are in seconds after start.
 
 func at(s float64) int64 { return start + int64(s*float64(second)) }
 
@@ -97,7 +97,7 @@ func odd(connection uint32, what uint8, n, known int64) result.Record {
 		B: known}
 }
 
-// two clients, three messages at 0, 1 and 2 s, all acknowledged; the connections end at 20 s.
+// story returns the records of two clients and three acknowledged messages at 0, 1 and 2 s, followed by more.
 func story(more ...result.Record) []result.Record {
 	return append([]result.Record{
 		opened(0, -2), opened(1, -1),
@@ -129,7 +129,7 @@ func TestAccount_Outcomes(t *testing.T) {
 	for name, c := range map[string]struct {
 		records []result.Record
 		want    account.Deliveries
-		found   string // kind of the one finding, if any
+		found   string // kind of a finding that is expected, if any
 	}{
 		"all delivered": {
 			records: ended(story(all()...)),

@@ -51,6 +51,7 @@ type segmentBuilder struct {
 	last        int64             // last time in the segment
 }
 
+// connection is one connection with its state.
 type connection struct {
 	opened, closed int64 // 0: not
 	cause          uint8

@@ -9,7 +9,8 @@ import (
 	"fanfare/loadtest/result"
 )
 
-// said is a ledger that has all three messages of a story: of the third what is given, of the others the truth.
+// ledgerWith returns a ledger of the three messages of a story, with the given report on the third and correct ones on
+// the others.
 func ledgerWith(third result.LedgerReport) *result.Ledger {
 	good := result.LedgerReport{Parts: 2, Dispatched: true, Audience: 2, Delivered: 2}
 	l := &result.Ledger{}

@@ -54,7 +54,7 @@ func Merge(runs []*Account) (*Account, error) {
 				sum.Findings = append(sum.Findings, f)
 			}
 		}
-		// Widths differ by powers of two.
+		// Widths differ by powers of two, so halving makes them equal.
 		series := Series{Start: a.Series.Start, Width: a.Series.Width, Bins: slices.Clone(a.Series.Bins)}
 		for series.Width < width {
 			series.halve()

@@ -10,8 +10,8 @@ import (
 	"fanfare/loadtest/result"
 )
 
-// Two runs an hour apart become one account: counts add up, times are those of one histogram over all of them, and the
-// second follows the first.
+// Two runs an hour apart merge into one account: counts and distributions are added, and the second run follows the
+// first.
 func TestMerge_Runs(t *testing.T) {
 	c := conditions
 	first := of(t, segment(t, c, ended(story(all([2]uint32{1, 2})...))...))

@@ -229,7 +229,7 @@ func writeSome(fd int, b []byte) (int, error) {
 	}
 }
 
-// trickle reads at most n bytes of a slow client.
+// readSlow reads at most n bytes of a slow client.
 func (p *poller) readSlow(c *Conn, n int) {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()

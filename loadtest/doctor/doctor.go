@@ -41,7 +41,7 @@ type control struct {
 	settings func(s *trial.Settings)
 }
 
-// The load of most controls.
+// The load of most tests.
 const (
 	clients  = 10
 	messages = 60

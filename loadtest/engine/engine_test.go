@@ -142,7 +142,7 @@ func TestEngine_NothingLost(t *testing.T) {
 	}
 }
 
-// without leaves out the order: with several publishers at once a bare server promises none.
+// without returns d without the order: a bare server does not guarantee it among several publishers.
 func without(d account.Deliveries) account.Deliveries {
 	d.Reordered, d.OutOfTurn = 0, 0
 	return d

@@ -17,7 +17,7 @@ import (
 // report shows as schedule lag.
 const maxQueued = 64
 
-// publication is the publishing part of a measurement.
+// publication publishes the messages of a measurement.
 type publication struct {
 	engine *Engine
 	c      *result.Conditions

@@ -1,6 +1,6 @@
 // Package payload encodes the messages of a load test and recognises them when they are received.
 //
-// A payload is JSON text in one fixed layout:
+// A payload is a JSON text with a fixed layout:
 //
 //	{"run":"1f9c0a7e","pub":3,"seq":17,"at":1764000000123456,"sum":"5d2fe8a1","pad":"…"}
 //

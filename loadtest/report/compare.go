@@ -51,7 +51,7 @@ func Compare(before, after []*Report) []Row {
 		unit := before[0].Figures[f.name].Unit
 		row := Row{Name: f.name, Before: Figure{Value: middle(before, f.name), Unit: unit},
 			After: Figure{Value: middle(after, f.name), Unit: unit}}
-		row.Spread = Figure{Value: max(reach(a), reach(b)), Unit: unit}
+		row.Spread = Figure{Value: max(spread(a), spread(b)), Unit: unit}
 		change := row.After.Value - row.Before.Value
 		row.Unknown = len(a) == 0 || len(b) == 0
 		row.Beyond = math.Abs(change) > row.Spread.Value*(1+1e-9) && (!row.Unknown || unit == Count)
@@ -61,6 +61,7 @@ func Compare(before, after []*Report) []Row {
 	return rows
 }
 
+// middle returns the median of a figure.
 func middle(side []*Report, name string) float64 {
 	var v []float64
 	for _, r := range side {
@@ -85,8 +86,8 @@ func values(side []*Report, name string) []float64 {
 	return v
 }
 
-// reach returns the difference of the largest and the smallest value.
-func reach(v []float64) float64 {
+// spread returns the difference of the largest and the smallest value.
+func spread(v []float64) float64 {
 	if len(v) == 0 {
 		return 0
 	}
@@ -188,17 +189,22 @@ func WriteComparison(w io.Writer, before, after []*Report) error {
 		fmt.Fprintf(w, "\nThe conditions differ, which may explain a difference: %s.\n",
 			strings.Join(d, "; "))
 	}
-	for i, side := range [][]*Report{before, after} {
-		for _, r := range side {
-			if r.Verdict == Invalid {
-				fmt.Fprintf(w, "Run %s (%s) is invalid: see its report.\n", r.Conditions.Run, []string{"before", "after"}[i])
-			}
-		}
-	}
+	warnInvalid(w, "before", before)
+	warnInvalid(w, "after", after)
 	_, err := fmt.Fprintf(w, "\nA difference counts if it is larger than %s.\n", repeats)
 	return err
 }
 
+// warnInvalid writes a line for each invalid run of a side.
+func warnInvalid(w io.Writer, name string, side []*Report) {
+	for _, r := range side {
+		if r.Verdict == Invalid {
+			fmt.Fprintf(w, "Run %s (%s) is invalid: see its report.\n", r.Conditions.Run, name)
+		}
+	}
+}
+
+// names returns the names of the runs of a side and the load of the first.
 func names(side []*Report) string {
 	var all []string
 	for _, r := range side {

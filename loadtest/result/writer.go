@@ -28,7 +28,7 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Writer writes one segment. Its methods may be called concurrently; a Shard belongs to one goroutine at a time.
+// Writer writes one segment. It is safe for concurrent use; each Shard is used by one goroutine at a time.
 type Writer struct {
 	blocks  chan block
 	done    chan struct{}

@@ -73,7 +73,7 @@ type Verdict struct {
 	Unserved map[string]int64
 
 	Faults   map[Kind]int64
-	Findings []Finding // at most FindingsKept of each kind, the worst kind first
+	Findings []Finding // at most FindingsKept of each kind, the most severe kind first
 }
 
 // FindingsKept bounds the findings of each kind in a verdict. The counts have no bound.
