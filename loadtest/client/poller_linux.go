@@ -44,15 +44,15 @@ func newPoller(s *Shard) (*poller, error) {
 	p := &poller{s: s, buf: make([]byte, readSize)}
 	var err error
 	if p.epoll, err = syscall.EpollCreate1(syscall.EPOLL_CLOEXEC); err != nil {
-		return nil, fmt.Errorf("epoll: %w", err)
+		return nil, fmt.Errorf("create epoll: %w", err)
 	}
 	for index, pipe := range map[int32]*[2]int{wakeIndex: &p.wake, probeIndex: &p.probes} {
 		if err := syscall.Pipe2(pipe[:], syscall.O_NONBLOCK|syscall.O_CLOEXEC); err != nil {
-			return nil, fmt.Errorf("pipe: %w", err)
+			return nil, fmt.Errorf("open pipe: %w", err)
 		}
 		event := syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: index}
 		if err := syscall.EpollCtl(p.epoll, syscall.EPOLL_CTL_ADD, pipe[0], &event); err != nil {
-			return nil, fmt.Errorf("epoll: %w", err)
+			return nil, fmt.Errorf("add pipe to epoll: %w", err)
 		}
 	}
 	return p, nil
@@ -82,7 +82,7 @@ func (p *poller) add(c *Conn, early []byte) error {
 	// The connection's number identifies late events for an index that has been reused.
 	event := syscall.EpollEvent{Events: p.interest(c), Fd: int32(c.index), Pad: int32(c.ID)}
 	if err := syscall.EpollCtl(p.epoll, syscall.EPOLL_CTL_ADD, c.fd, &event); err != nil {
-		return fmt.Errorf("epoll: %w", err)
+		return fmt.Errorf("add connection to epoll: %w", err)
 	}
 	return nil
 }
@@ -95,7 +95,7 @@ func (p *poller) release(c *Conn) {
 func (p *poller) awaitWritable(c *Conn) error {
 	event := syscall.EpollEvent{Events: p.interest(c), Fd: int32(c.index), Pad: int32(c.ID)}
 	if err := syscall.EpollCtl(p.epoll, syscall.EPOLL_CTL_MOD, c.fd, &event); err != nil {
-		return fmt.Errorf("epoll: %w", err)
+		return fmt.Errorf("change events of epoll: %w", err)
 	}
 	return nil
 }
@@ -120,7 +120,7 @@ func (p *poller) run(ctx context.Context) error {
 	for last := timing.Now(); ; last = pause(last) {
 		n, err := syscall.EpollWait(p.epoll, events, -1)
 		if err != nil && !errors.Is(err, syscall.EINTR) {
-			return fmt.Errorf("epoll wait: %w", err)
+			return fmt.Errorf("wait for epoll: %w", err)
 		}
 		for i := range max(n, 0) {
 			switch e := &events[i]; e.Fd {
