@@ -129,13 +129,13 @@ func TestEngine_NothingLost(t *testing.T) {
 				p.Streams = streams
 				a := measure(t, opened(t, p), conditions(p, 200, 60))
 				if want := (account.Deliveries{Owed: 1200, Delivered: 1200}); without(a.Deliveries) != want {
-					t.Errorf("%+v", a.Deliveries)
+					t.Errorf("got %+v, want %+v", a.Deliveries, want)
 				}
 				if a.Publishing.Sent != 60 || a.Publishing.Silent != o.Silent || !o.Silent && a.Publishing.Acknowledged != 60 {
-					t.Errorf("%+v", a.Publishing)
+					t.Errorf("got %+v, want 60 sent and, unless silent, acknowledged", a.Publishing)
 				}
 				if a.Connections.Opened != 20 || a.Connections.Lost != 0 || len(a.Processes[0].Samples) == 0 {
-					t.Errorf("%+v", a.Connections)
+					t.Errorf("got %+v, want 20 opened, none lost, and samples", a.Connections)
 				}
 			})
 		}

@@ -106,7 +106,7 @@ func TestCheck_AgreesWithAccount(t *testing.T) {
 		want := counts{d.Owed, d.Delivered, d.Missing, d.Excused, d.Cut, d.Duplicates}
 		got := counts{v.Owed, v.Delivered, v.Missing, v.Excused, v.Cut, v.Repeats}
 		if diff := cmp.Diff(want, got); diff != "" {
-			rt.Fatalf("audit differs from account (-account +audit):\n%s", diff)
+			rt.Fatalf("got other counts than account (-account +audit):\n%s", diff)
 		}
 	})
 }
