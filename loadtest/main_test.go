@@ -113,6 +113,7 @@ func TestExitCodes(t *testing.T) {
 		"echo address":        {[]string{"echo", "--addr", "0.0.0.0:0"}, []int{2}, "", "loopback"},
 		"figures":             {[]string{"figures"}, []int{0}, "time_to_last", ""},
 		"help":                {[]string{"run", "--help"}, []int{0}, "--expect 'p99 < 1.5s'", ""},
+		"version":             {[]string{"--version"}, []int{0}, "loadtest ", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, stdout, stderr := loadtest(t, c.args...)
