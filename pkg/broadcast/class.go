@@ -37,6 +37,7 @@ const (
 	ReasonSettling   = "settling" // 410 before the client's $connect had finished
 	ReasonTooLarge   = "payload_too_large"
 	ReasonMalformed  = "malformed"
+	ReasonIDReused   = "id_reused"          // another payload was published under the same id
 	ReasonAudience   = "audience_too_large" // the table could not be read within the allowed continuations
 	ReasonGone       = "gone"
 	ReasonRefused    = "refused" // no permission, or bad configuration: see ClassFatal

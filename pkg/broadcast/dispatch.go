@@ -20,6 +20,10 @@ type Record struct {
 	ID         string // SQS MessageId
 	Body       string
 	Attributes map[string]string // the string attributes of the message
+	// BroadcastID is the broadcast's id; empty for a record of the send queue.
+	BroadcastID string
+	// Continuation reports whether the record came from the continuation queue.
+	Continuation bool
 	// Redelivered reports whether SQS has delivered the message before.
 	Redelivered bool
 	// Invocation is Lambda's request id.

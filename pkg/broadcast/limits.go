@@ -28,7 +28,12 @@ const (
 	// Source: AWS Knowledge Center, "410 Gone" errors of API Gateway WebSocket APIs; the length is ours.
 	SettlingAge = 10 * time.Second
 
+	// MaxBatchBytes is the size of the largest batch. It leaves 4 KiB for the attributes that a batch receives on the
+	// dead-letter queue.
+	MaxBatchBytes = MaxQueueBytes - 4<<10
+
 	// MaxMessageBytes bounds the messages of one batch, as written on the queue. It leaves room for the largest batch of
-	// connection ids (5,000 of some twenty bytes) below MaxQueueBytes.
+	// connection ids (5,000 of some twenty bytes) below MaxBatchBytes. One message with the largest payload and exclusions
+	// is smaller.
 	MaxMessageBytes = 768 << 10
 )

@@ -12,8 +12,10 @@ import (
 	"fanfare/pkg/telemetry"
 )
 
-// Dispatcher handles the events of the broadcast queue.
+// Dispatcher handles the events of the broadcast queue and the continuation queue.
 type Dispatcher struct {
+	// ContinuationARN is the ARN of the continuation queue.
+	ContinuationARN string
 	// Stage dispatches the requests of an event: a *fanout.Dispatcher.
 	Stage interface {
 		Dispatch(ctx context.Context, requests []broadcast.Request) []fanout.Result
@@ -30,7 +32,7 @@ func (e DispatchError) Unwrap() error { return e.error }
 // Handle dispatches the records of the event. The response names those that failed; if all failed, it returns a
 // DispatchError.
 func (h Dispatcher) Handle(ctx context.Context, event events.SQSEvent) (events.SQSEventResponse, error) {
-	results := h.Stage.Dispatch(ctx, queue.ReadBroadcasts(event, invocation(ctx)))
+	results := h.Stage.Dispatch(ctx, queue.ReadBroadcasts(event, h.ContinuationARN, invocation(ctx)))
 	var ids []string
 	var errs []error
 	dispatched, targeted, batches, continued, rejected := 0, 0, 0, 0, 0

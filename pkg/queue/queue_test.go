@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"reflect"
 	"slices"
 	"strings"
@@ -41,6 +42,7 @@ func receive(t *testing.T, client *sqs.Client, url string, n int) events.SQSEven
 			record := events.SQSMessage{
 				MessageId: *m.MessageId, Body: *m.Body, Attributes: m.Attributes,
 				MessageAttributes: map[string]events.SQSMessageAttribute{},
+				EventSourceARN:    "arn:aws:sqs:us-east-1:000000000000:" + path.Base(url),
 			}
 			for name, attr := range m.MessageAttributes {
 				record.MessageAttributes[name] = events.SQSMessageAttribute{
@@ -53,6 +55,9 @@ func receive(t *testing.T, client *sqs.Client, url string, n int) events.SQSEven
 	return event
 }
 
+// continuationARN is the ARN of the queue continuation.
+const continuationARN = "arn:aws:sqs:us-east-1:000000000000:continuation"
+
 func TestReadBroadcasts_Published(t *testing.T) {
 	client, urls := awstest.Queues(t, "broadcast")
 	q := publish.Queue{Client: client, URL: urls[0]}
@@ -63,7 +68,7 @@ func TestReadBroadcasts_Published(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		requests := queue.ReadBroadcasts(receive(t, client, urls[0], 1), "invocation")
+		requests := queue.ReadBroadcasts(receive(t, client, urls[0], 1), "", "invocation")
 		r := requests[0]
 		if r.Unreadable != nil || r.Message.ID != id || string(r.Message.Payload) != payload ||
 			r.Cursor != (broadcast.Cursor{}) || r.Hop != 0 {
@@ -92,7 +97,7 @@ func TestReadBroadcasts_Attributes(t *testing.T) {
 		if _, err := client.SendMessage(t.Context(), in); err != nil {
 			t.Fatal(err)
 		}
-		return queue.ReadBroadcasts(receive(t, client, urls[0], 1), "")[0]
+		return queue.ReadBroadcasts(receive(t, client, urls[0], 1), "continuation", "")[0]
 	}
 	if r := send("aGVsbG8=", map[string]string{"encoding": "base64"}); string(r.Message.Payload) != "hello" {
 		t.Errorf("base64: got %q, %v, want hello", r.Message.Payload, r.Unreadable)
@@ -109,14 +114,9 @@ func TestReadBroadcasts_Attributes(t *testing.T) {
 		attrs  map[string]string
 		reason string
 	}{
-		"malformed base64":        {"%", map[string]string{"encoding": "base64"}, broadcast.ReasonMalformed},
-		"unknown encoding":        {"x", map[string]string{"encoding": "gzip"}, broadcast.ReasonMalformed},
-		"over 131,072 bytes":      {strings.Repeat("x", publish.MaxBytes+1), nil, broadcast.ReasonTooLarge},
-		"incomplete continuation": {"x", map[string]string{"broadcast": "b"}, broadcast.ReasonMalformed},
-		"segment out of bounds": {
-			"x", map[string]string{"broadcast": "b", "sentAt": "1", "segment": "4/4", "stretch": "0", "hop": "1"},
-			broadcast.ReasonMalformed,
-		},
+		"malformed base64":   {"%", map[string]string{"encoding": "base64"}, broadcast.ReasonMalformed},
+		"unknown encoding":   {"x", map[string]string{"encoding": "gzip"}, broadcast.ReasonMalformed},
+		"over 131,072 bytes": {strings.Repeat("x", publish.MaxBytes+1), nil, broadcast.ReasonTooLarge},
 	} {
 		r := send(test.body, test.attrs)
 		if r.Unreadable == nil {
@@ -130,9 +130,9 @@ func TestReadBroadcasts_Attributes(t *testing.T) {
 	}
 }
 
-func TestBroadcasts_Continue(t *testing.T) {
-	client, urls := awstest.Queues(t, "broadcast")
-	q := &queue.Broadcasts{Client: client, URL: urls[0]}
+func TestContinuations_Continue(t *testing.T) {
+	client, urls := awstest.Queues(t, "continuation")
+	q := &queue.Continuations{Client: client, URL: urls[0]}
 	want := broadcast.Request{
 		Message: broadcast.Message{
 			ID: "the first id", Payload: []byte("a\x00b"), SentAt: time.UnixMilli(1_700_000_000_123).UTC(),
@@ -144,7 +144,10 @@ func TestBroadcasts_Continue(t *testing.T) {
 	if err := q.Continue(t.Context(), want); err != nil {
 		t.Fatal(err)
 	}
-	got := queue.ReadBroadcasts(receive(t, client, urls[0], 1), "")[0]
+	got := queue.ReadBroadcasts(receive(t, client, urls[0], 1), continuationARN, "")[0]
+	if !got.Record.Continuation || got.Record.BroadcastID != want.Message.ID {
+		t.Errorf("got record %+v, want a continuation of %s", got.Record, want.Message.ID)
+	}
 	got.Record = broadcast.Record{}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("\n got %+v\nwant %+v", got, want)
@@ -264,10 +267,10 @@ func TestDeadLetters_Put(t *testing.T) {
 func TestQueues_Missing(t *testing.T) {
 	client, urls := awstest.Queues(t, "broadcast")
 	ctx, url := t.Context(), urls[0]+"-missing"
-	broadcasts, batches := &queue.Broadcasts{Client: client, URL: url}, &queue.Batches{Client: client, URL: url}
+	continuations, batches := &queue.Continuations{Client: client, URL: url}, &queue.Batches{Client: client, URL: url}
 	letters := &queue.DeadLetters{Client: client, URL: url}
 	for call, err := range map[string]error{
-		"Continue": broadcasts.Continue(ctx, broadcast.Request{Message: broadcast.Message{ID: "m", Payload: []byte("x")}}),
+		"Continue": continuations.Continue(ctx, broadcast.Request{Message: broadcast.Message{ID: "m", Payload: []byte("x")}}),
 		"Send":     batches.Send(ctx, []broadcast.Batch{batch("b", 1)}),
 		"Put":      letters.Put(ctx, broadcast.Record{ID: "m", Body: "x"}, broadcast.Permanent("r", errors.New("x"))),
 	} {
@@ -314,9 +317,9 @@ func letters(t *testing.T, q *queue.DeadLetters) map[string]queue.Letter {
 	return all
 }
 
-func TestBroadcasts_Redrive(t *testing.T) {
-	client, urls := awstest.Queues(t, "broadcast", "broadcast-dead")
-	broadcasts := &queue.Broadcasts{Client: client, URL: urls[0]}
+func TestContinuations_Redrive(t *testing.T) {
+	client, urls := awstest.Queues(t, "continuation", "dead")
+	continuations := &queue.Continuations{Client: client, URL: urls[0]}
 	dead := &queue.DeadLetters{Client: client, URL: urls[1]}
 	audience := broadcast.Permanent(broadcast.ReasonAudience, errors.New("too large"))
 	for _, r := range []broadcast.Record{
@@ -346,7 +349,7 @@ func TestBroadcasts_Redrive(t *testing.T) {
 		if l.Permanent() {
 			return false, nil
 		}
-		return true, broadcasts.Redrive(t.Context(), l)
+		return true, continuations.Redrive(t.Context(), l)
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -354,7 +357,7 @@ func TestBroadcasts_Redrive(t *testing.T) {
 		t.Errorf("after the redrive: got letters %+v, want m-3 unchanged", got)
 	}
 	back := make(map[string]broadcast.Request)
-	for _, r := range queue.ReadBroadcasts(receive(t, client, urls[0], 2), "") {
+	for _, r := range queue.ReadBroadcasts(receive(t, client, urls[0], 2), continuationARN, "") {
 		if r.Unreadable != nil {
 			t.Error(r.Unreadable)
 		}

@@ -61,14 +61,16 @@ func newWorld(seed uint64, s Settings) *world {
 	}
 	w.gateway = &gateway{world: w, clients: make(map[string]*client), payloads: make(map[string]string)}
 	for _, q := range []*messageQueue{
-		{name: "broadcast-dead"}, {name: "send-dead"},
+		{name: "broadcast-dead"}, {name: "continuation-dead"}, {name: "send-dead"},
 		{name: "broadcast", visibility: 6 * handler.DispatcherTimeout, maxReceives: 5},
+		{name: "continuation", visibility: 6 * handler.DispatcherTimeout, maxReceives: 5},
 		{name: "send", visibility: 6 * handler.SenderTimeout, maxReceives: 5},
 	} {
 		q.world, q.stored, q.dead = w, make(map[string]bool), w.queues[q.name+"-dead"]
 		w.queues[q.name] = q
 	}
 	w.mapping("dispatcher", "broadcast", 10, s.DispatcherConcurrency, handler.DispatcherTimeout, w.dispatcher)
+	w.mapping("dispatcher", "continuation", 10, s.DispatcherConcurrency, handler.DispatcherTimeout, w.dispatcher)
 	w.mapping("sender", "send", 1, s.SenderConcurrency, handler.SenderTimeout, w.sender)
 	return w
 }
@@ -256,10 +258,6 @@ func (w *world) publishUnreadable(n int) {
 
 // stored records a message that SQS has stored: its payload is a broadcast from then on, even if the answer is lost.
 func (w *world) stored(m *message) {
-	if id := m.attributes["broadcast"]; id != "" {
-		w.trail.Pass(id) // continuations are dispatched in later passes
-		return
-	}
 	decoded, err := publish.Decode(m.body, m.attributes)
 	payload := string(decoded.Payload)
 	if offer := w.offers[payload]; err == nil && offer != nil {
