@@ -59,6 +59,9 @@ type Plan struct {
 	Split int
 	// Emitted reports whether every batch is on the send queue. Buckets then holds the sizes that were emitted.
 	Emitted bool
+	// PayloadHash is the SHA-256 of the broadcast's payload in hexadecimal. Only the first plan has it, that of the whole
+	// table's first stretch.
+	PayloadHash string
 	// At is the time of the planning.
 	At time.Time
 }

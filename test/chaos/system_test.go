@@ -26,10 +26,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-
 	"fanfare/test/localtest"
 )
 
@@ -190,26 +186,6 @@ func (s *system) control(t *testing.T, method, path string, settings map[string]
 	if err != nil || response.StatusCode != http.StatusOK {
 		t.Errorf("%s %s %v: got %d %s (%v), want 200", method, path, settings, response.StatusCode, answer, err)
 	}
-}
-
-// queued returns the number of messages in a queue: visible, hidden and delayed.
-func (s *system) queued(t *testing.T, queue string) int {
-	t.Helper()
-	out, err := s.SQS.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{
-		QueueUrl: aws.String(s.QueueURL(queue)), AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	sum := 0
-	for _, name := range []string{"", "NotVisible", "Delayed"} {
-		n, err := strconv.Atoi(out.Attributes["ApproximateNumberOfMessages"+name])
-		if err != nil {
-			t.Fatal(err)
-		}
-		sum += n
-	}
-	return sum
 }
 
 // The queues of the stack.

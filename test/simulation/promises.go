@@ -46,6 +46,7 @@ func (w *world) checkAtRest() {
 			if name != "send-dead" {
 				held[m.id] = true
 				held[m.attributes["original"]] = true
+				held[m.attributes["broadcastId"]] = true
 				held[m.attributes["broadcast"]] = true
 			} else if m.moved {
 				if batch, err := broadcast.DecodeBatch(m.body); err == nil {
