@@ -144,7 +144,8 @@ func TestQueue_Errors(t *testing.T) {
 func TestQueue_Send(t *testing.T) {
 	client, urls := awstest.Queues(t, "broadcast")
 	q := publish.Queue{Client: client, URL: urls[0]}
-	if id, err := q.Send(t.Context(), publish.Message{Payload: []byte("one"), ID: "order-1"}); id != "order-1" || err != nil {
+	one := publish.Message{Payload: []byte("one"), ID: "order-1"}
+	if id, err := q.Send(t.Context(), one); id != "order-1" || err != nil {
 		t.Errorf("Send: got %q, %v, want order-1", id, err)
 	}
 	ids, err := q.SendAll(t.Context(),

@@ -53,7 +53,7 @@ func (c *deadLetters) Run(ctx context.Context, t *target) error {
 	for _, s := range sources {
 		if err := s.letters.Each(ctx, func(l queue.Letter) (bool, error) {
 			total++
-			t.print(s.name, l)
+			t.printLetter(s.name, l)
 			return false, nil
 		}); err != nil {
 			return err
@@ -85,7 +85,7 @@ func (c *redrive) Run(ctx context.Context, t *target) error {
 				return false, err
 			}
 			sent++
-			t.print(s.name, l)
+			t.printLetter(s.name, l)
 			return true, nil
 		}); err != nil {
 			return err
@@ -95,11 +95,14 @@ func (c *redrive) Run(ctx context.Context, t *target) error {
 	return nil
 }
 
-// print prints one line about a letter, without its payload.
-func (t *target) print(from string, l queue.Letter) {
+// tooManyReceives is the reason of a letter that SQS has moved.
+const tooManyReceives = "too many failed receives"
+
+// printLetter prints one line about a letter, without its payload.
+func (t *target) printLetter(from string, l queue.Letter) {
 	reason, what := l.Reason, fmt.Sprintf("%d bytes", len(l.Body))
 	if reason == "" {
-		reason = "too many failed receives"
+		reason = tooManyReceives
 	}
 	if l.Size > 0 {
 		what = fmt.Sprintf("%d bytes, cut to %d; cannot be sent back", l.Size, len(l.Body))

@@ -3,6 +3,7 @@ package handler
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/aws/aws-lambda-go/events"
 
@@ -40,7 +41,8 @@ func (h Dispatcher) Handle(ctx context.Context, event events.SQSEvent) (events.S
 		log := h.Output.Logger().With("broadcast", r.Request.Message.ID, "record", r.Request.Record.ID)
 		switch {
 		case r.Err != nil:
-			ids, errs = append(ids, r.Request.Record.ID), append(errs, r.Err)
+			ids = append(ids, r.Request.Record.ID)
+			errs = append(errs, fmt.Errorf("dispatch broadcast %s: %w", r.Request.Message.ID, r.Err))
 			if len(results) > 1 { // else it is the error of the invocation
 				log.ErrorContext(ctx, "not dispatched", "error", r.Err)
 			}

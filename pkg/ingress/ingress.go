@@ -20,8 +20,8 @@ type Registry interface {
 	Remove(ctx context.Context, connectionID string) error
 }
 
-// Queue stores a payload on the broadcast queue, as the broadcast with the id. It must not return nil before the payload
-// is stored, because the client is then sent an acknowledgement. After an error the payload may be stored.
+// Queue stores a payload on the broadcast queue, as the broadcast with the id. It must not return nil before the
+// payload is stored, because the client is then sent an acknowledgement. After an error the payload may be stored.
 type Queue interface {
 	Publish(ctx context.Context, id string, payload []byte) error
 }

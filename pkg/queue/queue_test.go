@@ -497,7 +497,8 @@ func TestDeadLetters_PutCuts(t *testing.T) {
 		}, true},
 		"attributes": {broadcast.Record{
 			Body: "x", Attributes: map[string]string{
-				"exclude": strings.Repeat("a", 8*tenth), "encoding": strings.Repeat("b", tenth), "hop": strings.Repeat("c", tenth/2),
+				"exclude": strings.Repeat("a", 8*tenth), "encoding": strings.Repeat("b", tenth),
+				"hop": strings.Repeat("c", tenth/2),
 			},
 		}, true},
 		"other attributes": {broadcast.Record{
@@ -541,7 +542,8 @@ func TestDeadLetters_PutLargestBatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Connections = append(b.Connections, strings.Repeat("c", broadcast.MaxBatchBytes-len(body)-len(`,""`)))
-	if err := dead.PutBatch(t.Context(), b, broadcast.Permanent(strings.Repeat("r", 100), errors.New(strings.Repeat("e", 5000)))); err != nil {
+	reason := broadcast.Permanent(strings.Repeat("r", 100), errors.New(strings.Repeat("e", 5000)))
+	if err := dead.PutBatch(t.Context(), b, reason); err != nil {
 		t.Fatal(err)
 	}
 	b.Connections[1] += "c"

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -124,6 +125,31 @@ func (q *DeadLetters) readLetter(m types.Message) Letter {
 func (l Letter) Permanent() bool {
 	return l.Incomplete || l.Reason == broadcast.ReasonMalformed || l.Reason == broadcast.ReasonTooLarge ||
 		l.Reason == broadcast.ReasonIDReused
+}
+
+// Broadcasts returns the ids of the broadcasts that the letter belongs to: its own, or those of its batch.
+func (l Letter) Broadcasts() []string {
+	b, err := broadcast.DecodeBatch(l.Body)
+	if err != nil {
+		return []string{l.Original}
+	}
+	ids := make([]string, len(b.Messages))
+	for i, m := range b.Messages {
+		ids[i] = m.ID
+	}
+	return ids
+}
+
+// Find returns the letters of a broadcast. It leaves all letters in the queue and visible. It ends with ctx: the letters
+// that it has found until then are valid, and the error is that of ctx.
+func (q *DeadLetters) Find(ctx context.Context, broadcastID string) (found []Letter, err error) {
+	err = q.Each(ctx, func(l Letter) (bool, error) {
+		if slices.Contains(l.Broadcasts(), broadcastID) {
+			found = append(found, l)
+		}
+		return false, ctx.Err()
+	})
+	return found, err
 }
 
 // Redrive sends a letter to the send queue again. Deliveries that had failed have all their attempts again.
