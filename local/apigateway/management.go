@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"fanfare/local/awsapi"
 )
@@ -64,6 +65,10 @@ var (
 	errGoneException = &managementError{status: http.StatusGone, name: "GoneException"}
 	errTooLarge      = &managementError{
 		status: http.StatusRequestEntityTooLarge, name: "PayloadTooLargeException", text: "Message too long",
+	}
+	errNotText = &managementError{
+		status: http.StatusBadRequest, name: "BadRequestException", reason: "not UTF-8",
+		text: "The data is not UTF-8, and messages are text frames",
 	}
 	errBufferFull = &managementError{
 		status: http.StatusTooManyRequests, name: "LimitExceededException", reason: "buffer full",
@@ -136,6 +141,9 @@ func (s *Server) command(method, id string, body []byte, size int) outcome {
 	}
 	switch method {
 	case http.MethodPost:
+		if !utf8.Valid(body) {
+			return outcome{bad: errNotText}
+		}
 		switch err := c.send(body); {
 		case errors.Is(err, errFull):
 			return outcome{bad: errBufferFull}
@@ -186,7 +194,8 @@ func (s *Server) authorizeManagement(r *http.Request, id string) *managementErro
 	if bad != nil {
 		return bad
 	}
-	err := s.options.Authorize.Check(accessKey, "execute-api:ManageConnections", s.arn(r.Method+"/@connections/{connectionId}"))
+	resource := s.arn(r.Method + "/@connections/{connectionId}")
+	err := s.options.Authorize.Check(accessKey, "execute-api:ManageConnections", resource)
 	if err != nil {
 		// Captured: AWS sends this and not the ForbiddenException of the service model.
 		return &managementError{status: http.StatusForbidden, name: "AccessDeniedException", text: err.Error()}

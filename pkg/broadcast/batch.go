@@ -2,8 +2,11 @@ package broadcast
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
+
+	"fanfare/publish"
 )
 
 // Batch is a list of messages for a list of connections: one message on the send queue, one invocation of a sender.
@@ -58,13 +61,17 @@ func (b Batch) Encode() (string, error) {
 	return string(data), nil
 }
 
-// DecodeBatch reads a batch from the send queue. A body that is not a batch is a permanent error with ReasonMalformed.
+// DecodeBatch reads a batch from the send queue. A body that is not a batch is a permanent error with ReasonMalformed,
+// a batch with a payload that is not UTF-8 one with ReasonNotUTF8.
 func DecodeBatch(body string) (Batch, error) {
 	malformed := func(format string, args ...any) (Batch, error) {
 		return Batch{}, Permanent(ReasonMalformed, fmt.Errorf(format, args...))
 	}
 	var w wireBatch
-	if err := json.Unmarshal([]byte(body), &w); err != nil {
+	switch err := json.Unmarshal([]byte(body), &w); {
+	case errors.Is(err, publish.ErrNotUTF8):
+		return Batch{}, Permanent(ReasonNotUTF8, fmt.Errorf("read a batch: %w", err))
+	case err != nil:
 		return malformed("the body is not a batch: %w", err)
 	}
 	b := Batch(w.plainBatch)

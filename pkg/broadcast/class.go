@@ -36,6 +36,7 @@ const (
 	ReasonDeadline   = "deadline" // no time was left to post
 	ReasonSettling   = "settling" // 410 before the client's $connect had finished
 	ReasonTooLarge   = "payload_too_large"
+	ReasonNotUTF8    = "not_utf8" // API Gateway sends text frames only; see publish.ErrNotUTF8
 	ReasonMalformed  = "malformed"
 	ReasonAudience   = "audience_too_large" // the table could not be read within the allowed continuations
 	ReasonGone       = "gone"

@@ -21,7 +21,6 @@ func TestMessage_JSON(t *testing.T) {
 		"control characters":        "a\x00b\x1bc",
 		"nothing but controls":      strings.Repeat("\x01", 1000),
 		"a lone surrogate's escape": `{"s":"\ud800"}`,
-		"not UTF-8":                 "\xff\xfe",
 		"the largest":               strings.Repeat("x", broadcast.MaxPayloadBytes),
 		"astral":                    "🎺",
 		"noncharacters":             "\ufffe \uffff",
@@ -77,6 +76,24 @@ func TestBatch_EncodeDecode(t *testing.T) {
 	again, err := got.Encode()
 	if err != nil || again != body || !got.DispatchedAt.Equal(want.DispatchedAt) {
 		t.Errorf("decoded and encoded:\n got %s, %v\nwant %s", again, err, body)
+	}
+}
+
+// A payload that is not UTF-8 would close every client's connection.
+func TestDecodeBatch_NotUTF8(t *testing.T) {
+	b := broadcast.Batch{
+		ID: "b", Messages: []broadcast.Message{{ID: "m", Payload: []byte("\x82\xa3\xff\xfe")}}, Connections: []string{"a="},
+	}
+	body, err := b.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = broadcast.DecodeBatch(body)
+	if err == nil {
+		t.Fatal("got no error, want one")
+	}
+	if class, reason := broadcast.ClassOf(err); class != broadcast.ClassPermanent || reason != broadcast.ReasonNotUTF8 {
+		t.Errorf("got %v, %q for %v, want permanent, not_utf8", class, reason, err)
 	}
 }
 
