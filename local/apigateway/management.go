@@ -91,7 +91,7 @@ func (s *Server) serveManagement(
 	if bad := s.authorizeManagement(r, id); bad != nil {
 		return bad.write(w)
 	}
-	injected := s.faults.Load().next()
+	injected := s.faults.Load().next(id)
 	injected.wait(r)
 	var done outcome
 	if bad, ok := faultResponses[injected.fault]; ok {

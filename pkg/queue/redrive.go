@@ -136,7 +136,7 @@ func (q *Batches) Redrive(ctx context.Context, l Letter) error {
 		return fmt.Errorf("redrive batch %s: %w", l.Original, err)
 	}
 	if l.Reason != "" { // else SQS moved it, and its deliveries were never counted as failed
-		b.Attempt, b.Redriven = 0, true
+		b.Attempt, b.Confirmations, b.Redriven = 0, 0, true
 	}
 	return q.Send(ctx, []broadcast.Batch{b})
 }

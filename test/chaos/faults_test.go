@@ -23,6 +23,7 @@ type scenario struct {
 	args         []string          // of the local AWS
 	faults       map[string]string // of the local AWS, while clients come and go and messages are published
 	gone         string            // share of posts that are answered 410 while clients connect; "" for none
+	settled      bool              // the faults begin when every connection has settled
 	joining      time.Duration     // duration of that; below the age at which a connection has settled
 	kills        int               // invocations that have to end with their process
 	lostAnswers  bool              // answers to posts get lost: each may repeat the post
@@ -99,6 +100,10 @@ func TestSystem_Faults(t *testing.T) {
 		with("10 % 429", func(s *scenario) { s.faults = someFaults("apigateway.Rate") }),
 		with("5 % 5xx", func(s *scenario) { s.faults = someFaults("apigateway.ServerError") }),
 		with("1 % 410 while connecting", func(s *scenario) { s.gone = "0.01" }),
+		with("1 % 410 for settled connections", func(s *scenario) {
+			s.faults = map[string]string{"seed": "7", "apigateway.Gone": "0.01", "apigateway.GonePause": "60s"}
+			s.settled, s.normalSpeed = true, true
+		}),
 		with("10 % of $disconnect lost", func(s *scenario) {
 			s.faults, s.normalSpeed = someFaults("apigateway.Lost"), true
 		}),
@@ -148,6 +153,9 @@ func (s scenario) run(t *testing.T, path string) {
 	r.log(t, "started")
 	r.connect(t)
 
+	if s.settled {
+		r.waitSettled(t)
+	}
 	if s.faults != nil {
 		r.control(t, http.MethodPost, "faults", s.faults)
 	}
@@ -160,9 +168,7 @@ func (s scenario) run(t *testing.T, path string) {
 	redriven := r.settle(t)
 	if s.normalSpeed {
 		// The row of a client whose $disconnect was lost is deleted with the first broadcast after it has settled.
-		for _, connected := range r.ConnectionRows(t) {
-			time.Sleep(time.Until(connected.Add(broadcast.SettlingAge)))
-		}
+		r.waitSettled(t)
 	}
 	r.log(t, "settled")
 
@@ -179,6 +185,14 @@ func (s scenario) run(t *testing.T, path string) {
 	end()
 	keeping.Wait()
 	r.judge(t, redriven)
+}
+
+// waitSettled waits until no connection is younger than broadcast.SettlingAge.
+func (r *run) waitSettled(t *testing.T) {
+	t.Helper()
+	for _, connected := range r.ConnectionRows(t) {
+		time.Sleep(time.Until(connected.Add(broadcast.SettlingAge)))
+	}
 }
 
 func (r *run) log(t *testing.T, phase string) {

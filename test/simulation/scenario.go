@@ -59,6 +59,7 @@ func newWorld(seed uint64, s Settings) *world {
 		mappings: make(map[string]*mapping),
 		running:  make(map[*invocation]bool), tracer: tracer{digest: fnv.New64a()},
 	}
+	w.table = registryClient{w}
 	w.gateway = &gateway{world: w, clients: make(map[string]*client), payloads: make(map[string]string)}
 	for _, q := range []*messageQueue{
 		{name: "broadcast-dead"}, {name: "send-dead"},
