@@ -80,7 +80,10 @@ func (s *Sender) gone(ctx context.Context, p pending) (bool, error) {
 		return true, s.Registry.Remove(ctx, p.connection)
 	}
 	before := p.start.Add(-broadcast.SettlingAge)
-	if p.suspect && !p.settling && p.took.IsZero() {
+	if p.suspect && p.took.IsZero() {
+		if p.settling {
+			return false, nil // the row had a recent record when it was listed: no write is needed
+		}
 		removed, err := s.Registry.RemoveGone(ctx, p.connection, before)
 		if removed || err != nil {
 			return removed, err
