@@ -9,6 +9,8 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +22,7 @@ import (
 	"fanfare/local/dynamodb"
 	"fanfare/local/eventsource"
 	"fanfare/local/lambda"
+	"fanfare/local/loopback"
 	"fanfare/local/secrets"
 	"fanfare/local/sqs"
 	"fanfare/local/template"
@@ -70,6 +73,8 @@ type Stack struct {
 	Traces *xray.Receiver
 
 	hosts    *strings.Replacer
+	allowed  loopback.Hosts      // what the Host header of a request may be
+	tls      *loopback.Authority // of the certificates of the APIs
 	sqs      *sqs.Server
 	dynamodb *dynamodb.Server
 	secrets  *secrets.Server
@@ -131,11 +136,27 @@ func Start(ctx context.Context, path string, o Options) (_ *Stack, err error) {
 		listeners = append(listeners, l)
 		s.Endpoints = append(s.Endpoints, "http://"+l.Addr().String()+"/"+api.Stage.Name)
 	}
+	for _, api := range s.Resolved.APIs {
+		s.allowed.Names = append(s.allowed.Names, apiHost(api, s.Resolved.Region))
+	}
 	folders, err := build(ctx, s.Resolved.Functions, o.BuildDir)
 	if err != nil {
 		return nil, err
 	}
 
+	if len(s.Resolved.APIs) > 0 {
+		if err := os.MkdirAll(o.BuildDir, 0o755); err != nil {
+			return nil, fmt.Errorf("create the build folder: %w", err)
+		}
+		// Functions run in other folders.
+		dir, err := filepath.Abs(o.BuildDir)
+		if err != nil {
+			return nil, err
+		}
+		if s.tls, err = loopback.NewAuthority(dir, s.allowed); err != nil {
+			return nil, err
+		}
+	}
 	if o.XRay != "" {
 		if s.Traces, err = xray.Listen(xray.Options{Address: o.XRay, Log: o.Log}); err != nil {
 			return nil, fmt.Errorf("%w (is another X-Ray daemon running?)", err)
@@ -201,7 +222,10 @@ func (s *Stack) startData(o Options, ids *identities, l net.Listener) error {
 	if s.secrets, err = newSecrets(o, ids, r.Secrets); err != nil {
 		return err
 	}
-	s.aws = &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: s.awsHandler()}
+	s.aws = &http.Server{
+		ReadHeaderTimeout: 10 * time.Second, Handler: s.guard(s.awsHandler()),
+		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+	}
 	s.run(&s.servers, func() error { return s.aws.Serve(l) })
 	return nil
 }
@@ -231,6 +255,9 @@ func table(t template.Table) (dynamodb.TableConfig, error) {
 func (s *Stack) startFunctions(ctx context.Context, o Options, folders map[string]string,
 	listeners []net.Listener) error {
 	env := map[string]string{"AWS_ENDPOINT_URL": s.AWSEndpoint, "AWS_EC2_METADATA_DISABLED": "true"}
+	if s.tls != nil {
+		maps.Copy(env, s.tls.Environment())
+	}
 	if len(s.Endpoints) == 1 {
 		env["AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI"] = s.Endpoints[0]
 	}
@@ -274,11 +301,16 @@ func (s *Stack) startFunctions(ctx context.Context, o Options, folders map[strin
 func (s *Stack) loopback(listeners []net.Listener) *strings.Replacer {
 	var pairs []string
 	for i, api := range s.Resolved.APIs {
-		host := fmt.Sprintf("%s.execute-api.%s.amazonaws.com", api.ID, s.Resolved.Region)
+		host := apiHost(api, s.Resolved.Region)
 		address := listeners[i].Addr().String()
 		pairs = append(pairs, "https://"+host, "http://"+address, "wss://"+host, "ws://"+address, host, address)
 	}
 	return strings.NewReplacer(pairs...)
+}
+
+// apiHost returns the host name of an API on AWS.
+func apiHost(api template.WebSocketAPI, region string) string {
+	return fmt.Sprintf("%s.execute-api.%s.amazonaws.com", api.ID, region)
 }
 
 // Local returns a text with the URLs of the APIs on AWS replaced by those on this machine.
@@ -293,9 +325,9 @@ func (s *Stack) startAPIs(o Options, ids *identities, listeners []net.Listener) 
 	for i, api := range s.Resolved.APIs {
 		server, err := apigateway.New(gateway(api, arns), s.lambda, apigateway.Options{
 			Region: s.Resolved.Region, Account: s.Resolved.Account, Clock: o.Clock, Log: o.Log, Authorize: ids.authorize,
-			Observe: o.Gateway,
-			Quotas:  apigateway.Quotas{Connections: o.Quotas.Connections, Requests: o.Quotas.Requests},
-			Faults:  s.withLatency(apigateway.Faults{}),
+			Observe: o.Gateway, AllowHost: s.allowed.Allow, TLS: s.tls.Config,
+			Quotas: apigateway.Quotas{Connections: o.Quotas.Connections, Requests: o.Quotas.Requests},
+			Faults: s.withLatency(apigateway.Faults{}),
 		})
 		if err != nil {
 			return at(api.Source, err)
@@ -385,6 +417,9 @@ func (s *Stack) Stop(ctx context.Context) error {
 	}
 	if s.Traces != nil {
 		errs = append(errs, s.Traces.Close())
+	}
+	if s.tls != nil {
+		errs = append(errs, s.tls.Close())
 	}
 	s.servers.Wait()
 	return errors.Join(errs...)
