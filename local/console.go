@@ -13,7 +13,7 @@ import (
 	"fanfare/local/lambda"
 )
 
-// console prints one line for each event. It is safe for concurrent use.
+// console prints one line for each event, without control characters. It is safe for concurrent use.
 type console struct {
 	mu     sync.Mutex
 	out    io.Writer
@@ -22,7 +22,7 @@ type console struct {
 }
 
 func newConsole(out io.Writer, prefix string, quiet bool) *console {
-	return &console{out: out, prefix: prefix, quiet: quiet}
+	return &console{out: &terminal{out: out}, prefix: prefix, quiet: quiet}
 }
 
 // banner prints a text, also in quiet mode.
