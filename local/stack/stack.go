@@ -139,6 +139,10 @@ func Start(ctx context.Context, path string, o Options) (_ *Stack, err error) {
 	for _, api := range s.Resolved.APIs {
 		s.allowed.Names = append(s.allowed.Names, apiHost(api, s.Resolved.Region))
 	}
+	ids := newIdentities(s.Resolved)
+	if err := s.createData(o, ids); err != nil {
+		return nil, err
+	}
 	folders, err := build(ctx, s.Resolved.Functions, o.BuildDir)
 	if err != nil {
 		return nil, err
@@ -162,10 +166,7 @@ func Start(ctx context.Context, path string, o Options) (_ *Stack, err error) {
 			return nil, fmt.Errorf("%w (is another X-Ray daemon running?)", err)
 		}
 	}
-	ids := newIdentities(s.Resolved)
-	if err := s.startData(o, ids, awsListener); err != nil {
-		return nil, err
-	}
+	s.serveAWS(o, awsListener)
 	if err := s.startFunctions(ctx, o, folders, listeners); err != nil {
 		return nil, err
 	}
@@ -189,9 +190,11 @@ func listen(port int, flag string) (net.Listener, error) {
 	return l, nil
 }
 
-// startData starts SQS, DynamoDB and Secrets Manager with the stack's queues, tables and secrets.
-func (s *Stack) startData(o Options, ids *identities, l net.Listener) error {
+// createData creates SQS, DynamoDB and Secrets Manager with the stack's queues, tables and secrets. It checks the APIs,
+// too, and returns the errors of all resources, so that a template shows all of its faults in one run.
+func (s *Stack) createData(o Options, ids *identities) error {
 	r := s.Resolved
+	var errs []error
 	s.sqs = sqs.New(sqs.Options{
 		Region: r.Region, Account: r.Account, Endpoint: s.AWSEndpoint, Clock: o.Clock, Log: o.Log, Authorize: ids.authorize,
 	})
@@ -205,36 +208,58 @@ func (s *Stack) startData(o Options, ids *identities, l net.Listener) error {
 				continue
 			}
 			if _, err := s.sqs.CreateQueue(sqs.QueueConfig{Name: q.Name, Attributes: q.Attributes}); err != nil {
-				return at(q.Source, err)
+				errs = append(errs, at(q.Source, err))
 			}
 		}
 	}
 	for _, t := range r.Tables {
-		config, err := table(t)
-		if err == nil {
-			err = s.dynamodb.CreateTable(config)
+		indexes := slices.Concat(t.GlobalIndexes, t.LocalIndexes)
+		for _, index := range indexes {
+			source := t.Source
+			source.Line = index.Line
+			errs = append(errs, at(source, fmt.Errorf("index %s: secondary indexes are not emulated", index.Name)))
 		}
-		if err != nil {
-			return at(t.Source, err)
+		if len(indexes) > 0 {
+			continue
 		}
+		if err := s.dynamodb.CreateTable(table(t)); err != nil {
+			errs = append(errs, at(t.Source, err))
+		}
+	}
+	for _, api := range r.APIs {
+		errs = append(errs, checkAPI(api)...)
 	}
 	var err error
-	if s.secrets, err = newSecrets(o, ids, r.Secrets); err != nil {
-		return err
+	s.secrets, err = newSecrets(o, ids, r.Secrets)
+	return errors.Join(append(errs, err)...)
+}
+
+// checkAPI returns the faults of an API, those of a route with the line of the route.
+func checkAPI(api template.WebSocketAPI) []error {
+	errs := gateway(api, nil).Check()
+	for i, err := range errs {
+		source := api.Source
+		if fault, ok := errors.AsType[*apigateway.RouteError](err); ok {
+			if n := slices.IndexFunc(api.Routes, func(r template.Route) bool { return r.Key == fault.Key }); n >= 0 {
+				source = api.Routes[n].Source
+			}
+		}
+		errs[i] = at(source, err)
 	}
+	return errs
+}
+
+// serveAWS serves SQS, DynamoDB, Secrets Manager and the control of the stack.
+func (s *Stack) serveAWS(o Options, l net.Listener) {
 	s.aws = &http.Server{
 		ReadHeaderTimeout: 10 * time.Second, Handler: s.guard(s.awsHandler()),
 		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 	}
 	s.run(&s.servers, func() error { return s.aws.Serve(l) })
-	return nil
 }
 
 // table returns a template's table for package dynamodb.
-func table(t template.Table) (dynamodb.TableConfig, error) {
-	if len(t.GlobalIndexes)+len(t.LocalIndexes) > 0 {
-		return dynamodb.TableConfig{}, errors.New("secondary indexes are not emulated")
-	}
+func table(t template.Table) dynamodb.TableConfig {
 	config := dynamodb.TableConfig{
 		Name: t.Name, BillingMode: t.BillingMode,
 		ReadCapacityUnits: int64(t.ReadUnits), WriteCapacityUnits: int64(t.WriteUnits),
@@ -248,7 +273,7 @@ func table(t template.Table) (dynamodb.TableConfig, error) {
 		config.AttributeDefinitions = append(config.AttributeDefinitions,
 			dynamodb.AttributeDefinition{AttributeName: name, AttributeType: t.Attributes[name]})
 	}
-	return config, nil
+	return config
 }
 
 // startFunctions adds the functions and starts a process of each.
@@ -274,6 +299,7 @@ func (s *Stack) startFunctions(ctx context.Context, o Options, folders map[strin
 		return err
 	}
 	s.hosts = s.loopback(listeners)
+	var errs []error
 	for _, f := range s.Resolved.Functions {
 		variables := map[string]string{"AWS_LAMBDA_LOG_FORMAT": f.Logging.Format,
 			"AWS_LAMBDA_LOG_LEVEL": f.Logging.ApplicationLevel}
@@ -291,8 +317,11 @@ func (s *Stack) startFunctions(ctx context.Context, o Options, folders map[strin
 			ReservedConcurrency: reserved, AllowRecursion: f.RecursiveLoop == "Allow",
 			AccessKeyID: accessKey(f.Name), SecretAccessKey: "local", SessionToken: "local",
 		}); err != nil {
-			return at(f.Source, err)
+			errs = append(errs, at(f.Source, err))
 		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
 	}
 	return s.lambda.WarmUp(ctx)
 }

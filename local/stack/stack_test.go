@@ -185,6 +185,52 @@ func TestStack_SecureClient(t *testing.T) {
 	}
 }
 
+// TestStart_AllFaults checks that what is not emulated is reported in one run, each fault with its line.
+func TestStart_AllFaults(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "template.yaml")
+	const source = `Resources:
+  First: {Type: AWS::SQS::Queue, Properties: {FifoQueue: true}}
+  Second: {Type: AWS::SQS::Queue, Properties: {FifoQueue: true}}
+  Table:
+    Type: AWS::DynamoDB::Table
+    Properties:
+      BillingMode: PAY_PER_REQUEST
+      AttributeDefinitions: [{AttributeName: a, AttributeType: S}]
+      KeySchema: [{AttributeName: a, KeyType: HASH}]
+      GlobalSecondaryIndexes:
+        - {IndexName: one, KeySchema: [{AttributeName: a, KeyType: HASH}], Projection: {ProjectionType: ALL}}
+        - {IndexName: two, KeySchema: [{AttributeName: a, KeyType: HASH}], Projection: {ProjectionType: ALL}}
+  Api:
+    Type: AWS::ApiGatewayV2::Api
+    Properties: {Name: a, ProtocolType: WEBSOCKET, RouteSelectionExpression: $request.header.x}
+  Stage: {Type: AWS::ApiGatewayV2::Stage, Properties: {ApiId: !Ref Api, StageName: v1, AutoDeploy: true}}
+  Mock:
+    Type: AWS::ApiGatewayV2::Integration
+    Properties: {ApiId: !Ref Api, IntegrationType: MOCK, RequestTemplates: {$default: "#set($x = 1)"}}
+  MockRoute: {Type: AWS::ApiGatewayV2::Route, Properties: {ApiId: !Ref Api, RouteKey: a, Target: !Sub "integrations/${Mock}"}}
+  Empty: {Type: AWS::ApiGatewayV2::Route, Properties: {ApiId: !Ref Api, RouteKey: b}}
+`
+	if err := os.WriteFile(path, []byte(source), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := stack.Start(t.Context(), path, stack.Options{BuildDir: t.TempDir()})
+	if err == nil {
+		t.Fatal("got nil, want an error")
+	}
+	got := strings.Split(err.Error(), "\n")
+	want := []string{":2: First: ", ":3: Second: ", ":11: Table: index one: secondary", ":12: Table: index two: secondary",
+		":13: Api: RouteSelectionExpression: ", `:20: MockRoute: route "a": integration: RequestTemplates`,
+		`:21: Empty: route "b": the route has no integration`}
+	if len(got) != len(want) {
+		t.Fatalf("got %q, want %d lines", got, len(want))
+	}
+	for i := range want {
+		if !strings.HasPrefix(got[i], path+want[i]) {
+			t.Errorf("got %q, want a prefix %q", got[i], path+want[i])
+		}
+	}
+}
+
 // TestStack_Hosts checks that both ports serve requests for this machine only, so that a page whose DNS name was
 // rebound to it reaches neither, and that no page reaches the AWS port.
 func TestStack_Hosts(t *testing.T) {

@@ -98,7 +98,7 @@ func (b *builder) readQueue(r *cfn.Resource, p tree.Reader) {
 		p.Int(name, 0)
 	}
 	p.Bool("FifoQueue", false)
-	if q.Name != "" && isFIFO(b.Evaluator, r) != strings.HasSuffix(q.Name, ".fifo") {
+	if isFIFO(b.Evaluator, r) != strings.HasSuffix(q.Name, ".fifo") {
 		p.Problem("QueueName", "the name of a FIFO queue, and of no other queue, must end in .fifo")
 	}
 	q.VisibilityTimeout = time.Duration(p.Int("VisibilityTimeout", defaultVisibility)) * time.Second
