@@ -11,6 +11,7 @@ import (
 
 	"fanfare/local/apigateway"
 	"fanfare/local/lambda"
+	"fanfare/local/stack"
 )
 
 // console prints one line for each event, without control characters. It is safe for concurrent use.
@@ -19,6 +20,8 @@ type console struct {
 	out    io.Writer
 	prefix string // of function names; not printed
 	quiet  bool
+
+	refusals sync.Map // services and protocols whose refusal has been printed
 }
 
 func newConsole(out io.Writer, prefix string, quiet bool) *console {
@@ -71,6 +74,13 @@ func (c *console) gateway(e apigateway.Event) {
 func (c *console) invocation(r lambda.Report) {
 	if r.Status != lambda.StatusSuccess {
 		c.line(time.Now(), strings.TrimPrefix(r.Function, c.prefix), strings.ReplaceAll(r.String(), "\t", "  "))
+	}
+}
+
+// refused prints the first request to each service that is not emulated.
+func (c *console) refused(r stack.Refused) {
+	if _, printed := c.refusals.LoadOrStore([2]string{r.Service, r.Protocol}, true); !printed {
+		c.line(time.Now(), "aws", "refused "+r.String())
 	}
 }
 

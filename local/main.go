@@ -130,7 +130,8 @@ func (p program) run(ctx context.Context, o options) error {
 		Clock:    clock.New(o.Speed),
 		Log:      slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: level})),
 		Output:   out.function, Gateway: out.gateway, Invocation: out.invocation,
-		Faults: faults, Quotas: quotas, Latency: latency, XRay: daemon,
+		Refused: out.refused,
+		Faults:  faults, Quotas: quotas, Latency: latency, XRay: daemon,
 	})
 	if err != nil {
 		return err

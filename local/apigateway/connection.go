@@ -147,9 +147,12 @@ func (c *connection) runDisconnect(code uint16, reason string) error {
 		return errLostDisconnect
 	}
 	rc := s.newRequestContext(c, disconnectRoute, "DISCONNECT")
-	_, err := r.target.respond(s.base, request{
+	reply, err := r.target.respond(s.base, request{
 		event: s.disconnectEvent(rc, code, reason), trace: newTrace(time.Now()),
 	})
+	if err == nil && reply.status/100 != 2 {
+		err = statusError(reply.status)
+	}
 	if err != nil {
 		s.log.Error("$disconnect failed", "connection_id", c.id, "error", err)
 	}

@@ -33,9 +33,12 @@ func (s *Stack) awsHandler() http.Handler {
 			handler.ServeHTTP(w, r)
 			return
 		}
-		http.Error(w, fmt.Sprintf("X-Amz-Target is %q: only SQS, DynamoDB and Secrets Manager are emulated, with AWS's "+
-			"JSON protocols",
-			r.Header.Get("X-Amz-Target")), http.StatusNotImplemented)
+		request := refused(r)
+		_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, maxDiscarded)) // some clients lose an answer that arrives early
+		request.refuse(w)
+		if s.refused != nil {
+			s.refused(request)
+		}
 	})
 }
 
@@ -209,6 +212,9 @@ func (s *Stack) answerTraces(w http.ResponseWriter, r *http.Request) {
 	}
 	answerJSON(w, http.StatusOK, traces)
 }
+
+// maxDiscarded is how much of a refused request is read, in bytes.
+const maxDiscarded = 10 << 20
 
 // maxControl is the largest body of a request, in bytes.
 const maxControl = 1 << 20

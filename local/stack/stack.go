@@ -49,6 +49,8 @@ type Options struct {
 	Gateway func(apigateway.Event)
 	// Invocation is called after every invocation of a function. It must not block. It may be nil.
 	Invocation func(lambda.Report)
+	// Refused is called for every request to a service that is not emulated. It may be nil.
+	Refused func(Refused)
 	// Faults are the injected faults. They begin when everything has started. SetFaults changes them.
 	Faults Faults
 	// Quotas are the limits of the account. The zero value has none, except for Lambda's default concurrency.
@@ -86,6 +88,7 @@ type Stack struct {
 	servers  sync.WaitGroup
 	failed   chan error
 
+	refused  func(Refused)
 	ready    atomic.Bool // everything has started
 	latency  Latency
 	faultsMu sync.Mutex // orders changes of faults
@@ -95,7 +98,7 @@ type Stack struct {
 // Start resolves the template at path, builds its functions and runs its stack. It returns an error if the template has
 // problems, if a function does not build or does not start, or if a port is in use. ctx bounds only the start.
 func Start(ctx context.Context, path string, o Options) (_ *Stack, err error) {
-	s := &Stack{failed: make(chan error, 1), latency: o.Latency}
+	s := &Stack{failed: make(chan error, 1), latency: o.Latency, refused: o.Refused}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
