@@ -250,8 +250,8 @@ func (q *queue) take(now time.Time, limit int, visibility time.Duration, maxRece
 // deleteByHandle deletes the message of a receipt handle. It takes the lock.
 //
 // The handle of an earlier receive whose visibility timeout was over deletes nothing and is no error: API Reference,
-// DeleteMessage ("the request will succeed, but the message might not be deleted"). Of two receives within one visibility
-// timeout, either handle deletes the message.
+// DeleteMessage ("the request will succeed, but the message might not be deleted"). Of two receives within one
+// visibility timeout, either handle deletes the message.
 func (q *queue) deleteByHandle(handle string) *Error {
 	r, err := parseReceipt(handle, q.nonce)
 	if err != nil {
