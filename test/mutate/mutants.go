@@ -18,6 +18,7 @@ import (
 type mutant struct {
 	file     string // relative to the module, with slashes
 	line     int
+	column   int
 	from, to int    // range of bytes in the file
 	text     string // replacement
 	kind     string
@@ -41,7 +42,7 @@ func (m mutant) describe(source []byte) string {
 	if m.text == "" {
 		change = before
 	}
-	return fmt.Sprintf("%s %s:%d %s: %s: %s   in: %s", m.id, m.file, m.line, m.function, m.kind, change, m.context)
+	return fmt.Sprintf("%s %s:%d:%d %s: %s: %s   in: %s", m.id, m.file, m.line, m.column, m.function, m.kind, change, m.context)
 }
 
 // Operators and their faults.
@@ -266,10 +267,8 @@ func (f *finder) add(n ast.Node, text, kind string, above []ast.Node) {
 }
 
 func (f *finder) addRange(from, to token.Pos, text, kind string, above []ast.Node) {
-	m := mutant{
-		file: f.file, line: f.tokens.Line(from), from: f.tokens.Offset(from), to: f.tokens.Offset(to), text: text,
-		kind: kind,
-	}
+	at := f.tokens.Position(from)
+	m := mutant{file: f.file, line: at.Line, column: at.Column, from: at.Offset, to: f.tokens.Offset(to), text: text, kind: kind}
 	for _, node := range above {
 		switch node := node.(type) {
 		case *ast.FuncDecl:

@@ -137,7 +137,7 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "a.go:6 Less: removed: log = append(log, \"less\")"
+	want := "a.go:6:2 Less: removed: log = append(log, \"less\")"
 	if survived != 1 || !strings.Contains(out.String(), want) {
 		t.Errorf("got %d survivors, want one, %s:\n%s", survived, want, &out)
 	}
