@@ -186,7 +186,8 @@ func (s *Server) authorizeManagement(r *http.Request, id string) *managementErro
 	if bad != nil {
 		return bad
 	}
-	err := s.options.Authorize.Check(accessKey, "execute-api:ManageConnections", s.arn(r.Method+"/@connections/{connectionId}"))
+	resource := s.arn(r.Method + "/@connections/{connectionId}")
+	err := s.options.Authorize.Check(accessKey, "execute-api:ManageConnections", resource)
 	if err != nil {
 		// Captured: AWS sends this and not the ForbiddenException of the service model.
 		return &managementError{status: http.StatusForbidden, name: "AccessDeniedException", text: err.Error()}
