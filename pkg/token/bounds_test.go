@@ -3,11 +3,14 @@ package token_test
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"fanfare/pkg/token"
 	"fanfare/test/tokentest"
@@ -57,6 +60,30 @@ func TestJWKS_Bounds(t *testing.T) {
 				t.Errorf("got %d keys, %v, want %d", len(keys), err, test.keys)
 			}
 		})
+	}
+}
+
+// A shared secret or a private key in a set would let others sign.
+func TestJWKS_SecretKeys(t *testing.T) {
+	secret := map[string]any{"kty": "oct", "kid": "secret", "k": base64.RawURLEncoding.EncodeToString(make([]byte, 32))}
+	private := tokentest.Good().ECKey("private")
+	private["d"] = base64.RawURLEncoding.EncodeToString(bytes.Repeat([]byte{1}, 32))
+	for _, key := range []map[string]any{secret, private} {
+		var parsed jose.JSONWebKey
+		text, err := json.Marshal(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := parsed.UnmarshalJSON(text); err != nil {
+			t.Errorf("%s: got %v, want a key that can be read", key["kid"], err)
+		}
+		set, err := token.NewJWKS(newIssuer(t, tokentest.Set(key)).URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if keys, err := set.Fetch(t.Context()); err == nil {
+			t.Errorf("%s: got %v, want an error", key["kid"], keys)
+		}
 	}
 }
 

@@ -42,7 +42,8 @@ func (m mutant) describe(source []byte) string {
 	if m.text == "" {
 		change = before
 	}
-	return fmt.Sprintf("%s %s:%d:%d %s: %s: %s   in: %s", m.id, m.file, m.line, m.column, m.function, m.kind, change, m.context)
+	place := fmt.Sprintf("%s:%d:%d %s", m.file, m.line, m.column, m.function)
+	return fmt.Sprintf("%s %s: %s: %s   in: %s", m.id, place, m.kind, change, m.context)
 }
 
 // Operators and their faults.
@@ -268,7 +269,9 @@ func (f *finder) add(n ast.Node, text, kind string, above []ast.Node) {
 
 func (f *finder) addRange(from, to token.Pos, text, kind string, above []ast.Node) {
 	at := f.tokens.Position(from)
-	m := mutant{file: f.file, line: at.Line, column: at.Column, from: at.Offset, to: f.tokens.Offset(to), text: text, kind: kind}
+	m := mutant{
+		file: f.file, line: at.Line, column: at.Column, from: at.Offset, to: f.tokens.Offset(to), text: text, kind: kind,
+	}
 	for _, node := range above {
 		switch node := node.(type) {
 		case *ast.FuncDecl:
