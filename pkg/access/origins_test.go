@@ -24,7 +24,7 @@ func TestOrigins_Allow(t *testing.T) {
 		{"another port", access.Origins{"https://example.com"}, []string{"https://example.com:8443"}, false},
 		{"a name below", access.Origins{"https://example.com"}, []string{"https://a.example.com"}, false},
 		{"null", access.Origins{"https://example.com", "https://*.example.com"}, []string{"null"}, false},
-		{"two origins", access.Origins{"https://example.com"}, []string{"https://example.com", "https://evil.example"}, false},
+		{"two origins", access.Origins{"https://a.example"}, []string{"https://a.example", "https://evil.example"}, false},
 		{"wildcard", access.Origins{"https://*.example.com"}, []string{"https://a.example.com"}, true},
 		{"wildcard, two names", access.Origins{"https://*.example.com"}, []string{"https://a.b.example.com"}, true},
 		{"wildcard, the name itself", access.Origins{"https://*.example.com"}, []string{"https://example.com"}, false},

@@ -2,6 +2,7 @@ package queue_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -89,9 +90,7 @@ func TestDeadLetters_PutAttributes(t *testing.T) {
 	first := map[string]string{"encoding": "base64", "exclude": "a="} // of a broadcast: Put adds "original"
 	for _, attributes := range []map[string]string{ours, first, {"attempts": "3"}} {
 		record := broadcast.Record{ID: "id", Body: "eA==", Attributes: map[string]string{}}
-		for name, value := range attributes {
-			record.Attributes[name] = value
-		}
+		maps.Copy(record.Attributes, attributes)
 		for i := range 10 - len(attributes) {
 			record.Attributes[fmt.Sprintf("zz-%d", i)] = "x" // the last in the order of names
 		}
@@ -106,9 +105,7 @@ func TestDeadLetters_PutAttributes(t *testing.T) {
 		if attributes["broadcast"] == "" {
 			want["original"] = "id"
 		}
-		for name, value := range attributes {
-			want[name] = value
-		}
+		maps.Copy(want, attributes)
 		for name, value := range want {
 			if got := stored[name].StringValue; got == nil || *got != value {
 				t.Errorf("%s: got %v, want %q", name, got, value)

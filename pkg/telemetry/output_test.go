@@ -40,8 +40,8 @@ func TestOutput_Measure(t *testing.T) {
 	}
 	o.Metrics = brokenWriter{}
 	o.Measure(t.Context(), count())
-	if got, want := log.String(), `level=ERROR msg="cannot write metrics" error="write metrics: broken"`; !strings.Contains(
-		got, want) {
+	const want = `level=ERROR msg="cannot write metrics" error="write metrics: broken"`
+	if got := log.String(); !strings.Contains(got, want) {
 		t.Errorf("got the log %q, want %q", got, want)
 	}
 }

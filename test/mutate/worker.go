@@ -72,10 +72,13 @@ func (s suites) commands(folder string) (commands [][]string) {
 	if s.simulated[folder] {
 		commands = append(commands, []string{"./test/simulation", "-run", "^TestSeeds$"})
 	}
+	if strings.HasPrefix(folder, "functions/") && s.tested["functions"] {
+		commands = append(commands, []string{"./functions"})
+	}
 	if folder == "pkg/function" || strings.HasPrefix(folder, "functions/") {
 		commands = append(commands, []string{
 			"./test/e2e", "./test/e2e/access",
-			"-run", "TestBroadcast_(Payloads|Exclude)|TestFunctions|TestDeadLetters|TestParameter|TestAccess_ModesAndTokens",
+			"-run", "TestBroadcast_(Payloads|Exclude)|TestFunctions|TestDeadLetters|TestParameter|TestAccess_Modes|TestLimits",
 		})
 	}
 	return commands
