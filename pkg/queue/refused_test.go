@@ -1,12 +1,14 @@
 package queue_test
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	sqsclient "github.com/aws/aws-sdk-go-v2/service/sqs"
 
@@ -111,5 +113,27 @@ func TestDeadLetters_PutAttributes(t *testing.T) {
 				t.Errorf("%s: got %v, want %q", name, got, value)
 			}
 		}
+	}
+}
+
+// A letter has the time at which its message was sent first. A redriven broadcast keeps it.
+func TestLetter_SentAt(t *testing.T) {
+	client, urls := awstest.Queues(t, "broadcast", "dead")
+	dead := &queue.DeadLetters{Client: client, URL: urls[1]}
+	before := time.Now().Add(-time.Second) // SQS's time is in milliseconds
+	record := broadcast.Record{ID: "m", Body: "hello", Attributes: map[string]string{}}
+	if err := dead.Put(t.Context(), record, broadcast.Permanent(broadcast.ReasonAudience, errors.New("large"))); err != nil {
+		t.Fatal(err)
+	}
+	l, ok := letters(t, dead)["m"]
+	if !ok || l.SentAt.Before(before) || l.SentAt.After(time.Now()) {
+		t.Fatalf("got letter %+v, want one sent now", l)
+	}
+	if err := (&queue.Broadcasts{Client: client, URL: urls[0]}).Redrive(t.Context(), l); err != nil {
+		t.Fatal(err)
+	}
+	got := queue.ReadBroadcasts(receive(t, client, urls[0], 1), "")[0]
+	if got.Unreadable != nil || !got.Message.SentAt.Equal(l.SentAt) {
+		t.Errorf("redriven: got %v, %v, want sent at %v", got.Message.SentAt, got.Unreadable, l.SentAt)
 	}
 }
