@@ -122,7 +122,8 @@ func TestLetter_SentAt(t *testing.T) {
 	dead := &queue.DeadLetters{Client: client, URL: urls[1]}
 	before := time.Now().Add(-time.Second) // SQS's time is in milliseconds
 	record := broadcast.Record{ID: "m", Body: "hello", Attributes: map[string]string{}}
-	if err := dead.Put(t.Context(), record, broadcast.Permanent(broadcast.ReasonAudience, errors.New("large"))); err != nil {
+	reason := broadcast.Permanent(broadcast.ReasonAudience, errors.New("large"))
+	if err := dead.Put(t.Context(), record, reason); err != nil {
 		t.Fatal(err)
 	}
 	l, ok := letters(t, dead)["m"]
