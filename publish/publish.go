@@ -10,7 +10,10 @@
 // a day is broadcast once. The SDK's own retries of one call cannot broadcast a message twice.
 //
 // A message is the body of a plain SendMessage, so any AWS SDK can publish without this package. The package adds
-// base64 for payloads that SQS refuses as text, ids, the limits, and batches.
+// base64 for text that SQS refuses, ids, checks of size and encoding, and batches.
+//
+// A payload is UTF-8 text. Binary data must be encoded as text inside the payload, for example as base64 in a member of
+// a JSON object, and decoded by the clients.
 package publish
 
 import (
@@ -39,7 +42,7 @@ func (q Queue) Publish(ctx context.Context, payload []byte, exclude ...string) (
 }
 
 // Send broadcasts a message and returns the broadcast's id, which is random if the message has none. The error wraps
-// ErrEmpty, ErrTooLarge, ErrID or ErrExclude if the message is not valid.
+// ErrEmpty, ErrTooLarge, ErrNotUTF8, ErrID or ErrExclude if the message is not valid.
 func (q Queue) Send(ctx context.Context, m Message) (id string, err error) {
 	if m, err = prepare(m); err != nil {
 		return "", fmt.Errorf("publish a message: %w", err)
@@ -136,7 +139,7 @@ func prepare(m Message) (Message, error) {
 	if _, err := decodeExclude(strings.Join(m.Exclude, ",")); err != nil {
 		return m, err
 	}
-	return m, checkSize(m.Payload)
+	return m, check(m.Payload)
 }
 
 // encode returns the body and the attributes of an SQS message.

@@ -74,7 +74,8 @@ func (c *report) Run(ctx context.Context, t *target) error {
 	return nil
 }
 
-// lettersOf returns the dead letters of a broadcast. It searches all dead-letter queues at once, for at most letterTime.
+// lettersOf returns the dead letters of a broadcast. It searches all dead-letter queues at once, for at most
+// letterTime.
 func (t *target) lettersOf(ctx context.Context, id string) ([]deadLetter, error) {
 	sources, err := t.sources(ctx)
 	if err != nil {

@@ -70,6 +70,8 @@ func readBroadcast(record broadcast.Record, m events.SQSMessage) broadcast.Reque
 	switch {
 	case errors.Is(err, publish.ErrTooLarge):
 		r.Unreadable = broadcast.Permanent(broadcast.ReasonTooLarge, err)
+	case errors.Is(err, publish.ErrNotUTF8):
+		r.Unreadable = broadcast.Permanent(broadcast.ReasonNotUTF8, err)
 	case err != nil:
 		r.Unreadable = broadcast.Permanent(broadcast.ReasonMalformed, err)
 	}

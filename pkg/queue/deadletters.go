@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -66,13 +67,15 @@ func (q DispatcherDeadLetters) Put(ctx context.Context, r broadcast.Record, reas
 	return q.Broadcasts.Put(ctx, r, reason)
 }
 
-// Put stores the record with the reason of its failure. The body is unchanged if it fits. If it does not, or if an
-// attribute is too large, the rest is stored with the attribute truncated.
+// Put stores the record with the reason of its failure. Body and attributes are unchanged if they fit. If they do not,
+// or if a publisher has set attributes that steer the dispatcher, the rest is stored with the attribute truncated.
 func (q *DeadLetters) Put(ctx context.Context, r broadcast.Record, reason error) error {
 	attrs, size := make(map[string]string), len(r.Body)+attributesLen(r.Attributes)
-	truncated := false
+	truncated := r.Attributes[attrTruncated] != "" // sent back by SQS's own redrive
 	for name, value := range r.Attributes {
 		switch {
+		case steering[name] && !r.Continuation:
+			truncated = true
 		case len(name)+len(value) <= maxAttributeBytes:
 			attrs[name] = value
 		case publishers[name] || steering[name]:
@@ -80,9 +83,6 @@ func (q *DeadLetters) Put(ctx context.Context, r broadcast.Record, reason error)
 		}
 	}
 	delete(attrs, attrHop) // a redrive starts from 0
-	for name := range added {
-		delete(attrs, name)
-	}
 	attrs[attrOriginal] = r.BroadcastID
 	if r.BroadcastID == "" {
 		attrs[attrOriginal] = r.ID
@@ -91,7 +91,7 @@ func (q *DeadLetters) Put(ctx context.Context, r broadcast.Record, reason error)
 	dropForeign(attrs, maxAttributes)
 	// The largest attributes are a few times maxAttributeBytes, so there is room for most of any body.
 	if rest := broadcast.MaxQueueBytes - attributesLen(attrs); len(r.Body) > rest || truncated {
-		attrs[attrTruncated] = strconv.Itoa(size)
+		attrs[attrTruncated] = cmp.Or(attrs[attrTruncated], strconv.Itoa(size))
 		for _, name := range []string{attrSegment, attrStartKey, attrStretch, attrSentAt} {
 			delete(attrs, name)
 		}

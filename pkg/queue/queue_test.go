@@ -85,9 +85,15 @@ func TestReadBroadcasts_Published(t *testing.T) {
 	}
 }
 
-// published puts a message on the queue as an SDK does, and returns the request that a dispatcher reads. The types of
-// attributes are String, unless the name ends in :Type.
+// published puts a message on the queue, and returns the request that a dispatcher reads.
 func published(t *testing.T, client *sqs.Client, url, body string, attrs map[string]string) broadcast.Request {
+	t.Helper()
+	put(t, client, url, body, attrs)
+	return queue.ReadBroadcasts(receive(t, client, url, 1), continuationARN, "")[0]
+}
+
+// put puts a message on the queue as an SDK does. The types of attributes are String, unless the name ends in :Type.
+func put(t *testing.T, client *sqs.Client, url, body string, attrs map[string]string) {
 	t.Helper()
 	in := &sqs.SendMessageInput{
 		QueueUrl: &url, MessageBody: &body, MessageAttributes: map[string]types.MessageAttributeValue{},
@@ -106,7 +112,6 @@ func published(t *testing.T, client *sqs.Client, url, body string, attrs map[str
 	if _, err := client.SendMessage(t.Context(), in); err != nil {
 		t.Fatal(err)
 	}
-	return queue.ReadBroadcasts(receive(t, client, url, 1), continuationARN, "")[0]
 }
 
 func TestReadBroadcasts_Attributes(t *testing.T) {
@@ -140,6 +145,7 @@ func TestReadBroadcasts_Mistakes(t *testing.T) {
 		{"malformed base64", "%", map[string]string{"encoding": "base64"}, broadcast.ReasonMalformed, "base64"},
 		{"unknown encoding", "x", map[string]string{"encoding": "gzip"}, broadcast.ReasonMalformed, "gzip"},
 		{"over 131,072 bytes", strings.Repeat("x", publish.MaxBytes+1), nil, broadcast.ReasonTooLarge, "131073"},
+		{"not UTF-8", "gqP//g==", map[string]string{"encoding": "base64"}, broadcast.ReasonNotUTF8, "UTF-8"},
 		{"a bad id", "x", map[string]string{"broadcastId": "a b"}, broadcast.ReasonMalformed, "broadcastId"},
 		{"a number as exclusion", "x", map[string]string{"exclude:Number": "7"}, broadcast.ReasonMalformed, "exclude"},
 		{"a binary encoding", "x", map[string]string{"encoding:Binary": "base64"}, broadcast.ReasonMalformed, "encoding"},
@@ -404,7 +410,7 @@ func TestContinuations_Redrive(t *testing.T) {
 	audience := broadcast.Permanent(broadcast.ReasonAudience, errors.New("too large"))
 	for _, r := range []broadcast.Record{
 		{ID: "m-1", Body: "hello", Attributes: map[string]string{"exclude": "a="}},
-		{ID: "another", Body: "hello", Attributes: map[string]string{
+		{ID: "another", Body: "hello", BroadcastID: "m-2", Continuation: true, Attributes: map[string]string{
 			"broadcast": "m-2", "sentAt": "7", "segment": "1/4", "startKey": "k=", "stretch": "2", "hop": "11",
 		}},
 		{ID: "m-3", Body: "%", Attributes: map[string]string{"encoding": "base64"}},
@@ -555,15 +561,24 @@ func TestDeadLetters_PutLargestBatch(t *testing.T) {
 // Attributes that steer the dispatcher are not taken from letters that publishers have written.
 func TestDeadLetters_FromPublishers(t *testing.T) {
 	client, urls := awstest.Queues(t, "dead")
-	steered := map[string]string{"broadcast": "another", "segment": "1/2", "startKey": "k"}
+	steered := map[string]string{ // as many attributes as SQS takes
+		"encoding": "base64", "exclude": "a=", "broadcastId": "m-1", "broadcast": "another", "sentAt": "1",
+		"segment": "1/2", "startKey": "k", "stretch": "1", "hop": "1", "truncated": "1",
+	}
 	record := broadcast.Record{ID: "m-1", BroadcastID: "m-1", Body: "x", Attributes: steered}
 	dead := &queue.DeadLetters{Client: client, URL: urls[0], FromPublishers: true}
 	if err := dead.Put(t.Context(), record, broadcast.Permanent(broadcast.ReasonMalformed, errors.New("x"))); err != nil {
 		t.Fatal(err)
 	}
-	l, found := letters(t, dead)["m-1"]
-	if !found || !l.Incomplete || !l.Permanent() || l.Attributes["segment"] != "" || l.Attributes["broadcast"] != "" {
-		t.Errorf("got letter %+v, want an incomplete one of m-1 without steering attributes", l)
+	put(t, client, urls[0], "moved by SQS", map[string]string{"broadcastId": "m-2", "broadcast": "m-3", "hop": "1"})
+	got := letters(t, dead)
+	if _, found := got["m-2"]; len(got) != 2 || !found {
+		t.Errorf("got letters %+v, want those of m-1 and m-2", got)
+	}
+	for id, l := range got {
+		if !l.Incomplete || !l.Permanent() || l.Attributes["segment"] != "" || l.Attributes["broadcast"] != "" {
+			t.Errorf("%s: got letter %+v, want an incomplete one without steering attributes", id, l)
+		}
 	}
 }
 

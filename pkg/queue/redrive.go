@@ -123,8 +123,11 @@ func (q *DeadLetters) readLetter(m types.Message) Letter {
 
 // Permanent reports whether the letter's failure is permanent: after a redrive it would only fail again.
 func (l Letter) Permanent() bool {
-	return l.Incomplete || l.Reason == broadcast.ReasonMalformed || l.Reason == broadcast.ReasonTooLarge ||
-		l.Reason == broadcast.ReasonIDReused
+	switch l.Reason {
+	case broadcast.ReasonMalformed, broadcast.ReasonTooLarge, broadcast.ReasonNotUTF8, broadcast.ReasonIDReused:
+		return true
+	}
+	return l.Incomplete
 }
 
 // Broadcasts returns the ids of the broadcasts that the letter belongs to: its own, or those of its batch.
@@ -140,8 +143,8 @@ func (l Letter) Broadcasts() []string {
 	return ids
 }
 
-// Find returns the letters of a broadcast. It leaves all letters in the queue and visible. It ends with ctx: the letters
-// that it has found until then are valid, and the error is that of ctx.
+// Find returns the letters of a broadcast. It leaves all letters in the queue and visible. It ends with ctx: the
+// letters that it has found until then are valid, and the error is that of ctx.
 func (q *DeadLetters) Find(ctx context.Context, broadcastID string) (found []Letter, err error) {
 	err = q.Each(ctx, func(l Letter) (bool, error) {
 		if slices.Contains(l.Broadcasts(), broadcastID) {
@@ -159,7 +162,7 @@ func (q *Batches) Redrive(ctx context.Context, l Letter) error {
 		return fmt.Errorf("redrive batch %s: %w", l.Original, err)
 	}
 	if l.Reason != "" { // else SQS moved it, and its deliveries were never counted as failed
-		b.Attempt, b.Redriven = 0, true
+		b.Attempt, b.Confirmations, b.Redriven = 0, 0, true
 	}
 	return q.Send(ctx, []broadcast.Batch{b})
 }
