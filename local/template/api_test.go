@@ -102,6 +102,14 @@ func TestLoad_APIProblems(t *testing.T) {
 		{"settings that do not exist",
 			[]string{"AutoDeploy: true", "AutoDeploy: true, RouteSettings: {$connect: {RateLimit: 1}}"},
 			[]string{"8:Stage: Properties.RouteSettings.$connect.RateLimit: unknown property"}},
+		{"a rate that is no number", []string{"AutoDeploy: true",
+			"AutoDeploy: true, DefaultRouteSettings: {ThrottlingRateLimit: NaN}, " +
+				"RouteSettings: {$connect: {ThrottlingRateLimit: Inf}}"}, []string{
+			"8:Stage: Properties.DefaultRouteSettings.ThrottlingRateLimit: must be a number, not \"NaN\"",
+			"8:Stage: Properties.RouteSettings.$connect.ThrottlingRateLimit: must be a number, not \"Inf\""}},
+		{"a negative rate",
+			[]string{"AutoDeploy: true", "AutoDeploy: true, DefaultRouteSettings: {ThrottlingRateLimit: -1}"},
+			[]string{"8:Stage: Properties.DefaultRouteSettings.ThrottlingRateLimit: -1 is negative"}},
 		{"nothing deployed", []string{", AutoDeploy: true", ""},
 			[]string{"6:Stage: Properties: nothing is deployed to the stage"}},
 		{"an unknown deployment", []string{"AutoDeploy: true", "DeploymentId: x"},
