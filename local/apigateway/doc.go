@@ -33,7 +33,8 @@
 //   - On a route with a response, an answer that is not 2xx produces the frame of an internal error, as one user
 //     reports.
 //   - A message whose body is not valid JSON goes to $default. AWS's parser may be more lenient.
-//   - Posted bytes become a text message even if they are not UTF-8.
+//   - AWS does not document the response to posted bytes that are not UTF-8. Here it is 400 and nothing is sent,
+//     because a client must close the connection when it receives such a text frame.
 //   - permessage-deflate is never negotiated: an offer of a client is ignored. API Gateway has been seen to answer an
 //     offer with an extension of its own, so that a client that offers it is tested on AWS only.
 //   - X-Forwarded-Proto is the client's protocol, "http" or "https", and X-Forwarded-Port is the listener's port, not

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"fanfare/local/awsapi"
 	"fanfare/local/loopback"
@@ -66,6 +67,10 @@ var (
 	errTooLarge      = &managementError{
 		status: http.StatusRequestEntityTooLarge, name: "PayloadTooLargeException", text: "Message too long",
 	}
+	errNotText = &managementError{
+		status: http.StatusBadRequest, name: "BadRequestException", reason: "not UTF-8",
+		text: "The data is not UTF-8, and messages are text frames",
+	}
 	errBufferFull = &managementError{
 		status: http.StatusTooManyRequests, name: "LimitExceededException", reason: "buffer full",
 	}
@@ -87,7 +92,7 @@ func (s *Server) serveManagement(
 	if bad := s.authorizeManagement(r, id); bad != nil {
 		return bad.write(w)
 	}
-	injected := s.faults.Load().next()
+	injected := s.faults.Load().next(id)
 	injected.wait(r)
 	var done outcome
 	if bad, ok := faultResponses[injected.fault]; ok {
@@ -137,6 +142,9 @@ func (s *Server) command(method, id string, body []byte, size int) outcome {
 	}
 	switch method {
 	case http.MethodPost:
+		if !utf8.Valid(body) {
+			return outcome{bad: errNotText}
+		}
 		switch err := c.send(body); {
 		case errors.Is(err, errFull):
 			return outcome{bad: errBufferFull}
