@@ -1,6 +1,7 @@
-// Local runs the WebSocket application of a SAM template on this machine: API Gateway, Lambda, SQS, DynamoDB and
-// Secrets Manager in one process on loopback, without Docker, Java or an AWS account. It builds the functions as they
-// are deployed and runs them as processes.
+// Local runs this repository's stack on this machine: API Gateway's WebSocket API, Lambda, SQS, DynamoDB and Secrets
+// Manager's GetSecretValue in one process on loopback, without Docker, Java or an AWS account. It builds the functions
+// as they are deployed and runs them as processes; it runs functions of the runtimes provided.al2023 and provided.al2
+// only. docs/local.md lists what other stacks would miss.
 //
 //	go run ./local --help
 package main
@@ -76,7 +77,8 @@ var help = kong.Vars{
 func main() {
 	var o options
 	kong.Parse(&o, kong.Name("local"), kong.UsageOnError(), help,
-		kong.Description("Runs the WebSocket application of a SAM template on this machine."))
+		kong.Description("Runs Fanfare's stack on this machine. For functions of the runtimes provided.* only; "+
+			"docs/local.md lists what other stacks would miss."))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := program{os.Stdout, os.Stderr}.main(ctx, o)
 	stop()

@@ -25,8 +25,8 @@
 //   - AWS does not document whether a WebSocket ping counts as activity. Here it is answered and does not count.
 //   - No public capture shows these closing codes and reasons: 1001 "Going away" after two hours, 1006 without a reason
 //     for a broken connection, and 1009, 1003, 1007 and 1002 as RFC 6455 defines them.
-//   - The request line and the values of the headers have at most 10,240 bytes together, as AWS documents for REST APIs.
-//     A longer head is answered with 431.
+//   - The request line and the values of the headers have at most 10,240 bytes together, as AWS documents for REST
+//     APIs. A longer head is answered with 431.
 //   - AWS does not document the frame for a throttled message, nor the responses to a path below the stage (403 here)
 //     and to an oversized URL (414 here). A refusal by $connect has an empty body, and Sec-WebSocket-Protocol is the
 //     only header of $connect's response that is passed on.

@@ -274,8 +274,9 @@ func TestServe_StalledBody(t *testing.T) {
 func TestServer_HeadLimit(t *testing.T) {
 	g := start(t, newAPI(), apigateway.Options{}, nil)
 	const line = len("DELETE /prod/@connections/abcdefghijklmno= HTTP/1.1")
+	url := "http://" + g.address + "/prod/@connections/abcdefghijklmno="
 	for _, test := range []struct{ size, want int }{{10240, 410}, {10241, 431}} {
-		r, err := http.NewRequestWithContext(t.Context(), "DELETE", "http://"+g.address+"/prod/@connections/abcdefghijklmno=", nil)
+		r, err := http.NewRequestWithContext(t.Context(), "DELETE", url, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -264,7 +264,7 @@ func checkAPI(api template.WebSocketAPI) []error {
 // bodyTimeout limits the time for reading a request. It is longer than every long poll, which it would end.
 const bodyTimeout = time.Minute
 
-// idleTimeout is how long a connection of the AWS port may be idle.
+// idleTimeout limits the idle time of a connection of the AWS port.
 const idleTimeout = 10 * time.Minute
 
 // serveAWS serves SQS, DynamoDB, Secrets Manager and the control of the stack.
