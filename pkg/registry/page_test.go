@@ -68,8 +68,8 @@ func TestTable_PageMalformed(t *testing.T) {
 	for name, test := range map[string]struct{ answer, want string }{
 		"no id":             {`{"Items":[{"connectedAt":{"N":"1"},"expiresAt":{"N":"1"}}]}`, "connectionId"},
 		"another id":        {`{"Items":[{"connectionId":{"N":"1"}}]}`, "connectionId"},
-		"no connectedAt":    {`{"Items":[{"connectionId":{"S":"a="},"expiresAt":{"N":"1"}}]}`, "connectedAt of connection a="},
-		"no expiresAt":      {`{"Items":[{"connectionId":{"S":"a="},"connectedAt":{"N":"1"}}]}`, "expiresAt of connection a="},
+		"no connectedAt":    {`{"Items":[{"connectionId":{"S":"a="},"expiresAt":{"N":"1"}}]}`, "connectedAt of"},
+		"no expiresAt":      {`{"Items":[{"connectionId":{"S":"a="},"connectedAt":{"N":"1"}}]}`, "expiresAt of"},
 		"a fraction":        {`{"Items":[{"connectionId":{"S":"a="},"connectedAt":{"N":"1.5"}}]}`, "connectedAt"},
 		"another key":       {`{"Items":[],"LastEvaluatedKey":{"id":{"S":"a="}}}`, "its key is not connectionId"},
 		"a key of a number": {`{"Items":[],"LastEvaluatedKey":{"connectionId":{"N":"1"}}}`, "its key is not connectionId"},
