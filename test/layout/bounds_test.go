@@ -1,5 +1,4 @@
-// Package functions tests the mains of the functions against template.yaml.
-package functions
+package layout
 
 import (
 	"go/ast"
@@ -38,7 +37,7 @@ func integer(t *testing.T, e ast.Expr) int {
 
 // A function accepts exactly the numbers that the template's parameter allows.
 func TestFunctions_Bounds(t *testing.T) {
-	text, err := os.ReadFile("../template.yaml")
+	text, err := os.ReadFile("../../template.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +50,7 @@ func TestFunctions_Bounds(t *testing.T) {
 	if err := yaml.Unmarshal(text, &template); err != nil {
 		t.Fatal(err)
 	}
-	mains, err := filepath.Glob("*/main.go")
+	mains, err := filepath.Glob("../../functions/*/main.go")
 	if err != nil || len(mains) < 6 {
 		t.Fatalf("got mains %v, %v, want at least 6", mains, err)
 	}
