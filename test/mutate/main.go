@@ -4,7 +4,7 @@
 //
 // The folders are pkg, functions and publish unless given. Of all faults in them, the seed chooses n that compile. Each
 // is planted into a copy of the module, and tests run there until one fails: those of the package, a hundred seeds of
-// the simulation if it uses the package, and end-to-end tests for functions/ and pkg/function.
+// the simulation if it uses the package, and for functions/ and pkg/function test/layout and end-to-end tests.
 //
 // The faults are: negated conditions, moved boundaries, exchanged arithmetic operators, a nil error returned instead of
 // an error, removed statements, constants off by one, and exchanged booleans.

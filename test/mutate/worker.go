@@ -72,8 +72,8 @@ func (s suites) commands(folder string) (commands [][]string) {
 	if s.simulated[folder] {
 		commands = append(commands, []string{"./test/simulation", "-run", "^TestSeeds$"})
 	}
-	if strings.HasPrefix(folder, "functions/") && s.tested["functions"] {
-		commands = append(commands, []string{"./functions"})
+	if strings.HasPrefix(folder, "functions/") {
+		commands = append(commands, []string{"./test/layout"})
 	}
 	if folder == "pkg/function" || strings.HasPrefix(folder, "functions/") {
 		commands = append(commands, []string{
