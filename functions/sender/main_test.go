@@ -78,9 +78,10 @@ func newCloud(t *testing.T) *cloud {
 func (c *cloud) messages(t *testing.T, queue string) (sum int) {
 	t.Helper()
 	url := c.URL + "/000000000000/" + queue
-	out, err := client.NewFromConfig(awstest.Config(c.URL)).GetQueueAttributes(t.Context(), &client.GetQueueAttributesInput{
+	in := &client.GetQueueAttributesInput{
 		QueueUrl: &url, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll},
-	})
+	}
+	out, err := client.NewFromConfig(awstest.Config(c.URL)).GetQueueAttributes(t.Context(), in)
 	if err != nil {
 		t.Fatal(err)
 	}
