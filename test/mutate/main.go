@@ -48,7 +48,8 @@ func main() {
 	seed := flag.Uint64("seed", 1, "chooses the faults")
 	workers := flag.Int("workers", runtime.NumCPU(), "number of faults that are tested at once")
 	limit := flag.Duration("limit", time.Hour, "time after which no further fault is planted")
-	timeout := flag.Duration("timeout", time.Minute, "time limit of one test command")
+	timeout := flag.Duration("timeout", 30*time.Second,
+		"time limit of one test command, or five times its time without a fault if that is longer")
 	only := flag.String("only", "", "plants only the fault with this fingerprint")
 	flag.Parse()
 	folders := flag.Args()
