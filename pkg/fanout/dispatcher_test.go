@@ -287,23 +287,29 @@ func TestDispatcher_LargeMessages(t *testing.T) {
 func TestDispatcher_ExcludedAndSettling(t *testing.T) {
 	at := time.Now()
 	young := broadcast.Connection{ID: "c000007", ConnectedAt: at.Add(-3 * time.Second)}
-	w := newWorld(append(connections(5, time.Hour), young), 100)
+	gone := func(id string, age time.Duration) broadcast.Connection { // age of its last 410
+		return broadcast.Connection{ID: id, ConnectedAt: at.Add(-time.Hour), GoneAt: at.Add(-age)}
+	}
+	w := newWorld(append(connections(5, time.Hour), young, gone("c000008", 9*time.Second),
+		gone("c000009", 10*time.Second)), 100)
 	w.Now = func() time.Time { return at }
 	r := request("m")
 	r.Message.Exclude = []string{"c000001", "c000003"}
 	results := w.Dispatch(t.Context(), []broadcast.Request{r, request("for all")})
 	noErrors(t, results)
 	reached, _ := w.queues.reached("m")
-	if len(reached) != 4 || reached["c000001"]+reached["c000003"] != 0 {
-		t.Errorf("got %v, want 4 connections without c000001 and c000003", reached)
+	if len(reached) != 6 || reached["c000001"]+reached["c000003"] != 0 {
+		t.Errorf("got %v, want 6 connections without c000001 and c000003", reached)
 	}
 	w.allOnce(t, "for all")
-	if a := w.ledger.plans["m"]["0/1.0"].Audience(); a != 4 || results[0].Connections != 4 {
-		t.Errorf("got audience %d in the plan and %d in the result, want 4", a, results[0].Connections)
+	if a := w.ledger.plans["m"]["0/1.0"].Audience(); a != 6 || results[0].Connections != 6 {
+		t.Errorf("got audience %d in the plan and %d in the result, want 6", a, results[0].Connections)
 	}
 	for _, b := range w.queues.batches {
-		if !slices.Equal(b.Settling, []string{"c000007"}) {
-			t.Errorf("batch %s: got settling %v, want c000007", b.ID, b.Settling)
+		if !slices.Equal(b.Settling, []string{"c000007", "c000008"}) ||
+			!slices.Equal(b.Suspect, []string{"c000008", "c000009"}) {
+			t.Errorf("batch %s: got settling %v and suspect %v, want c000007 and c000008, c000008 and c000009",
+				b.ID, b.Settling, b.Suspect)
 		}
 	}
 }
@@ -646,6 +652,48 @@ func TestDispatcher_Failures(t *testing.T) {
 			if len(w.queues.deadLetters) > 0 {
 				t.Errorf("got dead letters %v, want none", w.queues.deadLetters)
 			}
+		})
+	}
+}
+
+// A publisher may repeat a message under its id. Another payload under the same id is rejected, in the same pass and in
+// a later one, for a table of one page and for one that is read in segments.
+func TestDispatcher_IDReused(t *testing.T) {
+	for name, rows := range map[string]int{"one page": 50, "segments": 500} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(connections(rows, time.Hour), 100)
+			repeated, other := request("m"), request("m")
+			repeated.Record.ID, other.Record.ID = "copy", "other"
+			other.Message.Payload = []byte("another payload")
+			noErrors(t, w.Dispatch(t.Context(), []broadcast.Request{request("m"), repeated, request("n")}))
+			w.allOnce(t, "m", "n")
+			noErrors(t, w.Dispatch(t.Context(), []broadcast.Request{repeated}))
+			w.allOnce(t, "m", "n")
+
+			rejected := func(results []fanout.Result) (ids []string) {
+				for _, r := range results {
+					if r.Rejected != nil {
+						if _, reason := broadcast.ClassOf(r.Rejected); reason != broadcast.ReasonIDReused || r.Err != nil {
+							t.Errorf("got %v, %v, want %s", r.Rejected, r.Err, broadcast.ReasonIDReused)
+						}
+						ids = append(ids, r.Request.Record.ID)
+					}
+				}
+				return ids
+			}
+			for _, requests := range [][]broadcast.Request{{other}, {repeated, other, request("k")}} {
+				if got := rejected(w.Dispatch(t.Context(), requests)); !slices.Equal(got, []string{"other"}) {
+					t.Errorf("got %v rejected of %d, want other", got, len(requests))
+				}
+			}
+			w.allOnce(t, "m", "n", "k")
+
+			first, second := request("p"), request("p")
+			second.Record.ID, second.Message.Payload = "q", []byte("another payload")
+			if got := rejected(w.Dispatch(t.Context(), []broadcast.Request{first, second})); len(got) != 1 {
+				t.Errorf("two payloads in one pass: got %v rejected, want one of them", got)
+			}
+			w.allOnce(t, "m", "n", "k", "p")
 		})
 	}
 }

@@ -23,6 +23,7 @@ func TestTable_Plan(t *testing.T) {
 	table, _ := newTable(t)
 	first := broadcast.Plan{
 		Segment: 2, Segments: 4, Stretch: 1, End: "e=", Buckets: []int{3, 0, 5}, At: time.UnixMilli(7).UTC(),
+		PayloadHash: "f00d",
 	}
 	second := broadcast.Plan{
 		Segment: 2, Segments: 4, Stretch: 1, End: "", Buckets: []int{9}, At: time.UnixMilli(8).UTC(),
@@ -57,7 +58,7 @@ func TestTable_Plan(t *testing.T) {
 
 func equal(a, b broadcast.Plan) bool {
 	return a.Key() == b.Key() && a.End == b.End && slices.Equal(a.Buckets, b.Buckets) && a.Emitted == b.Emitted &&
-		a.At.Equal(b.At)
+		a.At.Equal(b.At) && a.PayloadHash == b.PayloadHash
 }
 
 func TestTable_ClaimAndSettle(t *testing.T) {
@@ -78,7 +79,8 @@ func TestTable_ClaimAndSettle(t *testing.T) {
 	expect("the first once more", "first", broadcast.Claimed)
 
 	*present = present.Add(31 * time.Second)
-	expect("another, after the claim has lapsed", "second", broadcast.Claimed)
+	expect("another, after the claim has lapsed", "second", broadcast.TakenOver)
+	expect("the other once more", "second", broadcast.Claimed)
 
 	outcome := []broadcast.Outcome{{
 		BroadcastID: "b", Delivered: 2, Posts: 2, First: *present, Last: present.Add(time.Second),
@@ -139,11 +141,15 @@ func TestTable_ReportRepeatable(t *testing.T) {
 	}
 	claim := func(batch, owner, reason string, size int) {
 		t.Helper()
+		want := broadcast.Claimed
+		if batch == "0/1.0.0" && owner != "first" {
+			want = broadcast.TakenOver
+		}
 		c := broadcast.Claim{
 			BroadcastID: "b", BatchID: batch, Owner: owner, Until: present.Add(30 * time.Second), Size: size, Reason: reason,
 		}
-		if status, _, err := table.Claim(t.Context(), c); err != nil || status != broadcast.Claimed {
-			t.Fatalf("claim: got %v, %v, want claimed", status, err)
+		if status, _, err := table.Claim(t.Context(), c); err != nil || status != want {
+			t.Fatalf("claim: got %v, %v, want %v", status, err, want)
 		}
 	}
 	claim("0/1.0.0", "first", "", 5)

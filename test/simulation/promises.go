@@ -14,6 +14,7 @@ import (
 type Census struct {
 	Accepted, Unreadable                    int
 	Posted, Throttled, Forbidden            int
+	FalselyGone                             int // posts to open connections that were answered 410
 	AnswersLost, Unrecorded                 int // posts whose answer was lost, or whose outcome was not recorded
 	Kills, Timeouts, Errors                 int // of invocations
 	Repeated, Moved, DeadLettered, Redriven int // messages
@@ -25,7 +26,7 @@ type Census struct {
 
 func (c *Census) count(s broadcast.ClaimStatus) {
 	switch s {
-	case broadcast.Claimed:
+	case broadcast.Claimed, broadcast.TakenOver:
 		c.Claimed++
 	case broadcast.Busy:
 		c.Busy++
@@ -38,14 +39,15 @@ func (c *Census) count(s broadcast.ClaimStatus) {
 // dead-letter queue.
 func (w *world) checkAtRest() {
 	held := make(map[string]bool) // broadcasts with uncounted deliveries on a dead-letter queue
-	for _, name := range []string{"broadcast-dead", "send-dead"} {
+	for _, name := range []string{"broadcast-dead", "continuation-dead", "send-dead"} {
 		for _, m := range w.queues[name].messages {
 			if m.attributes["reason"] == "" && !m.moved {
 				w.fail("message %s is on %s without a reason", m.id, name)
 			}
-			if name == "broadcast-dead" {
+			if name != "send-dead" {
 				held[m.id] = true
 				held[m.attributes["original"]] = true
+				held[m.attributes["broadcastId"]] = true
 				held[m.attributes["broadcast"]] = true
 			} else if m.moved {
 				if batch, err := broadcast.DecodeBatch(m.body); err == nil {
@@ -104,7 +106,8 @@ func (w *world) verify() *audit.Verdict {
 	return v
 }
 
-// rows checks that the connections table has a row for each open connection, and for no other.
+// rows checks that the connections table has a row for each open connection, without the record of a 410, and for no
+// other.
 func (w *world) rows() {
 	present := make(map[string]bool)
 	for _, r := range w.registry.rows {
@@ -116,6 +119,9 @@ func (w *world) rows() {
 			// API Gateway has closed it at the age of two hours
 		case c == nil || c.state != open:
 			w.fail("the row of %s is left", r.id)
+		}
+		if c != nil && c.state == open && !r.goneAt.IsZero() {
+			w.fail("client %s has received the last broadcast, and its row has the record of a 410", r.id)
 		}
 		present[r.id] = true
 	}

@@ -33,11 +33,14 @@ func (w *world) dispatcher() function {
 	s := &w.settings
 	mq := w.sqsClient(3)
 	d := &fanout.Dispatcher{
-		Registry:           registryClient{w},
-		Ledger:             ledgerClient{w, w.skew()},
-		Batches:            &queue.Batches{Client: mq, URL: "send"},
-		Continuations:      &queue.Broadcasts{Client: mq, URL: "broadcast"},
-		DeadLetters:        &queue.DeadLetters{Client: mq, URL: "broadcast-dead"},
+		Registry:      registryClient{w},
+		Ledger:        ledgerClient{w, w.skew()},
+		Batches:       &queue.Batches{Client: mq, URL: "send"},
+		Continuations: &queue.Continuations{Client: mq, URL: "continuation"},
+		DeadLetters: queue.DispatcherDeadLetters{
+			Broadcasts:    &queue.DeadLetters{Client: mq, URL: "broadcast-dead"},
+			Continuations: &queue.DeadLetters{Client: mq, URL: "continuation-dead"},
+		},
 		Segments:           s.Segments,
 		BatchConnections:   s.BatchConnections,
 		BatchPosts:         s.BatchPosts,
@@ -45,7 +48,8 @@ func (w *world) dispatcher() function {
 		Reserve:            handler.DispatcherReserve,
 		StretchConnections: s.StretchConnections,
 	}
-	return lambdaFunction(handler.Dispatcher{Stage: recorder{w, d}, Output: output}.Handle)
+	h := handler.Dispatcher{ContinuationARN: "continuation", Stage: recorder{w, d}, Output: output}
+	return lambdaFunction(h.Handle)
 }
 
 // recorder records in the audit trail which broadcasts are dispatched together, and dispatches them.
@@ -88,7 +92,7 @@ func (w *world) sender() function {
 		Ledger:         ledgerClient{w, w.skew()},
 		Queue:          retryQueue{w, &queue.Batches{Client: mq, URL: "send"}},
 		DeadLetters:    &queue.DeadLetters{Client: mq, URL: "send-dead"},
-		Registry:       registryClient{w},
+		Registry:       w.table,
 		Pace:           handler.Pace(s.PostsPerSecond, s.SenderConcurrency),
 		Workers:        s.Workers,
 		MaxAttempts:    s.MaxAttempts,
@@ -102,6 +106,9 @@ func (w *world) skew() time.Duration {
 	return w.between(-w.settings.Skew, w.settings.Skew)
 }
 
+// confirmDelay is the delay of a batch that confirms a 410.
+const confirmDelay = 12 * time.Second
+
 // retryQueue checks the delay of leftovers, which the stage draws from its own random source, and replaces it by one
 // that follows from the batch, so that the run is repeatable.
 type retryQueue struct {
@@ -110,6 +117,9 @@ type retryQueue struct {
 }
 
 func (q retryQueue) Retry(ctx context.Context, b broadcast.Batch, delay time.Duration) error {
+	if delay == confirmDelay && b.Confirmations > 0 {
+		return q.Batches.Retry(ctx, b, delay)
+	}
 	ceiling := min(time.Duration(1<<b.Attempt)*time.Second, broadcast.MaxDelay)
 	if delay < ceiling/2 || delay > ceiling {
 		panic("batch " + b.ID + " has the delay " + delay.String())

@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"fanfare/pkg/delivery"
 	"fanfare/test/audit"
 )
 
@@ -48,9 +49,11 @@ type world struct {
 	invocations int
 	trail       *audit.Trail
 	offers      map[string]*audit.Broadcast // by payload
+	broadcasts  map[string]bool             // ids of broadcasts that SQS has stored
 	queues      map[string]*messageQueue
 	mappings    map[string]*mapping // by function
 	registry    *registry
+	table       delivery.Registry // of senders: the registry's client, unless a test plants another
 	ledger      *ledger
 	gateway     *gateway
 	census      Census
