@@ -7,8 +7,8 @@ var help = kong.Vars{
 	"url":   "WebSocket URL of the system. Default: the repository's local system, started for this run.",
 	"queue": "URL of the SQS queue to publish through.",
 	"token": "Send this token with each connect; @FILE reads it from a file.",
-	"tokensource": "Where to send it, as in the stack's parameter TokenSource: protocol (sub-protocols fanfare.bearer and " +
-		"TOKEN), header (Authorization: Bearer TOKEN) or query (access_token=TOKEN).",
+	"tokensource": "Where to send it, as in the stack's parameter TokenSource: protocol (sub-protocols fanfare.bearer " +
+		"and TOKEN), header (Authorization: Bearer TOKEN) or query (access_token=TOKEN).",
 	"subprotocol": "Offer this sub-protocol with each connect. May be repeated.",
 	"header":      "Send this header with each connect. May be repeated.",
 

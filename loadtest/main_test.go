@@ -300,7 +300,8 @@ func TestRun_Interrupt(t *testing.T) {
 		s, url = server(t, echo.Options{Publish: func(text []byte) { <-ready; s.Broadcast(text); begun <- true }})
 		close(ready)
 		signal := c.signal
-		c := command(t, "run", "--out", results, "--url", url, "-c", "10", "--ramp", "1000", "-r", "20", "-d", "10m", "--processes", processes,
+		c := command(t, "run", "--out", results, "--url", url,
+			"-c", "10", "--ramp", "1000", "-r", "20", "-d", "10m", "--processes", processes,
 			"--settle", "50ms", "--quiet")
 		var out bytes.Buffer
 		c.Stdout = &out

@@ -68,7 +68,8 @@ func gather(a *Account, segments []*result.Segment) (*builder, error) {
 	a.Series = Series{Start: c.Start, Width: time.Second}
 	b := &builder{Account: a, turns: timing.Turns{Publishers: max(c.Publishers, 1)}, deadline: c.Deadline.Microseconds(),
 		findings: map[string]int{}}
-	a.Connections = Connections{Wanted: c.Connections, Required: c.Required(), Unopened: map[string]int{}, Causes: map[string]int{}}
+	a.Connections = Connections{Wanted: c.Connections, Required: c.Required(), Unopened: map[string]int{},
+		Causes: map[string]int{}}
 	a.Publishing = Publishing{Scheduled: c.Count, Unpublished: map[string]int{}, Refused: map[string]int{}}
 	var answers []result.Record
 	for _, segment := range segments {

@@ -78,7 +78,8 @@ func (r *Report) SeriesCSV(w io.Writer) error {
 // number matches the cells that spreadsheets read as numbers.
 var number = regexp.MustCompile(`^[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
 
-// escape puts an apostrophe before a cell that a spreadsheet would execute as a formula. Source: OWASP, "CSV Injection".
+// escape puts an apostrophe before a cell that a spreadsheet would execute as a formula. Source: OWASP, "CSV
+// Injection".
 func escape(cell string) string {
 	if cell != "" && strings.ContainsRune("=+-@\t\r\n", rune(cell[0])) && !number.MatchString(cell) {
 		return "'" + cell

@@ -203,7 +203,8 @@ func loopback(u *url.URL) bool {
 // plan divides the work among processes and local addresses.
 func (s *Settings) plan() (engine.Plan, error) {
 	p := engine.Plan{
-		URL: s.url(), Header: s.header(), Protocols: s.protocols(), Processes: s.Processes, Connections: s.Connections, Ramp: s.Ramp, Slow: s.Slow,
+		URL: s.url(), Header: s.header(), Protocols: s.protocols(), Processes: s.Processes,
+		Connections: s.Connections, Ramp: s.Ramp, Slow: s.Slow,
 		SlowRate:   s.SlowRate,
 		Publishers: s.Publishers, Via: s.Via, QueueURL: s.QueueURL, Sources: s.Sources, Shards: s.Shards,
 		ConnectTimeout: s.Connect,
