@@ -21,13 +21,14 @@ type pending struct {
 
 // tally sums the results of posts.
 type tally struct {
-	outcomes  []broadcast.Outcome // of each message
-	gone      []string
-	pending   []pending
-	refused   []pending // one message each that can never be posted
-	fatal     error     // the first fatal failure
-	throttled int
-	latencies []time.Duration
+	outcomes   []broadcast.Outcome // of each message
+	gone       []string
+	pending    []pending
+	refused    []pending // one message each that can never be posted
+	fatal      error     // the first fatal failure
+	throttled  int
+	postErrors int
+	latencies  []time.Duration
 }
 
 // post posts every message to every connection of the batch. The messages of one connection are posted in order,
@@ -115,8 +116,11 @@ func (s *Sender) postTo(starting, ctx context.Context, p pending, messages []bro
 			}
 			return
 		case broadcast.ClassRetry:
-			if reason == broadcast.ReasonThrottled {
+			switch reason {
+			case broadcast.ReasonThrottled:
 				t.throttled++
+			case broadcast.ReasonServer, broadcast.ReasonNetwork:
+				t.postErrors++
 			}
 			p.reason = reason
 			t.pending = append(t.pending, p)
@@ -149,6 +153,7 @@ func (t *tally) add(other tally) {
 	t.refused = append(t.refused, other.refused...)
 	t.fatal = cmp.Or(t.fatal, other.fatal)
 	t.throttled += other.throttled
+	t.postErrors += other.postErrors
 	t.latencies = append(t.latencies, other.latencies...)
 }
 
