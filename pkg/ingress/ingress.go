@@ -64,7 +64,7 @@ const (
 	CodeEmpty       = "empty"             // the frame has no payload
 	CodeTooLarge    = "payload_too_large" // the frame is larger than MaxBytes
 	CodeTooFast     = "rate_exceeded"     // the connection's quota is used up
-	CodeUnavailable = "unavailable"       // the queue did not store the message; the client may retry
+	CodeUnavailable = "unavailable"       // the queue did not confirm the message; a retry can publish it twice
 )
 
 // Reply is the frame that answers a publishing client.

@@ -82,7 +82,8 @@ func TestParameters_Page(t *testing.T) {
 	}
 }
 
-// TestParameters_References checks the parameter names that the pages mention. The changelog mentions former names, too.
+// TestParameters_References checks the parameter names that the pages mention. The changelog mentions former names
+// too.
 func TestParameters_References(t *testing.T) {
 	var template samTemplate
 	if err := yaml.Unmarshal([]byte(read(t, "template.yaml")), &template); err != nil {
