@@ -75,14 +75,15 @@ func hostForm(name string) bool {
 // Allow reports whether the handshake's origin may connect.
 func (o Origins) Allow(h Handshake) bool {
 	for _, origin := range h.values("Origin") {
-		if !slices.ContainsFunc(o, func(allowed string) bool { return covers(allowed, strings.ToLower(origin)) }) {
+		covered := func(allowed string) bool { return covers(strings.ToLower(allowed), strings.ToLower(origin)) }
+		if !slices.ContainsFunc(o, covered) {
 			return false
 		}
 	}
 	return true
 }
 
-// covers reports whether an item of the list includes an origin in lower case.
+// covers reports whether an item of the list includes an origin. Both are in lower case.
 func covers(allowed, origin string) bool {
 	if allowed == "*" || allowed == origin {
 		return true

@@ -28,9 +28,10 @@ type Claim struct {
 type ClaimStatus int
 
 const (
-	Claimed ClaimStatus = iota // the caller holds the claim
-	Busy                       // another sender holds the claim
-	Settled                    // the outcome of the batch is recorded
+	Claimed   ClaimStatus = iota // the caller holds the claim
+	Busy                         // another sender holds the claim
+	Settled                      // the outcome of the batch is recorded
+	TakenOver                    // the caller holds the claim, and another sender's claim has lapsed
 )
 
 // Outcome counts the results of one batch for one of its broadcasts.

@@ -43,14 +43,16 @@ type batchPart struct {
 }
 
 // Claim claims the batch for one of its broadcasts, unless another owner's claim has not lapsed or the outcome is
-// recorded. For a settled batch it returns the recorded leftovers (see Settle).
+// recorded. For a settled batch it returns the recorded leftovers (see Settle). The status is TakenOver if another
+// owner's claim has lapsed.
 //
 // It is one conditional write: of two senders that have copies of a batch, one gets the claim.
 func (t *Table) Claim(ctx context.Context, c broadcast.Claim) (
 	status broadcast.ClaimStatus, leftovers string, err error) {
 	// The set of claims keeps earlier ones. Adding an element again does not change it.
-	_, err = t.Client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+	out, err := t.Client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 		TableName: &t.Name, Key: key(c.BroadcastID, batchPrefix+c.BatchID),
+		ReturnValues: types.ReturnValueUpdatedOld,
 		ConditionExpression: aws.String("attribute_not_exists(broadcastId) OR " +
 			"(settled = :false AND (#until < :now OR #owner = :me))"),
 		UpdateExpression: aws.String("SET #owner = :me, #until = :until, #size = :size, attempt = :attempt, " +
@@ -75,6 +77,9 @@ func (t *Table) Claim(ctx context.Context, c broadcast.Claim) (
 	var refused *types.ConditionalCheckFailedException
 	switch {
 	case err == nil:
+		if owner, ok := out.Attributes["owner"].(*types.AttributeValueMemberS); ok && owner.Value != c.Owner {
+			return broadcast.TakenOver, "", nil
+		}
 		return broadcast.Claimed, "", nil
 	case !errors.As(err, &refused):
 		return 0, "", fmt.Errorf("claim batch %s of broadcast %s: %w", c.BatchID, c.BroadcastID, err)

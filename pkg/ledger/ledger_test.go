@@ -78,7 +78,8 @@ func TestTable_ClaimAndSettle(t *testing.T) {
 	expect("the first once more", "first", broadcast.Claimed)
 
 	*present = present.Add(31 * time.Second)
-	expect("another, after the claim has lapsed", "second", broadcast.Claimed)
+	expect("another, after the claim has lapsed", "second", broadcast.TakenOver)
+	expect("the other once more", "second", broadcast.Claimed)
 
 	outcome := []broadcast.Outcome{{
 		BroadcastID: "b", Delivered: 2, Posts: 2, First: *present, Last: present.Add(time.Second),
@@ -139,11 +140,15 @@ func TestTable_ReportRepeatable(t *testing.T) {
 	}
 	claim := func(batch, owner, reason string, size int) {
 		t.Helper()
+		want := broadcast.Claimed
+		if batch == "0/1.0.0" && owner != "first" {
+			want = broadcast.TakenOver
+		}
 		c := broadcast.Claim{
 			BroadcastID: "b", BatchID: batch, Owner: owner, Until: present.Add(30 * time.Second), Size: size, Reason: reason,
 		}
-		if status, _, err := table.Claim(t.Context(), c); err != nil || status != broadcast.Claimed {
-			t.Fatalf("claim: got %v, %v, want claimed", status, err)
+		if status, _, err := table.Claim(t.Context(), c); err != nil || status != want {
+			t.Fatalf("claim: got %v, %v, want %v", status, err, want)
 		}
 	}
 	claim("0/1.0.0", "first", "", 5)

@@ -69,6 +69,9 @@ func (l *ledger) claim(c broadcast.Claim, now time.Time) (broadcast.ClaimStatus,
 	}
 	claims[fmt.Sprint(c.Size, " ", c.Owner)] = c.Size
 	l.batches[c.BroadcastID][c.BatchID] = batchPart{claim: c, claims: claims}
+	if ok && earlier.claim.Owner != c.Owner {
+		return broadcast.TakenOver, ""
+	}
 	return broadcast.Claimed, ""
 }
 
