@@ -58,7 +58,7 @@ func (c *deadLetters) Run(ctx context.Context, t *target) error {
 
 type redrive struct {
 	Reason string `help:"Send only letters with this reason back."`
-	All    bool   `help:"Send permanent failures (malformed, too large) back too; they fail again."`
+	All    bool   `help:"Send permanent failures (malformed, payload_too_large, not_utf8) back too; they fail again."`
 }
 
 // Run sends dead letters back. A letter is deleted only after it is on its queue again.
