@@ -1,5 +1,5 @@
-// Package system starts the system under test on this machine for the length of a load test: the repository's local/,
-// as a program of its own, of which the harness knows only its ready file and what it prints.
+// Package system starts the repository's local system (local/) on this machine, as the system under test. It is a
+// separate program; the harness reads its addresses from its ready file.
 package system
 
 import (
@@ -18,15 +18,15 @@ import (
 	"time"
 )
 
-// Command starts local/ on free ports. It is run in the repository's root.
+// Command starts local/ on free ports. Its working directory is the root of the repository.
 var Command = []string{"go", "run", "./local", "--port", "0", "--aws-port", "0", "--parameter", "Access=open"}
 
 const (
-	// startWithin bounds the wait for the system's addresses; the first start builds every function.
+	// startWithin bounds the wait for the ready file. The first start builds all functions.
 	startWithin = 3 * time.Minute
-	// stopWithin bounds its shutting down.
+	// stopWithin bounds the shutdown before the system is killed.
 	stopWithin = 20 * time.Second
-	// tail is how many of its last lines an error shows.
+	// tail is the number of lines of output in an error.
 	tail = 15
 )
 
@@ -39,13 +39,13 @@ type System struct {
 	QueueURL string
 
 	process *exec.Cmd
-	folder  string // of the ready file
+	dir     string // of the ready file
 	gone    chan struct{}
 	mu      sync.Mutex
 	lines   []string
 }
 
-// Root finds the repository that the working directory is in: the folder with go.mod and local/.
+// Root returns the root of the repository of the working directory: the directory with go.mod and local/.
 func Root() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -59,45 +59,45 @@ func Root() (string, error) {
 		}
 		parent := filepath.Dir(dir)
 		if parent == dir {
-			return "", errors.New("no --url, and no local system to start: run this in the repository, or say --url ws://… of a system that is running")
+			return "", errors.New("no local system to start: want --url, or a working directory in the repository")
 		}
 		dir = parent
 	}
 }
 
-// Start starts command in dir, with --ready-file appended to its arguments, and waits until that file exists. The
+// Start starts command in workDir, with --ready-file appended to its arguments, and waits until that file exists. The
 // caller must Stop the system.
-func Start(ctx context.Context, dir string, command []string) (*System, error) {
-	folder, err := os.MkdirTemp("", "loadtest-")
+func Start(ctx context.Context, workDir string, command []string) (*System, error) {
+	dir, err := os.MkdirTemp("", "loadtest-")
 	if err != nil {
 		return nil, fmt.Errorf("start the local system: %w", err)
 	}
-	file := filepath.Join(folder, "ready.json")
+	file := filepath.Join(dir, "ready.json")
 	c := exec.Command(command[0], append(command[1:len(command):len(command)], "--ready-file", file)...)
-	c.Dir = dir
-	// A session of its own: a terminal's interrupt reaches the harness first, Stop reaches what "go run" has started, and
-	// the harness's priority is its own.
+	c.Dir = workDir
+	// A session of its own: the terminal does not interrupt it, Stop reaches the process that "go run" has started, and
+	// --priority does not apply to it.
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	out, in, err := os.Pipe()
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start the local system: %w", err), os.RemoveAll(folder))
+		return nil, errors.Join(fmt.Errorf("start the local system: %w", err), os.RemoveAll(dir))
 	}
 	c.Stdout, c.Stderr = in, in
 	if err := c.Start(); err != nil {
 		err = fmt.Errorf("start the local system: %w", err)
-		return nil, errors.Join(err, in.Close(), out.Close(), os.RemoveAll(folder))
+		return nil, errors.Join(err, in.Close(), out.Close(), os.RemoveAll(dir))
 	}
 	in.Close()
-	s := &System{process: c, folder: folder, gone: make(chan struct{})}
+	s := &System{process: c, dir: dir, gone: make(chan struct{})}
 	go s.listen(out)
 	if err = s.await(ctx, file); err == nil {
 		return s, nil
 	}
-	stopped := s.Stop() // after which it has said everything
-	return nil, errors.Join(fmt.Errorf("start the local system: %w. Its last words:\n%s", err, s.last()), stopped)
+	stopped := s.Stop() // after which its output is complete
+	return nil, errors.Join(fmt.Errorf("start the local system: %w; its last output:\n%s", err, s.last()), stopped)
 }
 
-// await waits for the ready file, which local/ renames into place, and takes the addresses from it.
+// await waits for the ready file, which local/ renames into place, and reads the addresses.
 func (s *System) await(ctx context.Context, file string) error {
 	late := fmt.Errorf("the local system was not ready within %v", startWithin)
 	ctx, cancel := context.WithTimeoutCause(ctx, startWithin, late)
@@ -130,7 +130,7 @@ func (s *System) await(ctx context.Context, file string) error {
 	}
 }
 
-// listen keeps the last lines that the system prints, until it has ended.
+// listen keeps the last lines of the output until it ends.
 func (s *System) listen(r io.ReadCloser) {
 	defer close(s.gone)
 	defer r.Close()
@@ -143,25 +143,25 @@ func (s *System) listen(r io.ReadCloser) {
 	}
 }
 
+// last returns the last lines of the output.
 func (s *System) last() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return strings.Join(s.lines, "\n")
 }
 
-// Stop ends the system: an interrupt first, so that it can clean up, and a kill if it does not.
+// Stop interrupts the system, so that it can clean up, and kills it after stopWithin.
 func (s *System) Stop() error {
 	group := -s.process.Process.Pid
-	_ = syscall.Kill(group, syscall.SIGINT) // it may have ended by itself
+	_ = syscall.Kill(group, syscall.SIGINT) // it may have ended already
 	kill := time.AfterFunc(stopWithin, func() { _ = syscall.Kill(group, syscall.SIGKILL) })
 	defer kill.Stop()
 	<-s.gone
-	var exit *exec.ExitError
 	err := s.process.Wait()
-	if errors.As(err, &exit) {
-		err = nil
+	if _, ok := errors.AsType[*exec.ExitError](err); ok {
+		err = nil // the exit status after an interrupt does not matter
 	}
-	if err = errors.Join(err, os.RemoveAll(s.folder)); err != nil {
+	if err = errors.Join(err, os.RemoveAll(s.dir)); err != nil {
 		return fmt.Errorf("stop the local system: %w", err)
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"fanfare/local/awsapi"
+	"fanfare/local/loopback"
 )
 
 // maxPost is the maximum size of a posted message, in bytes, as Data in the service model of apigatewaymanagementapi.
@@ -187,6 +188,10 @@ func (e *managementError) write(w http.ResponseWriter) (status int, reason strin
 // authorizeManagement checks that a request is one of the API's three, that it is signed, and that its signer is
 // authorized.
 func (s *Server) authorizeManagement(r *http.Request, id string) *managementError {
+	if loopback.FromPage(r) {
+		// AWS answers no preflight request for @connections, so that no page can call it.
+		return &managementError{status: http.StatusForbidden, name: "ForbiddenException", text: "Forbidden to web pages"}
+	}
 	if id == "" || r.Method != http.MethodPost && r.Method != http.MethodGet && r.Method != http.MethodDelete {
 		return errNoSuchResource // as REST APIs answer for unknown resources
 	}

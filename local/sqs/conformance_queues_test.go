@@ -48,49 +48,6 @@ func TestConform_DeadLetters(t *testing.T) {
 	}
 }
 
-func TestConform_MoveTask(t *testing.T) {
-	a := open(t)
-	dead := a.create()
-	arn := a.attribute(dead, "QueueArn")
-	url := a.create("VisibilityTimeout=0", fmt.Sprintf(`RedrivePolicy={"deadLetterTargetArn":%q,"maxReceiveCount":1}`,
-		arn))
-	id := a.send(url, "x")
-	a.one(url, 0)
-	a.none(url) // moves it to the dead-letter queue
-	if _, err := a.client.StartMessageMoveTask(t.Context(), &sqs.StartMessageMoveTaskInput{SourceArn: &arn}); err != nil {
-		t.Fatal(err)
-	}
-	m := a.one(url, 20)
-	if *m.Body != "x" || m.Attributes["ApproximateReceiveCount"] != "1" || m.Attributes["DeadLetterQueueSourceArn"] != "" {
-		t.Errorf("moved message: got %q %v", *m.Body, m.Attributes)
-	}
-	if *m.MessageId == id {
-		t.Error("moved message: got the old id, want a new one")
-	}
-	for {
-		tasks, err := a.client.ListMessageMoveTasks(t.Context(), &sqs.ListMessageMoveTasksInput{SourceArn: &arn})
-		if err != nil || len(tasks.Results) != 1 {
-			t.Fatalf("tasks: got %v, %v", tasks, err)
-		}
-		task := tasks.Results[0]
-		if *task.Status == "RUNNING" {
-			continue
-		}
-		if *task.Status != "COMPLETED" || task.ApproximateNumberOfMessagesMoved != 1 ||
-			*task.ApproximateNumberOfMessagesToMove != 1 {
-			t.Errorf("task: got %s, %d of %d", *task.Status, task.ApproximateNumberOfMessagesMoved,
-				*task.ApproximateNumberOfMessagesToMove)
-		}
-		break
-	}
-	plain := a.attribute(url, "QueueArn")
-	_, err := a.client.StartMessageMoveTask(t.Context(), &sqs.StartMessageMoveTaskInput{SourceArn: &plain})
-	a.refused(err, "InvalidParameterValue", "Source queue must be configured as a Dead Letter Queue.")
-	missing := plain + "-missing"
-	_, err = a.client.StartMessageMoveTask(t.Context(), &sqs.StartMessageMoveTaskInput{SourceArn: &missing})
-	a.refused(err, "ResourceNotFoundException", "SourceArn")
-}
-
 func TestConform_CreateQueue(t *testing.T) {
 	a := open(t)
 	url := a.create("DelaySeconds=1", "VisibilityTimeout=20")

@@ -2,7 +2,6 @@ package sqs
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -96,69 +95,4 @@ func TestRedriveAllowPolicy(t *testing.T) {
 			t.Errorf("%s: got nil, want an error", bad)
 		}
 	}
-}
-
-func TestMoveTask_RateAndCancel(t *testing.T) {
-	bubble(t, func(t *testing.T, s *Server, dead string) {
-		arn := mustCreate(t, s, "source", fmt.Sprintf(`RedrivePolicy={"deadLetterTargetArn":%q,"maxReceiveCount":1}`, dead))
-		mustSend(t, s, "q", "1", "2", "3", "4", "5", "6")
-		start := fmt.Sprintf(`{"SourceArn":%q,"DestinationArn":%q,"MaxNumberOfMessagesPerSecond":1}`, dead, arn)
-		handle := do(t, s, "StartMessageMoveTask", start)["TaskHandle"].(string)
-		if e := refusal(t, s, "StartMessageMoveTask", start); e.Code != "InvalidParameterValue" ||
-			!strings.Contains(e.Message, "already a task running") {
-			t.Errorf("second task: got %v, want InvalidParameterValue", e)
-		}
-		time.Sleep(2500 * time.Millisecond)
-		synctest.Wait()
-		task := moveTasks(t, s, dead)[0]
-		if task["Status"] != "RUNNING" || task["ApproximateNumberOfMessagesMoved"] != 3.0 ||
-			task["ApproximateNumberOfMessagesToMove"] != 6.0 || task["TaskHandle"] != handle {
-			t.Errorf("after 2.5 s at one message a second: got %v", task)
-		}
-		do(t, s, "CancelMessageMoveTask", fmt.Sprintf(`{"TaskHandle":%q}`, handle))
-		synctest.Wait()
-		task = moveTasks(t, s, dead)[0]
-		if task["Status"] != "CANCELLED" || task["TaskHandle"] != nil {
-			t.Errorf("after the cancellation: got %v", task)
-		}
-		if got := bodies(mustReceive(t, s, arn, 10, 0)); got != "1 2 3" {
-			t.Errorf("moved messages: got %q, want 1 2 3", got)
-		}
-	})
-}
-
-func TestMoveTask_Failures(t *testing.T) {
-	bubble(t, func(t *testing.T, s *Server, dead string) {
-		arn := mustCreate(t, s, "source", fmt.Sprintf(`RedrivePolicy={"deadLetterTargetArn":%q,"maxReceiveCount":1}`, dead))
-		mustSend(t, s, "q", "sent to the dead-letter queue by hand", "second")
-		do(t, s, "StartMessageMoveTask", fmt.Sprintf(`{"SourceArn":%q}`, dead))
-		synctest.Wait()
-		if task := moveTasks(t, s, dead)[0]; task["Status"] != "FAILED" ||
-			task["FailureReason"] != "CouldNotDetermineMessageSource" {
-			t.Errorf("without a source: got %v", task)
-		}
-		do(t, s, "StartMessageMoveTask", fmt.Sprintf(`{"SourceArn":%q,"DestinationArn":%q,`+
-			`"MaxNumberOfMessagesPerSecond":1}`, dead, arn))
-		synctest.Wait()
-		do(t, s, "DeleteQueue", `{"QueueUrl":"http://x/000000000000/source"}`)
-		time.Sleep(time.Second)
-		synctest.Wait()
-		if task := moveTasks(t, s, dead)[0]; task["Status"] != "FAILED" ||
-			task["FailureReason"] != "AWS.SimpleQueueService.NonExistentQueue" {
-			t.Errorf("destination deleted: got %v", task)
-		}
-		if n := s.queue("q").messageCounts(); n[visible] != 1 {
-			t.Errorf("messages left: got %v, want 1", n)
-		}
-	})
-}
-
-func moveTasks(t *testing.T, s *Server, arn string) []map[string]any {
-	t.Helper()
-	var tasks []map[string]any
-	for _, r := range do(t, s, "ListMessageMoveTasks", fmt.Sprintf(`{"SourceArn":%q,"MaxResults":10}`,
-		arn))["Results"].([]any) {
-		tasks = append(tasks, r.(map[string]any))
-	}
-	return tasks
 }

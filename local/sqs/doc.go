@@ -7,9 +7,9 @@
 // # Faithful
 //
 // Allowed characters, sizes, batches with failures per entry, message attributes and their MD5, delays, visibility
-// timeouts, receive counts, long polling, dead-letter queues and move tasks, retention, the in-flight limit, the
-// cool-downs of purge and delete, and the error types and codes that SDKs report. Where AWS's documentation and
-// recorded answers of AWS differ, the code follows the recording, and a comment says so.
+// timeouts, receive counts, long polling, dead-letter queues, retention, the in-flight limit, the cool-downs of purge
+// and delete, and the error types and codes that SDKs report. Where AWS's documentation and recorded answers of AWS
+// differ, the code follows the recording, and a comment says so.
 //
 // # Approximate
 //
@@ -23,6 +23,6 @@
 //
 // # Missing, and refused by name
 //
-// FIFO queues, tags, the query protocol, AddPermission and RemovePermission, and every operation or request member that
-// the API does not have.
+// FIFO queues, tags, move tasks, the query protocol, AddPermission and RemovePermission, and every operation or request
+// member that the API does not have.
 package sqs

@@ -113,8 +113,6 @@ var operationSeeds = [][2]string{
 		`"RedriveAllowPolicy":"{\"redrivePermission\":\"denyAll\"}"}}`},
 	{"GetQueueAttributes", `{"QueueUrl":"http://x/000000000000/q","AttributeNames":["All"]}`},
 	{"ListQueues", `{"MaxResults":1,"NextToken":"cQ=="}`},
-	{"StartMessageMoveTask", `{"SourceArn":"arn:aws:sqs:us-east-1:000000000000:q"}`},
-	{"CancelMessageMoveTask", `{"TaskHandle":"eyJ0YXNrSWQiOiJ4Iiwic291cmNlQXJuIjoieSJ9"}`},
 	{"PurgeQueue", `{"QueueUrl":"http://x/000000000000/q"}`},
 	{"DeleteQueue", `{"QueueUrl":"http://x/000000000000/q"}`},
 }

@@ -32,7 +32,7 @@ type operation struct {
 func init() {
 	operations = map[string]operation{
 		"AddPermission":                {},
-		"CancelMessageMoveTask":        {"sqs:CancelMessageMoveTask", (*call).cancelMessageMoveTask},
+		"CancelMessageMoveTask":        {},
 		"ChangeMessageVisibility":      {"sqs:ChangeMessageVisibility", (*call).changeMessageVisibility},
 		"ChangeMessageVisibilityBatch": {"sqs:ChangeMessageVisibility", (*call).changeMessageVisibilityBatch},
 		"CreateQueue":                  {"sqs:CreateQueue", (*call).createQueue},
@@ -42,7 +42,7 @@ func init() {
 		"GetQueueAttributes":           {"sqs:GetQueueAttributes", (*call).getQueueAttributes},
 		"GetQueueUrl":                  {"sqs:GetQueueUrl", (*call).getQueueURL},
 		"ListDeadLetterSourceQueues":   {"sqs:ListDeadLetterSourceQueues", (*call).listDeadLetterSourceQueues},
-		"ListMessageMoveTasks":         {"sqs:ListMessageMoveTasks", (*call).listMessageMoveTasks},
+		"ListMessageMoveTasks":         {},
 		"ListQueues":                   {"sqs:ListQueues", (*call).listQueues},
 		"ListQueueTags":                {},
 		"PurgeQueue":                   {"sqs:PurgeQueue", (*call).purgeQueue},
@@ -51,7 +51,7 @@ func init() {
 		"SendMessage":                  {"sqs:SendMessage", (*call).sendMessage},
 		"SendMessageBatch":             {"sqs:SendMessage", (*call).sendMessageBatch},
 		"SetQueueAttributes":           {"sqs:SetQueueAttributes", (*call).setQueueAttributes},
-		"StartMessageMoveTask":         {"sqs:StartMessageMoveTask", (*call).startMessageMoveTask},
+		"StartMessageMoveTask":         {},
 		"TagQueue":                     {},
 		"UntagQueue":                   {},
 	}

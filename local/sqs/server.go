@@ -60,7 +60,6 @@ type Server struct {
 	removed map[string]time.Time
 
 	faults    atomic.Pointer[faultPlan]
-	moves     moves
 	closed    chan struct{}
 	closeOnce sync.Once
 }
@@ -78,10 +77,9 @@ func New(o Options) *Server {
 	return s
 }
 
-// Close ends long polls and move tasks, and waits for the move tasks. The messages are lost.
+// Close ends long polls. The messages are lost.
 func (s *Server) Close() {
 	s.closeOnce.Do(func() { close(s.closed) })
-	s.moves.running.Wait()
 	for _, q := range s.all() {
 		q.mu.Lock()
 		q.waiting.wakeAll()

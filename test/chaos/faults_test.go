@@ -377,7 +377,7 @@ func (r *run) judge(t *testing.T, redriven int) {
 	}
 	r.checkDeadLetters(t, r.stalledIDs)
 	r.trail.Dead(int(r.refused.Load())) // a refused connection may have a row
-	v := r.trail.Judge(audit.Options{Join: time.Hour, Unnoticed: unnoticed, MayRepeat: true})
+	v := r.trail.Check(audit.Options{Join: time.Hour, Unnoticed: unnoticed, MayRepeat: true})
 	if err := v.Err(); err != nil {
 		t.Error(err)
 	}

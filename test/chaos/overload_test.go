@@ -68,7 +68,7 @@ func TestOverload(t *testing.T) {
 	end()
 	keeping.Wait()
 	reports := g.reports(t, ledger.TakenOver, broadcast.ReasonNetwork)
-	v := g.trail.Judge(audit.Options{MayRepeat: true})
+	v := g.trail.Check(audit.Options{MayRepeat: true})
 	if err := v.Err(); err != nil {
 		t.Error(err)
 	}

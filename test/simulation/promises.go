@@ -88,7 +88,7 @@ func (w *world) verify() *audit.Verdict {
 			w.fail("%v", err)
 		}
 	}
-	v := w.trail.Judge(audit.Options{Join: horizon, Unnoticed: maxUnnoticed, MayCut: w.settings.DisconnectFull})
+	v := w.trail.Check(audit.Options{Join: horizon, Unnoticed: maxUnnoticed, MayCut: w.settings.DisconnectFull})
 	if err := v.Err(); err != nil {
 		w.broken = append(w.broken, err)
 	}
