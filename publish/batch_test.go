@@ -15,7 +15,7 @@ import (
 	"fanfare/test/awstest"
 )
 
-// PublishAll needs as few calls as SQS's limits allow: ten messages in each.
+// PublishAll needs as few calls as SQS's limits allow: ten messages and 1,048,576 bytes in each.
 func TestQueue_PublishAllCalls(t *testing.T) {
 	server := sqsserver.New(sqsserver.Options{})
 	defer server.Close()
@@ -33,6 +33,9 @@ func TestQueue_PublishAllCalls(t *testing.T) {
 	q := publish.Queue{
 		Client: sqs.NewFromConfig(awstest.Config(listener.URL)), URL: listener.URL + "/000000000000/broadcast",
 	}
+	const id = len("broadcastId") + len("String") + 26 // the attribute with a random id counts, too
+	text := bytes.Repeat([]byte("x"), publish.MaxBytes-id)
+	binary := bytes.Repeat([]byte{0}, publish.MaxBytes*3/4) // as base64 131,072 bytes, and the attribute beside it
 	for _, test := range []struct {
 		name     string
 		payload  []byte
@@ -44,6 +47,11 @@ func TestQueue_PublishAllCalls(t *testing.T) {
 		{"ten small ones", []byte("x"), 10, 1},
 		{"eleven small ones", []byte("x"), 11, 2},
 		{"21 small ones", []byte("x"), 21, 3},
+		{"eight large ones", text, 8, 1},
+		{"nine large ones", text, 9, 2},
+		{"sixteen large ones", text, 16, 2},
+		{"seven of base64", binary, 7, 1},
+		{"eight of base64, with their attributes", binary, 8, 2},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			calls.Store(0)

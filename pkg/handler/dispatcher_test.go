@@ -177,6 +177,9 @@ func TestDispatcher_Handle(t *testing.T) {
 			if !errors.Is(err, test.cause) || errors.As(err, &failed) != (test.cause != nil) {
 				t.Errorf("got %T %v, want a DispatchError of %v", err, err, test.cause)
 			}
+			if err != nil && !strings.Contains(err.Error(), "dispatch broadcast m0: ") {
+				t.Errorf("got %v, want an error with the broadcast's id", err)
+			}
 			o.check(t, test.log, test.metrics)
 		})
 	}

@@ -40,7 +40,7 @@ func (h Sender) Handle(ctx context.Context, event events.SQSEvent) (events.SQSEv
 		result, err = h.Stage.Send(ctx, record)
 		return annotations(result), err
 	})
-	h.report(ctx, result)
+	h.report(ctx, record.ID, result)
 	h.measure(ctx, result)
 	switch {
 	case errors.Is(err, delivery.ErrBusy):
@@ -53,9 +53,9 @@ func (h Sender) Handle(ctx context.Context, event events.SQSEvent) (events.SQSEv
 }
 
 // report logs the outcomes, one line for each broadcast and one for each reason of failures.
-func (h Sender) report(ctx context.Context, r delivery.Result) {
+func (h Sender) report(ctx context.Context, recordID string, r delivery.Result) {
 	if r.Rejected != nil {
-		h.Output.Logger().ErrorContext(ctx, "dead-lettered", "error", r.Rejected)
+		h.Output.Logger().ErrorContext(ctx, "dead-lettered", "record", recordID, "error", r.Rejected)
 	}
 	for _, o := range r.Outcomes {
 		log := h.Output.Logger().With("broadcast", o.BroadcastID, "batch", r.Batch.ID)

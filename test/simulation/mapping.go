@@ -131,7 +131,7 @@ func (m *mapping) invoke(handles []handle) {
 		}
 		w.kill(inv, "time-out")
 	})
-	event := recordsOf(handles)
+	event := recordsOf(m.queue.name, handles)
 	go func() {
 		defer inv.cancel()
 		response, err := inv.process.function(ctx, inv, event)

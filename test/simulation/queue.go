@@ -136,8 +136,8 @@ func (q *messageQueue) remove(m *message) {
 	q.messages = slices.DeleteFunc(q.messages, func(other *message) bool { return other == m })
 }
 
-// recordsOf returns messages as an event of Lambda's event source mapping.
-func recordsOf(handles []handle) events.SQSEvent {
+// recordsOf returns messages of a queue as an event of Lambda's event source mapping.
+func recordsOf(queue string, handles []handle) events.SQSEvent {
 	var e events.SQSEvent
 	for _, h := range handles {
 		record := events.SQSMessage{
@@ -146,7 +146,7 @@ func recordsOf(handles []handle) events.SQSEvent {
 				"ApproximateReceiveCount": strconv.Itoa(h.count),
 				"SentTimestamp":           strconv.FormatInt(h.message.sent.UnixMilli(), 10),
 			},
-			MessageAttributes: make(map[string]events.SQSMessageAttribute),
+			MessageAttributes: make(map[string]events.SQSMessageAttribute), EventSourceARN: queue,
 		}
 		for name, value := range h.message.attributes {
 			record.MessageAttributes[name] = events.SQSMessageAttribute{StringValue: &value, DataType: "String"}

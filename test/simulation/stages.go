@@ -33,11 +33,14 @@ func (w *world) dispatcher() function {
 	s := &w.settings
 	mq := w.sqsClient(3)
 	d := &fanout.Dispatcher{
-		Registry:           registryClient{w},
-		Ledger:             ledgerClient{w, w.skew()},
-		Batches:            &queue.Batches{Client: mq, URL: "send"},
-		Continuations:      &queue.Broadcasts{Client: mq, URL: "broadcast"},
-		DeadLetters:        &queue.DeadLetters{Client: mq, URL: "broadcast-dead"},
+		Registry:      registryClient{w},
+		Ledger:        ledgerClient{w, w.skew()},
+		Batches:       &queue.Batches{Client: mq, URL: "send"},
+		Continuations: &queue.Continuations{Client: mq, URL: "continuation"},
+		DeadLetters: queue.DispatcherDeadLetters{
+			Broadcasts:    &queue.DeadLetters{Client: mq, URL: "broadcast-dead"},
+			Continuations: &queue.DeadLetters{Client: mq, URL: "continuation-dead"},
+		},
 		Segments:           s.Segments,
 		BatchConnections:   s.BatchConnections,
 		BatchPosts:         s.BatchPosts,
@@ -45,7 +48,8 @@ func (w *world) dispatcher() function {
 		Reserve:            handler.DispatcherReserve,
 		StretchConnections: s.StretchConnections,
 	}
-	return lambdaFunction(handler.Dispatcher{Stage: recorder{w, d}, Output: output}.Handle)
+	h := handler.Dispatcher{ContinuationARN: "continuation", Stage: recorder{w, d}, Output: output}
+	return lambdaFunction(h.Handle)
 }
 
 // recorder records in the audit trail which broadcasts are dispatched together, and dispatches them.
