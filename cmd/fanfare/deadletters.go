@@ -74,9 +74,12 @@ func (c *redrive) Run(ctx context.Context, t *target) error {
 	if err != nil {
 		return err
 	}
-	sent, left := 0, 0
+	begin, sent, left := time.Now(), 0, 0
 	for _, s := range sources {
 		if err := s.letters.Each(ctx, func(l queue.Letter) (bool, error) {
+			if l.SentAt.After(begin) {
+				return false, nil // sent back here, and failed again
+			}
 			if l.Incomplete || (l.Permanent() && !c.All) || (c.Reason != "" && l.Reason != c.Reason) {
 				left++
 				return false, nil

@@ -59,8 +59,8 @@ func (c *report) Run(ctx context.Context, t *target) error {
 		}
 	}
 	if r.Unknown() && len(letters) == 0 {
-		return fmt.Errorf("neither the ledger nor a dead-letter queue has broadcast %s: it is not dispatched yet, it is "+
-			"more than a day old, or the id belongs to another stack", c.ID)
+		return fmt.Errorf("the ledger has nothing of broadcast %s, and no dead-letter queue holds it: it is not dispatched "+
+			"yet, it is more than a day old, or the id belongs to another stack", c.ID)
 	}
 	if c.JSON {
 		out := json.NewEncoder(t.out)
