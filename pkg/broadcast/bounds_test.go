@@ -38,9 +38,9 @@ func TestBatch_EncodeLargest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Connections[0] = strings.Repeat("x", broadcast.MaxQueueBytes-len(body))
-	if body, err = b.Encode(); err != nil || len(body) != broadcast.MaxQueueBytes {
-		t.Errorf("got %d bytes, %v, want %d", len(body), err, broadcast.MaxQueueBytes)
+	b.Connections[0] = strings.Repeat("x", broadcast.MaxBatchBytes-len(body))
+	if body, err = b.Encode(); err != nil || len(body) != broadcast.MaxBatchBytes {
+		t.Errorf("got %d bytes, %v, want %d", len(body), err, broadcast.MaxBatchBytes)
 	}
 	b.Connections[0] += "x"
 	if _, err := b.Encode(); err == nil {

@@ -93,6 +93,7 @@ type Result struct {
 	Outcomes     []broadcast.Outcome // of the broadcasts that this sender posted
 	Gone         int                 // connections
 	Throttled    int                 // posts that were answered 429
+	PostErrors   int                 // posts that were answered 5xx, or not at all
 	Requeued     int                 // deliveries sent to the send queue for another attempt or to confirm a 410
 	DeadLettered int                 // deliveries sent to the dead-letter queue
 	Disconnected int                 // connections
@@ -213,7 +214,8 @@ func (s *Sender) deliver(ctx context.Context, result *Result, claimed claims, ow
 	if err := s.settle(ctx, batch.ID, owner, t.outcomes, encoded); err != nil {
 		return err
 	}
-	result.Outcomes, result.Gone, result.Throttled, result.Latencies = t.outcomes, t.gone, t.throttled, t.latencies
+	result.Outcomes, result.Gone, result.Latencies = t.outcomes, t.gone, t.latencies
+	result.Throttled, result.PostErrors = t.throttled, t.postErrors
 	if t.fatal != nil {
 		t.fatal = fmt.Errorf("post batch %s: %w", batch.ID, t.fatal)
 	}

@@ -306,8 +306,8 @@ func TestSender_FailureClasses(t *testing.T) {
 	if !slices.Equal(w.clients.received["c006"], []string{"payload of m1", "payload of m3"}) {
 		t.Errorf("c006: got %v, want m1 and m3", w.clients.received["c006"])
 	}
-	if result.Gone != 1 || result.Throttled != 1 || result.DeadLettered != 1 {
-		t.Errorf("got %+v, want 1 gone, 1 throttled, 1 dead-lettered", result)
+	if result.Gone != 1 || result.Throttled != 1 || result.PostErrors != 2 || result.DeadLettered != 1 {
+		t.Errorf("got %+v, want 1 gone, 1 throttled, 2 post errors, 1 dead-lettered", result)
 	}
 }
 

@@ -87,6 +87,7 @@ func (h Sender) measure(ctx context.Context, r delivery.Result) {
 		m.Count("Delivered", delivered)
 		m.Count("Gone", r.Gone)
 		m.Count("Throttled", r.Throttled)
+		m.Count("PostErrors", r.PostErrors)
 		m.Count("Failed", failed)
 		m.Percentiles("PostLatency", r.Latencies)
 	}

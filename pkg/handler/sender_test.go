@@ -41,7 +41,7 @@ func TestSender_Handle(t *testing.T) {
 				Last: sent.Add(2 * time.Second),
 			},
 		},
-		Gone: 1, Throttled: 4, Requeued: 2, DeadLettered: 3,
+		Gone: 1, Throttled: 4, PostErrors: 3, Requeued: 2, DeadLettered: 3,
 		Latencies: []time.Duration{30 * time.Millisecond, 10 * time.Millisecond},
 	}
 	log := []string{
@@ -51,8 +51,8 @@ func TestSender_Handle(t *testing.T) {
 		"level=INFO msg=delivered broadcast=n batch=b delivered=2 gone=0 left=0",
 	}
 	metrics := map[string]float64{
-		"Posts": 11, "Delivered": 5, "Gone": 1, "Throttled": 4, "Failed": 3, "PostLatencyP50": 10, "PostLatencyP99": 10,
-		"DeliveryAge": 1500, "Requeued": 2, "DeadLettered": 3,
+		"Posts": 11, "Delivered": 5, "Gone": 1, "Throttled": 4, "PostErrors": 3, "Failed": 3,
+		"PostLatencyP50": 10, "PostLatencyP99": 10, "DeliveryAge": 1500, "Requeued": 2, "DeadLettered": 3,
 	}
 	idle := map[string]float64{"Requeued": 0, "DeadLettered": 0}
 	for _, test := range []struct {
@@ -74,7 +74,7 @@ func TestSender_Handle(t *testing.T) {
 			},
 			log: []string{"level=INFO msg=delivered broadcast=m batch=b delivered=0 gone=0 left=1"},
 			metrics: map[string]float64{
-				"Posts": 1, "Delivered": 0, "Gone": 0, "Throttled": 0, "Failed": 0,
+				"Posts": 1, "Delivered": 0, "Gone": 0, "Throttled": 0, "PostErrors": 0, "Failed": 0,
 				"PostLatencyP50": 1000, "PostLatencyP99": 1000, "Requeued": 1, "DeadLettered": 0,
 			},
 		},

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/json"
@@ -71,10 +72,12 @@ type Claim struct {
 	Name, Value string
 }
 
-// ParseClaim reads "name=value". It splits at the last "=", because names are often URLs.
+// ParseClaim reads "name=value". It splits at the last "=", because names are often URLs. A name with a space
+// at an end and a value with a space are errors: no claim has them.
 func ParseClaim(text string) (Claim, error) {
 	i := strings.LastIndexByte(text, '=')
-	if i < 1 || i == len(text)-1 || strings.ContainsAny(text[i:], " \t") {
+	if i < 1 || i == len(text)-1 || strings.ContainsFunc(text[i:], unicode.IsSpace) ||
+		strings.TrimSpace(text[:i]) != text[:i] {
 		return Claim{}, fmt.Errorf("parse claim %q: it is not of the form name=value", text)
 	}
 	return Claim{text[:i], text[i+1:]}, nil

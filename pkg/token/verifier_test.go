@@ -164,6 +164,7 @@ func TestParseSettings(t *testing.T) {
 		"scope=publish":               {Name: "scope", Value: "publish"},
 		"https://a.example/?x=y=true": {Name: "https://a.example/?x=y", Value: "true"},
 		"":                            {}, "scope": {}, "=x": {}, "scope=": {}, "scope=a b": {},
+		" scope=publish": {}, "scope =publish": {}, "scope=publish ": {}, "scope=pub\u00a0lish": {},
 	} {
 		if got, err := token.ParseClaim(text); got != want || (err == nil) != (want != token.Claim{}) {
 			t.Errorf("ParseClaim(%q): got %+v, %v, want %+v", text, got, err, want)
