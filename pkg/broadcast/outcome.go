@@ -24,7 +24,17 @@ type Claim struct {
 	Reason      string    // as in Batch
 }
 
-// ClaimStatus is the answer to a claim.
+// ClaimResult is the answer to a claim.
+type ClaimResult struct {
+	Status ClaimStatus
+	// Leftovers are the recorded leftovers of a settled batch.
+	Leftovers string
+	// Until is the end of the other sender's claim. If the caller holds the claim now, it is the end of the lapsed claim
+	// that it has taken over, and zero if there was none.
+	Until time.Time
+}
+
+// ClaimStatus says who holds the claim.
 type ClaimStatus int
 
 const (
@@ -40,6 +50,7 @@ type Outcome struct {
 	Gone        int
 	Failed      map[string]int // by reason
 	Left        int            // requeued for another attempt
+	Retries     map[string]int // Left by reason; it is logged and not recorded
 	Posts       int            // calls of PostToConnection
 	First, Last time.Time      // first and last delivery; zero if there was none
 }

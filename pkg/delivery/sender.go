@@ -25,11 +25,10 @@ type Poster interface {
 	Disconnect(ctx context.Context, connectionID string) error
 }
 
-// Ledger records claims and outcomes. Claim returns the recorded leftovers of a settled batch. Settle may be called
-// again after an error, and succeeds if an earlier call took effect; [broadcast.ErrLapsed] and [broadcast.ErrRefused]
-// are final.
+// Ledger records claims and outcomes. Settle may be called again after an error, and succeeds if an earlier call took
+// effect; [broadcast.ErrLapsed] and [broadcast.ErrRefused] are final.
 type Ledger interface {
-	Claim(ctx context.Context, c broadcast.Claim) (status broadcast.ClaimStatus, leftovers string, err error)
+	Claim(ctx context.Context, c broadcast.Claim) (broadcast.ClaimResult, error)
 	Settle(ctx context.Context, batchID, owner string, outcomes []broadcast.Outcome, leftovers string) error
 }
 
@@ -90,6 +89,23 @@ type Result struct {
 	Disconnected int                 // connections
 	Latencies    []time.Duration     // of each post
 	Rejected     error               // the record is not a batch and is on the dead-letter queue
+
+	// Busy holds, by broadcast, the end of another sender's claim of the batch.
+	Busy map[string]time.Time
+	// TakenOver holds, by broadcast, the end of a lapsed claim: the sender that held it has not settled the batch, and
+	// its posts may have been repeated.
+	TakenOver map[string]time.Time
+}
+
+// BusyUntil returns the time at which the other senders' claims of the batch lapse; zero if there are none.
+func (r Result) BusyUntil() time.Time {
+	var last time.Time
+	for _, until := range r.Busy {
+		if until.After(last) {
+			last = until
+		}
+	}
+	return last
 }
 
 // Send delivers the batch in the record. After an error the message must be delivered again: ErrBusy, or a failure that
@@ -109,7 +125,7 @@ func (s *Sender) Send(ctx context.Context, r broadcast.Record) (Result, error) {
 		defer cancel()
 	}
 
-	claimed, busy, err := s.claim(ctx, &result, r.Invocation)
+	claimed, err := s.claim(ctx, &result, r.Invocation)
 	if err != nil {
 		return result, err
 	}
@@ -118,7 +134,7 @@ func (s *Sender) Send(ctx context.Context, r broadcast.Record) (Result, error) {
 			return result, err
 		}
 	}
-	if busy {
+	if len(result.Busy) > 0 {
 		return result, ErrBusy
 	}
 	return result, nil
@@ -130,15 +146,13 @@ func (s *Sender) Send(ctx context.Context, r broadcast.Record) (Result, error) {
 // The first message that is not settled is claimed before the others. Of two senders with copies of the batch, one gets
 // that claim, and the other leaves the whole batch to it. If each had a part of the messages, their order would be
 // undefined.
-func (s *Sender) claim(ctx context.Context, result *Result, owner string) (
-	claimed []broadcast.Message, busy bool, err error) {
+func (s *Sender) claim(ctx context.Context, result *Result, owner string) (claimed []broadcast.Message, err error) {
 	batch := result.Batch
 	until, _ := ctx.Deadline()
-	statuses := make([]broadcast.ClaimStatus, len(batch.Messages))
-	leftovers := make([]string, len(batch.Messages))
+	answers := make([]broadcast.ClaimResult, len(batch.Messages))
 	claim := func(ctx context.Context, i int) (err error) {
 		m := batch.Messages[i]
-		statuses[i], leftovers[i], err = s.Ledger.Claim(ctx, broadcast.Claim{
+		answers[i], err = s.Ledger.Claim(ctx, broadcast.Claim{
 			BroadcastID: m.ID, BatchID: batch.ID, Owner: owner, Until: until,
 			Size:    audience(m, batch.Connections) + audience(m, batch.Settling),
 			Attempt: batch.Attempt, Redriven: batch.Redriven, Reason: batch.Reason,
@@ -148,37 +162,41 @@ func (s *Sender) claim(ctx context.Context, result *Result, owner string) (
 	asked := 0
 	for unsettled := false; asked < len(batch.Messages) && !unsettled; asked++ {
 		if err := claim(ctx, asked); err != nil {
-			return nil, false, err
+			return nil, err
 		}
-		unsettled = statuses[asked] != broadcast.Settled
+		unsettled = answers[asked].Status != broadcast.Settled
 	}
-	if statuses[asked-1] != broadcast.Busy {
+	if answers[asked-1].Status != broadcast.Busy {
 		group, gctx := errgroup.WithContext(ctx)
 		for ; asked < len(batch.Messages); asked++ {
 			i := asked
 			group.Go(func() error { return claim(gctx, i) })
 		}
 		if err := group.Wait(); err != nil {
-			return nil, false, err
+			return nil, err
 		}
 	}
+	result.Busy, result.TakenOver = make(map[string]time.Time), make(map[string]time.Time)
 	for i, m := range batch.Messages[:asked] {
-		switch statuses[i] {
+		switch answer := answers[i]; answer.Status {
 		case broadcast.Claimed:
 			claimed = append(claimed, m)
+			if !answer.Until.IsZero() {
+				result.TakenOver[m.ID] = answer.Until
+			}
 		case broadcast.Busy:
-			busy = true
+			result.Busy[m.ID] = answer.Until
 		case broadcast.Settled:
-			recorded, err := decodeLeftovers(leftovers[i])
+			recorded, err := decodeLeftovers(answer.Leftovers)
 			if err != nil {
-				return nil, false, fmt.Errorf("finish batch %s: %w", batch.ID, err)
+				return nil, fmt.Errorf("finish batch %s: %w", batch.ID, err)
 			}
 			if err := s.finish(ctx, result, recorded); err != nil {
-				return nil, false, err
+				return nil, err
 			}
 		}
 	}
-	return claimed, busy, nil
+	return claimed, nil
 }
 
 // deliver posts the messages to the batch's connections, settles the batch and finishes it.

@@ -43,14 +43,15 @@ type batchPart struct {
 }
 
 // Claim claims the batch for one of its broadcasts, unless another owner's claim has not lapsed or the outcome is
-// recorded. For a settled batch it returns the recorded leftovers (see Settle).
+// recorded. For a settled batch it returns the recorded leftovers (see Settle), and for any other that an owner has
+// claimed before, the end of that claim.
 //
 // It is one conditional write: of two senders that have copies of a batch, one gets the claim.
-func (t *Table) Claim(ctx context.Context, c broadcast.Claim) (
-	status broadcast.ClaimStatus, leftovers string, err error) {
+func (t *Table) Claim(ctx context.Context, c broadcast.Claim) (broadcast.ClaimResult, error) {
 	// The set of claims keeps earlier ones. Adding an element again does not change it.
-	_, err = t.Client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+	out, err := t.Client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 		TableName: &t.Name, Key: key(c.BroadcastID, batchPrefix+c.BatchID),
+		ReturnValues: types.ReturnValueAllOld,
 		ConditionExpression: aws.String("attribute_not_exists(broadcastId) OR " +
 			"(settled = :false AND (#until < :now OR #owner = :me))"),
 		UpdateExpression: aws.String("SET #owner = :me, #until = :until, #size = :size, attempt = :attempt, " +
@@ -73,20 +74,29 @@ func (t *Table) Claim(ctx context.Context, c broadcast.Claim) (
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	})
 	var refused *types.ConditionalCheckFailedException
+	var item map[string]types.AttributeValue
 	switch {
 	case err == nil:
-		return broadcast.Claimed, "", nil
-	case !errors.As(err, &refused):
-		return 0, "", fmt.Errorf("claim batch %s of broadcast %s: %w", c.BatchID, c.BroadcastID, err)
+		item = out.Attributes
+	case errors.As(err, &refused):
+		item = refused.Item
+	default:
+		return broadcast.ClaimResult{}, fmt.Errorf("claim batch %s of broadcast %s: %w", c.BatchID, c.BroadcastID, err)
 	}
 	var earlier batchPart
-	if err := attributevalue.UnmarshalMap(refused.Item, &earlier); err != nil {
-		return 0, "", fmt.Errorf("decode the claim of batch %s of broadcast %s: %w", c.BatchID, c.BroadcastID, err)
+	if err := attributevalue.UnmarshalMap(item, &earlier); err != nil {
+		return broadcast.ClaimResult{},
+			fmt.Errorf("decode the claim of batch %s of broadcast %s: %w", c.BatchID, c.BroadcastID, err)
 	}
-	if earlier.Settled {
-		return broadcast.Settled, earlier.Leftovers, nil
+	switch until := time.UnixMilli(earlier.Until).UTC(); {
+	case earlier.Settled:
+		return broadcast.ClaimResult{Status: broadcast.Settled, Leftovers: earlier.Leftovers}, nil
+	case refused != nil:
+		return broadcast.ClaimResult{Status: broadcast.Busy, Until: until}, nil
+	case earlier.Owner != "" && earlier.Owner != c.Owner:
+		return broadcast.ClaimResult{Status: broadcast.Claimed, Until: until}, nil
 	}
-	return broadcast.Busy, "", nil
+	return broadcast.ClaimResult{Status: broadcast.Claimed}, nil
 }
 
 // Settle records the outcomes of a batch for all its broadcasts, or for none. It is an error if the owner no longer
