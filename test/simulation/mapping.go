@@ -45,6 +45,8 @@ type invocation struct {
 	dead    bool // guarded by world.mu
 	died    chan struct{}
 	ended   bool
+	started time.Time
+	hidden  time.Duration // visibility timeout that it has set last; 0 if none
 	// operator reports whether it is an operator's command instead of a function.
 	operator bool
 
@@ -67,7 +69,8 @@ func invoked(ctx context.Context) *invocation { return ctx.Value(invocationKey{}
 // invocation returns a new invocation and its context.
 func (w *world) invocation(name string, timeout time.Duration) (context.Context, *invocation) {
 	w.invocations++
-	inv := &invocation{number: w.invocations, id: fmt.Sprintf("%s-%d", name, w.invocations), died: make(chan struct{})}
+	inv := &invocation{number: w.invocations, id: fmt.Sprintf("%s-%d", name, w.invocations), died: make(chan struct{}),
+		started: time.Now()}
 	ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), invocationKey{}, inv), timeout)
 	inv.cancel = cancel
 	w.running[inv] = true
@@ -109,6 +112,7 @@ func (m *mapping) invoke(handles []handle) {
 	w := m.world
 	ctx, inv := w.invocation(m.name, m.timeout)
 	inv.mapping, inv.handles = m, handles
+	w.receivedOnce(inv)
 	for _, h := range handles {
 		if h.message.lineage >= recursion {
 			w.fail("Lambda drops %s as recursive: it came through %d invocations of the %s",
@@ -131,7 +135,7 @@ func (m *mapping) invoke(handles []handle) {
 		}
 		w.kill(inv, "time-out")
 	})
-	event := recordsOf(handles)
+	event := recordsOf(m.queue.name, handles)
 	go func() {
 		defer inv.cancel()
 		response, err := inv.process.function(ctx, inv, event)
@@ -183,6 +187,7 @@ func (w *world) kill(inv *invocation, how string) {
 	}
 	w.end(inv)
 	w.census.Kills++
+	w.recovers(inv)
 	w.tracer.note(w, "  %s dies: %s", inv.id, how)
 	w.leave(inv)
 }

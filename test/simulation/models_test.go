@@ -73,13 +73,16 @@ func TestLedger_Real(t *testing.T) {
 						Until: present.Add(time.Duration(r.IntN(4)) * time.Second), Size: 1 + r.IntN(3),
 						Attempt: r.IntN(2), Redriven: r.IntN(4) == 0, Reason: "network",
 					}
-					status, leftovers, err := table.Claim(ctx, c)
-					wantStatus, wantLeftovers := model.claim(c, present)
-					if err != nil || status != wantStatus || leftovers != wantLeftovers {
-						t.Fatalf("step %d: Claim %+v: got %v, %q, %v, want %v, %q as the model",
-							step, c, status, leftovers, err, wantStatus, wantLeftovers)
+					got, err := table.Claim(ctx, c)
+					want := model.claim(c, present)
+					if err != nil || got.Status != want.Status || got.Leftovers != want.Leftovers ||
+						!got.Until.Equal(want.Until) {
+						t.Fatalf("step %d: Claim %+v: got %+v, %v, want %+v as the model", step, c, got, err, want)
 					}
-					happened[fmt.Sprint("status ", status)]++
+					happened[fmt.Sprint("status ", got.Status)]++
+					if got.Status == broadcast.Claimed && !got.Until.IsZero() {
+						happened["taken over"]++
+					}
 				case 4:
 					outcomes := []broadcast.Outcome{{
 						BroadcastID: id, Delivered: r.IntN(3), Gone: r.IntN(2), Left: r.IntN(2), Posts: 1,
@@ -108,7 +111,7 @@ func TestLedger_Real(t *testing.T) {
 				}
 			}
 			for _, event := range []string{
-				"a plan that was emitted", "status 0", "status 1", "status 2", "settled true", "settled false",
+				"a plan that was emitted", "status 0", "status 1", "status 2", "taken over", "settled true", "settled false",
 			} {
 				if happened[event] == 0 {
 					t.Errorf("got no %q in %v, want at least one", event, happened)
