@@ -31,11 +31,12 @@ func (e DispatchError) Unwrap() error { return e.error }
 // Handle dispatches the records of the event. The response names those that failed; if all failed, it returns a
 // DispatchError. The messages of the records that failed return to the queue after a delay for their receive count.
 func (h Dispatcher) Handle(ctx context.Context, event events.SQSEvent) (events.SQSEventResponse, error) {
-	messages := invocationMessages{event, h.Visibility, h.Output}
+	messages := &invocationMessages{event: event, visibility: h.Visibility, output: h.Output}
 	var results []fanout.Result
 	messages.run(ctx, func(ctx context.Context) {
 		results = h.Stage.Dispatch(ctx, queue.ReadBroadcasts(event, invocation(ctx)))
 	})
+	defer messages.end()
 	var ids []string
 	var errs []error
 	dispatched, targeted, batches, continued, rejected := 0, 0, 0, 0, 0

@@ -37,7 +37,7 @@ func (h Sender) Handle(ctx context.Context, event events.SQSEvent) (events.SQSEv
 	if err != nil {
 		return events.SQSEventResponse{}, err
 	}
-	messages := invocationMessages{event, h.Visibility, h.Output}
+	messages := &invocationMessages{event: event, visibility: h.Visibility, output: h.Output}
 	var result delivery.Result
 	messages.run(ctx, func(ctx context.Context) {
 		err = telemetry.Subsegment(ctx, "post batch", func(ctx context.Context) (map[string]any, error) {
@@ -45,6 +45,7 @@ func (h Sender) Handle(ctx context.Context, event events.SQSEvent) (events.SQSEv
 			return annotations(result), err
 		})
 	})
+	defer messages.end()
 	h.report(ctx, result)
 	h.measure(ctx, result)
 	switch {

@@ -25,6 +25,8 @@ const (
 	// changeReserve is the end of an invocation's time, for setting the visibility of failed messages. The stage's
 	// deadline is so much earlier than the invocation's.
 	changeReserve = time.Second
+	// maxHold is the longest time of the change at the start of an invocation, with retries.
+	maxHold = 5 * time.Second
 	// minBusyDelay is the shortest time for which a batch with a busy claim is left in the queue.
 	minBusyDelay = time.Second
 )
@@ -52,61 +54,76 @@ type invocationMessages struct {
 	event      events.SQSEvent
 	visibility Visibility
 	output     telemetry.Output
+
+	stop context.CancelFunc // cancels hold
+	held chan struct{}      // closed when hold has ended
 }
 
-// run runs a stage within the invocation, and meanwhile sets the visibility of the messages to RecoveryMargin after
-// the invocation's deadline, so that they return soon if the process dies. Without a deadline it only runs the stage.
-func (m invocationMessages) run(ctx context.Context, stage func(ctx context.Context)) {
+// run runs a stage within the invocation, and meanwhile sets the visibility of the messages to RecoveryMargin after the
+// invocation's deadline, so that they return soon if the process dies. Without a deadline it only runs the stage. The
+// caller must call end before the invocation ends.
+func (m *invocationMessages) run(ctx context.Context, stage func(ctx context.Context)) {
+	m.held, m.stop = make(chan struct{}), func() {}
 	deadline, ok := ctx.Deadline()
 	if !ok {
+		close(m.held)
 		stage(ctx)
 		return
 	}
-	ctx, cancel := context.WithDeadline(ctx, deadline.Add(-changeReserve))
-	defer cancel()
-	changing, stop := context.WithCancel(ctx)
-	done := make(chan struct{})
+	var holding context.Context
+	holding, m.stop = context.WithTimeout(ctx, maxHold)
 	go func() {
-		defer close(done)
-		after := time.Until(deadline) + RecoveryMargin
-		m.change(changing, func(events.SQSMessage) (time.Duration, bool) { return after, true })
+		defer close(m.held)
+		m.hold(holding, deadline)
 	}()
-	// When the stage has ended, the change has no purpose: the messages are deleted, or retry sets their visibility. It
-	// must not come after that.
-	defer func() {
-		stop()
-		<-done
-	}()
-	stage(ctx)
+	staging, cancel := context.WithDeadline(ctx, deadline.Add(-changeReserve))
+	defer cancel()
+	stage(staging)
 }
 
-// retry returns the failed messages to the queue, each after the delay for its receive count.
-func (m invocationMessages) retry(ctx context.Context, ids ...string) {
+// end cancels the change that run has started, because messages that have not failed are deleted, and waits for its
+// goroutine.
+func (m *invocationMessages) end() {
+	m.stop()
+	<-m.held
+}
+
+// hold returns the messages to the queue RecoveryMargin after the deadline.
+func (m *invocationMessages) hold(ctx context.Context, deadline time.Time) {
+	after := time.Until(deadline) + RecoveryMargin
+	m.change(ctx, func(events.SQSMessage) (time.Duration, bool) { return after, true })
+}
+
+// retry returns the failed messages to the queue, each after the delay for its receive count. It first waits for hold,
+// because a request that arrives late, even a canceled one, would replace the delay.
+func (m *invocationMessages) retry(ctx context.Context, ids ...string) {
+	if len(ids) == 0 {
+		return
+	}
 	failed := make(map[string]bool)
 	for _, id := range ids {
 		failed[id] = true
 	}
+	<-m.held
 	m.change(ctx, func(message events.SQSMessage) (time.Duration, bool) {
 		return retryDelay(message), failed[message.MessageId]
 	})
 }
 
-// returnAt returns all messages to the queue at a time.
-func (m invocationMessages) returnAt(ctx context.Context, at time.Time) {
+// returnAt returns all messages to the queue at a time. It waits for hold as retry does.
+func (m *invocationMessages) returnAt(ctx context.Context, at time.Time) {
+	<-m.held
 	after := max(time.Until(at), minBusyDelay)
 	m.change(ctx, func(events.SQSMessage) (time.Duration, bool) { return after, true })
 }
 
 // change changes the visibility of the messages for which after returns true.
-func (m invocationMessages) change(ctx context.Context, after func(events.SQSMessage) (time.Duration, bool)) {
+func (m *invocationMessages) change(ctx context.Context, after func(events.SQSMessage) (time.Duration, bool)) {
 	var changes []queue.VisibilityChange
 	for _, message := range m.event.Records {
 		if d, ok := after(message); ok {
 			changes = append(changes, queue.VisibilityChange{Message: message, After: d})
 		}
-	}
-	if len(changes) == 0 {
-		return
 	}
 	if err := m.visibility.Change(ctx, changes); err != nil && !errors.Is(ctx.Err(), context.Canceled) {
 		m.output.Logger().WarnContext(ctx, "visibility unchanged", "messages", len(changes), "error", err)

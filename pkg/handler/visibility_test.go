@@ -27,6 +27,8 @@ const logTime = "2006-01-02T15:04:05.000Z07:00"
 type visibility struct {
 	mu      sync.Mutex
 	changes []string
+	running int           // calls in progress
+	overlap bool          // two calls were in progress at once
 	takes   time.Duration // duration of a call, unless its context ends before
 	err     error
 }
@@ -38,7 +40,14 @@ func (v *visibility) Change(ctx context.Context, changes []queue.VisibilityChang
 	}
 	v.mu.Lock()
 	v.changes = append(v.changes, strings.Join(parts, ", "))
+	v.overlap = v.overlap || v.running > 0
+	v.running++
 	v.mu.Unlock()
+	defer func() {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.running--
+	}()
 	select {
 	case <-time.After(v.takes):
 		return v.err
@@ -88,7 +97,7 @@ func TestHandlers_Visibility(t *testing.T) {
 		name     string
 		stage    works
 		receives string
-		slow     bool // setting the visibility takes longer than the stage
+		slow     time.Duration // time of a change
 		err      error
 		want     []string
 		log      int // warnings
@@ -101,7 +110,8 @@ func TestHandlers_Visibility(t *testing.T) {
 		{name: "last failure", stage: fails, receives: "5", want: []string{"m 40s", "m 30s"}},
 		{name: "no count", stage: fails, want: []string{"m 40s", "m 30s"}},
 		{name: "out of time", stage: works{takes: time.Hour}, receives: "2", want: []string{"m 40s", "m 2m0s"}},
-		{name: "a slow change", stage: works{takes: time.Second}, receives: "1", slow: true, want: []string{"m 40s"}},
+		{name: "a slow change", stage: works{takes: time.Second}, receives: "1", slow: 20 * time.Second, want: []string{"m 40s"}},
+		{name: "failure, slow changes", stage: fails, receives: "1", slow: 3 * time.Second, want: []string{"m 40s", "m 30s"}},
 		{
 			name: "changes fail", stage: fails, receives: "1", err: errors.New("denied"),
 			want: []string{"m 40s", "m 30s"}, log: 2,
@@ -125,9 +135,7 @@ func TestHandlers_Visibility(t *testing.T) {
 					var o output
 					var deadline time.Time
 					v.err = test.err
-					if test.slow {
-						v.takes = 20 * time.Second
-					}
+					v.takes = test.slow
 					test.stage.deadline = &deadline
 					ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 					defer cancel()
@@ -144,8 +152,11 @@ func TestHandlers_Visibility(t *testing.T) {
 					if got, want := deadline.Sub(begin), 29*time.Second; got != want {
 						t.Errorf("got a stage deadline after %v, want %v", got, want)
 					}
-					if got := time.Since(begin); got > 29*time.Second || test.slow && got > time.Second {
-						t.Errorf("got an answer after %v, want it without waiting for a change", got)
+					if v.overlap {
+						t.Error("got two changes at once, want the second after the first has taken effect")
+					}
+					if got := time.Since(begin); got > 29*time.Second || len(test.want) == 1 && got > time.Second {
+						t.Errorf("got an answer after %v, want it without waiting for a needless change", got)
 					}
 					warning := `level=WARN msg="visibility unchanged" messages=1 error=denied`
 					if got := strings.Count(o.log.String(), warning); got != test.log {

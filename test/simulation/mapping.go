@@ -45,8 +45,10 @@ type invocation struct {
 	dead    bool // guarded by world.mu
 	died    chan struct{}
 	ended   bool
-	started time.Time
-	hidden  time.Duration // visibility timeout that it has set last; 0 if none
+	// outOfTime reports whether its stage failed at its deadline, which is a second before the invocation's.
+	outOfTime bool
+	started   time.Time
+	hidden    time.Duration // visibility timeout that it has set last; 0 if none
 	// operator reports whether it is an operator's command instead of a function.
 	operator bool
 
@@ -152,6 +154,7 @@ func (w *world) answered(inv *invocation, response events.SQSEventResponse, err 
 		return
 	}
 	m := inv.mapping
+	inv.outOfTime = err != nil && time.Since(inv.started) >= m.timeout-time.Second
 	m.idle = append(m.idle, inv.process)
 	w.leave(inv)
 	if err != nil {
