@@ -21,7 +21,7 @@ override RUN := $(value RUN)
 override FUZZTIME := $(value FUZZTIME)
 run: export ACCESS := $(ACCESS)
 run deploy: export STACK := $(STACK)
-run report dead-letters redrive: export ARGS := $(ARGS)
+run report dead-letters redrive mutate: export ARGS := $(ARGS)
 report: export ID := $(ID)
 chaos fuzz: export RUN := $(RUN)
 fuzz: export FUZZTIME := $(FUZZTIME)
@@ -37,8 +37,8 @@ TEST := $(if $(CC_FOUND),CGO_ENABLED=1 GOFLAGS= go test -race,CGO_ENABLED=0 GOFL
 	-p $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 2)))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test ci fmt lint cover fuzz chaos conformance build tools security sam-build deploy report dead-letters \
-	redrive clean
+.PHONY: help run test ci fmt lint cover fuzz chaos mutate conformance build tools security sam-build deploy report \
+	dead-letters redrive clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -91,6 +91,9 @@ fuzz: ## Run every fuzz target for FUZZTIME=10s each; RUN= selects by name (regu
 
 chaos: ## Run the long fault tests, about 30 minutes; RUN= selects by name (docs/chaos.md).
 	GOFLAGS= go test ./test/chaos -count=1 -v -timeout 60m -run "$$RUN" -long
+
+mutate: ## Plant 300 faults, list those that no test finds; under an hour (ARGS="-n 30 pkg/token").
+	@set -f; GOFLAGS= go run ./test/mutate $$ARGS
 
 conformance: ## Compare local/ with DynamoDB Local, ElasticMQ, moto and aws-sam-translator.
 	@test/e2e/emulator/conformance/run.sh

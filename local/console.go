@@ -11,18 +11,21 @@ import (
 
 	"fanfare/local/apigateway"
 	"fanfare/local/lambda"
+	"fanfare/local/stack"
 )
 
-// console prints one line for each event. It is safe for concurrent use.
+// console prints one line for each event, without control characters. It is safe for concurrent use.
 type console struct {
 	mu     sync.Mutex
 	out    io.Writer
 	prefix string // of function names; not printed
 	quiet  bool
+
+	refusals sync.Map // services and protocols whose refusal has been printed
 }
 
 func newConsole(out io.Writer, prefix string, quiet bool) *console {
-	return &console{out: out, prefix: prefix, quiet: quiet}
+	return &console{out: &terminal{out: out}, prefix: prefix, quiet: quiet}
 }
 
 // banner prints a text, also in quiet mode.
@@ -71,6 +74,13 @@ func (c *console) gateway(e apigateway.Event) {
 func (c *console) invocation(r lambda.Report) {
 	if r.Status != lambda.StatusSuccess {
 		c.line(time.Now(), strings.TrimPrefix(r.Function, c.prefix), strings.ReplaceAll(r.String(), "\t", "  "))
+	}
+}
+
+// refused prints the first request to each service that is not emulated.
+func (c *console) refused(r stack.Refused) {
+	if _, printed := c.refusals.LoadOrStore([2]string{r.Service, r.Protocol}, true); !printed {
+		c.line(time.Now(), "aws", "refused "+r.String())
 	}
 }
 

@@ -30,6 +30,20 @@ func TestConsole_OneLine(t *testing.T) {
 	}
 }
 
+// TestConsole_Refused checks that the first refusal of a service is a line and later ones are none.
+func TestConsole_Refused(t *testing.T) {
+	var out strings.Builder
+	c := newConsole(&out, "", false)
+	for _, service := range []string{"sns", "ssm", "sns"} {
+		c.refused(stack.Refused{Service: service, Operation: "Do", Protocol: "AWS query"})
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if len(lines) != 2 || !strings.Contains(lines[0], "refused AWS query, service sns: Do is not emulated") ||
+		!strings.Contains(lines[1], "service ssm") {
+		t.Errorf("got %q, want a line about sns and one about ssm", lines)
+	}
+}
+
 // TestOutputQueues checks that the printed queues are those that an output names by URL, ARN or name.
 func TestOutputQueues(t *testing.T) {
 	queue := func(name string) template.Queue {

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -77,11 +78,22 @@ func main() {
 	kong.Parse(&o, kong.Name("local"), kong.UsageOnError(), help,
 		kong.Description("Runs the WebSocket application of a SAM template on this machine."))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, o); err != nil {
-		fmt.Fprintln(os.Stderr, "local:", err)
-		os.Exit(1)
+	code := program{os.Stdout, os.Stderr}.main(ctx, o)
+	stop()
+	os.Exit(code)
+}
+
+// program is this program with its output.
+type program struct{ stdout, stderr io.Writer }
+
+// main runs the stack, prints the error of the run and returns the exit code.
+func (p program) main(ctx context.Context, o options) int {
+	p.stderr = &terminal{out: p.stderr}
+	if err := p.run(ctx, o); err != nil {
+		fmt.Fprintln(p.stderr, "local:", err)
+		return 1
 	}
+	return 0
 }
 
 // version returns the version of the module, with the commit if the build knows it.
@@ -94,7 +106,7 @@ func version() string {
 }
 
 // run starts the stack and stops it when ctx ends or a part of it fails.
-func run(ctx context.Context, o options) error {
+func (p program) run(ctx context.Context, o options) error {
 	begin := time.Now()
 	level := slog.LevelError
 	if o.Verbose {
@@ -111,20 +123,21 @@ func run(ctx context.Context, o options) error {
 	if err := removeReadyFile(o.ReadyFile); err != nil { // of a run that was killed
 		return err
 	}
-	out := newConsole(os.Stdout, o.StackName+"-", o.Quiet)
+	out := newConsole(p.stdout, o.StackName+"-", o.Quiet)
 	s, err := stack.Start(ctx, o.Template, stack.Options{
 		Port: o.Port, AWSPort: o.AWSPort, BuildDir: o.BuildDir,
 		Template: template.Options{Parameters: o.Parameter, StackName: o.StackName},
 		Clock:    clock.New(o.Speed),
-		Log:      slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
+		Log:      slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: level})),
 		Output:   out.function, Gateway: out.gateway, Invocation: out.invocation,
-		Faults: faults, Quotas: quotas, Latency: latency, XRay: daemon,
+		Refused: out.refused,
+		Faults:  faults, Quotas: quotas, Latency: latency, XRay: daemon,
 	})
 	if err != nil {
 		return err
 	}
 	out.banner(welcome(s, time.Since(begin)))
-	failure := ready(ctx, o.Ready, s, out)
+	failure := p.ready(ctx, o.Ready, s, out)
 	if failure == nil {
 		failure = writeReadyFile(o.ReadyFile, s)
 	}
@@ -175,7 +188,7 @@ func (o options) conditions() (faults stack.Faults, quotas stack.Quotas, latency
 }
 
 // ready runs the command of --ready and waits for its end.
-func ready(ctx context.Context, command string, s *stack.Stack, out *console) error {
+func (p program) ready(ctx context.Context, command string, s *stack.Stack, out *console) error {
 	if command == "" {
 		return nil
 	}
@@ -186,7 +199,7 @@ func ready(ctx context.Context, command string, s *stack.Stack, out *console) er
 	for _, output := range s.Resolved.Outputs {
 		cmd.Env = append(cmd.Env, "OUTPUT_"+output.Name+"="+s.Local(output.Value))
 	}
-	cmd.Stderr = os.Stderr
+	cmd.Stderr = p.stderr
 	text, err := cmd.Output()
 	if len(text) > 0 {
 		out.banner(string(text))

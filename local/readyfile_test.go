@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -34,7 +35,7 @@ Outputs:
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- run(ctx, options{Template: template, BuildDir: dir, Speed: 1, Quiet: true, ReadyFile: path,
+		ended <- program{io.Discard, io.Discard}.run(ctx, options{Template: template, BuildDir: dir, Speed: 1, Quiet: true, ReadyFile: path,
 			Ready: `grep -qs "left behind" "` + path + `" && exit 1 || exit 0`})
 	}()
 

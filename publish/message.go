@@ -36,18 +36,21 @@ var (
 	ErrEmpty = errors.New("the payload is empty")
 	// ErrTooLarge means that a payload is larger than MaxBytes.
 	ErrTooLarge = fmt.Errorf("the payload is larger than %d bytes", MaxBytes)
+	// ErrNotUTF8 means that a payload is not valid UTF-8. API Gateway sends text frames only, and a client must close the
+	// connection when it receives a text frame that is not UTF-8. Source: RFC 6455, section 8.1.
+	ErrNotUTF8 = errors.New("the payload is not UTF-8 text")
 )
 
 // Message is a message for the broadcast queue.
 type Message struct {
-	// Payload is sent to the clients unchanged; 1 to MaxBytes bytes.
+	// Payload is sent to the clients unchanged, as a text frame; 1 to MaxBytes bytes of UTF-8.
 	Payload []byte
 	// Exclude lists the ids of connections that do not receive the message.
 	Exclude []string
 }
 
 // Encode returns the body and the string attributes of the SQS message. It adds no empty attributes, as SQS refuses
-// them. It does not check the size.
+// them. It does not check the payload.
 func (m Message) Encode() (body string, attributes map[string]string) {
 	attributes = make(map[string]string)
 	body = string(m.Payload)
@@ -79,8 +82,8 @@ func Decode(body string, attributes map[string]string) (Message, error) {
 }
 
 // DecodePayload returns the payload of a text: the text itself, or its decoded base64 if encoding is EncodingBase64.
-// The error wraps ErrEmpty or ErrTooLarge if the payload has a wrong size; every other error means that the text is
-// malformed.
+// The error wraps ErrEmpty, ErrTooLarge or ErrNotUTF8 if no client can receive the payload; every other error means
+// that the text is malformed.
 func DecodePayload(text, encoding string) ([]byte, error) {
 	payload := []byte(text)
 	switch encoding {
@@ -94,18 +97,22 @@ func DecodePayload(text, encoding string) ([]byte, error) {
 	default:
 		return nil, fmt.Errorf("decode the payload: unknown encoding %q", encoding)
 	}
-	if err := checkSize(payload); err != nil {
+	if err := check(payload); err != nil {
 		return nil, err
 	}
 	return payload, nil
 }
 
-func checkSize(payload []byte) error {
+// check returns an error if no client can receive the payload.
+func check(payload []byte) error {
 	if len(payload) == 0 {
 		return ErrEmpty
 	}
 	if len(payload) > MaxBytes {
 		return fmt.Errorf("%w: it has %d bytes", ErrTooLarge, len(payload))
+	}
+	if !utf8.Valid(payload) {
+		return ErrNotUTF8
 	}
 	return nil
 }

@@ -36,7 +36,6 @@ func TestMessage_EncodeDecode(t *testing.T) {
 		{"characters that SQS allows", "\t\n\r \u007f\ud7ff\ue000\ufffd🎺", ""},
 		{"a control character", "a\x00b", "base64"},
 		{"a noncharacter", "\uffff", "base64"},
-		{"not UTF-8", "\xc3", "base64"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			want := publish.Message{Payload: []byte(test.payload), Exclude: []string{"a=", "b="}}
@@ -67,6 +66,8 @@ func TestDecodePayload_Errors(t *testing.T) {
 			"too large once decoded", strings.Repeat("QUJD", publish.MaxBytes/3+1), "base64",
 			publish.ErrTooLarge, "131072 bytes",
 		},
+		{"not UTF-8", "a\xc3", "", publish.ErrNotUTF8, "not UTF-8 text"},
+		{"not UTF-8 once decoded", "gqP//g==", "base64", publish.ErrNotUTF8, "not UTF-8 text"},
 		{"malformed base64", "%%%", "base64", nil, "decode the payload as base64"},
 		{"base64 of nothing", "", "base64", publish.ErrEmpty, "empty"},
 		{"unknown encoding", "abc", "gzip", nil, `unknown encoding "gzip"`},
@@ -77,7 +78,8 @@ func TestDecodePayload_Errors(t *testing.T) {
 				t.Fatal("got no error, want one")
 			}
 			if test.want != nil && !errors.Is(err, test.want) ||
-				test.want == nil && (errors.Is(err, publish.ErrEmpty) || errors.Is(err, publish.ErrTooLarge)) {
+				test.want == nil && (errors.Is(err, publish.ErrEmpty) || errors.Is(err, publish.ErrTooLarge) ||
+					errors.Is(err, publish.ErrNotUTF8)) {
 				t.Errorf("got %v, want %v", err, test.want)
 			}
 			if !strings.Contains(err.Error(), test.contains) {

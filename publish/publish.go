@@ -9,7 +9,10 @@
 // after an error may broadcast a message twice, under two ids.
 //
 // A message is the body of a plain SendMessage, so any AWS SDK can publish without this package. The package adds
-// base64 for payloads that SQS refuses as text, the size limits, and batches.
+// base64 for text that SQS refuses, checks of size and encoding, and batches.
+//
+// A payload is UTF-8 text. Binary data must be encoded as text inside the payload, for example as base64 in a member of
+// a JSON object, and decoded by the clients.
 package publish
 
 import (
@@ -30,9 +33,9 @@ type Queue struct {
 }
 
 // Publish broadcasts a payload to every client except the excluded connections, and returns the broadcast's id. The
-// error wraps ErrEmpty or ErrTooLarge if the payload has a wrong size.
+// error wraps ErrEmpty, ErrTooLarge or ErrNotUTF8 if no client can receive the payload; then nothing is sent.
 func (q Queue) Publish(ctx context.Context, payload []byte, exclude ...string) (id string, err error) {
-	if err := checkSize(payload); err != nil {
+	if err := check(payload); err != nil {
 		return "", fmt.Errorf("publish a message: %w", err)
 	}
 	body, attributes := encode(Message{Payload: payload, Exclude: exclude})
@@ -46,11 +49,11 @@ func (q Queue) Publish(ctx context.Context, payload []byte, exclude ...string) (
 }
 
 // PublishAll broadcasts payloads, up to ten in one call, and returns their ids in the same order. If some were not
-// stored, their ids are empty and the error says why; the others were stored. If any payload has a wrong size, nothing
-// is sent.
+// stored, their ids are empty and the error says why; the others were stored. If no client can
+// receive one of the payloads, nothing is sent.
 func (q Queue) PublishAll(ctx context.Context, payloads ...[]byte) (ids []string, err error) {
 	for i, payload := range payloads {
-		if err := checkSize(payload); err != nil {
+		if err := check(payload); err != nil {
 			return nil, fmt.Errorf("publish message %d of %d: %w", i+1, len(payloads), err)
 		}
 	}

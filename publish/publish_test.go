@@ -68,7 +68,7 @@ func TestQueue_Publish(t *testing.T) {
 	q := publish.Queue{Client: client, URL: urls[0]}
 	want := make(map[string]string)
 	for payload, exclude := range map[string][]string{
-		"hello": nil, "a\x00b": nil, "\xff": nil, strings.Repeat("x", publish.MaxBytes): nil,
+		"hello": nil, "a\x00b": nil, "\uffff": nil, strings.Repeat("x", publish.MaxBytes): nil,
 		"not for two": {"a=", "b="}, "an empty exclusion": {""},
 	} {
 		id, err := q.Publish(t.Context(), []byte(payload), exclude...)
@@ -119,7 +119,12 @@ func TestQueue_Errors(t *testing.T) {
 	for _, test := range []struct {
 		payload []byte
 		want    error
-	}{{nil, publish.ErrEmpty}, {[]byte{}, publish.ErrEmpty}, {make([]byte, publish.MaxBytes+1), publish.ErrTooLarge}} {
+	}{
+		{nil, publish.ErrEmpty},
+		{[]byte{}, publish.ErrEmpty},
+		{make([]byte, publish.MaxBytes+1), publish.ErrTooLarge},
+		{[]byte("\x82\xa3\xff\xfe"), publish.ErrNotUTF8},
+	} {
 		if _, err := q.Publish(t.Context(), test.payload); !errors.Is(err, test.want) {
 			t.Errorf("Publish %d bytes: got %v, want %v", len(test.payload), err, test.want)
 		}

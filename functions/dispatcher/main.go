@@ -19,7 +19,7 @@ func main() { function.Run(setup) }
 
 func setup(env *function.Environment, cfg aws.Config) (any, error) {
 	db, mq := dynamodb.NewFromConfig(cfg), sqs.NewFromConfig(cfg)
-	senders := env.Int("SENDER_CONCURRENCY", 1, 1000)
+	senders := env.Int("SENDER_CONCURRENCY", 2, 1000)
 	visibility := &queue.Visibility{Client: mq, URLs: []string{env.String("BROADCAST_QUEUE_URL")}}
 	return handler.Dispatcher{Visibility: visibility, Stage: &fanout.Dispatcher{
 		Registry:         &registry.Table{Client: db, Name: env.String("CONNECTIONS_TABLE")},
@@ -29,7 +29,7 @@ func setup(env *function.Environment, cfg aws.Config) (any, error) {
 		DeadLetters:      &queue.DeadLetters{Client: mq, URL: env.String("BROADCAST_DEAD_LETTER_QUEUE_URL")},
 		Segments:         env.Int("SCAN_SEGMENTS", 1, 64),
 		BatchConnections: env.Int("BATCH_CONNECTIONS", 1, 5000),
-		BatchPosts:       handler.BatchPosts(env.Int("POSTS_PER_SECOND", 1, 1_000_000), senders),
+		BatchPosts:       handler.BatchPosts(env.Int("POSTS_PER_SECOND", 2, 1_000_000), senders),
 		Senders:          senders,
 		Reserve:          handler.DispatcherReserve,
 	}}.Handle, nil

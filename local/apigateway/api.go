@@ -3,6 +3,7 @@ package apigateway
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -126,6 +127,28 @@ type route struct {
 	throttle   *rate.Limiter
 }
 
+// RouteError is a fault of a route.
+type RouteError struct {
+	// Key is the route's key.
+	Key string
+	// Err is the fault.
+	Err error
+}
+
+func (e *RouteError) Error() string { return fmt.Sprintf("route %q: %v", e.Key, e.Err) }
+
+func (e *RouteError) Unwrap() error { return e.Err }
+
+// Check returns the faults of the API that New would return, each as an error of its own. Those of routes are of type
+// *RouteError.
+func (api API) Check() []error {
+	_, _, err := api.compile(&Server{})
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	return nil
+}
+
 var stageName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$|^\$default$`)
 
 // compile validates the API and returns its routes by key. Its error contains all faults found.
@@ -149,11 +172,11 @@ func (api API) compile(s *Server) (map[string]*route, selection, error) {
 	routes := make(map[string]*route, len(api.Routes))
 	for _, r := range api.Routes {
 		if _, ok := routes[r.Key]; ok {
-			refuse("route %q: declared twice", r.Key)
+			errs = append(errs, &RouteError{r.Key, errors.New("declared twice")})
 		}
 		compiled, err := r.compile(s)
 		if err != nil {
-			refuse("route %q: %w", r.Key, err)
+			errs = append(errs, &RouteError{r.Key, err})
 		}
 		routes[r.Key] = compiled
 		if compiled != nil && r.Key != disconnectRoute {
@@ -164,12 +187,13 @@ func (api API) compile(s *Server) (map[string]*route, selection, error) {
 			compiled.throttle = newLimiter(throttle)
 		}
 	}
-	for key, throttle := range api.RouteSettings {
+	for _, key := range slices.Sorted(maps.Keys(api.RouteSettings)) {
+		throttle := api.RouteSettings[key]
 		if _, ok := routes[key]; !ok {
 			refuse("RouteSettings: there is no route %q", key)
 		}
 		if err := throttle.check(); err != nil {
-			refuse("RouteSettings: no route %q", key)
+			errs = append(errs, &RouteError{key, fmt.Errorf("RouteSettings: %w", err)})
 		}
 	}
 	if err := api.DefaultRouteSettings.check(); err != nil {

@@ -1,6 +1,7 @@
 package apigateway
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"net"
@@ -78,7 +79,11 @@ func (c *connection) start(conn net.Conn, early, answer []byte) {
 	s := c.server
 	c.conn, c.flushing = conn, -1
 	conn.SetDeadline(time.Time{})
-	if tcp, ok := conn.(*net.TCPConn); ok {
+	if secure, ok := conn.(*tls.Conn); ok {
+		if tcp, ok := acceptedConn(secure).(*net.TCPConn); ok {
+			_ = tcp.SetWriteBuffer(kernelBuffer) // as below
+		}
+	} else if tcp, ok := conn.(*net.TCPConn); ok {
 		// Bounds the kernel's part of a slow client's backlog, which otherwise grows to megabytes.
 		_ = tcp.SetWriteBuffer(kernelBuffer) // an error leaves the system's size
 		if raw, err := tcp.SyscallConn(); err == nil {
@@ -142,9 +147,12 @@ func (c *connection) runDisconnect(code uint16, reason string) error {
 		return errLostDisconnect
 	}
 	rc := s.newRequestContext(c, disconnectRoute, "DISCONNECT")
-	_, err := r.target.respond(s.base, request{
+	reply, err := r.target.respond(s.base, request{
 		event: s.disconnectEvent(rc, code, reason), trace: newTrace(time.Now()),
 	})
+	if err == nil && reply.status/100 != 2 {
+		err = statusError(reply.status)
+	}
 	if err != nil {
 		s.log.Error("$disconnect failed", "connection_id", c.id, "error", err)
 	}

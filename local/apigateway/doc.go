@@ -3,7 +3,8 @@
 //
 // New validates an API as a template describes it; Serve accepts connections on a listener. The WebSocket endpoint is
 // ws://host:port/{stage}. The management API is http://host:port/{stage}/@connections/{connectionId}, the URL that AWS
-// SDKs build from the endpoint http://host:port/{stage}.
+// SDKs build from the endpoint http://host:port/{stage}. With Options.TLS, the same port serves wss:// and https://, so
+// that a function can post to "https://" + domainName + "/" + stage, as on AWS.
 //
 // # As on AWS
 //
@@ -30,9 +31,11 @@
 //   - On a route with a response, an answer that is not 2xx produces the frame of an internal error, as one user
 //     reports.
 //   - A message whose body is not valid JSON goes to $default. AWS's parser may be more lenient.
-//   - Posted bytes become a text message even if they are not UTF-8.
+//   - AWS does not document the response to posted bytes that are not UTF-8. Here it is 400 and nothing is sent,
+//     because a client must close the connection when it receives such a text frame.
 //   - permessage-deflate is never negotiated.
-//   - X-Forwarded-Proto and X-Forwarded-Port are "http" and the listener's port, not "https" and "443".
+//   - X-Forwarded-Proto is the client's protocol, "http" or "https", and X-Forwarded-Port is the listener's port, not
+//     "443".
 //
 // Quotas, throttles and faults are off unless Options or the API set them.
 //

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -21,6 +22,8 @@ type Faults struct {
 
 	// Gone are answered with 410 GoneException and have no effect.
 	Gone float64
+	// GonePause is the least real time between two such answers for one connection. Requests within it have no fault.
+	GonePause time.Duration
 	// RateExceeded are answered with 429 LimitExceededException, as if the account's bucket were empty.
 	RateExceeded float64
 	// BufferFull are answered with 429 LimitExceededException, as if the client's buffer were full. Only
@@ -78,8 +81,8 @@ func (f Faults) check() error {
 	if sum > 1 || !(f.LostDisconnect >= 0 && f.LostDisconnect <= 1) {
 		return fmt.Errorf("faults: sum of shares %v or LostDisconnect %v is not between 0 and 1", sum, f.LostDisconnect)
 	}
-	if f.Latency < 0 || f.Jitter < 0 {
-		return fmt.Errorf("faults: latency %v or jitter %v is negative", f.Latency, f.Jitter)
+	if f.Latency < 0 || f.Jitter < 0 || f.GonePause < 0 {
+		return fmt.Errorf("faults: latency %v, jitter %v or gone pause %v is negative", f.Latency, f.Jitter, f.GonePause)
 	}
 	return nil
 }
@@ -98,6 +101,9 @@ type faultSequence struct {
 	faults      Faults
 	requests    atomic.Uint64
 	disconnects atomic.Uint64
+
+	mu   sync.Mutex
+	gone map[string]time.Time // last injected 410, by connection; only with GonePause
 }
 
 // Random streams, which differ for the same seed.
@@ -118,8 +124,8 @@ var serverErrors = [...]int{
 	http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout,
 }
 
-// next returns the fault of the next management request.
-func (s *faultSequence) next() injection {
+// next returns the fault of the next management request, which is for a connection.
+func (s *faultSequence) next(connection string) injection {
 	f := s.faults
 	if f == (Faults{}) {
 		return injection{}
@@ -135,7 +141,27 @@ func (s *faultSequence) next() injection {
 		}
 		drawn -= share
 	}
+	if m.fault == faultGone && !s.maybeGone(connection, time.Now()) {
+		m.fault = noFault
+	}
 	return m
+}
+
+// maybeGone reports whether a 410 for the connection is injected now: whether GonePause has passed since the last one.
+func (s *faultSequence) maybeGone(connection string, now time.Time) bool {
+	if s.faults.GonePause == 0 {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if last, ok := s.gone[connection]; ok && now.Sub(last) < s.faults.GonePause {
+		return false
+	}
+	if s.gone == nil {
+		s.gone = make(map[string]time.Time)
+	}
+	s.gone[connection] = now
+	return true
 }
 
 // skipDisconnect reports whether the next ended connection skips $disconnect.

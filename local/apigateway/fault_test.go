@@ -158,11 +158,34 @@ func TestFaults_Latency(t *testing.T) {
 	})
 }
 
+func TestFaults_GonePause(t *testing.T) {
+	g := start(t, newAPI(), apigateway.Options{}, nil)
+	a := g.open(t)
+	ids := []string{a.id, g.open2(t, a.id).id}
+	for _, test := range []struct {
+		pause time.Duration
+		want  []int // statuses of two posts to each connection
+	}{
+		{time.Hour, []int{410, 200}},
+		{time.Nanosecond, []int{410, 410}},
+		{0, []int{410, 410}},
+	} {
+		if err := g.SetFaults(apigateway.Faults{Gone: 1, GonePause: test.pause}); err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range ids {
+			if got := []int{g.post(t, id, "x"), g.post(t, id, "x")}; !slices.Equal(got, test.want) {
+				t.Errorf("pause of %v: got %v, want %v", test.pause, got, test.want)
+			}
+		}
+	}
+}
+
 func TestFaults_Refusals(t *testing.T) {
 	g := start(t, newAPI(), apigateway.Options{}, nil)
 	for _, faults := range []apigateway.Faults{
 		{Gone: -0.1}, {Gone: 1.1}, {Gone: 0.6, Reset: 0.6}, {LostDisconnect: 2},
-		{Gone: math.NaN()}, {LostDisconnect: math.NaN()}, {Latency: -1}, {Jitter: -1},
+		{Gone: math.NaN()}, {LostDisconnect: math.NaN()}, {Latency: -1}, {Jitter: -1}, {GonePause: -1},
 	} {
 		if err := g.SetFaults(faults); err == nil {
 			t.Errorf("SetFaults(%+v): got no error, want one", faults)

@@ -72,7 +72,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, rest string) {
 	}
 	early, _ := buffered.Peek(buffered.Reader.Buffered())
 	if recorded, ok := conn.(*recording); ok {
-		conn = recorded.Conn
+		conn = recorded.stream()
 	}
 	s.observe(Event{Kind: Connected, Connection: c.id, Duration: time.Since(began)})
 	c.start(conn, append([]byte(nil), early...), switching(h.key, protocol))
@@ -130,6 +130,9 @@ func newHandshake(r *http.Request, names map[string]string, c *connection) *hand
 	added := map[string]string{
 		"X-Amzn-Trace-Id": h.trace, "X-Forwarded-For": forwarded, "X-Forwarded-Proto": "http",
 		"Connection": "upgrade", "Upgrade": "websocket", "content-length": "0",
+	}
+	if recorded := recordingOf(r); recorded != nil && recorded.secure.Load() != nil {
+		added["X-Forwarded-Proto"] = "https"
 	}
 	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
 		_, added["X-Forwarded-Port"], _ = net.SplitHostPort(local.String())

@@ -9,8 +9,10 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"fanfare/local/awsapi"
+	"fanfare/local/loopback"
 )
 
 // maxPost is the maximum size of a posted message, in bytes, as Data in the service model of apigatewaymanagementapi.
@@ -65,6 +67,10 @@ var (
 	errTooLarge      = &managementError{
 		status: http.StatusRequestEntityTooLarge, name: "PayloadTooLargeException", text: "Message too long",
 	}
+	errNotText = &managementError{
+		status: http.StatusBadRequest, name: "BadRequestException", reason: "not UTF-8",
+		text: "The data is not UTF-8, and messages are text frames",
+	}
 	errBufferFull = &managementError{
 		status: http.StatusTooManyRequests, name: "LimitExceededException", reason: "buffer full",
 	}
@@ -86,7 +92,7 @@ func (s *Server) serveManagement(
 	if bad := s.authorizeManagement(r, id); bad != nil {
 		return bad.write(w)
 	}
-	injected := s.faults.Load().next()
+	injected := s.faults.Load().next(id)
 	injected.wait(r)
 	var done outcome
 	if bad, ok := faultResponses[injected.fault]; ok {
@@ -136,6 +142,9 @@ func (s *Server) command(method, id string, body []byte, size int) outcome {
 	}
 	switch method {
 	case http.MethodPost:
+		if !utf8.Valid(body) {
+			return outcome{bad: errNotText}
+		}
 		switch err := c.send(body); {
 		case errors.Is(err, errFull):
 			return outcome{bad: errBufferFull}
@@ -179,6 +188,10 @@ func (e *managementError) write(w http.ResponseWriter) (status int, reason strin
 // authorizeManagement checks that a request is one of the API's three, that it is signed, and that its signer is
 // authorized.
 func (s *Server) authorizeManagement(r *http.Request, id string) *managementError {
+	if loopback.FromPage(r) {
+		// AWS answers no preflight request for @connections, so that no page can call it.
+		return &managementError{status: http.StatusForbidden, name: "ForbiddenException", text: "Forbidden to web pages"}
+	}
 	if id == "" || r.Method != http.MethodPost && r.Method != http.MethodGet && r.Method != http.MethodDelete {
 		return errNoSuchResource // as REST APIs answer for unknown resources
 	}

@@ -60,6 +60,12 @@ func TestManagement_SDKErrors(t *testing.T) {
 	if !errors.As(err, &tooLarge) || tooLarge.ErrorMessage() == "" {
 		t.Errorf("post of 131,073 bytes: got error %v, want PayloadTooLargeException", err)
 	}
+	var notText smithy.APIError
+	err = g.sdkPost(t, c.id, "\x82\xa3\xff\xfe")
+	if !errors.As(err, &notText) || notText.ErrorCode() != "BadRequestException" ||
+		!strings.Contains(notText.ErrorMessage(), "not UTF-8") {
+		t.Errorf("post of bytes that are not UTF-8: got error %v, want BadRequestException", err)
+	}
 	_, err = sdk.DeleteConnection(t.Context(), &apigatewaymanagementapi.DeleteConnectionInput{ConnectionId: &c.id})
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package apigateway
 
 import (
+	"fmt"
 	"sync"
 	"time"
 )
@@ -112,9 +113,15 @@ func (e routeError) Error() string { return string(e) }
 const (
 	errThrottled = routeError("message throttled")
 	errNoRoute   = routeError("no route for message")
-	errNotOK     = routeError("integration status is not 2xx")
 	errReplyLost = routeError("cannot send reply")
 )
+
+// statusError is the status of an integration's answer that is not 2xx.
+type statusError int
+
+func (e statusError) Error() string {
+	return fmt.Sprintf("integration answered with status %d", int(e))
+}
 
 // routeFor returns the route of a message, or nil.
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-develop-routes.html
@@ -142,13 +149,15 @@ func (c *connection) answer(r *route, message []byte) error {
 		c.sendError("Internal server error", rc.RequestID)
 		return err
 	}
+	if reply.status/100 != 2 {
+		if r.replies {
+			// Not documented; the only public report of such a case says so.
+			c.sendError("Internal server error", rc.RequestID)
+		}
+		return statusError(reply.status)
+	}
 	if !r.replies {
 		return nil
-	}
-	if reply.status/100 != 2 {
-		// Not documented; the only public report of such a case says so.
-		c.sendError("Internal server error", rc.RequestID)
-		return errNotOK
 	}
 	if reply.body != "" && c.send([]byte(reply.body)) != nil {
 		return errReplyLost

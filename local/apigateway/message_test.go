@@ -150,6 +150,27 @@ func bodyOf(event []byte) string {
 	return parsed.Body
 }
 
+// TestMessage_StatusObserved checks that an answer that is not 2xx is seen on a route without replies, too, and on
+// $disconnect.
+func TestMessage_StatusObserved(t *testing.T) {
+	failed := returns(`{"statusCode":500}`)
+	seen := make(chan apigateway.Event, 2)
+	g := start(t, newAPI(lambda("quiet", "quiet")), apigateway.Options{Observe: func(e apigateway.Event) {
+		if e.Kind == apigateway.Received || e.Kind == apigateway.Disconnected {
+			seen <- e
+		}
+	}}, map[string]handler{"quiet": failed, "disconnect": failed})
+	c := g.open(t)
+	c.send(`{"action":"quiet"}`)
+	for _, kind := range []apigateway.Kind{apigateway.Received, apigateway.Disconnected} {
+		e := <-seen
+		if want := "integration answered with status 500"; e.Kind != kind || e.Err == nil || e.Err.Error() != want {
+			t.Errorf("got %+v, want %s with the error %s", e, kind, want)
+		}
+		c.conn.Close()
+	}
+}
+
 func TestMessage_Order(t *testing.T) {
 	var got []string
 	g := start(t, newAPI(), apigateway.Options{MessagesInFlight: 1}, map[string]handler{

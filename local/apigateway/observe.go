@@ -11,7 +11,8 @@ const (
 	Connected Kind = "connected"
 	// Refused: a handshake failed. Status is the HTTP status, Reason names the part of the gateway that refused.
 	Refused Kind = "refused"
-	// Received: a client's message was handled. Sets Route, Bytes and Duration, and Err on failure.
+	// Received: a client's message was handled. Sets Route, Bytes and Duration, and Err on failure, which an answer
+	// that is not 2xx is, too.
 	Received Kind = "received"
 	// Posted: a management request. Sets Method, Status and Bytes, and Reason on failure. Status is 0 if there was
 	// no response.

@@ -3,6 +3,7 @@ package apigateway
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -31,6 +32,11 @@ type Options struct {
 	Region, Account string
 	// Domain is the domainName of events; "" means the Host header of the client's handshake.
 	Domain string
+	// AllowHost reports whether requests with this Host header are served; others get 403. nil serves all.
+	AllowHost func(host string) bool
+	// TLS is the configuration of TLS on the same port: a connection whose first byte begins a TLS handshake uses it.
+	// nil serves plain HTTP only.
+	TLS *tls.Config
 	// Clock measures idle time, connection duration and throttles; nil means real time.
 	Clock *clock.Clock
 	// Log receives errors, never payloads; nil discards them.
@@ -130,7 +136,7 @@ func New(api API, invoker Invoker, options Options) (*Server, error) {
 
 // Serve accepts connections until Shutdown, and then returns nil.
 func (s *Server) Serve(l net.Listener) error {
-	if err := s.http.Serve(recordingListener{l}); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.http.Serve(recordingListener{l, s.options.TLS}); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("api gateway: %w", err)
 	}
 	return nil
@@ -166,6 +172,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	} else {
 		recordingOf(r).stop()
 		limitBody(w, time.Now().Add(bodyTimeout))
+	}
+	if s.options.AllowHost != nil && !s.options.AllowHost(r.Host) {
+		refuse(w, http.StatusForbidden, "ForbiddenException", "Forbidden: no API with this host name")
+		return
 	}
 	if len(r.RequestURI) > maxURL {
 		refuse(w, http.StatusRequestURITooLong, "", "Request-URI Too Long")

@@ -16,7 +16,7 @@
 //
 // # Approximate
 //
-//   - Every read is strongly consistent. ConsistentRead changes the consumed units only.
+//   - A read without ConsistentRead is stale only if Faults say so, and then as old as Faults.StaleBy at most.
 //   - Tables are created and deleted at once, and their counts are current. On AWS this takes minutes and hours.
 //   - The provisioned throughput is described, not enforced. Transactions wait for each other, where AWS may answer
 //     TransactionConflictException.
@@ -24,8 +24,8 @@
 //   - A request with several mistakes may be answered with another of its errors.
 //   - The size of a page: AWS measures items as they are stored, which is close to their documented size, not equal.
 //
-// Faults (Server.SetFaults) inject throttling, unprocessed items, lost answers and latency. A seed makes them
-// repeatable.
+// Faults (Server.SetFaults) inject throttling, unprocessed items, stale reads, lost answers and latency. A seed makes
+// them repeatable.
 //
 // # Compared with DynamoDB Local
 //

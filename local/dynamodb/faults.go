@@ -26,6 +26,11 @@ type Faults struct {
 	// processed, the request fails with ProvisionedThroughputExceededException, as on AWS.
 	Unprocessed float64
 
+	// Stale is the share of the reads without ConsistentRead that return the rows as they were StaleBy ago, or when
+	// StaleBy was set if that is later. StaleBy is by Options.Clock; with 0, no read is stale.
+	Stale   float64
+	StaleBy time.Duration
+
 	// Latency is added to every request, and a random time below Jitter as well, by Options.Clock.
 	Latency, Jitter time.Duration
 }
@@ -36,7 +41,7 @@ var itemOperations = []string{"BatchWriteItem", "DeleteItem", "GetItem", "PutIte
 
 func (f *Faults) check() error {
 	for _, rate := range []float64{f.ProvisionedThroughputExceeded, f.Throttling, f.InternalServerError, f.AnswerLost,
-		f.Unprocessed} {
+		f.Unprocessed, f.Stale} {
 		if !(rate >= 0 && rate <= 1) {
 			return fmt.Errorf("dynamodb faults: rate %v is not between 0 and 1", rate)
 		}
@@ -46,8 +51,10 @@ func (f *Faults) check() error {
 			return fmt.Errorf("dynamodb faults: %q is not an emulated operation on items", name)
 		}
 	}
-	if f.Latency < 0 || f.Jitter < 0 {
-		return fmt.Errorf("dynamodb faults: latency %v or jitter %v is negative", f.Latency, f.Jitter)
+	for _, d := range []time.Duration{f.Latency, f.Jitter, f.StaleBy} {
+		if d < 0 {
+			return fmt.Errorf("dynamodb faults: duration %v is negative", d)
+		}
 	}
 	return nil
 }
@@ -61,6 +68,11 @@ func (s *Server) SetFaults(faults Faults) error {
 	faults.Operations = slices.Clone(faults.Operations)
 	if len(faults.Operations) == 0 {
 		faults.Operations = itemOperations
+	}
+	s.mu.Lock() // against new tables
+	defer s.mu.Unlock()
+	for _, t := range s.tables {
+		t.setReplica(faults.StaleBy)
 	}
 	s.faults.Store(&injector{Faults: faults, random: rand.New(rand.NewPCG(faults.Seed, 0))})
 	return nil
@@ -79,6 +91,7 @@ type fault struct {
 	failure     *failure // instead of executing the request
 	answerLost  *failure // after executing the request
 	unprocessed float64
+	staleRate   float64
 	random      *rand.Rand // of this request only
 }
 
@@ -90,7 +103,7 @@ func (d *injector) draw(operation string) *fault {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	m := &fault{delay: d.Latency, unprocessed: d.Unprocessed}
+	m := &fault{delay: d.Latency, unprocessed: d.Unprocessed, staleRate: d.Stale}
 	m.delay += time.Duration(d.random.Float64() * float64(d.Jitter))
 	for _, chance := range []struct {
 		rate    float64
@@ -113,6 +126,11 @@ func (d *injector) draw(operation string) *fault {
 // processes reports whether the next item of a batch is processed.
 func (m *fault) processes() bool {
 	return m == nil || m.random.Float64() >= m.unprocessed
+}
+
+// stale reports whether a read that may be eventually consistent is stale.
+func (m *fault) stale() bool {
+	return m != nil && m.random.Float64() < m.staleRate
 }
 
 func throughputExceeded() *failure {

@@ -27,7 +27,7 @@ func (c *call) getItem() ([]byte, error) {
 	}
 	var a answer
 	size := 0
-	if r := wanted.table.get(wanted.rowKey); r != nil {
+	if r := wanted.table.get(wanted.rowKey, !consistent && c.fault.stale()); r != nil {
 		size = r.size
 		a.member("Item")
 		a.text = r.appendTo(a.text, projection)
@@ -52,6 +52,7 @@ type pageRead struct {
 	descending bool
 	limit      int // of rows; 0 is no limit
 	consistent bool
+	stale      bool // read the replica
 	filter     condition
 	projection projection
 	count      bool // return the count only
@@ -67,6 +68,7 @@ func (c *call) parsePageRead(t *table, ph *placeholders) (*pageRead, error) {
 		consistent: c.boolean("ConsistentRead"),
 		consumed:   c.consumption(),
 	}
+	r.stale = !r.consistent && c.fault.stale()
 	if c.has("IndexName") {
 		return nil, validationError("The table does not have the specified index: %s", c.text("IndexName"))
 	}
@@ -145,27 +147,27 @@ func prefixEnd(prefix string) string {
 // collect returns the rows of the next page, and reports whether the page ended at a limit, so that there may be more
 // rows. Only collect holds the lock of the table.
 func (r *pageRead) collect() (page []*row, size int, full bool) {
-	r.table.mu.RLock()
-	defer r.table.mu.RUnlock()
 	take := func(found *row) bool {
 		page = append(page, found)
 		size += found.size
 		full = len(page) == r.limit || size >= maxPage // the row that exceeds the size belongs to the page
 		return !full
 	}
-	if r.descending {
-		for found := range r.table.rows.below(r.high) {
-			if found.key < r.low || !take(found) {
-				break
+	r.table.read(r.stale, func(rows *rowList) {
+		if r.descending {
+			for found := range rows.below(r.high) {
+				if found.key < r.low || !take(found) {
+					return
+				}
+			}
+			return
+		}
+		for found := range rows.from(r.low) {
+			if r.high != "" && found.key >= r.high || !take(found) {
+				return
 			}
 		}
-		return page, size, full
-	}
-	for found := range r.table.rows.from(r.low) {
-		if r.high != "" && found.key >= r.high || !take(found) {
-			break
-		}
-	}
+	})
 	return page, size, full
 }
 

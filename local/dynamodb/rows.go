@@ -92,6 +92,25 @@ func (l *rowList) delete(key string) {
 	l.buckets[bucket] = slices.Delete(l.buckets[bucket], index, index+1)
 }
 
+// store stores the row at key. A nil row deletes the row at key, if there is one.
+func (l *rowList) store(key string, stored *row) {
+	if stored == nil {
+		l.delete(key)
+	} else {
+		l.put(stored)
+	}
+}
+
+// clone returns a copy that shares the rows.
+func (l *rowList) clone() rowList {
+	copied := *l
+	copied.buckets = make([][]*row, len(l.buckets))
+	for i, rows := range l.buckets {
+		copied.buckets[i] = slices.Clone(rows)
+	}
+	return copied
+}
+
 // from yields the rows with keys of at least low, in ascending order.
 func (l *rowList) from(low string) iter.Seq[*row] {
 	return func(yield func(*row) bool) {

@@ -77,6 +77,12 @@ func TestRowList_Model(t *testing.T) {
 					t.Fatalf("below(%q): got %q, want %q", bound, got, below)
 				}
 			},
+			"clone": func(t *rapid.T) {
+				changed := list
+				list = list.clone()
+				changed.put(&row{key: keys.Draw(t, "key"), size: 1})
+				changed.delete(keys.Draw(t, "other key"))
+			},
 		})
 	})
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"fanfare/local/clock"
 )
 
 // table is a table and its rows.
@@ -15,10 +17,12 @@ type table struct {
 	config  TableConfig
 	id      string
 	created time.Time
+	clock   *clock.Clock
 
-	mu   sync.RWMutex // guards the fields below; held for one write, or while the rows of a page are collected
-	rows rowList
-	ttl  string // the attribute with the expiry time, or ""
+	mu      sync.RWMutex // guards the fields below; held for one write, or while the rows of a page are collected
+	rows    rowList
+	replica *replica // nil if eventually consistent reads are not stale
+	ttl     string   // the attribute with the expiry time, or ""
 }
 
 // mutation is one conditional write of a row.
@@ -86,12 +90,8 @@ func newRow(rowKey string, it item) *row {
 
 // commit stores the row that prepare returned.
 func (m *mutation) commit(changed *row) {
-	switch {
-	case m.change == nil:
-	case changed == nil:
-		m.table.rows.delete(m.rowKey)
-	default:
-		m.table.rows.put(changed)
+	if m.change != nil {
+		m.table.store(m.rowKey, changed)
 	}
 }
 
@@ -136,8 +136,7 @@ func writeAll(mutations []*mutation) (before, after []*row, errs []error) {
 }
 
 // get returns the row with this key, or nil.
-func (t *table) get(rowKey string) *row {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	return t.rows.get(rowKey)
+func (t *table) get(rowKey string, stale bool) (found *row) {
+	t.read(stale, func(rows *rowList) { found = rows.get(rowKey) })
+	return found
 }

@@ -26,11 +26,14 @@ func (s *Server) createTable(config TableConfig) (*table, error) {
 	config.BillingMode = cmp.Or(config.BillingMode, Provisioned)
 	config.TableClass = cmp.Or(config.TableClass, "STANDARD")
 	t := &table{name: config.Name, arn: s.arn(config.Name), schema: key, config: config, ttl: config.TTLAttribute,
-		id: awsapi.NewUUID(), created: s.options.Clock.Now()}
+		id: awsapi.NewUUID(), clock: s.options.Clock, created: s.options.Clock.Now()}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.tables[t.name] != nil {
 		return nil, serviceError("ResourceInUseException", "Table already exists: %s", t.name)
+	}
+	if faults := s.faults.Load(); faults != nil {
+		t.setReplica(faults.StaleBy)
 	}
 	s.tables[t.name] = t
 	return t, nil

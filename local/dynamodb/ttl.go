@@ -61,7 +61,7 @@ func (t *table) deleteExpired(expired []*row, attribute string) {
 	defer t.mu.Unlock()
 	for _, r := range expired {
 		if t.ttl == attribute && t.rows.get(r.key) == r {
-			t.rows.delete(r.key)
+			t.store(r.key, nil)
 		}
 	}
 }

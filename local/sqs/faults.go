@@ -26,7 +26,7 @@ type Faults struct {
 
 	// Faults of messages. Standard queues deliver at least once, in no promised order.
 
-	DuplicateInFlight    float64       // of receives: a copy of the message stays visible
+	DuplicateInFlight    float64       // of receives: the message stays visible, so that it can be received twice
 	DuplicateAfterDelete float64       // of deletions: a copy of the message becomes visible
 	Reorder              float64       // of receives: one of the next hundred messages comes instead of the first
 	Delay                float64       // of messages sent: the message becomes visible up to DelayBy late
@@ -155,17 +155,30 @@ func (p *faultPlan) choose(q *queue) *message {
 	return m
 }
 
-// duplicate may make a copy of m visible. A copy is not copied again. q.mu is held.
-func (p *faultPlan) duplicate(q *queue, m *message, kind string, rate float64) {
-	if m.copied {
+// duplicateInFlight may make m, which is in flight, visible before its visibility timeout is over. It remains one
+// message: each receive has its own receipt handle, and a deletion by any of them deletes the message. q.mu is held.
+func (p *faultPlan) duplicateInFlight(q *queue, m *message) {
+	if m.duplicated {
 		return
 	}
-	if hit, _ := p.decide(kind, q.name, rate); !hit {
+	if m.duplicated, _ = p.decide("DuplicateInFlight", q.name, p.DuplicateInFlight); m.duplicated {
+		q.detach(m)
+		q.attach(m, visible)
+	}
+}
+
+// duplicateAfterDelete may make a copy of m, which was deleted, visible: a server of SQS that was unavailable kept it.
+// A message is duplicated once at most. q.mu is held.
+func (p *faultPlan) duplicateAfterDelete(q *queue, m *message) {
+	if m.duplicated {
+		return
+	}
+	if hit, _ := p.decide("DuplicateAfterDelete", q.name, p.DuplicateAfterDelete); !hit {
 		return
 	}
 	duplicate := *m
 	duplicate.previous, duplicate.next = nil, nil
-	duplicate.state, duplicate.copied = visible, true
+	duplicate.state, duplicate.due, duplicate.duplicated = visible, time.Time{}, true
 	q.insert(&duplicate)
 }
 

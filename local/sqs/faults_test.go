@@ -50,6 +50,53 @@ func TestFaults_Duplicates(t *testing.T) {
 	})
 }
 
+// A message that is received twice within its visibility timeout is one message: the handle of either receive deletes
+// it, also before the second receive.
+func TestFaults_DuplicateInFlight(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		receives int
+		delete   int // by the handle of this receive, from 0
+		left     [3]int
+	}{
+		{"first handle", 2, 0, [3]int{}},
+		{"second handle", 2, 1, [3]int{}},
+		{"before the second receive", 1, 0, [3]int{}},
+		{"handle of the first visibility timeout", 3, 0, [3]int{inFlight: 1}},
+		{"handle of the last receive", 3, 2, [3]int{}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, s *Server, arn string) {
+				s.SetFaults(Faults{DuplicateInFlight: 1})
+				mustSend(t, s, "q", "x")
+				var handles []string
+				for i := range test.receives {
+					if i == 2 { // the third receive follows the end of the visibility timeout
+						time.Sleep(30 * time.Second)
+					}
+					got := mustReceive(t, s, arn, 10, 0)
+					if len(got) != 1 || got[0].Attributes["ApproximateReceiveCount"] != fmt.Sprint(i+1) {
+						t.Fatalf("receive %d: got %v, want the message, received %d times", i+1, got, i+1)
+					}
+					handles = append(handles, got[0].ReceiptHandle)
+				}
+				if got := mustReceive(t, s, arn, 10, 0); test.receives > 1 && len(got) > 0 {
+					t.Errorf("one receive more: got %v, want none", got)
+				}
+				if err := s.Delete(arn, handles[test.delete]); err != nil {
+					t.Fatal(err)
+				}
+				if got := s.queue("q").messageCounts(); got != test.left {
+					t.Errorf("messages left: got %v, want %v", got, test.left)
+				}
+				if err := checkQueue(s.queue("q")); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
 func TestFaults_ReorderAndDelay(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, arn string) {
 		s.SetFaults(Faults{Seed: 1, Reorder: 1})

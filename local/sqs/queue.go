@@ -40,15 +40,16 @@ type message struct {
 
 	number            uint64 // unique in its queue
 	state             state
-	due               time.Time // when it becomes visible; unused if it is
+	due               time.Time // when it becomes visible; Faults make it visible before
 	dueIndex          int
 	ageIndex          int
 	received          time.Time // the latest receive
 	firstReceived     time.Time
 	receiveCount      uint32 // in all queues, as ApproximateReceiveCount
+	deletableFrom     uint32 // receive count of the oldest receipt handle that deletes it
 	queueReceiveCount int    // in this queue; maxReceiveCount limits it
 	deadLetterOf      string // ARN of the queue that gave the message up
-	copied            bool   // it is a copy made by Faults
+	duplicated        bool   // by Faults
 }
 
 // queue is one standard queue. One lock guards all its messages.
@@ -216,6 +217,9 @@ func (q *queue) take(now time.Time, limit int, visibility time.Duration, maxRece
 		}
 		m.receiveCount++
 		m.queueReceiveCount++
+		if !m.due.After(now) { // otherwise the receive before is in flight, and its handle is valid
+			m.deletableFrom = m.receiveCount
+		}
 		m.received = now
 		if m.firstReceived.IsZero() {
 			m.firstReceived = now
@@ -231,8 +235,10 @@ func (q *queue) take(now time.Time, limit int, visibility time.Duration, maxRece
 			handle: receipt{q.nonce, m.number, m.receiveCount}.handle(),
 		})
 	}
-	for _, d := range taken {
-		faults.duplicate(q, d.message, "DuplicateInFlight", faults.DuplicateInFlight)
+	if visibility > 0 {
+		for _, d := range taken {
+			faults.duplicateInFlight(q, d.message)
+		}
 	}
 	for _, m := range again {
 		q.detach(m)
@@ -243,8 +249,9 @@ func (q *queue) take(now time.Time, limit int, visibility time.Duration, maxRece
 
 // deleteByHandle deletes the message of a receipt handle. It takes the lock.
 //
-// A handle of an earlier receive deletes nothing and is no error: API Reference, DeleteMessage ("the request will
-// succeed, but the message might not be deleted").
+// The handle of an earlier receive whose visibility timeout was over deletes nothing and is no error: API Reference,
+// DeleteMessage ("the request will succeed, but the message might not be deleted"). Of two receives within one
+// visibility timeout, either handle deletes the message.
 func (q *queue) deleteByHandle(handle string) *Error {
 	r, err := parseReceipt(handle, q.nonce)
 	if err != nil {
@@ -255,10 +262,9 @@ func (q *queue) deleteByHandle(handle string) *Error {
 	if q.deleted {
 		return nonExistentQueue()
 	}
-	if m := q.messages[r.message]; m != nil && m.receiveCount == r.receiveCount {
+	if m := q.messages[r.message]; m != nil && r.receiveCount >= m.deletableFrom {
 		q.remove(m)
-		faults := q.faults.Load()
-		faults.duplicate(q, m, "DuplicateAfterDelete", faults.DuplicateAfterDelete)
+		q.faults.Load().duplicateAfterDelete(q, m)
 		q.wake(q.clock.Now())
 	}
 	return nil

@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"strings"
+
+	"fanfare/local/loopback"
 )
 
 // controlPath is the prefix of the paths that control the stack.
@@ -31,9 +33,27 @@ func (s *Stack) awsHandler() http.Handler {
 			handler.ServeHTTP(w, r)
 			return
 		}
-		http.Error(w, fmt.Sprintf("X-Amz-Target is %q: only SQS, DynamoDB and Secrets Manager are emulated, with AWS's "+
-			"JSON protocols",
-			r.Header.Get("X-Amz-Target")), http.StatusNotImplemented)
+		request := refused(r)
+		_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, maxDiscarded)) // some clients lose an answer that arrives early
+		request.refuse(w)
+		if s.refused != nil {
+			s.refused(request)
+		}
+	})
+}
+
+// guard refuses requests of web pages and requests with a Host header that is not this machine's, which a page sends
+// whose DNS name was rebound to this machine.
+func (s *Stack) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case !s.allowed.Allow(r.Host):
+			answerJSON(w, http.StatusForbidden, map[string]string{"error": "the Host header does not name this machine"})
+		case loopback.FromPage(r):
+			answerJSON(w, http.StatusForbidden, map[string]string{"error": "web pages may not use the local AWS"})
+		default:
+			next.ServeHTTP(w, r)
+		}
 	})
 }
 
@@ -49,7 +69,7 @@ func (s *Stack) awsHandler() http.Handler {
 //	GET    /_local/traces   the received X-Ray traces, oldest first: [{"id": "1-...", "documents": n}, ...]
 //	GET    /_local/traces/{id}  the documents of a trace, as they were sent, in the order of arrival
 //
-// A wrong request is answered with 400 and {"error": "..."}, and changes nothing. Requests of web pages are refused.
+// A wrong request is answered with 400 and {"error": "..."}, and changes nothing.
 func (s *Stack) control() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /_local/faults", func(w http.ResponseWriter, _ *http.Request) { s.answerFaults(w, nil) })
@@ -72,10 +92,6 @@ func (s *Stack) control() http.Handler {
 				"/_local/kill, GET /_local/traces and GET /_local/traces/{id}", r.Method, r.URL.Path)})
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Origin") != "" { // browsers send it; a web page must not control this machine
-			answerJSON(w, http.StatusForbidden, map[string]string{"error": "web pages may not control the local AWS"})
-			return
-		}
 		if !s.ready.Load() {
 			answerJSON(w, http.StatusServiceUnavailable, map[string]string{"error": "the local AWS is starting"})
 			return
@@ -196,6 +212,9 @@ func (s *Stack) answerTraces(w http.ResponseWriter, r *http.Request) {
 	}
 	answerJSON(w, http.StatusOK, traces)
 }
+
+// maxDiscarded is how much of a refused request is read, in bytes.
+const maxDiscarded = 10 << 20
 
 // maxControl is the largest body of a request, in bytes.
 const maxControl = 1 << 20

@@ -9,6 +9,8 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +22,7 @@ import (
 	"fanfare/local/dynamodb"
 	"fanfare/local/eventsource"
 	"fanfare/local/lambda"
+	"fanfare/local/loopback"
 	"fanfare/local/secrets"
 	"fanfare/local/sqs"
 	"fanfare/local/template"
@@ -46,6 +49,8 @@ type Options struct {
 	Gateway func(apigateway.Event)
 	// Invocation is called after every invocation of a function. It must not block. It may be nil.
 	Invocation func(lambda.Report)
+	// Refused is called for every request to a service that is not emulated. It may be nil.
+	Refused func(Refused)
 	// Faults are the injected faults. They begin when everything has started. SetFaults changes them.
 	Faults Faults
 	// Quotas are the limits of the account. The zero value has none, except for Lambda's default concurrency.
@@ -70,6 +75,8 @@ type Stack struct {
 	Traces *xray.Receiver
 
 	hosts    *strings.Replacer
+	allowed  loopback.Hosts      // what the Host header of a request may be
+	tls      *loopback.Authority // of the certificates of the APIs
 	sqs      *sqs.Server
 	dynamodb *dynamodb.Server
 	secrets  *secrets.Server
@@ -81,6 +88,7 @@ type Stack struct {
 	servers  sync.WaitGroup
 	failed   chan error
 
+	refused  func(Refused)
 	ready    atomic.Bool // everything has started
 	latency  Latency
 	faultsMu sync.Mutex // orders changes of faults
@@ -90,7 +98,7 @@ type Stack struct {
 // Start resolves the template at path, builds its functions and runs its stack. It returns an error if the template has
 // problems, if a function does not build or does not start, or if a port is in use. ctx bounds only the start.
 func Start(ctx context.Context, path string, o Options) (_ *Stack, err error) {
-	s := &Stack{failed: make(chan error, 1), latency: o.Latency}
+	s := &Stack{failed: make(chan error, 1), latency: o.Latency, refused: o.Refused}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -131,20 +139,37 @@ func Start(ctx context.Context, path string, o Options) (_ *Stack, err error) {
 		listeners = append(listeners, l)
 		s.Endpoints = append(s.Endpoints, "http://"+l.Addr().String()+"/"+api.Stage.Name)
 	}
+	for _, api := range s.Resolved.APIs {
+		s.allowed.Names = append(s.allowed.Names, apiHost(api, s.Resolved.Region))
+	}
+	ids := newIdentities(s.Resolved)
+	if err := s.createData(o, ids); err != nil {
+		return nil, err
+	}
 	folders, err := build(ctx, s.Resolved.Functions, o.BuildDir)
 	if err != nil {
 		return nil, err
 	}
 
+	if len(s.Resolved.APIs) > 0 {
+		if err := os.MkdirAll(o.BuildDir, 0o755); err != nil {
+			return nil, fmt.Errorf("create the build folder: %w", err)
+		}
+		// Functions run in other folders.
+		dir, err := filepath.Abs(o.BuildDir)
+		if err != nil {
+			return nil, err
+		}
+		if s.tls, err = loopback.NewAuthority(dir, s.allowed); err != nil {
+			return nil, err
+		}
+	}
 	if o.XRay != "" {
 		if s.Traces, err = xray.Listen(xray.Options{Address: o.XRay, Log: o.Log}); err != nil {
 			return nil, fmt.Errorf("%w (is another X-Ray daemon running?)", err)
 		}
 	}
-	ids := newIdentities(s.Resolved)
-	if err := s.startData(o, ids, awsListener); err != nil {
-		return nil, err
-	}
+	s.serveAWS(o, awsListener)
 	if err := s.startFunctions(ctx, o, folders, listeners); err != nil {
 		return nil, err
 	}
@@ -168,9 +193,11 @@ func listen(port int, flag string) (net.Listener, error) {
 	return l, nil
 }
 
-// startData starts SQS, DynamoDB and Secrets Manager with the stack's queues, tables and secrets.
-func (s *Stack) startData(o Options, ids *identities, l net.Listener) error {
+// createData creates SQS, DynamoDB and Secrets Manager with the stack's queues, tables and secrets. It checks the APIs,
+// too, and returns the errors of all resources, so that a template shows all of its faults in one run.
+func (s *Stack) createData(o Options, ids *identities) error {
 	r := s.Resolved
+	var errs []error
 	s.sqs = sqs.New(sqs.Options{
 		Region: r.Region, Account: r.Account, Endpoint: s.AWSEndpoint, Clock: o.Clock, Log: o.Log, Authorize: ids.authorize,
 	})
@@ -184,33 +211,58 @@ func (s *Stack) startData(o Options, ids *identities, l net.Listener) error {
 				continue
 			}
 			if _, err := s.sqs.CreateQueue(sqs.QueueConfig{Name: q.Name, Attributes: q.Attributes}); err != nil {
-				return at(q.Source, err)
+				errs = append(errs, at(q.Source, err))
 			}
 		}
 	}
 	for _, t := range r.Tables {
-		config, err := table(t)
-		if err == nil {
-			err = s.dynamodb.CreateTable(config)
+		indexes := slices.Concat(t.GlobalIndexes, t.LocalIndexes)
+		for _, index := range indexes {
+			source := t.Source
+			source.Line = index.Line
+			errs = append(errs, at(source, fmt.Errorf("index %s: secondary indexes are not emulated", index.Name)))
 		}
-		if err != nil {
-			return at(t.Source, err)
+		if len(indexes) > 0 {
+			continue
 		}
+		if err := s.dynamodb.CreateTable(table(t)); err != nil {
+			errs = append(errs, at(t.Source, err))
+		}
+	}
+	for _, api := range r.APIs {
+		errs = append(errs, checkAPI(api)...)
 	}
 	var err error
-	if s.secrets, err = newSecrets(o, ids, r.Secrets); err != nil {
-		return err
+	s.secrets, err = newSecrets(o, ids, r.Secrets)
+	return errors.Join(append(errs, err)...)
+}
+
+// checkAPI returns the faults of an API, those of a route with the line of the route.
+func checkAPI(api template.WebSocketAPI) []error {
+	errs := gateway(api, nil).Check()
+	for i, err := range errs {
+		source := api.Source
+		if fault, ok := errors.AsType[*apigateway.RouteError](err); ok {
+			if n := slices.IndexFunc(api.Routes, func(r template.Route) bool { return r.Key == fault.Key }); n >= 0 {
+				source = api.Routes[n].Source
+			}
+		}
+		errs[i] = at(source, err)
 	}
-	s.aws = &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: s.awsHandler()}
+	return errs
+}
+
+// serveAWS serves SQS, DynamoDB, Secrets Manager and the control of the stack.
+func (s *Stack) serveAWS(o Options, l net.Listener) {
+	s.aws = &http.Server{
+		ReadHeaderTimeout: 10 * time.Second, Handler: s.guard(s.awsHandler()),
+		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+	}
 	s.run(&s.servers, func() error { return s.aws.Serve(l) })
-	return nil
 }
 
 // table returns a template's table for package dynamodb.
-func table(t template.Table) (dynamodb.TableConfig, error) {
-	if len(t.GlobalIndexes)+len(t.LocalIndexes) > 0 {
-		return dynamodb.TableConfig{}, errors.New("secondary indexes are not emulated")
-	}
+func table(t template.Table) dynamodb.TableConfig {
 	config := dynamodb.TableConfig{
 		Name: t.Name, BillingMode: t.BillingMode,
 		ReadCapacityUnits: int64(t.ReadUnits), WriteCapacityUnits: int64(t.WriteUnits),
@@ -224,13 +276,16 @@ func table(t template.Table) (dynamodb.TableConfig, error) {
 		config.AttributeDefinitions = append(config.AttributeDefinitions,
 			dynamodb.AttributeDefinition{AttributeName: name, AttributeType: t.Attributes[name]})
 	}
-	return config, nil
+	return config
 }
 
 // startFunctions adds the functions and starts a process of each.
 func (s *Stack) startFunctions(ctx context.Context, o Options, folders map[string]string,
 	listeners []net.Listener) error {
 	env := map[string]string{"AWS_ENDPOINT_URL": s.AWSEndpoint, "AWS_EC2_METADATA_DISABLED": "true"}
+	if s.tls != nil {
+		maps.Copy(env, s.tls.Environment())
+	}
 	if len(s.Endpoints) == 1 {
 		env["AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI"] = s.Endpoints[0]
 	}
@@ -247,6 +302,7 @@ func (s *Stack) startFunctions(ctx context.Context, o Options, folders map[strin
 		return err
 	}
 	s.hosts = s.loopback(listeners)
+	var errs []error
 	for _, f := range s.Resolved.Functions {
 		variables := map[string]string{"AWS_LAMBDA_LOG_FORMAT": f.Logging.Format,
 			"AWS_LAMBDA_LOG_LEVEL": f.Logging.ApplicationLevel}
@@ -264,8 +320,11 @@ func (s *Stack) startFunctions(ctx context.Context, o Options, folders map[strin
 			ReservedConcurrency: reserved, AllowRecursion: f.RecursiveLoop == "Allow",
 			AccessKeyID: accessKey(f.Name), SecretAccessKey: "local", SessionToken: "local",
 		}); err != nil {
-			return at(f.Source, err)
+			errs = append(errs, at(f.Source, err))
 		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
 	}
 	return s.lambda.WarmUp(ctx)
 }
@@ -274,11 +333,16 @@ func (s *Stack) startFunctions(ctx context.Context, o Options, folders map[strin
 func (s *Stack) loopback(listeners []net.Listener) *strings.Replacer {
 	var pairs []string
 	for i, api := range s.Resolved.APIs {
-		host := fmt.Sprintf("%s.execute-api.%s.amazonaws.com", api.ID, s.Resolved.Region)
+		host := apiHost(api, s.Resolved.Region)
 		address := listeners[i].Addr().String()
 		pairs = append(pairs, "https://"+host, "http://"+address, "wss://"+host, "ws://"+address, host, address)
 	}
 	return strings.NewReplacer(pairs...)
+}
+
+// apiHost returns the host name of an API on AWS.
+func apiHost(api template.WebSocketAPI, region string) string {
+	return fmt.Sprintf("%s.execute-api.%s.amazonaws.com", api.ID, region)
 }
 
 // Local returns a text with the URLs of the APIs on AWS replaced by those on this machine.
@@ -293,9 +357,9 @@ func (s *Stack) startAPIs(o Options, ids *identities, listeners []net.Listener) 
 	for i, api := range s.Resolved.APIs {
 		server, err := apigateway.New(gateway(api, arns), s.lambda, apigateway.Options{
 			Region: s.Resolved.Region, Account: s.Resolved.Account, Clock: o.Clock, Log: o.Log, Authorize: ids.authorize,
-			Observe: o.Gateway,
-			Quotas:  apigateway.Quotas{Connections: o.Quotas.Connections, Requests: o.Quotas.Requests},
-			Faults:  s.withLatency(apigateway.Faults{}),
+			Observe: o.Gateway, AllowHost: s.allowed.Allow, TLS: s.tls.Config,
+			Quotas: apigateway.Quotas{Connections: o.Quotas.Connections, Requests: o.Quotas.Requests},
+			Faults: s.withLatency(apigateway.Faults{}),
 		})
 		if err != nil {
 			return at(api.Source, err)
@@ -385,6 +449,9 @@ func (s *Stack) Stop(ctx context.Context) error {
 	}
 	if s.Traces != nil {
 		errs = append(errs, s.Traces.Close())
+	}
+	if s.tls != nil {
+		errs = append(errs, s.tls.Close())
 	}
 	s.servers.Wait()
 	return errors.Join(errs...)

@@ -1,6 +1,7 @@
 package template_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -107,10 +108,6 @@ func TestLoad_APIProblems(t *testing.T) {
 			[]string{"8:Stage: Properties.DeploymentId: the API has no deployment x"}},
 		{"both kinds of deployment", []string{"AutoDeploy: true", "AutoDeploy: true, DeploymentId: x"},
 			[]string{"8:Stage: Properties.DeploymentId: cannot be given with AutoDeploy"}},
-		{"a deployment that does not wait for the route",
-			[]string{"AutoDeploy: true", "DeploymentId: !Ref Deployment", "  Route:\n",
-				"  Deployment: {Type: AWS::ApiGatewayV2::Deployment, Properties: {ApiId: !Ref Api}}\n  Route:\n"},
-			[]string{"10:Route: the deployment Deployment does not depend on it"}},
 		{"one that does", []string{"AutoDeploy: true", "DeploymentId: !Ref Deployment", "  Route:\n",
 			"  Deployment: {Type: AWS::ApiGatewayV2::Deployment, DependsOn: Route, Properties: {ApiId: !Ref Api}}\n  Route:\n"},
 			nil},
@@ -119,6 +116,98 @@ func TestLoad_APIProblems(t *testing.T) {
 			[]string{"9:Domain: Type: resources of type AWS::ApiGatewayV2::DomainName are not emulated"}},
 		{"a permission for nothing", []string{"FunctionName: !Ref Fn", "FunctionName: other"},
 			[]string{"17:Permission: Properties.FunctionName: the template has no function other"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			expectProblems(t, socket(t, test.replacements...), template.Options{}, test.want)
+		})
+	}
+}
+
+// TestLoad_APIWarnings loads what AWS accepts, although it may not be meant.
+func TestLoad_APIWarnings(t *testing.T) {
+	deployed := []string{"AutoDeploy: true", "DeploymentId: !Ref Deployment", "  Route:\n",
+		"  Deployment: {Type: AWS::ApiGatewayV2::Deployment, Properties: {ApiId: !Ref Api}}\n  Route:\n"}
+	for _, test := range []struct {
+		name         string
+		replacements []string
+		want         []string
+	}{
+		{"a deployment that does not wait for the route", deployed,
+			[]string{"10:Route: the deployment Deployment does not depend on it"}},
+		{"the ARN of the function", []string{"arn:aws:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/${Fn.Arn}" +
+			"/invocations", "${Fn.Arn}"}, nil},
+		{"no code folder", []string{", CodeUri: fn", ""},
+			[]string{"18:Fn: CodeUri is missing: the folder of the template is used"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			resolved, err := template.Load("dir/template.yaml", []byte(socket(t, test.replacements...)), template.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, w := range resolved.Warnings {
+				w.File, w.Column = "", 0
+				got = append(got, fmt.Sprintf("%d:%s: %s", w.Line, w.Resource, w.Message))
+			}
+			if len(got) != len(test.want) || len(got) > 0 && !strings.HasPrefix(got[0], test.want[0]) {
+				t.Errorf("got warnings %q, want %q", got, test.want)
+			}
+			route := resolved.APIs[0].Routes[0]
+			if i := route.Integration; route.Key != "$connect" || i == nil || i.FunctionName != "local-Fn" || !i.Invocable {
+				t.Errorf("got route %+v, want $connect with local-Fn", route)
+			}
+			if f := resolved.Functions[0]; test.want != nil && strings.Contains(test.want[0], "CodeUri") && f.Folder != "dir" {
+				t.Errorf("got code folder %q, want dir", f.Folder)
+			}
+		})
+	}
+}
+
+// TestLoad_OnlyCauses checks that a wrong value is reported once, and nothing that follows from it.
+func TestLoad_OnlyCauses(t *testing.T) {
+	const none = "!GetAtt None.Arn"
+	missing := func(at string) []string { return []string{at + ": None is neither a resource nor a parameter"} }
+	function := []string{"CodeUri: fn", "CodeUri: fn, Policies: [{Statement: [{Effect: Allow, Action: 's3:Get*', Resource: " +
+		none + "}, {Effect: Allow, Action: 's3:Get*', Resource: [!Sub '${None.Arn}/*']}]}]"}
+	for _, test := range []struct {
+		name         string
+		replacements []string
+		want         []string
+	}{
+		{"resource of a policy", function,
+			append(missing("20:FnRole: Properties.Policies[0].PolicyDocument.Statement[0].Resource"),
+				missing("20:FnRole: Properties.Policies[0].PolicyDocument.Statement[1].Resource[0]")...)},
+		{"a second problem of the policy", []string{function[0], strings.Replace(function[1], "Allow", "Perhaps", 1)},
+			append(append([]string{"20:FnRole: Properties.Policies[0].PolicyDocument: policy document"},
+				missing("20:FnRole: Properties.Policies[0].PolicyDocument.Statement[0].Resource")...),
+				missing("20:FnRole: Properties.Policies[0].PolicyDocument.Statement[1].Resource[0]")...)},
+		{"roles of a policy", []string{"  Fn:\n", "  P: {Type: AWS::IAM::Policy, Properties: {PolicyName: p, Roles: " + none +
+			", PolicyDocument: {Statement: {Effect: Allow, Action: 'a:b', Resource: '*'}}}}\n  Fn:\n"},
+			missing("18:P: Properties.Roles")},
+		{"principal", []string{"Principal: apigateway.amazonaws.com", "Principal: " + none},
+			missing("17:Permission: Properties.Principal")},
+		{"no action", []string{"Action: lambda:InvokeFunction, ", ""},
+			[]string{"15:Permission: Properties: Action is required"}},
+		{"no route keys", []string{"RouteKey: $connect, ", "", "  Fn:\n",
+			"  B: {Type: AWS::ApiGatewayV2::Route, Properties: {ApiId: !Ref Api}}\n  Fn:\n"},
+			[]string{"9:Route: Properties: RouteKey is required", "18:B: Properties: RouteKey is required"}},
+		{"runtime", []string{"provided.al2023", none}, missing("20:Fn: Properties.Runtime")},
+		{"integration type", []string{"AWS_PROXY", none}, missing("14:Integration: Properties.IntegrationType")},
+		{"no integration type", []string{"IntegrationType: AWS_PROXY, ", ""},
+			[]string{"12:Integration: Properties: IntegrationType is required"}},
+		{"deployment", []string{"AutoDeploy: true", "DeploymentId: " + none}, missing("8:Stage: Properties.DeploymentId")},
+		{"two route keys", []string{"RouteKey: $connect", "RouteKey: " + none + ", AuthorizationType: CUSTOM, AuthorizerId: " +
+			none, "  Fn:\n", "  B: {Type: AWS::ApiGatewayV2::Route, Properties: {ApiId: !Ref Api, RouteKey: " + none +
+			"}}\n  Fn:\n"}, append(missing("11:Route: Properties.RouteKey"), append(
+			missing("11:Route: Properties.AuthorizerId"), missing("18:B: Properties.RouteKey")...)...)},
+		{"name of a FIFO queue", []string{"  Fn:\n",
+			"  Q: {Type: AWS::SQS::Queue, Properties: {FifoQueue: true, QueueName: " + none + "}}\n  Fn:\n"},
+			missing("18:Q: Properties.QueueName")},
+		{"key of a table", []string{"  Fn:\n", "  T: {Type: AWS::DynamoDB::Table, Properties: {BillingMode: PAY_PER_REQUEST, " +
+			defined + ", KeySchema: " + none + "}}\n  Fn:\n"}, missing("18:T: Properties.KeySchema")},
+		{"window of a mapping", []string{"CodeUri: fn", "CodeUri: fn, Events: {Q: {Type: SQS, Properties: {Queue: !GetAtt Q.Arn, " +
+			"BatchSize: 20, MaximumBatchingWindowInSeconds: " + none + "}}}", "  Fn:\n", "  Q: {Type: AWS::SQS::Queue}\n  Fn:\n"},
+			missing("21:FnQ: Properties.MaximumBatchingWindowInSeconds")},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			expectProblems(t, socket(t, test.replacements...), template.Options{}, test.want)

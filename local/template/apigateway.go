@@ -250,7 +250,7 @@ func (b *builder) readRoute(r *cfn.Resource, p tree.Reader) {
 		p.Problem("AuthorizationType", "%s is not emulated: use CUSTOM with a REQUEST authorizer", typ)
 	case typ == "CUSTOM":
 		p.Require("AuthorizerId")
-		if route.Key != "$connect" {
+		if route.Key != "$connect" && route.Key != "" {
 			p.Problem("AuthorizationType", "only $connect can be authorized")
 		}
 	case route.authorizer != "":
@@ -279,11 +279,13 @@ func (b *builder) readIntegration(r *cfn.Resource, p tree.Reader) {
 	switch i.Type {
 	case "AWS_PROXY":
 		p.Require("IntegrationUri")
-		i.FunctionName = b.invokedFunction(p, "IntegrationUri")
+		if i.FunctionName = p.Text("IntegrationUri"); !functionARN.MatchString(i.FunctionName) {
+			i.FunctionName = b.invokedFunction(p, "IntegrationUri")
+		}
 		if i.RequestTemplates != nil {
 			p.Problem("RequestTemplates", "has no effect on AWS_PROXY, which passes requests unchanged")
 		}
-	case "MOCK":
+	case "MOCK", "": // "" is reported already
 	default:
 		p.Problem("IntegrationType", "%q is not emulated: only AWS_PROXY and MOCK are", i.Type)
 	}
@@ -293,6 +295,9 @@ func (b *builder) readIntegration(r *cfn.Resource, p tree.Reader) {
 // functionURI matches the URI of a function in an integration or an authorizer.
 var functionURI = regexp.MustCompile(
 	`^arn:aws:apigateway:[a-z0-9-]+:lambda:path/2015-03-31/functions/(.*)/invocations$`)
+
+// functionARN matches the ARN of a function, which API Gateway accepts as the URI of an integration.
+var functionARN = regexp.MustCompile(`^arn:aws:lambda:[a-z0-9-]+:[0-9]{12}:function:[^:]+$`)
 
 // invokedFunction returns the name or ARN of the function in a URI. It reports a wrong URI and returns "".
 func (b *builder) invokedFunction(p tree.Reader, key string) string {
@@ -334,7 +339,7 @@ func (b *builder) readAuthorizer(r *cfn.Resource, p tree.Reader) {
 		Source: b.source(r.ID, r.Position), ID: b.Reference(r), Name: p.Text("Name"),
 		IdentitySources: p.Texts("IdentitySource"),
 	}
-	if typ := p.Text("AuthorizerType"); typ != "REQUEST" {
+	if typ := p.Text("AuthorizerType"); typ != "REQUEST" && typ != "" {
 		p.Problem("AuthorizerType", "%q is not emulated: WebSocket APIs have only REQUEST", typ)
 	}
 	p.Require("AuthorizerUri")

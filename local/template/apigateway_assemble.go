@@ -85,15 +85,17 @@ func find[T any](parts []part[T], is func(T) bool) *part[T] {
 	return nil
 }
 
-// deployedRoutes returns the routes of a stage: all routes with AutoDeploy, and otherwise those that its deployment
-// depends on. AWS deploys what exists when it creates the deployment. A part that the deployment does not depend on may
-// be missing there, so it is a problem here.
+// deployedRoutes returns the routes of a stage: those of the API, if the stage has AutoDeploy or a deployment. AWS
+// deploys what exists when it creates the deployment. A part that the deployment does not depend on may be missing
+// there, so it causes a warning here.
 func (b *builder) deployedRoutes(api part[WebSocketAPI], stage part[stageOfDeployment]) []Route {
 	parts := &b.parts
-	holds := func(*cfn.Resource) bool { return true }
+	checkAwaited := func(*cfn.Resource) {}
 	if !stage.model.autoDeploy {
 		deployment := find(parts.deployments, func(id string) bool { return id == stage.model.deployment })
 		switch {
+		case stage.at.Invalid("DeploymentId") || stage.at.Invalid("AutoDeploy"):
+			return nil
 		case stage.model.deployment == "":
 			b.Problem(stage.at.Position, stage.at.At, "nothing is deployed to the stage: set AutoDeploy to true")
 			return nil
@@ -102,30 +104,31 @@ func (b *builder) deployedRoutes(api part[WebSocketAPI], stage part[stageOfDeplo
 			return nil
 		}
 		awaited := b.Dependencies(deployment.r)
-		holds = func(r *cfn.Resource) bool {
+		checkAwaited = func(r *cfn.Resource) {
 			if !awaited[r.ID] {
-				b.Problem(r.Position, tree.Place{Resource: r.ID},
+				b.Warn(r.Position, tree.Place{Resource: r.ID},
 					"the deployment %s does not depend on it, so AWS may deploy without it: "+
 						"add it to DependsOn, or set AutoDeploy to true", deployment.r.ID)
 			}
-			return awaited[r.ID]
 		}
 	} else if stage.model.deployment != "" {
 		stage.at.Problem("DeploymentId", "cannot be given with AutoDeploy")
 	}
 	var routes []Route
 	for _, route := range parts.routes {
-		if route.api != api.api || !holds(route.r) {
+		if route.api != api.api {
 			continue
 		}
-		if slices.ContainsFunc(routes, func(r Route) bool { return r.Key == route.model.Key }) {
+		checkAwaited(route.r)
+		if route.model.Key != "" && slices.ContainsFunc(routes, func(r Route) bool { return r.Key == route.model.Key }) {
 			route.at.Problem("RouteKey", "the API has two routes %s", route.model.Key)
 		}
 		deployed := route.model.Route
-		deployed.Integration = b.integrationOf(route, stage.model.Name, holds)
+		deployed.Integration = b.integrationOf(route, stage.model.Name, checkAwaited)
 		deployed.Authorizer = b.authorizerOf(route)
 		for _, response := range parts.routeResponses {
-			if response.model.parent == route.model.ID && holds(response.r) {
+			if response.model.parent == route.model.ID {
+				checkAwaited(response.r)
 				deployed.Responses = append(deployed.Responses, response.model.response)
 			}
 		}
@@ -135,7 +138,9 @@ func (b *builder) deployedRoutes(api part[WebSocketAPI], stage part[stageOfDeplo
 }
 
 // integrationOf returns the integration of a route, nil without one.
-func (b *builder) integrationOf(route part[routeOfTarget], stage string, holds func(*cfn.Resource) bool) *Integration {
+func (b *builder) integrationOf(
+	route part[routeOfTarget], stage string, checkAwaited func(*cfn.Resource),
+) *Integration {
 	if route.model.integration == "" {
 		return nil
 	}
@@ -147,7 +152,8 @@ func (b *builder) integrationOf(route part[routeOfTarget], stage string, holds f
 	}
 	integration := found.model
 	for _, response := range parts.integrationResponses {
-		if response.model.parent == integration.ID && holds(response.r) {
+		if response.model.parent == integration.ID {
+			checkAwaited(response.r)
 			integration.Responses = append(integration.Responses, response.model.response)
 		}
 	}

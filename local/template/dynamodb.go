@@ -83,7 +83,7 @@ func (b *builder) readTable(r *cfn.Resource, p tree.Reader) {
 		t.LocalIndexes = append(t.LocalIndexes, i)
 	}
 	for name := range t.Attributes {
-		if !used[name] {
+		if !used[name] && !p.Invalid("KeySchema") {
 			p.Problem("AttributeDefinitions",
 				"%s is not a key of the table or of an index, and DynamoDB refuses other definitions",
 				name)
@@ -122,7 +122,7 @@ func (t *Table) readIndex(p tree.Reader, used map[string]bool) Index {
 	p.Require("IndexName", "Projection")
 	projection := p.Part("Projection")
 	i := Index{
-		Name: p.Text("IndexName"), Projection: projection.OneOf("ProjectionType", "ALL", "KEYS_ONLY", "INCLUDE"),
+		Line: p.Position.Line, Name: p.Text("IndexName"), Projection: projection.OneOf("ProjectionType", "ALL", "KEYS_ONLY", "INCLUDE"),
 		NonKeyAttributes: projection.Texts("NonKeyAttributes"),
 	}
 	i.PartitionKey, i.SortKey = t.readKey(p, used)

@@ -89,7 +89,8 @@ func document(p tree.Reader, key string, kind iam.Kind) iam.Document {
 	if v == nil || v.Kind == tree.Invalid {
 		return iam.Document{}
 	}
-	document, err := iam.Parse([]byte(v.JSON()), kind)
+	// An invalid value in the document has been reported, and "*" is valid in the place of most.
+	document, err := iam.Parse([]byte(v.Completed("*").JSON()), kind)
 	if err != nil {
 		p.Problem(key, "%v", err)
 	}
@@ -121,7 +122,7 @@ func (b *builder) readPolicy(r *cfn.Resource, p tree.Reader) {
 	if name := p.Text("RoleName"); name != "" {
 		a.roles = append(a.roles, name)
 	}
-	if len(a.roles) == 0 {
+	if len(a.roles) == 0 && !p.Invalid("Roles") && !p.Invalid("RoleName") {
 		p.Report.Problem(p.Position, p.At, "the policy is attached to no role")
 	}
 	b.attachments = append(b.attachments, pending[attachment]{a, p})

@@ -191,6 +191,9 @@ var permissionProperties = tree.Settable(`Action FunctionName Principal SourceAc
 
 // readPermission reads a permission as the resource policy that Lambda makes of it.
 func (b *builder) readPermission(r *cfn.Resource, p tree.Reader) {
+	if p.Text("Action") == "" || p.Text("Principal") == "" { // reported already
+		return
+	}
 	condition := map[string]map[string]string{}
 	if source := p.Text("SourceArn"); source != "" {
 		condition["ArnLike"] = map[string]string{"aws:SourceArn": source}
@@ -255,7 +258,7 @@ func (b *builder) readMapping(r *cfn.Resource, p tree.Reader) {
 		Window:             p.Seconds("MaximumBatchingWindowInSeconds", 0, 0, maxWindow),
 		MaximumConcurrency: p.Part("ScalingConfig").Between("MaximumConcurrency", 0, minMappingWorkers, maxMappingWorkers),
 	}
-	if m.BatchSize > maxUnwindowed && m.Window == 0 {
+	if m.BatchSize > maxUnwindowed && m.Window == 0 && !p.Invalid("MaximumBatchingWindowInSeconds") {
 		p.Problem("BatchSize", "more than %d messages need MaximumBatchingWindowInSeconds of at least 1",
 			maxUnwindowed)
 	}

@@ -196,6 +196,8 @@ type Table struct {
 
 // Index is a secondary index of a table.
 type Index struct {
+	// Line is the line of the index in the template.
+	Line int
 	// Name is the name of the index.
 	Name string
 	// PartitionKey and SortKey are the names of the key attributes. SortKey may be empty.

@@ -109,7 +109,7 @@ func TestLoad_ChatQueuesTablesMappings(t *testing.T) {
 		Attributes: map[string]string{"connectionId": "S", "room": "S"}, PartitionKey: "connectionId",
 		BillingMode:   "PAY_PER_REQUEST",
 		TTLAttribute:  "expiresAt",
-		GlobalIndexes: []template.Index{{Name: "rooms", PartitionKey: "room", Projection: "KEYS_ONLY"}},
+		GlobalIndexes: []template.Index{{Line: 211, Name: "rooms", PartitionKey: "room", Projection: "KEYS_ONLY"}},
 	})
 	rooms := named(t, resolved.Tables, "Rooms", func(q template.Table) string { return q.LogicalID })
 	equal(t, "simple table", []string{rooms.PartitionKey, rooms.Attributes["room"], rooms.BillingMode},

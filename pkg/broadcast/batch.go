@@ -2,8 +2,11 @@ package broadcast
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
+
+	"fanfare/publish"
 )
 
 // Batch is a list of messages for a list of connections: one message on the send queue, one invocation of a sender.
@@ -15,13 +18,19 @@ type Batch struct {
 	Attempt int `json:"attempt"`
 	// Messages are posted to each connection in this order.
 	Messages []Message `json:"messages"`
-	// Connections are those for which a 410 means that they are gone.
+	// Connections are the connections that are not in Settling.
 	Connections []string `json:"connections"`
-	// Settling are the connections younger than [SettlingAge] at DispatchedAt. Until they are older, a 410 means "not yet
-	// open".
+	// Settling are the connections that were younger than [SettlingAge] at DispatchedAt, or had answered 410 less than
+	// SettlingAge before it. Until that time has passed, a 410 does not show that they are gone.
 	Settling []string `json:"settling,omitempty"`
+	// Suspect are those of Connections and Settling that had answered 410 when they were listed, or are being confirmed.
+	// A second 410 deletes the row; a successful post removes GoneAt from it.
+	Suspect []string `json:"suspect,omitempty"`
 	// DispatchedAt is the time at which the dispatcher had read the connections. All of them had connected before.
 	DispatchedAt time.Time `json:"-"`
+	// Confirmations is the number of earlier batches of this chain that were sent to confirm a 410. They do not count as
+	// attempts.
+	Confirmations int `json:"confirmations,omitempty"`
 	// Reason is the reason of the last attempt's failure; empty on the first attempt.
 	Reason string `json:"reason,omitempty"`
 	// Full counts the attempts that met full client buffers, as far as a sender can tell, since the connections last took
@@ -58,13 +67,17 @@ func (b Batch) Encode() (string, error) {
 	return string(data), nil
 }
 
-// DecodeBatch reads a batch from the send queue. A body that is not a batch is a permanent error with ReasonMalformed.
+// DecodeBatch reads a batch from the send queue. A body that is not a batch is a permanent error with ReasonMalformed,
+// a batch with a payload that is not UTF-8 one with ReasonNotUTF8.
 func DecodeBatch(body string) (Batch, error) {
 	malformed := func(format string, args ...any) (Batch, error) {
 		return Batch{}, Permanent(ReasonMalformed, fmt.Errorf(format, args...))
 	}
 	var w wireBatch
-	if err := json.Unmarshal([]byte(body), &w); err != nil {
+	switch err := json.Unmarshal([]byte(body), &w); {
+	case errors.Is(err, publish.ErrNotUTF8):
+		return Batch{}, Permanent(ReasonNotUTF8, fmt.Errorf("read a batch: %w", err))
+	case err != nil:
 		return malformed("the body is not a batch: %w", err)
 	}
 	b := Batch(w.plainBatch)
@@ -76,8 +89,9 @@ func DecodeBatch(body string) (Batch, error) {
 		return malformed("batch %s has no messages", b.ID)
 	case len(b.Connections)+len(b.Settling) == 0:
 		return malformed("batch %s has no connections", b.ID)
-	case b.Attempt < 0 || b.Full < 0:
-		return malformed("batch %s: a count is negative: attempt %d, full %d", b.ID, b.Attempt, b.Full)
+	case b.Attempt < 0 || b.Full < 0 || b.Confirmations < 0:
+		return malformed("batch %s: a count is negative: attempt %d, full %d, confirmations %d",
+			b.ID, b.Attempt, b.Full, b.Confirmations)
 	}
 	return b, nil
 }

@@ -13,7 +13,8 @@ const (
 	// ClassFatal is for failures that do not concern the connection: a missing permission, no such table, bad
 	// configuration. The invocation fails and is logged. It is the zero value, so that an unclassified error is fatal.
 	ClassFatal Class = iota
-	// ClassGone means that the connection no longer exists. Its row is deleted, and the delivery counts as gone.
+	// ClassGone means that API Gateway does not know the connection. A 410 (ReasonGone) must be confirmed by a second one;
+	// then the row is deleted and the delivery counts as gone. ReasonInvalidID needs no confirmation.
 	ClassGone
 	// ClassRetry means that the same post may succeed later.
 	ClassRetry
@@ -36,10 +37,12 @@ const (
 	ReasonDeadline   = "deadline" // no time was left to post
 	ReasonSettling   = "settling" // 410 before the client's $connect had finished
 	ReasonTooLarge   = "payload_too_large"
+	ReasonNotUTF8    = "not_utf8" // API Gateway sends text frames only; see publish.ErrNotUTF8
 	ReasonMalformed  = "malformed"
 	ReasonAudience   = "audience_too_large" // the table could not be read within the allowed continuations
-	ReasonGone       = "gone"
-	ReasonRefused    = "refused" // no permission, or bad configuration: see ClassFatal
+	ReasonGone       = "gone"               // 410
+	ReasonInvalidID  = "invalid_id"         // 400 because the connection's id has the wrong form
+	ReasonRefused    = "refused"            // no permission, or bad configuration: see ClassFatal
 )
 
 // Failure is an error with a known failure class.
@@ -54,8 +57,11 @@ func (f *Failure) Error() string { return fmt.Sprintf("%s: %v", f.Reason, f.Err)
 // Unwrap returns the cause.
 func (f *Failure) Unwrap() error { return f.Err }
 
-// Gone returns err with ClassGone.
+// Gone returns err with ClassGone and ReasonGone.
 func Gone(err error) error { return &Failure{ClassGone, ReasonGone, err} }
+
+// InvalidID returns err with ClassGone and ReasonInvalidID.
+func InvalidID(err error) error { return &Failure{ClassGone, ReasonInvalidID, err} }
 
 // Retry returns err with ClassRetry and the reason.
 func Retry(reason string, err error) error { return &Failure{ClassRetry, reason, err} }

@@ -24,9 +24,15 @@ const (
 	MaxConnectionAge = 2 * time.Hour
 
 	// SettlingAge is the age below which a 410 for a connection means "not yet open": API Gateway answers 410 until the
-	// $connect integration has returned, and the row is written before that.
-	// Source: AWS Knowledge Center, "410 Gone" errors of API Gateway WebSocket APIs; the length is ours.
+	// $connect integration has returned, and the row is written before that. It is also the least time between the two
+	// 410 answers after which the row is deleted, because API Gateway is reported to answer 410 for open connections now
+	// and then.
+	// Source: AWS Knowledge Center, "410 Gone" errors of API Gateway WebSocket APIs; aws-sdk-js#3773. The length is ours.
 	SettlingAge = 10 * time.Second
+
+	// MaxConfirmations is the largest number of batches of one chain that confirm a 410. With the largest number of
+	// attempts (12) a chain stays below Lambda's recursion limit of 16 invocations.
+	MaxConfirmations = 2
 
 	// MaxMessageBytes bounds the messages of one batch, as written on the queue. It leaves room for the largest batch of
 	// connection ids (5,000 of some twenty bytes) below MaxQueueBytes.

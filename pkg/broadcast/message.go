@@ -16,7 +16,7 @@ import (
 type Message struct {
 	// ID is the broadcast's id: the SQS MessageId that the publisher received.
 	ID string
-	// Payload is posted unchanged; 1 to [MaxPayloadBytes] bytes.
+	// Payload is posted unchanged, as a text frame; 1 to [MaxPayloadBytes] bytes of UTF-8.
 	Payload []byte
 	// SentAt is the time at which SQS accepted the message.
 	SentAt time.Time
@@ -40,8 +40,9 @@ type wireMessage struct {
 }
 
 // MarshalJSON returns the message in the form of the send queue. JSON escapes the control characters that SQS refuses,
-// but not the noncharacters U+FFFE and U+FFFF. A payload with these, one that is not valid UTF-8, and one whose JSON
-// would be longer than its base64 are written as base64.
+// but not the noncharacters U+FFFE and U+FFFF. A payload with these, and one whose JSON would be longer than
+// its base64, are written as base64. So is one that is not UTF-8, because JSON would change it and hide the error;
+// UnmarshalJSON refuses it.
 func (m Message) MarshalJSON() ([]byte, error) {
 	w := wireMessage{ID: m.ID, Payload: string(m.Payload), SentAt: m.SentAt.UnixMilli(), Exclude: m.Exclude}
 	if !utf8.Valid(m.Payload) || bytes.ContainsAny(m.Payload, "\ufffe\uffff") ||

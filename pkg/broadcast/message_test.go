@@ -21,7 +21,6 @@ func TestMessage_JSON(t *testing.T) {
 		"control characters":        "a\x00b\x1bc",
 		"nothing but controls":      strings.Repeat("\x01", 1000),
 		"a lone surrogate's escape": `{"s":"\ud800"}`,
-		"not UTF-8":                 "\xff\xfe",
 		"the largest":               strings.Repeat("x", broadcast.MaxPayloadBytes),
 		"astral":                    "🎺",
 		"noncharacters":             "\ufffe \uffff",
@@ -55,9 +54,10 @@ func TestMessage_JSON(t *testing.T) {
 
 func TestBatch_EncodeDecode(t *testing.T) {
 	want := broadcast.Batch{
-		ID: "0/4.0.7~1", Attempt: 2, Reason: broadcast.ReasonThrottled, Full: 1, Redriven: true,
+		ID: "0/4.0.7~1", Attempt: 2, Reason: broadcast.ReasonThrottled, Full: 1, Redriven: true, Confirmations: 1,
 		Messages:    []broadcast.Message{{ID: "m-1", Payload: []byte("hello"), SentAt: time.UnixMilli(5).UTC()}},
 		Connections: []string{"a=", "b="}, Settling: []string{"c="},
+		Suspect:      []string{"b="},
 		DispatchedAt: time.UnixMilli(1_700_000_000_123).UTC(),
 	}
 	body, err := want.Encode()
@@ -65,7 +65,7 @@ func TestBatch_EncodeDecode(t *testing.T) {
 		t.Fatal(err)
 	}
 	const wire = `{"id":"0/4.0.7~1","attempt":2,"messages":[{"id":"m-1","payload":"hello","sentAt":5}],` +
-		`"connections":["a=","b="],"settling":["c="],"reason":"throttled","full":1,"redriven":true,` +
+		`"connections":["a=","b="],"settling":["c="],"suspect":["b="],"confirmations":1,"reason":"throttled","full":1,"redriven":true,` +
 		`"dispatchedAt":1700000000123}`
 	if body != wire {
 		t.Errorf("Encode:\n got %s\nwant %s", body, wire)
@@ -80,20 +80,39 @@ func TestBatch_EncodeDecode(t *testing.T) {
 	}
 }
 
+// A payload that is not UTF-8 would close every client's connection.
+func TestDecodeBatch_NotUTF8(t *testing.T) {
+	b := broadcast.Batch{
+		ID: "b", Messages: []broadcast.Message{{ID: "m", Payload: []byte("\x82\xa3\xff\xfe")}}, Connections: []string{"a="},
+	}
+	body, err := b.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = broadcast.DecodeBatch(body)
+	if err == nil {
+		t.Fatal("got no error, want one")
+	}
+	if class, reason := broadcast.ClassOf(err); class != broadcast.ClassPermanent || reason != broadcast.ReasonNotUTF8 {
+		t.Errorf("got %v, %q for %v, want permanent, not_utf8", class, reason, err)
+	}
+}
+
 func TestDecodeBatch_Malformed(t *testing.T) {
 	const message = `{"id":"m","payload":"x","sentAt":1}`
 	for name, body := range map[string]string{
-		"no JSON":              "hello",
-		"another JSON":         `{"Type":"Notification"}`,
-		"a list":               `[]`,
-		"no id":                `{"messages":[` + message + `],"connections":["a="]}`,
-		"no messages":          `{"id":"b","messages":[],"connections":["a="]}`,
-		"no connections":       `{"id":"b","messages":[` + message + `],"connections":[]}`,
-		"a message without id": `{"id":"b","messages":[{"payload":"x"}],"connections":["a="]}`,
-		"an empty payload":     `{"id":"b","messages":[{"id":"m","payload":""}],"connections":["a="]}`,
-		"malformed base64":     `{"id":"b","messages":[{"id":"m","payload":"%","encoding":"base64"}],"connections":["a="]}`,
-		"a negative attempt":   `{"id":"b","attempt":-1,"messages":[` + message + `],"connections":["a="]}`,
-		"a negative count":     `{"id":"b","full":-1,"messages":[` + message + `],"connections":["a="]}`,
+		"no JSON":                "hello",
+		"another JSON":           `{"Type":"Notification"}`,
+		"a list":                 `[]`,
+		"no id":                  `{"messages":[` + message + `],"connections":["a="]}`,
+		"no messages":            `{"id":"b","messages":[],"connections":["a="]}`,
+		"no connections":         `{"id":"b","messages":[` + message + `],"connections":[]}`,
+		"a message without id":   `{"id":"b","messages":[{"payload":"x"}],"connections":["a="]}`,
+		"an empty payload":       `{"id":"b","messages":[{"id":"m","payload":""}],"connections":["a="]}`,
+		"malformed base64":       `{"id":"b","messages":[{"id":"m","payload":"%","encoding":"base64"}],"connections":["a="]}`,
+		"a negative attempt":     `{"id":"b","attempt":-1,"messages":[` + message + `],"connections":["a="]}`,
+		"a negative count":       `{"id":"b","full":-1,"messages":[` + message + `],"connections":["a="]}`,
+		"negative confirmations": `{"id":"b","confirmations":-1,"messages":[` + message + `],"connections":["a="]}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := broadcast.DecodeBatch(body)

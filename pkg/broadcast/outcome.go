@@ -29,8 +29,7 @@ type ClaimResult struct {
 	Status ClaimStatus
 	// Leftovers are the recorded leftovers of a settled batch.
 	Leftovers string
-	// Until is the end of the other sender's claim. If the caller holds the claim now, it is the end of the lapsed claim
-	// that it has taken over, and zero if there was none.
+	// Until is the end of the other sender's claim if the status is Busy or TakenOver, else zero.
 	Until time.Time
 }
 
@@ -38,9 +37,10 @@ type ClaimResult struct {
 type ClaimStatus int
 
 const (
-	Claimed ClaimStatus = iota // the caller holds the claim
-	Busy                       // another sender holds the claim
-	Settled                    // the outcome of the batch is recorded
+	Claimed   ClaimStatus = iota // the caller holds the claim
+	Busy                         // another sender holds the claim
+	Settled                      // the outcome of the batch is recorded
+	TakenOver                    // the caller holds the claim, and another sender's claim has lapsed
 )
 
 // Outcome counts the results of one batch for one of its broadcasts.

@@ -47,12 +47,19 @@ func (printer) Put(context.Context, broadcast.Record, error) error { return nil 
 
 func (printer) PutBatch(context.Context, broadcast.Batch, error) error { return nil }
 
-func (printer) RemoveAll(_ context.Context, connectionIDs []string) error {
-	fmt.Println("remove", connectionIDs)
-	return nil
+func (printer) MarkGone(_ context.Context, connectionID string, at time.Time) (time.Time, error) {
+	fmt.Println("mark", connectionID)
+	return at, nil
 }
 
-// A sender posts a batch, records the outcome, and only then requeues the leftovers and removes the gone connections.
+func (printer) ClearGone(context.Context, string, time.Time) error { return nil }
+
+func (printer) RemoveGone(context.Context, string, time.Time) (bool, error) { return false, nil }
+
+func (printer) Remove(context.Context, string) error { return nil }
+
+// A sender posts a batch, notes the connections that API Gateway did not know, records the outcome, and only then
+// requeues the leftovers: one that failed, and one that will confirm that a connection is gone.
 func ExampleSender_Send() {
 	var p printer
 	s := delivery.Sender{
@@ -71,8 +78,9 @@ func ExampleSender_Send() {
 	fmt.Printf("%d gone, %d requeued, %v\n", result.Gone, result.Requeued, err)
 	// Output:
 	// post hello to a=
-	// settle 0/1.0.0: 1 delivered, 1 gone, 1 left
-	// retry 0/1.0.0~0 for [d=]: server_error
-	// remove [c=]
-	// 1 gone, 1 requeued, <nil>
+	// mark c=
+	// settle 0/1.0.0: 1 delivered, 0 gone, 2 left
+	// retry 0/1.0.0~0 for [c=]: gone
+	// retry 0/1.0.0~1 for [d=]: server_error
+	// 0 gone, 2 requeued, <nil>
 }

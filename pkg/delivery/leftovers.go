@@ -14,6 +14,7 @@ type action string
 
 const (
 	requeue    action = "requeue"    // send them to the send queue, for another attempt
+	confirm    action = "confirm"    // send them to the send queue, to confirm a 410; this is not an attempt
 	deadLetter action = "bury"       // failed; send them to the dead-letter queue
 	disconnect action = "disconnect" // failed; close the connections
 	drop       action = "drop"       // failed; a redrive would not help
@@ -49,7 +50,7 @@ func (s *Sender) leftovers(batch broadcast.Batch, messages []broadcast.Message, 
 			}
 			groups[g] = l
 		}
-		if p.settling {
+		if p.settling && g.action != confirm {
 			l.Settling = append(l.Settling, p.connection)
 		} else {
 			l.Connections = append(l.Connections, p.connection)
@@ -58,12 +59,17 @@ func (s *Sender) leftovers(batch broadcast.Batch, messages []broadcast.Message, 
 	last, buffersFull := batch.Attempt+1 >= s.MaxAttempts, s.buffersFull(batch, t)
 	for _, p := range t.pending {
 		g := group{from: p.from, to: len(messages), action: requeue, reason: p.reason, full: batch.Full}
-		if p.took {
+		if !p.took.IsZero() {
 			g.full = 0
+		}
+		if p.confirm {
+			g.action = confirm
+			put(g, p)
+			continue
 		}
 		if p.reason == broadcast.ReasonThrottled && buffersFull {
 			g.reason = broadcast.ReasonBufferFull
-			if !p.took {
+			if p.took.IsZero() {
 				g.full++
 			}
 		}
@@ -99,7 +105,7 @@ func (t *tally) count(l leftover, messages []broadcast.Message) {
 			continue
 		}
 		o, n := &t.outcomes[i], audience(m, l.Connections)+audience(m, l.Settling)
-		if l.Action == requeue {
+		if l.Action == requeue || l.Action == confirm {
 			o.Left += n
 			if o.Retries == nil {
 				o.Retries = make(map[string]int)
@@ -120,9 +126,20 @@ func (t *tally) count(l leftover, messages []broadcast.Message) {
 func (l leftover) batch(parent broadcast.Batch, index int) broadcast.Batch {
 	b := parent
 	b.ID = fmt.Sprintf("%s~%d", parent.ID, index)
-	b.Attempt = parent.Attempt + 1
 	b.Redriven = false
 	b.Connections, b.Settling, b.Reason, b.Full = l.Connections, l.Settling, l.Reason, l.Full
+	if l.Action == confirm {
+		b.Confirmations++
+		b.Suspect = l.Connections
+	} else {
+		b.Attempt++
+		b.Suspect = nil
+		for _, id := range parent.Suspect {
+			if slices.Contains(l.Connections, id) || slices.Contains(l.Settling, id) {
+				b.Suspect = append(b.Suspect, id)
+			}
+		}
+	}
 	b.Messages = nil
 	for _, m := range parent.Messages {
 		if slices.Contains(l.Messages, m.ID) {

@@ -14,15 +14,21 @@ import (
 type pending struct {
 	connection string
 	settling   bool
+	suspect    bool // it is in Batch.Suspect
+	marked     bool // its row may have the record of a 410
 	from       int
-	took       bool // the connection received an earlier message of the batch
+	took       time.Time // time of its last success in the batch; zero if there was none
+	start, end time.Time // of its last post
 	reason     string
+	confirm    bool // its 410 has to be confirmed
 }
 
 // tally sums the results of posts.
 type tally struct {
 	outcomes  []broadcast.Outcome // of each message
-	gone      []string
+	gone      int                 // connections
+	unknown   []pending           // their last post was answered 410, or 400 for their id
+	succeeded []pending           // marked connections that a post reached
 	pending   []pending
 	refused   []pending // one message each that can never be posted
 	fatal     error     // the first fatal failure
@@ -31,8 +37,9 @@ type tally struct {
 }
 
 // post posts every message to every connection of the batch. The messages of one connection are posted in order,
-// different connections concurrently.
-func (s *Sender) post(ctx context.Context, batch broadcast.Batch, messages []broadcast.Message) *tally {
+// different connections concurrently. takenOver reports whether an earlier sender of the batch may have marked rows.
+func (s *Sender) post(
+	ctx context.Context, batch broadcast.Batch, messages []broadcast.Message, takenOver bool) *tally {
 	starting := ctx // ends before ctx: no post is started after it
 	if deadline, ok := ctx.Deadline(); ok {
 		var stop context.CancelFunc
@@ -40,6 +47,10 @@ func (s *Sender) post(ctx context.Context, batch broadcast.Batch, messages []bro
 		defer stop()
 	}
 
+	suspects := make(map[string]bool, len(batch.Suspect))
+	for _, id := range batch.Suspect {
+		suspects[id] = true
+	}
 	total := len(batch.Connections) + len(batch.Settling)
 	var next atomic.Int64
 	tallies := make([]tally, min(s.Workers, total))
@@ -60,6 +71,8 @@ func (s *Sender) post(ctx context.Context, batch broadcast.Batch, messages []bro
 					p.connection = batch.Settling[n-len(batch.Connections)]
 					p.settling = s.now().Sub(batch.DispatchedAt) < broadcast.SettlingAge
 				}
+				p.suspect = suspects[p.connection]
+				p.marked = p.suspect || takenOver
 				s.postTo(starting, ctx, p, messages, t)
 			}
 		})
@@ -78,6 +91,11 @@ func (s *Sender) post(ctx context.Context, batch broadcast.Batch, messages []bro
 
 // postTo posts the messages to one connection until one must be retried.
 func (s *Sender) postTo(starting, ctx context.Context, p pending, messages []broadcast.Message, t *tally) {
+	defer func() {
+		if p.marked && !p.took.IsZero() {
+			t.succeeded = append(t.succeeded, p)
+		}
+	}()
 	for i, m := range messages {
 		if m.Excludes(p.connection) {
 			continue
@@ -89,30 +107,26 @@ func (s *Sender) postTo(starting, ctx context.Context, p pending, messages []bro
 			t.pending = append(t.pending, p)
 			return
 		}
-		start := s.now()
+		p.start = s.now()
 		err := s.Poster.Post(ctx, p.connection, m.Payload)
-		end := s.now()
+		p.end = s.now()
 		t.outcomes[i].Posts++
-		t.latencies = append(t.latencies, end.Sub(start))
+		t.latencies = append(t.latencies, p.end.Sub(p.start))
 		if err == nil {
-			p.took = true
+			p.took = p.end
 			t.outcomes[i].Delivered++
-			t.outcomes[i].First = earliest(t.outcomes[i].First, end)
-			t.outcomes[i].Last = latest(t.outcomes[i].Last, end)
+			t.outcomes[i].First = earliest(t.outcomes[i].First, p.end)
+			t.outcomes[i].Last = latest(t.outcomes[i].Last, p.end)
 			continue
 		}
 		class, reason := broadcast.ClassOf(err)
-		if class == broadcast.ClassGone && p.settling {
+		if reason == broadcast.ReasonGone && p.settling && !p.suspect {
 			class, reason = broadcast.ClassRetry, broadcast.ReasonSettling
 		}
 		switch class {
 		case broadcast.ClassGone:
-			t.gone = append(t.gone, p.connection)
-			for j := i; j < len(messages); j++ {
-				if !messages[j].Excludes(p.connection) {
-					t.outcomes[j].Gone++
-				}
-			}
+			p.reason = reason
+			t.unknown = append(t.unknown, p)
 			return
 		case broadcast.ClassRetry:
 			if reason == broadcast.ReasonThrottled {
@@ -144,7 +158,8 @@ func (t *tally) add(other tally) {
 		sum.First = earliest(sum.First, o.First)
 		sum.Last = latest(sum.Last, o.Last)
 	}
-	t.gone = append(t.gone, other.gone...)
+	t.unknown = append(t.unknown, other.unknown...)
+	t.succeeded = append(t.succeeded, other.succeeded...)
 	t.pending = append(t.pending, other.pending...)
 	t.refused = append(t.refused, other.refused...)
 	t.fatal = cmp.Or(t.fatal, other.fatal)

@@ -1,9 +1,9 @@
 // Package delivery posts a batch to its connections and accounts for every delivery.
 //
-// A sender claims a batch in the ledger, posts it, and settles it: the outcome and the leftovers are recorded in one
-// transaction. Only then does it finish: it requeues the leftovers or sends them to the dead-letter queue, and deletes
-// the rows of gone connections. A sender that receives a copy of a settled batch finds the outcome and finishes again,
-// which is harmless. A crash can therefore repeat the posts of one batch, and can lose nothing.
+// A sender claims a batch in the ledger, posts it, resolves the connections that API Gateway did not know, and settles
+// the batch: the outcome and the leftovers are recorded in one transaction. Only then does it finish: it requeues the
+// leftovers or sends them to the dead-letter queue. A sender that receives a copy of a settled batch finds the outcome
+// and finishes again, which is harmless. A crash can therefore repeat the posts of one batch, and can lose nothing.
 package delivery
 
 import (
@@ -43,9 +43,17 @@ type DeadLetters interface {
 	PutBatch(ctx context.Context, b broadcast.Batch, reason error) error
 }
 
-// Registry deletes the rows of gone connections.
+// Registry records 410 answers in the rows of connections, and deletes rows. It never creates a row, and a missing row
+// is not an error.
 type Registry interface {
-	RemoveAll(ctx context.Context, connectionIDs []string) error
+	// MarkGone records the time of a 410, unless the row has an earlier record. It returns the recorded time, or the zero
+	// time if there is no row.
+	MarkGone(ctx context.Context, connectionID string, at time.Time) (time.Time, error)
+	// ClearGone removes the record of a 410 at or before a time.
+	ClearGone(ctx context.Context, connectionID string, before time.Time) error
+	// RemoveGone deletes a row with the record of a 410 at or before a time. It reports whether there is no row any more.
+	RemoveGone(ctx context.Context, connectionID string, before time.Time) (removed bool, err error)
+	Remove(ctx context.Context, connectionID string) error
 }
 
 // ErrBusy means that another sender is posting the batch. Its message must stay in the queue until that sender has
@@ -67,7 +75,7 @@ type Sender struct {
 	// MaxAttempts is the number of attempts at a delivery before it has failed; at least 1.
 	MaxAttempts int
 	// Reserve is the time before the context's deadline at which no further post is started. It must be enough for the
-	// running posts to end and for settling.
+	// running posts to end, for resolving and for settling. A quarter of it is for settling alone.
 	Reserve time.Duration
 	// DisconnectFull closes connections that the last attempt did not reach, if at least half of the attempts met a full
 	// buffer.
@@ -84,7 +92,7 @@ type Result struct {
 	Outcomes     []broadcast.Outcome // of the broadcasts that this sender posted
 	Gone         int                 // connections
 	Throttled    int                 // posts that were answered 429
-	Requeued     int                 // deliveries sent to the send queue for another attempt
+	Requeued     int                 // deliveries sent to the send queue for another attempt or to confirm a 410
 	DeadLettered int                 // deliveries sent to the dead-letter queue
 	Disconnected int                 // connections
 	Latencies    []time.Duration     // of each post
@@ -129,7 +137,7 @@ func (s *Sender) Send(ctx context.Context, r broadcast.Record) (Result, error) {
 	if err != nil {
 		return result, err
 	}
-	if len(claimed) > 0 {
+	if len(claimed.messages) > 0 {
 		if err := s.deliver(ctx, &result, claimed, r.Invocation); err != nil {
 			return result, err
 		}
@@ -140,13 +148,19 @@ func (s *Sender) Send(ctx context.Context, r broadcast.Record) (Result, error) {
 	return result, nil
 }
 
+// claims is the result of claiming a batch for each of its broadcasts.
+type claims struct {
+	messages  []broadcast.Message // the claimed ones
+	takenOver bool                // another sender's claim has lapsed
+}
+
 // claim claims the batch for each of its broadcasts and returns the messages that this sender has to post. For settled
 // messages it finishes, because the sender that settled them may not have finished.
 //
 // The first message that is not settled is claimed before the others. Of two senders with copies of the batch, one gets
 // that claim, and the other leaves the whole batch to it. If each had a part of the messages, their order would be
 // undefined.
-func (s *Sender) claim(ctx context.Context, result *Result, owner string) (claimed []broadcast.Message, err error) {
+func (s *Sender) claim(ctx context.Context, result *Result, owner string) (claimed claims, err error) {
 	batch := result.Batch
 	until, _ := ctx.Deadline()
 	answers := make([]broadcast.ClaimResult, len(batch.Messages))
@@ -162,7 +176,7 @@ func (s *Sender) claim(ctx context.Context, result *Result, owner string) (claim
 	asked := 0
 	for unsettled := false; asked < len(batch.Messages) && !unsettled; asked++ {
 		if err := claim(ctx, asked); err != nil {
-			return nil, err
+			return claims{}, err
 		}
 		unsettled = answers[asked].Status != broadcast.Settled
 	}
@@ -173,15 +187,16 @@ func (s *Sender) claim(ctx context.Context, result *Result, owner string) (claim
 			group.Go(func() error { return claim(gctx, i) })
 		}
 		if err := group.Wait(); err != nil {
-			return nil, err
+			return claims{}, err
 		}
 	}
 	result.Busy, result.TakenOver = make(map[string]time.Time), make(map[string]time.Time)
 	for i, m := range batch.Messages[:asked] {
 		switch answer := answers[i]; answer.Status {
-		case broadcast.Claimed:
-			claimed = append(claimed, m)
-			if !answer.Until.IsZero() {
+		case broadcast.Claimed, broadcast.TakenOver:
+			claimed.messages = append(claimed.messages, m)
+			if answer.Status == broadcast.TakenOver {
+				claimed.takenOver = true
 				result.TakenOver[m.ID] = answer.Until
 			}
 		case broadcast.Busy:
@@ -189,20 +204,22 @@ func (s *Sender) claim(ctx context.Context, result *Result, owner string) (claim
 		case broadcast.Settled:
 			recorded, err := decodeLeftovers(answer.Leftovers)
 			if err != nil {
-				return nil, fmt.Errorf("finish batch %s: %w", batch.ID, err)
+				return claims{}, fmt.Errorf("finish batch %s: %w", batch.ID, err)
 			}
 			if err := s.finish(ctx, result, recorded); err != nil {
-				return nil, err
+				return claims{}, err
 			}
 		}
 	}
 	return claimed, nil
 }
 
-// deliver posts the messages to the batch's connections, settles the batch and finishes it.
-func (s *Sender) deliver(ctx context.Context, result *Result, messages []broadcast.Message, owner string) error {
-	batch := result.Batch
-	t := s.post(ctx, batch, messages)
+// deliver posts the claimed messages to the batch's connections, resolves what became of unknown connections, settles
+// the batch and finishes it.
+func (s *Sender) deliver(ctx context.Context, result *Result, claimed claims, owner string) error {
+	batch, messages := result.Batch, claimed.messages
+	t := s.post(ctx, batch, messages, claimed.takenOver)
+	resolveErr := s.resolve(ctx, batch, messages, t)
 	leftovers := s.leftovers(batch, messages, t)
 	for _, l := range leftovers {
 		t.count(l, messages)
@@ -214,11 +231,11 @@ func (s *Sender) deliver(ctx context.Context, result *Result, messages []broadca
 	if err := s.settle(ctx, batch.ID, owner, t.outcomes, encoded); err != nil {
 		return err
 	}
-	result.Outcomes, result.Gone, result.Throttled, result.Latencies = t.outcomes, len(t.gone), t.throttled, t.latencies
+	result.Outcomes, result.Gone, result.Throttled, result.Latencies = t.outcomes, t.gone, t.throttled, t.latencies
 	if t.fatal != nil {
 		t.fatal = fmt.Errorf("post batch %s: %w", batch.ID, t.fatal)
 	}
-	return errors.Join(t.fatal, s.finish(ctx, result, leftovers), s.Registry.RemoveAll(ctx, t.gone))
+	return errors.Join(t.fatal, s.finish(ctx, result, leftovers), resolveErr)
 }
 
 // settle records the outcomes. It retries until ctx ends, because an unrecorded outcome causes the batch to be posted
@@ -254,6 +271,9 @@ func (s *Sender) finish(ctx context.Context, result *Result, leftovers []leftove
 		switch l.Action {
 		case requeue:
 			err = s.Queue.Retry(ctx, b, backoff(b.Attempt))
+			result.Requeued += b.Len()
+		case confirm:
+			err = s.Queue.Retry(ctx, b, confirmDelay)
 			result.Requeued += b.Len()
 		case deadLetter:
 			err = s.DeadLetters.PutBatch(ctx, b, broadcast.Permanent(l.Reason,

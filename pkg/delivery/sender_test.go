@@ -77,10 +77,10 @@ func (b *ledger) Claim(_ context.Context, c broadcast.Claim) (broadcast.ClaimRes
 		return broadcast.ClaimResult{Status: broadcast.Busy, Until: other.Until}, nil
 	}
 	b.claims[key] = c
-	if other.Owner == c.Owner {
-		return broadcast.ClaimResult{Status: broadcast.Claimed}, nil
+	if ok && other.Owner != c.Owner {
+		return broadcast.ClaimResult{Status: broadcast.TakenOver, Until: other.Until}, nil
 	}
-	return broadcast.ClaimResult{Status: broadcast.Claimed, Until: other.Until}, nil
+	return broadcast.ClaimResult{Status: broadcast.Claimed}, nil
 }
 
 func (b *ledger) Settle(_ context.Context, batchID, owner string, outcomes []broadcast.Outcome, left string) error {
@@ -104,7 +104,7 @@ func (b *ledger) Settle(_ context.Context, batchID, owner string, outcomes []bro
 	return nil
 }
 
-// sinks takes leftovers, dead letters and gone connections.
+// sinks takes leftovers and dead letters.
 type sinks struct {
 	mu          sync.Mutex
 	retried     []broadcast.Batch
@@ -112,7 +112,6 @@ type sinks struct {
 	deadLetters []broadcast.Batch
 	reasons     []string
 	records     []broadcast.Record
-	removed     []string
 	err         error // of Retry
 }
 
@@ -134,16 +133,12 @@ func (r *sinks) Put(_ context.Context, record broadcast.Record, _ error) error {
 	return nil
 }
 
-func (r *sinks) RemoveAll(_ context.Context, ids []string) error {
-	r.removed = append(r.removed, ids...)
-	return nil
-}
-
 type world struct {
 	*delivery.Sender
-	clients *clients
-	ledger  *ledger
-	sinks   *sinks
+	clients  *clients
+	ledger   *ledger
+	sinks    *sinks
+	registry *registry
 }
 
 func newWorld() world {
@@ -152,10 +147,11 @@ func newWorld() world {
 		ledger: &ledger{
 			claims: map[string]broadcast.Claim{}, settled: map[string]string{}, outcomes: map[string]broadcast.Outcome{},
 		},
-		sinks: &sinks{},
+		sinks:    &sinks{},
+		registry: &registry{goneAt: map[string]time.Time{}, missing: map[string]bool{}},
 	}
 	w.Sender = &delivery.Sender{
-		Poster: w.clients, Ledger: w.ledger, Queue: w.sinks, DeadLetters: w.sinks, Registry: w.sinks,
+		Poster: w.clients, Ledger: w.ledger, Queue: w.sinks, DeadLetters: w.sinks, Registry: w.registry,
 		Pace: rate.NewLimiter(rate.Inf, 1), Workers: 4, MaxAttempts: 3, Reserve: 8 * time.Second,
 	}
 	return w
@@ -191,6 +187,7 @@ func record(t *testing.T, b broadcast.Batch, invocation string) broadcast.Record
 var (
 	gone         = broadcast.Gone(errors.New("410"))
 	throttled    = broadcast.Retry(broadcast.ReasonThrottled, errors.New("429"))
+	invalidID    = broadcast.InvalidID(errors.New("400"))
 	server       = broadcast.Retry(broadcast.ReasonServer, errors.New("500"))
 	tooLarge     = broadcast.Permanent(broadcast.ReasonTooLarge, errors.New("413"))
 	errForbidden = errors.New("403")
@@ -222,7 +219,7 @@ func TestSender_Order(t *testing.T) {
 			t.Errorf("%s: got %+v with claim %+v, want %d delivered", id, o, claim, n)
 		}
 	}
-	if len(w.sinks.retried)+len(w.sinks.deadLetters)+len(w.sinks.removed) != 0 || len(r.Latencies) != 152 {
+	if len(w.sinks.retried)+len(w.sinks.deadLetters)+len(w.registry.cleared) != 0 || len(r.Latencies) != 152 {
 		t.Errorf("got %+v and %d latencies, want nothing left and 152", w.sinks, len(r.Latencies))
 	}
 }
@@ -252,7 +249,7 @@ func TestSender_FailureClasses(t *testing.T) {
 	w, at := newWorld(), time.Now()
 	w.Now = func() time.Time { return at } // settling connections stay so
 	maps.Copy(w.clients.answers, map[string]func(int) error{
-		"c001": always(gone),
+		"c001": always(invalidID),
 		"c002": always(server),
 		"c003": always(throttled),
 		"c004": func(post int) error { // the second message fails, so the third has to wait
@@ -284,9 +281,8 @@ func TestSender_FailureClasses(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.checkSums(t)
-	slices.Sort(w.sinks.removed)
-	if !slices.Equal(w.sinks.removed, []string{"c001", "c005"}) {
-		t.Errorf("got removed %v, want c001 and c005 only", w.sinks.removed)
+	if !maps.Equal(w.registry.missing, map[string]bool{"c001": true}) {
+		t.Errorf("got removed %v, want c001 only", w.registry.missing)
 	}
 	type group struct{ reason, connections, settling, messages string }
 	var got []group
@@ -296,14 +292,15 @@ func TestSender_FailureClasses(t *testing.T) {
 			ids = append(ids, m.ID)
 		}
 		got = append(got, group{r.Reason, fmt.Sprint(r.Connections), fmt.Sprint(r.Settling), fmt.Sprint(ids)})
-		if r.Attempt != 1 {
-			t.Errorf("batch %s: got attempt %d, want 1", r.ID, r.Attempt)
+		if want := 1 - r.Confirmations; r.Attempt != want {
+			t.Errorf("batch %s: got attempt %d, want %d", r.ID, r.Attempt, want)
 		}
 	}
 	want := []group{
 		{broadcast.ReasonBufferFull, "[c003]", "[]", "[m1 m2 m3]"}, // the others' posts succeeded
 		{broadcast.ReasonServer, "[c002]", "[]", "[m1 m2 m3]"},
 		{broadcast.ReasonSettling, "[]", "[y001]", "[m1 m2 m3]"},
+		{broadcast.ReasonGone, "[c005]", "[]", "[m2 m3]"}, // to be confirmed
 		{broadcast.ReasonServer, "[c004]", "[]", "[m2 m3]"},
 	}
 	if !slices.Equal(got, want) {
@@ -316,8 +313,8 @@ func TestSender_FailureClasses(t *testing.T) {
 	if !slices.Equal(w.clients.received["c006"], []string{"payload of m1", "payload of m3"}) {
 		t.Errorf("c006: got %v, want m1 and m3", w.clients.received["c006"])
 	}
-	if result.Gone != 2 || result.Throttled != 1 || result.DeadLettered != 1 {
-		t.Errorf("got %+v, want 2 gone, 1 throttled, 1 dead-lettered", result)
+	if result.Gone != 1 || result.Throttled != 1 || result.DeadLettered != 1 {
+		t.Errorf("got %+v, want 1 gone, 1 throttled, 1 dead-lettered", result)
 	}
 }
 
@@ -330,8 +327,8 @@ func TestSender_GoneAfterSettling(t *testing.T) {
 	if _, err := w.Send(t.Context(), record(t, b, "i")); err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(w.sinks.removed, []string{"y000"}) || len(w.sinks.retried) != 0 {
-		t.Errorf("got removed %v, retried %v, want y000 removed", w.sinks.removed, w.sinks.retried)
+	if r := w.sinks.retried; len(r) != 1 || r[0].Confirmations != 1 || len(w.registry.goneAt) != 1 {
+		t.Errorf("got retried %+v, marked %v, want y000 to be confirmed", r, w.registry.goneAt)
 	}
 }
 
@@ -550,7 +547,7 @@ func TestSender_SlowClient(t *testing.T) {
 func TestSender_Fatal(t *testing.T) {
 	w := newWorld()
 	w.clients.answers["c010"] = always(errForbidden)
-	w.clients.answers["c001"] = always(gone)
+	w.clients.answers["c001"] = always(invalidID)
 	r := record(t, broadcast.Batch{ID: "b", Messages: messages("m", "n"), Connections: connections(100)}, "i")
 	if _, err := w.Send(t.Context(), r); !errors.Is(err, errForbidden) {
 		t.Fatalf("got %v, want %v", err, errForbidden)
@@ -559,8 +556,8 @@ func TestSender_Fatal(t *testing.T) {
 	if o := w.ledger.outcomes["n/b"]; o.Delivered != 98 || o.Gone != 1 || o.Left != 1 {
 		t.Errorf("got %+v, want 98 delivered, 1 gone, 1 left", o)
 	}
-	if !slices.Equal(w.sinks.removed, []string{"c001"}) {
-		t.Errorf("got removed %v, want c001 only", w.sinks.removed)
+	if !maps.Equal(w.registry.missing, map[string]bool{"c001": true}) {
+		t.Errorf("got removed %v, want c001 only", w.registry.missing)
 	}
 	if r := w.sinks.retried; len(r) != 1 || r[0].Reason != broadcast.ReasonRefused ||
 		!slices.Equal(r[0].Connections, []string{"c010"}) {
@@ -611,8 +608,8 @@ func TestSender_SettleFails(t *testing.T) {
 			if !errors.Is(err, w.ledger.err) || time.Since(start) != test.took {
 				t.Errorf("got %v after %v, want %v after %v", err, time.Since(start), w.ledger.err, test.took)
 			}
-			if len(w.sinks.removed)+len(w.sinks.retried) != 0 {
-				t.Errorf("got %+v, want nothing removed or retried", w.sinks)
+			if len(w.registry.missing)+len(w.sinks.retried) != 0 {
+				t.Errorf("got %v, %+v, want nothing removed or retried", w.registry.missing, w.sinks)
 			}
 		}
 	})
@@ -646,7 +643,7 @@ func TestSender_LedgerRefuses(t *testing.T) {
 				t.Errorf("got %d calls of the ledger and %d posts, want %d and %d",
 					w.ledger.asked, received, test.asked, test.received)
 			}
-			if len(w.sinks.removed)+len(w.sinks.retried)+len(w.sinks.deadLetters) != 0 {
+			if len(w.registry.missing)+len(w.sinks.retried)+len(w.sinks.deadLetters) != 0 {
 				t.Errorf("got %+v, want nothing, as no outcome is recorded", w.sinks)
 			}
 		})

@@ -42,7 +42,7 @@ func (s *sample) mostDelivered() (most, known bool) {
 // rate. They are decided by the first attempts that this process made. A process that made none uses the batch's
 // history: the rate is taken as exceeded if the last attempt failed for that reason.
 func (s *Sender) buffersFull(batch broadcast.Batch, t *tally) bool {
-	if batch.Attempt == 0 && !batch.Redriven {
+	if batch.Attempt == 0 && batch.Confirmations == 0 && !batch.Redriven {
 		delivered := 0
 		for _, o := range t.outcomes {
 			delivered += o.Delivered

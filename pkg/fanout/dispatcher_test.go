@@ -287,23 +287,29 @@ func TestDispatcher_LargeMessages(t *testing.T) {
 func TestDispatcher_ExcludedAndSettling(t *testing.T) {
 	at := time.Now()
 	young := broadcast.Connection{ID: "c000007", ConnectedAt: at.Add(-3 * time.Second)}
-	w := newWorld(append(connections(5, time.Hour), young), 100)
+	gone := func(id string, age time.Duration) broadcast.Connection { // age of its last 410
+		return broadcast.Connection{ID: id, ConnectedAt: at.Add(-time.Hour), GoneAt: at.Add(-age)}
+	}
+	w := newWorld(append(connections(5, time.Hour), young, gone("c000008", 9*time.Second),
+		gone("c000009", 10*time.Second)), 100)
 	w.Now = func() time.Time { return at }
 	r := request("m")
 	r.Message.Exclude = []string{"c000001", "c000003"}
 	results := w.Dispatch(t.Context(), []broadcast.Request{r, request("for all")})
 	noErrors(t, results)
 	reached, _ := w.queues.reached("m")
-	if len(reached) != 4 || reached["c000001"]+reached["c000003"] != 0 {
-		t.Errorf("got %v, want 4 connections without c000001 and c000003", reached)
+	if len(reached) != 6 || reached["c000001"]+reached["c000003"] != 0 {
+		t.Errorf("got %v, want 6 connections without c000001 and c000003", reached)
 	}
 	w.allOnce(t, "for all")
-	if a := w.ledger.plans["m"]["0/1.0"].Audience(); a != 4 || results[0].Connections != 4 {
-		t.Errorf("got audience %d in the plan and %d in the result, want 4", a, results[0].Connections)
+	if a := w.ledger.plans["m"]["0/1.0"].Audience(); a != 6 || results[0].Connections != 6 {
+		t.Errorf("got audience %d in the plan and %d in the result, want 6", a, results[0].Connections)
 	}
 	for _, b := range w.queues.batches {
-		if !slices.Equal(b.Settling, []string{"c000007"}) {
-			t.Errorf("batch %s: got settling %v, want c000007", b.ID, b.Settling)
+		if !slices.Equal(b.Settling, []string{"c000007", "c000008"}) ||
+			!slices.Equal(b.Suspect, []string{"c000008", "c000009"}) {
+			t.Errorf("batch %s: got settling %v and suspect %v, want c000007 and c000008, c000008 and c000009",
+				b.ID, b.Settling, b.Suspect)
 		}
 	}
 }

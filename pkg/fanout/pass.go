@@ -356,6 +356,9 @@ func (p *pass) batches(plan broadcast.Plan, indices []int, s page) []broadcast.B
 		} else {
 			b.Connections = append(b.Connections, c.ID)
 		}
+		if c.Suspect() {
+			b.Suspect = append(b.Suspect, c.ID)
+		}
 	}
 	batches := all[:0]
 	for i, b := range all {

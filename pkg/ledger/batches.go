@@ -43,15 +43,15 @@ type batchPart struct {
 }
 
 // Claim claims the batch for one of its broadcasts, unless another owner's claim has not lapsed or the outcome is
-// recorded. For a settled batch it returns the recorded leftovers (see Settle), and for any other that an owner has
-// claimed before, the end of that claim.
+// recorded. For a settled batch it returns the recorded leftovers (see Settle). The status is TakenOver if another
+// owner's claim has lapsed.
 //
 // It is one conditional write: of two senders that have copies of a batch, one gets the claim.
 func (t *Table) Claim(ctx context.Context, c broadcast.Claim) (broadcast.ClaimResult, error) {
 	// The set of claims keeps earlier ones. Adding an element again does not change it.
 	out, err := t.Client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 		TableName: &t.Name, Key: key(c.BroadcastID, batchPrefix+c.BatchID),
-		ReturnValues: types.ReturnValueAllOld,
+		ReturnValues: types.ReturnValueUpdatedOld,
 		ConditionExpression: aws.String("attribute_not_exists(broadcastId) OR " +
 			"(settled = :false AND (#until < :now OR #owner = :me))"),
 		UpdateExpression: aws.String("SET #owner = :me, #until = :until, #size = :size, attempt = :attempt, " +
@@ -94,7 +94,7 @@ func (t *Table) Claim(ctx context.Context, c broadcast.Claim) (broadcast.ClaimRe
 	case refused != nil:
 		return broadcast.ClaimResult{Status: broadcast.Busy, Until: until}, nil
 	case earlier.Owner != "" && earlier.Owner != c.Owner:
-		return broadcast.ClaimResult{Status: broadcast.Claimed, Until: until}, nil
+		return broadcast.ClaimResult{Status: broadcast.TakenOver, Until: until}, nil
 	}
 	return broadcast.ClaimResult{Status: broadcast.Claimed}, nil
 }

@@ -81,7 +81,8 @@ func TestTable_ClaimAndSettle(t *testing.T) {
 
 	*present = present.Add(31 * time.Second)
 	expect("another, after the claim has lapsed", "second",
-		broadcast.ClaimResult{Status: broadcast.Claimed, Until: lapses})
+		broadcast.ClaimResult{Status: broadcast.TakenOver, Until: lapses})
+	expect("the other once more", "second", broadcast.ClaimResult{Status: broadcast.Claimed})
 
 	outcome := []broadcast.Outcome{{
 		BroadcastID: "b", Delivered: 2, Posts: 2, First: *present, Last: present.Add(time.Second),
@@ -137,11 +138,15 @@ func TestTable_ReportRepeatable(t *testing.T) {
 	}
 	claim := func(batch, owner, reason string, size int) {
 		t.Helper()
+		want := broadcast.Claimed
+		if batch == "0/1.0.0" && owner != "first" {
+			want = broadcast.TakenOver
+		}
 		c := broadcast.Claim{
 			BroadcastID: "b", BatchID: batch, Owner: owner, Until: present.Add(30 * time.Second), Size: size, Reason: reason,
 		}
-		if got, err := table.Claim(t.Context(), c); err != nil || got.Status != broadcast.Claimed {
-			t.Fatalf("claim: got %+v, %v, want claimed", got, err)
+		if got, err := table.Claim(t.Context(), c); err != nil || got.Status != want {
+			t.Fatalf("claim: got %+v, %v, want %v", got, err, want)
 		}
 	}
 	claim("0/1.0.0", "first", "", 5)

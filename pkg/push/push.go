@@ -89,7 +89,7 @@ func judge(ctx context.Context, err error) error {
 			return broadcast.Gone(err)
 		case "BadRequestException":
 			if strings.HasPrefix(api.ErrorMessage(), "Invalid connectionId") {
-				return broadcast.Gone(err)
+				return broadcast.InvalidID(err)
 			}
 		case "LimitExceededException", "ThrottlingException", "TooManyRequestsException":
 			return broadcast.Retry(broadcast.ReasonThrottled, err)

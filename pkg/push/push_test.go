@@ -55,7 +55,7 @@ func TestEachAnswerHasItsFate(t *testing.T) {
 	}{
 		{"gone, as captured: an empty body", 410, "GoneException", "", broadcast.ClassGone, broadcast.ReasonGone},
 		{"gone without a type", 410, "", "", broadcast.ClassGone, broadcast.ReasonGone},
-		{"an ill-formed id", 400, "BadRequestException", `{"message":"Invalid connectionId: x"}`, broadcast.ClassGone, broadcast.ReasonGone},
+		{"an ill-formed id", 400, "BadRequestException", `{"message":"Invalid connectionId: x"}`, broadcast.ClassGone, broadcast.ReasonInvalidID},
 		{"another bad request", 400, "BadRequestException", `{"message":"Invalid stage"}`, broadcast.ClassFatal, ""},
 		{"throttled", 429, "LimitExceededException", "", broadcast.ClassRetry, broadcast.ReasonThrottled},
 		{"throttled without a type", 429, "", `{"message":"Too Many Requests"}`, broadcast.ClassRetry, broadcast.ReasonThrottled},

@@ -73,10 +73,12 @@ func readBroadcast(record broadcast.Record, sent time.Time) broadcast.Request {
 		return r
 	}
 	message, err := publish.Decode(record.Body, record.Attributes)
-	if errors.Is(err, publish.ErrTooLarge) {
+	switch {
+	case errors.Is(err, publish.ErrTooLarge):
 		return unreadable(broadcast.ReasonTooLarge, err)
-	}
-	if err != nil {
+	case errors.Is(err, publish.ErrNotUTF8):
+		return unreadable(broadcast.ReasonNotUTF8, err)
+	case err != nil:
 		return unreadable(broadcast.ReasonMalformed, err)
 	}
 	r.Message = broadcast.Message{ID: record.ID, Payload: message.Payload, SentAt: sent, Exclude: message.Exclude}

@@ -112,6 +112,7 @@ func TestReadBroadcasts_Attributes(t *testing.T) {
 		"malformed base64":        {"%", map[string]string{"encoding": "base64"}, broadcast.ReasonMalformed},
 		"unknown encoding":        {"x", map[string]string{"encoding": "gzip"}, broadcast.ReasonMalformed},
 		"over 131,072 bytes":      {strings.Repeat("x", publish.MaxBytes+1), nil, broadcast.ReasonTooLarge},
+		"not UTF-8":               {"gqP//g==", map[string]string{"encoding": "base64"}, broadcast.ReasonNotUTF8},
 		"incomplete continuation": {"x", map[string]string{"broadcast": "b"}, broadcast.ReasonMalformed},
 		"segment out of bounds": {
 			"x", map[string]string{"broadcast": "b", "sentAt": "1", "segment": "4/4", "stretch": "0", "hop": "1"},

@@ -100,7 +100,11 @@ func readLetter(m types.Message) Letter {
 
 // Permanent reports whether the letter's failure is permanent: after a redrive it would only fail again.
 func (l Letter) Permanent() bool {
-	return l.Reason == broadcast.ReasonMalformed || l.Reason == broadcast.ReasonTooLarge
+	switch l.Reason {
+	case broadcast.ReasonMalformed, broadcast.ReasonTooLarge, broadcast.ReasonNotUTF8:
+		return true
+	}
+	return false
 }
 
 // Redrive sends a letter to the broadcast queue again, with its broadcast's id. Segments that were dispatched before
@@ -132,7 +136,7 @@ func (q *Batches) Redrive(ctx context.Context, l Letter) error {
 		return fmt.Errorf("redrive batch %s: %w", l.Original, err)
 	}
 	if l.Reason != "" { // else SQS moved it, and its deliveries were never counted as failed
-		b.Attempt, b.Redriven = 0, true
+		b.Attempt, b.Confirmations, b.Redriven = 0, 0, true
 	}
 	return q.Send(ctx, []broadcast.Batch{b})
 }

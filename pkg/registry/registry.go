@@ -1,6 +1,9 @@
 // Package registry keeps the connections table: one row per open WebSocket connection.
 //
 // A row has connectionId (S, the key), connectedAt (N, epoch milliseconds) and expiresAt (N, epoch seconds, the TTL).
+// goneAt (N, epoch milliseconds) is the time at which a post was first answered 410; a later post that succeeds removes
+// it.
+//
 // API Gateway closes every connection after two hours, so the connection of an older row is closed. DynamoDB may delete
 // expired rows days late; until then they are skipped.
 package registry
@@ -23,9 +26,6 @@ import (
 // expiryMargin is the time between the end of a connection and the expiry of its row.
 const expiryMargin = 5 * time.Minute
 
-// maxBatchWrite is the largest number of writes in one BatchWriteItem. Source: DynamoDB API reference, BatchWriteItem.
-const maxBatchWrite = 25
-
 // Table is the connections table. It is safe for concurrent use.
 type Table struct {
 	Client *dynamodb.Client
@@ -39,6 +39,7 @@ type row struct {
 	ConnectionID string `dynamodbav:"connectionId"`
 	ConnectedAt  int64  `dynamodbav:"connectedAt"`
 	ExpiresAt    int64  `dynamodbav:"expiresAt"`
+	GoneAt       int64  `dynamodbav:"goneAt,omitempty"`
 }
 
 // Add writes the row of a connection.
@@ -61,34 +62,57 @@ func (t *Table) Remove(ctx context.Context, connectionID string) error {
 	return err
 }
 
-// RemoveAll deletes the rows of many connections. It retries the deletions that DynamoDB did not process until ctx
-// ends; the rest is then an error. That is harmless, because the next broadcast finds the same connections gone.
-func (t *Table) RemoveAll(ctx context.Context, connectionIDs []string) error {
-	var pending []types.WriteRequest
-	for _, id := range connectionIDs {
-		pending = append(pending, types.WriteRequest{DeleteRequest: &types.DeleteRequest{Key: key(id)}})
+// MarkGone records that a post to the connection was answered 410 at a time, unless the row has an earlier record. It
+// returns the recorded time, or the zero time if the connection has no row. It never creates a row.
+func (t *Table) MarkGone(ctx context.Context, connectionID string, at time.Time) (time.Time, error) {
+	_, err := t.Client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName: &t.Name, Key: key(connectionID),
+		ConditionExpression:                 aws.String("attribute_exists(connectionId) AND attribute_not_exists(goneAt)"),
+		UpdateExpression:                    aws.String("SET goneAt = :at"),
+		ExpressionAttributeValues:           map[string]types.AttributeValue{":at": millis(at)},
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	})
+	refused, ok := errors.AsType[*types.ConditionalCheckFailedException](err)
+	if !ok {
+		return at, err
 	}
-	for wait := 20 * time.Millisecond; len(pending) > 0; {
-		n := min(len(pending), maxBatchWrite)
-		out, err := t.Client.BatchWriteItem(ctx, &dynamodb.BatchWriteItemInput{
-			RequestItems: map[string][]types.WriteRequest{t.Name: pending[:n]},
-		})
-		if err != nil {
-			return fmt.Errorf("delete %d connections: %w", len(pending), err)
-		}
-		unprocessed := out.UnprocessedItems[t.Name]
-		pending = append(pending[n:], unprocessed...)
-		if len(unprocessed) == 0 {
-			continue
-		}
-		select {
-		case <-time.After(wait):
-			wait = min(2*wait, time.Second)
-		case <-ctx.Done():
-			return fmt.Errorf("delete %d connections that DynamoDB left unprocessed: %w", len(pending), ctx.Err())
-		}
+	if len(refused.Item) == 0 {
+		return time.Time{}, nil
 	}
-	return nil
+	earlier, err := goneAt(refused.Item)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return time.UnixMilli(earlier), nil
+}
+
+// ClearGone removes the record of a 410 at or before a time. A missing row or record is not an error.
+func (t *Table) ClearGone(ctx context.Context, connectionID string, before time.Time) error {
+	_, err := t.Client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName: &t.Name, Key: key(connectionID),
+		ConditionExpression:       aws.String("goneAt <= :before"), // false if there is no row
+		UpdateExpression:          aws.String("REMOVE goneAt"),
+		ExpressionAttributeValues: map[string]types.AttributeValue{":before": millis(before)},
+	})
+	if _, refused := errors.AsType[*types.ConditionalCheckFailedException](err); refused {
+		return nil
+	}
+	return err
+}
+
+// RemoveGone deletes the row of a connection with the record of a 410 at or before a time. It reports whether the
+// connection has no row any more.
+func (t *Table) RemoveGone(ctx context.Context, connectionID string, before time.Time) (removed bool, err error) {
+	_, err = t.Client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+		TableName: &t.Name, Key: key(connectionID),
+		ConditionExpression:                 aws.String("goneAt <= :before"),
+		ExpressionAttributeValues:           map[string]types.AttributeValue{":before": millis(before)},
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	})
+	if refused, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
+		return len(refused.Item) == 0, nil
+	}
+	return err == nil, err
 }
 
 // Page reads one page, at most 1 MB, of a segment of the table. Segments count from 0. The page starts after the
@@ -122,6 +146,9 @@ func (t *Table) Page(ctx context.Context, segment, segments int, after string) (
 		}
 		if r.ExpiresAt > present {
 			c := broadcast.Connection{ID: r.ConnectionID, ConnectedAt: time.UnixMilli(r.ConnectedAt)}
+			if r.GoneAt != 0 {
+				c.GoneAt = time.UnixMilli(r.GoneAt)
+			}
 			connections = append(connections, c)
 		}
 	}
@@ -149,7 +176,24 @@ func decode(item map[string]types.AttributeValue) (row, error) {
 	if err != nil {
 		return row{}, fmt.Errorf("expiresAt of connection %s: %w", id.Value, err)
 	}
-	return row{id.Value, connectedAt, expiresAt}, nil
+	goneAt, err := goneAt(item)
+	if err != nil {
+		return row{}, err
+	}
+	return row{id.Value, connectedAt, expiresAt, goneAt}, nil
+}
+
+// goneAt returns the item's goneAt, or 0 if it has none.
+func goneAt(item map[string]types.AttributeValue) (int64, error) {
+	v, ok := item["goneAt"]
+	if !ok {
+		return 0, nil
+	}
+	n, err := number(v)
+	if err != nil {
+		return 0, fmt.Errorf("decode goneAt of a connection: %w", err)
+	}
+	return n, nil
 }
 
 func number(v types.AttributeValue) (int64, error) {
@@ -158,6 +202,10 @@ func number(v types.AttributeValue) (int64, error) {
 		return 0, errors.New("not a number (N)")
 	}
 	return strconv.ParseInt(n.Value, 10, 64)
+}
+
+func millis(t time.Time) types.AttributeValue {
+	return &types.AttributeValueMemberN{Value: strconv.FormatInt(t.UnixMilli(), 10)}
 }
 
 func key(connectionID string) map[string]types.AttributeValue {

@@ -72,7 +72,7 @@ func (k *Keys) Find(ctx context.Context, verifies func(jose.JSONWebKey) bool) (b
 		return true, nil
 	}
 	newer, err := k.current(ctx, k.mayBeNewer)
-	if err != nil || len(newer) > 0 && len(keys) > 0 && &newer[0] == &keys[0] {
+	if err != nil || &newer[0] == &keys[0] { // neither is empty
 		return false, err
 	}
 	return slices.ContainsFunc(newer, verifies), nil
@@ -86,7 +86,7 @@ func (k *Keys) outdated(now time.Time) bool {
 // mayBeNewer reports whether a token that no key verifies may cause a fetch; k.mu is held.
 func (k *Keys) mayBeNewer(now time.Time) bool { return now.Sub(k.tried) >= k.Pause }
 
-// current returns the cached keys, after a fetch if one is due.
+// current returns the cached keys, after a fetch if one is due. Without an error there is at least one.
 func (k *Keys) current(ctx context.Context, due func(now time.Time) bool) ([]jose.JSONWebKey, error) {
 	if keys, ok, err := k.cached(due); ok {
 		return keys, err

@@ -5,6 +5,7 @@ package awstest
 import (
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -25,7 +26,8 @@ func Config(endpoint string) aws.Config {
 	}
 }
 
-// Tables starts DynamoDB with the tables "connections" and "broadcasts" and returns a client. It stops with the test.
+// Tables starts DynamoDB with the tables "connections" and "broadcasts" and returns a client. A read without
+// ConsistentRead finds nothing, because it may miss what was just written. It stops with the test.
 func Tables(t testing.TB) *dynamodbclient.Client {
 	t.Helper()
 	server := dynamodb.New(dynamodb.Options{})
@@ -49,6 +51,9 @@ func Tables(t testing.TB) *dynamodbclient.Client {
 		if err := server.CreateTable(table); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if err := server.SetFaults(dynamodb.Faults{Stale: 1, StaleBy: 24 * time.Hour}); err != nil {
+		t.Fatal(err)
 	}
 	listener := httptest.NewServer(server)
 	t.Cleanup(listener.Close)

@@ -12,6 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
 	"fanfare/pkg/broadcast"
 	"fanfare/pkg/ledger"
 	"fanfare/test/audit"
@@ -23,6 +27,7 @@ type scenario struct {
 	args         []string          // of the local AWS
 	faults       map[string]string // of the local AWS, while clients come and go and messages are published
 	gone         string            // share of posts that are answered 410 while clients connect; "" for none
+	settled      bool              // the faults begin when every connection has settled
 	joining      time.Duration     // duration of that; below the age at which a connection has settled
 	kills        int               // invocations that have to end with their process
 	lostAnswers  bool              // answers to posts get lost: each may repeat the post
@@ -99,6 +104,10 @@ func TestSystem_Faults(t *testing.T) {
 		with("10 % 429", func(s *scenario) { s.faults = someFaults("apigateway.Rate") }),
 		with("5 % 5xx", func(s *scenario) { s.faults = someFaults("apigateway.ServerError") }),
 		with("1 % 410 while connecting", func(s *scenario) { s.gone = "0.01" }),
+		with("1 % 410 for settled connections", func(s *scenario) {
+			s.faults = map[string]string{"seed": "7", "apigateway.Gone": "0.01", "apigateway.GonePause": "60s"}
+			s.settled, s.normalSpeed = true, true
+		}),
 		with("10 % of $disconnect lost", func(s *scenario) {
 			s.faults, s.normalSpeed = someFaults("apigateway.Lost"), true
 		}),
@@ -136,6 +145,7 @@ type run struct {
 	connected      map[string]time.Time // times of both kinds' connects, by connection id
 	stalledIDs     map[string]time.Time // those of stalledClients
 	finalAt        time.Time            // time of the final broadcasts
+	marked         map[string]bool      // connections whose rows were seen with the record of a 410
 }
 
 // run runs the scenario with the template at path.
@@ -148,6 +158,9 @@ func (s scenario) run(t *testing.T, path string) {
 	r.log(t, "started")
 	r.connect(t)
 
+	if s.settled {
+		r.waitSettled(t)
+	}
 	if s.faults != nil {
 		r.control(t, http.MethodPost, "faults", s.faults)
 	}
@@ -156,13 +169,14 @@ func (s scenario) run(t *testing.T, path string) {
 	defer keeping.Wait()
 	defer end()
 	keeping.Go(func() { keepAlive(alive, slices.Concat(r.readers, r.stalledClients)) })
+	if s.settled {
+		keeping.Go(func() { r.watchMarks(alive) })
+	}
 	r.publishAll(t)
 	redriven := r.settle(t)
 	if s.normalSpeed {
 		// The row of a client whose $disconnect was lost is deleted with the first broadcast after it has settled.
-		for _, connected := range r.ConnectionRows(t) {
-			time.Sleep(time.Until(connected.Add(broadcast.SettlingAge)))
-		}
+		r.waitSettled(t)
 	}
 	r.log(t, "settled")
 
@@ -179,6 +193,56 @@ func (s scenario) run(t *testing.T, path string) {
 	end()
 	keeping.Wait()
 	r.judge(t, redriven)
+	if s.settled {
+		r.checkMarks(t)
+	}
+}
+
+// watchMarks keeps which rows have the record of a 410, until ctx ends.
+func (r *run) watchMarks(ctx context.Context) {
+	r.marked = make(map[string]bool)
+	for ctx.Err() == nil {
+		for _, id := range r.marks(ctx) {
+			r.marked[id] = true
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// marks returns the open connections whose rows have the record of a 410.
+func (r *run) marks(ctx context.Context) (ids []string) {
+	out, err := r.DynamoDB.Scan(ctx, &dynamodb.ScanInput{
+		TableName: aws.String(r.Outputs["ConnectionsTableName"]), ConsistentRead: aws.Bool(true),
+		FilterExpression: aws.String("attribute_exists(goneAt)"),
+	})
+	if err != nil {
+		return nil // ctx has ended
+	}
+	for _, item := range out.Items {
+		if id, ok := item["connectionId"].(*types.AttributeValueMemberS); ok && !r.connected[id.Value].IsZero() {
+			ids = append(ids, id.Value)
+		}
+	}
+	return ids
+}
+
+// checkMarks checks that open connections were answered 410, and that their rows have no record of it at the end.
+func (r *run) checkMarks(t *testing.T) {
+	t.Logf("the rows of %d of %d open connections had the record of a 410", len(r.marked), len(r.connected))
+	if len(r.marked) == 0 {
+		t.Error("got no open connection with the record of a 410, want some: the fault has shown nothing")
+	}
+	if got := r.marks(t.Context()); len(got) > 0 {
+		t.Errorf("got %v with the record of a 410 after the final broadcasts, want none", got)
+	}
+}
+
+// waitSettled waits until no connection is younger than broadcast.SettlingAge.
+func (r *run) waitSettled(t *testing.T) {
+	t.Helper()
+	for _, connected := range r.ConnectionRows(t) {
+		time.Sleep(time.Until(connected.Add(broadcast.SettlingAge)))
+	}
 }
 
 func (r *run) log(t *testing.T, phase string) {

@@ -49,7 +49,7 @@ func TestMake_HostileValues(t *testing.T) {
 	}
 	for target, variables := range map[string][]string{
 		"report": {"ID", "ARGS"}, "dead-letters": {"ARGS"}, "redrive": {"ARGS"}, "deploy": {"STACK"}, "chaos": {"RUN"},
-		"run": {"ACCESS"},
+		"mutate": {"ARGS"}, "run": {"ACCESS"},
 	} {
 		for _, variable := range variables {
 			for _, value := range hostile {

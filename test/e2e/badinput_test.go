@@ -114,12 +114,13 @@ func TestDeadLetters_Reasons(t *testing.T) {
 	}
 	send("websocket-broadcast", strings.Repeat("x", 131_073), nil)
 	send("websocket-broadcast", "%%%", stringAttributes("encoding", "base64"))
+	send("websocket-broadcast", "gqP//g==", stringAttributes("encoding", "base64"))
 	send("websocket-send", "this is not a batch", nil)
 	p.Enqueue(t, "a good message")
 	a.MustAwait(t, "a good message")
 
 	reasons := make(map[string]string) // by the first characters of the body
-	letters := append(receiveLetters(t, p, "websocket-broadcast-dead-letter", 2),
+	letters := append(receiveLetters(t, p, "websocket-broadcast-dead-letter", 3),
 		receiveLetters(t, p, "websocket-send-dead-letter", 1)...)
 	for _, m := range letters {
 		attribute := func(name string) string { return aws.ToString(m.MessageAttributes[name].StringValue) }
@@ -128,7 +129,9 @@ func TestDeadLetters_Reasons(t *testing.T) {
 			t.Errorf("%.20q: got no attribute original, want the message id", *m.Body)
 		}
 	}
-	for body, want := range map[string]string{"xxx": "131073 bytes", "%%%": "base64", "thi": "not a batch"} {
+	for body, want := range map[string]string{
+		"xxx": "131073 bytes", "%%%": "base64", "gqP": "not_utf8: the payload is not UTF-8", "thi": "not a batch",
+	} {
 		if got := reasons[body]; !strings.Contains(got, want) {
 			t.Errorf("%q: got the reason %q, want %q in it", body, got, want)
 		}
@@ -136,8 +139,8 @@ func TestDeadLetters_Reasons(t *testing.T) {
 	if err := p.Stop(); err != nil { // completes the log
 		t.Fatal(err)
 	}
-	if got := strings.Count(p.Log(), "dead-lettered"); got != 3 {
-		t.Errorf("got %d log lines of dead letters, want 3: one for each message", got)
+	if got := strings.Count(p.Log(), "dead-lettered"); got != 4 {
+		t.Errorf("got %d log lines of dead letters, want 4: one for each message", got)
 	}
 }
 

@@ -48,6 +48,8 @@ type client struct {
 	slow    bool // posts to it take seconds
 	flaky   float64
 	refused int // posts that were not accepted, for any reason
+	// falselyGone is the end of the last time in which posts were answered 410 while it was open.
+	falselyGone time.Time
 }
 
 // post is a payload delivered to a client.
@@ -188,6 +190,9 @@ func (g *gateway) post(inv *invocation, c *client, id string, payload []byte, ti
 		return [...]error{errServer, errNetwork}[w.random.IntN(2)]
 	case c == nil || c.state == connecting || c.state == closed:
 		return errGone
+	case g.falselyGone(c):
+		w.census.FalselyGone++
+		return errGone
 	case c.stalled && !s.calm:
 		w.census.Throttled++
 		return errThrottled
@@ -198,6 +203,30 @@ func (g *gateway) post(inv *invocation, c *client, id string, payload []byte, ti
 	w.census.Posted++
 	deliver()
 	return nil
+}
+
+// Posts to an open connection are answered 410 for less than maxFalselyGone, and again after falselyGonePause at the
+// earliest. A delivery whose batches meet more such times than broadcast.MaxConfirmations counts as gone; the pause is
+// so long because crashes and outages make each of these batches wait for several visibility timeouts.
+const (
+	maxFalselyGone   = broadcast.SettlingAge
+	falselyGonePause = 30 * time.Minute
+)
+
+// falselyGone reports whether API Gateway answers 410 for an open connection. It does so for some seconds, which may
+// begin at any post to a connection whose row has no record of an earlier 410. With such a record it would be a second
+// 410 without a success between them, after which the system deletes the row.
+func (g *gateway) falselyGone(c *client) bool {
+	w, now := g.world, time.Now()
+	if now.Before(c.falselyGone) {
+		return !w.settings.calm
+	}
+	if i, found := w.registry.find(c.name); found && w.registry.rows[i].goneAt.IsZero() &&
+		!now.Before(c.falselyGone.Add(falselyGonePause)) && w.chance(w.settings.FalselyGone) {
+		c.falselyGone = now.Add(w.between(1, maxFalselyGone-1))
+		return true
+	}
+	return false
 }
 
 // lose delivers a post and loses the answer: the post may be repeated.

@@ -70,7 +70,7 @@ func (l *ledger) claim(c broadcast.Claim, now time.Time) broadcast.ClaimResult {
 	claims[fmt.Sprint(c.Size, " ", c.Owner)] = c.Size
 	l.batches[c.BroadcastID][c.BatchID] = batchPart{claim: c, claims: claims}
 	if ok && earlier.claim.Owner != c.Owner {
-		return broadcast.ClaimResult{Status: broadcast.Claimed, Until: earlier.claim.Until}
+		return broadcast.ClaimResult{Status: broadcast.TakenOver, Until: earlier.claim.Until}
 	}
 	return broadcast.ClaimResult{Status: broadcast.Claimed}
 }

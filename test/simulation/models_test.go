@@ -80,9 +80,6 @@ func TestLedger_Real(t *testing.T) {
 						t.Fatalf("step %d: Claim %+v: got %+v, %v, want %+v as the model", step, c, got, err, want)
 					}
 					happened[fmt.Sprint("status ", got.Status)]++
-					if got.Status == broadcast.Claimed && !got.Until.IsZero() {
-						happened["taken over"]++
-					}
 				case 4:
 					outcomes := []broadcast.Outcome{{
 						BroadcastID: id, Delivered: r.IntN(3), Gone: r.IntN(2), Left: r.IntN(2), Posts: 1,
@@ -111,7 +108,7 @@ func TestLedger_Real(t *testing.T) {
 				}
 			}
 			for _, event := range []string{
-				"a plan that was emitted", "status 0", "status 1", "status 2", "taken over", "settled true", "settled false",
+				"a plan that was emitted", "status 0", "status 1", "status 2", "status 3", "settled true", "settled false",
 			} {
 				if happened[event] == 0 {
 					t.Errorf("got no %q in %v, want at least one", event, happened)
@@ -131,7 +128,9 @@ type pages interface {
 	Page(ctx context.Context, segment, segments int, after string) ([]broadcast.Connection, string, error)
 	Add(ctx context.Context, c broadcast.Connection) error
 	Remove(ctx context.Context, id string) error
-	RemoveAll(ctx context.Context, ids []string) error
+	MarkGone(ctx context.Context, id string, at time.Time) (time.Time, error)
+	ClearGone(ctx context.Context, id string, before time.Time) error
+	RemoveGone(ctx context.Context, id string, before time.Time) (bool, error)
 }
 
 // TestRegistry_Real checks the same properties of the model of the connections table and of pkg/registry over
@@ -182,14 +181,57 @@ func TestRegistry_Real(t *testing.T) {
 			if got, want := read(t, table, 0, 2, gone), page[len(page)/2+1:]; !slices.Equal(got, want) {
 				t.Errorf("after %s, deleted: got %v, want %v", gone, got, want)
 			}
-			if err := table.RemoveAll(ctx, ids); err != nil {
-				t.Fatal(err)
-			}
-			if got := read(t, table, 0, 1, ""); len(got) > 0 {
-				t.Errorf("after RemoveAll: got %v, want none", got)
-			}
+			checkGone(t, table, ids[0])
 		})
 	}
+}
+
+// checkGone makes calls to a connection's row in an order that reaches each result of MarkGone, ClearGone and
+// RemoveGone.
+func checkGone(t *testing.T, table pages, id string) {
+	t.Helper()
+	first := time.Now().Truncate(time.Millisecond)
+	later := first.Add(time.Second)
+	mark := func(id string, at, want time.Time) {
+		t.Helper()
+		if got, err := table.MarkGone(t.Context(), id, at); err != nil || !got.Equal(want) {
+			t.Errorf("MarkGone %s: got %v, %v, want %v", id, got, err, want)
+		}
+		connections, _, err := table.Page(t.Context(), 0, 1, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(connections, func(c broadcast.Connection) bool { return c.ID == id })
+		if i < 0 != want.IsZero() || i >= 0 && !connections[i].GoneAt.Equal(want) {
+			t.Errorf("Page after MarkGone %s: got %v, want GoneAt %v", id, connections, want)
+		}
+	}
+	removeGone := func(id string, before time.Time, want bool) {
+		t.Helper()
+		if got, err := table.RemoveGone(t.Context(), id, before); err != nil || got != want {
+			t.Errorf("RemoveGone %s: got %v, %v, want %v", id, got, err, want)
+		}
+	}
+	clearGone := func(id string, before time.Time) {
+		t.Helper()
+		if err := table.ClearGone(t.Context(), id, before); err != nil {
+			t.Errorf("ClearGone %s: got %v, want no error", id, err)
+		}
+	}
+	removeGone(id, later, false) // no record
+	clearGone(id, later)
+	mark(id, first, first)
+	mark(id, later, first)
+	removeGone(id, first.Add(-time.Millisecond), false)
+	clearGone(id, first.Add(-time.Millisecond))
+	mark(id, later, first) // the record is newer than the success
+	clearGone(id, first)
+	mark(id, later, later)
+	removeGone(id, later, true)
+	removeGone(id, later, true) // no row
+	mark(id, later, time.Time{})
+	clearGone(id, later)
+	mark(id, later, time.Time{}) // no call creates a row
 }
 
 func read(t *testing.T, table pages, segment, segments int, after string) []string {
@@ -224,9 +266,15 @@ func (m modelPages) Remove(_ context.Context, id string) error {
 	return nil
 }
 
-func (m modelPages) RemoveAll(_ context.Context, ids []string) error {
-	for _, id := range ids {
-		m.delete(id)
-	}
+func (m modelPages) MarkGone(_ context.Context, id string, at time.Time) (time.Time, error) {
+	return m.world.registry.markGone(id, at), nil
+}
+
+func (m modelPages) ClearGone(_ context.Context, id string, before time.Time) error {
+	m.world.registry.clearGone(id, before)
 	return nil
+}
+
+func (m modelPages) RemoveGone(_ context.Context, id string, before time.Time) (bool, error) {
+	return m.removeGone(id, before), nil
 }

@@ -83,6 +83,15 @@ func TestRun_PlantedFaults(t *testing.T) {
 		{"the row of a live client vanishes", later, func(w *world) {
 			w.registry.remove("c0")
 		}, "client c0 is connected and has no row"},
+		{"posts to open connections are answered 410", 0, func(w *world) {
+			w.settings.FalselyGone = 1
+		}, ""},
+		{"the first 410 deletes the row", 0, func(w *world) {
+			w.settings.FalselyGone, w.table = 1, hasty{registryClient{w}}
+		}, "the row of live client c0 is deleted"},
+		{"a success leaves the record of the 410", 0, func(w *world) {
+			w.settings.FalselyGone, w.table = 1, forgetful{registryClient{w}}
+		}, "client c0 has received the last broadcast, and its row has the record of a 410"},
 		{"API Gateway accepts posts for a lost client", soon, func(w *world) {
 			c0(w).state = lost
 		}, "missing"},
@@ -154,6 +163,18 @@ func TestRun_PlantedFaults(t *testing.T) {
 		})
 	}
 }
+
+// hasty deletes the row of a connection at the first 410.
+type hasty struct{ registryClient }
+
+func (h hasty) MarkGone(ctx context.Context, id string, _ time.Time) (time.Time, error) {
+	return time.Time{}, h.Remove(ctx, id)
+}
+
+// forgetful does not remove the record of a 410 after a success.
+type forgetful struct{ registryClient }
+
+func (forgetful) ClearGone(context.Context, string, time.Time) error { return nil }
 
 func TestWorld_Rows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

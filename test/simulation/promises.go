@@ -14,6 +14,7 @@ import (
 type Census struct {
 	Accepted, Unreadable                    int
 	Posted, Throttled, Forbidden            int
+	FalselyGone                             int // posts to open connections that were answered 410
 	AnswersLost, Unrecorded                 int // posts whose answer was lost, or whose outcome was not recorded
 	Kills, Timeouts, Errors                 int // of invocations
 	Repeated, Moved, DeadLettered, Redriven int // messages
@@ -26,7 +27,7 @@ type Census struct {
 
 func (c *Census) count(s broadcast.ClaimStatus) {
 	switch s {
-	case broadcast.Claimed:
+	case broadcast.Claimed, broadcast.TakenOver:
 		c.Claimed++
 	case broadcast.Busy:
 		c.Busy++
@@ -141,7 +142,8 @@ func (w *world) verify() *audit.Verdict {
 	return v
 }
 
-// rows checks that the connections table has a row for each open connection, and for no other.
+// rows checks that the connections table has a row for each open connection, without the record of a 410, and for no
+// other.
 func (w *world) rows() {
 	present := make(map[string]bool)
 	for _, r := range w.registry.rows {
@@ -153,6 +155,9 @@ func (w *world) rows() {
 			// API Gateway has closed it at the age of two hours
 		case c == nil || c.state != open:
 			w.fail("the row of %s is left", r.id)
+		}
+		if c != nil && c.state == open && !r.goneAt.IsZero() {
+			w.fail("client %s has received the last broadcast, and its row has the record of a 410", r.id)
 		}
 		present[r.id] = true
 	}

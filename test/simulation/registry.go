@@ -21,6 +21,7 @@ type row struct {
 	id          string
 	connectedAt time.Time
 	expiresAt   time.Time
+	goneAt      time.Time // zero if there is none
 }
 
 // place returns the position of a row in DynamoDB: a hash of its key.
@@ -56,6 +57,28 @@ func (r *registry) put(new row) {
 func (r *registry) remove(id string) {
 	if i, found := r.find(id); found {
 		r.rows = slices.Delete(r.rows, i, i+1)
+	}
+}
+
+// markedBefore reports whether the row has the record of a 410 at or before a time. Times are stored in milliseconds.
+func (r row) markedBefore(t time.Time) bool {
+	return !r.goneAt.IsZero() && r.goneAt.UnixMilli() <= t.UnixMilli()
+}
+
+func (r *registry) markGone(id string, at time.Time) time.Time {
+	i, found := r.find(id)
+	if !found {
+		return time.Time{}
+	}
+	if r.rows[i].goneAt.IsZero() {
+		r.rows[i].goneAt = at.Truncate(time.Millisecond)
+	}
+	return r.rows[i].goneAt
+}
+
+func (r *registry) clearGone(id string, before time.Time) {
+	if i, found := r.find(id); found && r.rows[i].markedBefore(before) {
+		r.rows[i].goneAt = time.Time{}
 	}
 }
 
@@ -114,7 +137,7 @@ func (c registryClient) page(segment, segments int, after string) (
 	}
 	for _, r := range page {
 		if r.expiresAt.After(time.Now()) {
-			connections = append(connections, broadcast.Connection{ID: r.id, ConnectedAt: r.connectedAt})
+			connections = append(connections, broadcast.Connection{ID: r.id, ConnectedAt: r.connectedAt, GoneAt: r.goneAt})
 		}
 	}
 	return connections, next
@@ -135,13 +158,27 @@ func (c registryClient) Remove(ctx context.Context, id string) error {
 	return c.do(ctx, "Remove "+id, func() error { c.delete(id); return nil })
 }
 
-func (c registryClient) RemoveAll(ctx context.Context, ids []string) error {
-	for _, id := range ids {
-		if err := c.Remove(ctx, id); err != nil {
-			return err
-		}
+func (c registryClient) MarkGone(ctx context.Context, id string, at time.Time) (goneAt time.Time, err error) {
+	err = c.do(ctx, "MarkGone "+id, func() error { goneAt = c.world.registry.markGone(id, at); return nil })
+	return goneAt, err
+}
+
+func (c registryClient) ClearGone(ctx context.Context, id string, before time.Time) error {
+	return c.do(ctx, "ClearGone "+id, func() error { c.world.registry.clearGone(id, before); return nil })
+}
+
+func (c registryClient) RemoveGone(ctx context.Context, id string, before time.Time) (removed bool, err error) {
+	err = c.do(ctx, "RemoveGone "+id, func() error { removed = c.removeGone(id, before); return nil })
+	return removed, err
+}
+
+func (c registryClient) removeGone(id string, before time.Time) (removed bool) {
+	i, found := c.world.registry.find(id)
+	if found && c.world.registry.rows[i].markedBefore(before) {
+		c.delete(id)
+		return true
 	}
-	return nil
+	return !found
 }
 
 func (c registryClient) delete(id string) {

@@ -59,6 +59,7 @@ func newWorld(seed uint64, s Settings) *world {
 		mappings: make(map[string]*mapping),
 		running:  make(map[*invocation]bool), tracer: tracer{digest: fnv.New64a()},
 	}
+	w.table = registryClient{w}
 	w.gateway = &gateway{world: w, clients: make(map[string]*client), payloads: make(map[string]string)}
 	for _, q := range []*messageQueue{
 		{name: "broadcast-dead"}, {name: "send-dead"},
@@ -170,7 +171,7 @@ func (w *world) publish(n int) {
 	}
 	payload := fmt.Appendf(nil, `{"n":%d}`, n)
 	if r.IntN(8) == 0 {
-		payload = append(payload, 0, 0xff) // SQS does not carry it as text
+		payload = append(payload, 0) // SQS does not carry it as text
 	}
 	if w.chance(s.Large) {
 		payload = append(payload, make([]byte, broadcast.MaxPayloadBytes-len(payload))...)
@@ -239,7 +240,7 @@ func (w *world) backend(ctx context.Context, payload []byte, exclude []string) s
 // publishUnreadable puts a message on the broadcast queue that can never be dispatched.
 func (w *world) publishUnreadable(n int) {
 	body, attributes := fmt.Sprintf("unreadable %d", n), map[string]string{"encoding": "base64"}
-	switch w.random.IntN(4) {
+	switch w.random.IntN(5) {
 	case 0:
 		attributes["encoding"] = "rot13"
 	case 1:
@@ -249,6 +250,8 @@ func (w *world) publishUnreadable(n int) {
 		attributes = map[string]string{"broadcast": "b", "segment": "4/4", "stretch": "0", "hop": "0", "sentAt": "0"}
 	case 3:
 		body = base64.StdEncoding.EncodeToString(nil) + "===="
+	case 4:
+		body = base64.StdEncoding.EncodeToString([]byte("\xff")) // not UTF-8
 	}
 	w.queues["broadcast"].send(body, attributes, 0)
 	w.census.Unreadable++

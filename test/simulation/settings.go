@@ -48,6 +48,7 @@ type Settings struct {
 	Queue       QueueFaults
 	Publish     Faults // of publishing
 	Posts       Faults
+	FalselyGone float64 // chance that a 410 answers posts to an open connection for a while
 	Throttled   float64 // chance of a 429 because of the rate
 	Forbidden   Window  // every post is answered 403
 	NeedlessKey float64 // chance of a last evaluated key at the end of a segment
@@ -159,6 +160,7 @@ func SettingsOf(seed uint64) Settings {
 		Flaky:      perhaps(0.4, 1),
 
 		Crash:       perhaps(0.5, 0.1),
+		FalselyGone: perhaps(0.4, 0.5),
 		Throttled:   perhaps(0.3, 0.3),
 		NeedlessKey: perhaps(0.2, 1),
 		Skew:        time.Duration(perhaps(0.2, 2000)) * time.Millisecond,

@@ -181,6 +181,9 @@ func TestRun_EveryCrashPoint(t *testing.T) {
 			s.PageRows, s.Segments, s.StretchConnections = 1, 1, 3
 			s.Scan.Slow, s.Scan.SlowFor = 1, 18e9
 		}, false},
+		{"posts to open connections that are answered 410", func(s *simulation.Settings) {
+			s.FalselyGone, s.DeadRows = 0.5, 2
+		}, false},
 		{"messages that SQS delivers twice", func(s *simulation.Settings) {
 			s.Queue.Duplicate, s.Queue.Undeleted = 0.3, 0.3
 		}, false},

@@ -91,7 +91,7 @@ func (w *world) sender() function {
 		Ledger:         ledgerClient{w, w.skew()},
 		Queue:          retryQueue{w, &queue.Batches{Client: mq, URL: "send"}},
 		DeadLetters:    &queue.DeadLetters{Client: mq, URL: "send-dead"},
-		Registry:       registryClient{w},
+		Registry:       w.table,
 		Pace:           handler.Pace(s.PostsPerSecond, s.SenderConcurrency),
 		Workers:        s.Workers,
 		MaxAttempts:    s.MaxAttempts,
@@ -114,6 +114,9 @@ func (w *world) skew() time.Duration {
 	return w.between(-w.settings.Skew, w.settings.Skew)
 }
 
+// confirmDelay is the delay of a batch that confirms a 410.
+const confirmDelay = 12 * time.Second
+
 // retryQueue checks the delay of leftovers, which the stage draws from its own random source, and replaces it by one
 // that follows from the batch, so that the run is repeatable.
 type retryQueue struct {
@@ -122,6 +125,9 @@ type retryQueue struct {
 }
 
 func (q retryQueue) Retry(ctx context.Context, b broadcast.Batch, delay time.Duration) error {
+	if delay == confirmDelay && b.Confirmations > 0 {
+		return q.Batches.Retry(ctx, b, delay)
+	}
 	ceiling := min(time.Duration(1<<b.Attempt)*time.Second, broadcast.MaxDelay)
 	if delay < ceiling/2 || delay > ceiling {
 		panic("batch " + b.ID + " has the delay " + delay.String())

@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"fanfare/pkg/delivery"
 	"fanfare/test/audit"
 )
 
@@ -51,6 +52,7 @@ type world struct {
 	queues      map[string]*messageQueue
 	mappings    map[string]*mapping // by function
 	registry    *registry
+	table       delivery.Registry // of senders: the registry's client, unless a test plants another
 	ledger      *ledger
 	gateway     *gateway
 	census      Census

@@ -105,7 +105,7 @@ func TestTemplate_Chat(t *testing.T) {
 
 	// Its secondary index is refused with its name and its place.
 	_, err := tryStart(t, application(t, root, programs), stack.Options{})
-	want := "Connections: secondary indexes are not emulated"
+	want := "Connections: index rooms: secondary indexes are not emulated"
 	if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "template.yaml:") {
 		t.Fatalf("secondary index: got %v, want %q with its place", err, want)
 	}

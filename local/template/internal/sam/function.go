@@ -44,6 +44,11 @@ var serverlessFunction = tree.Settable(`
 // function generates the function, its role unless the template gives one, and an event source mapping for each event.
 func (x *expansion) function() {
 	at := x.r.Position
+	code := x.Value("CodeUri")
+	if code == nil {
+		x.e.Warn(at, tree.Place{Resource: x.r.ID}, "CodeUri is missing: the folder of the template is used")
+		code = at.NewText(".")
+	}
 	role := x.e.SelectedBranch(x.Value("Role"), x.At.Field("Role"))
 	var generated *cfn.Resource
 	if role == nil {
@@ -59,7 +64,7 @@ func (x *expansion) function() {
 		tracing = at.NewObject(tree.Entry("Mode", tracing))
 	}
 	function := x.add(x.r.ID, "AWS::Lambda::Function", slices.Concat([]tree.Field{
-		tree.Entry("Code", x.Value("CodeUri")),
+		tree.Entry("Code", code),
 		tree.Entry("Role", role),
 		tree.Entry("Tags", x.functionTags()),
 		tree.Entry("TracingConfig", tracing),

@@ -29,9 +29,13 @@ func (r *Report) Reader(v *Value, at Place) Reader {
 	return p
 }
 
-// Problem reports a problem of a property, or of the whole object when the property is missing.
+// Problem reports a problem of a property, or of the whole object when the property is missing. It does not report a
+// problem of an invalid value, which follows from the one that has been reported.
 func (p Reader) Problem(key, format string, args ...any) {
 	v, at := p.Value(key), p.At
+	if p.Invalid(key) {
+		return
+	}
 	if v == nil {
 		v = p.Position
 	} else {
@@ -77,6 +81,12 @@ func (p Reader) Value(key string) *Value { return p.Object.Get(key) }
 
 // Has reports whether the property is set.
 func (p Reader) Has(key string) bool { return p.Value(key) != nil }
+
+// Invalid reports whether the property has an invalid value, whose problem has been reported.
+func (p Reader) Invalid(key string) bool {
+	v := p.Value(key)
+	return v != nil && v.Kind == Invalid
+}
 
 // Require reports the properties that are missing.
 func (p Reader) Require(keys ...string) {

@@ -146,6 +146,22 @@ func (v *Value) Plain() any {
 	return v.Text
 }
 
+// Completed returns the value with a text in the place of each invalid value in it.
+func (v *Value) Completed(text string) *Value {
+	completed := *v
+	if v.Kind == Invalid {
+		completed.Kind, completed.Text = Text, text
+	}
+	completed.Items, completed.Fields = slices.Clone(v.Items), slices.Clone(v.Fields)
+	for i, item := range completed.Items {
+		completed.Items[i] = item.Completed(text)
+	}
+	for i, f := range completed.Fields {
+		completed.Fields[i].Value = f.Value.Completed(text)
+	}
+	return &completed
+}
+
 // JSON returns the value as JSON with sorted keys.
 func (v *Value) JSON() string {
 	data, err := json.Marshal(v.Plain())
