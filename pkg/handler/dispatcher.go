@@ -3,6 +3,7 @@ package handler
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/aws/aws-lambda-go/events"
 
@@ -12,8 +13,10 @@ import (
 	"fanfare/pkg/telemetry"
 )
 
-// Dispatcher handles the events of the broadcast queue.
+// Dispatcher handles the events of the broadcast queue and the continuation queue.
 type Dispatcher struct {
+	// ContinuationARN is the ARN of the continuation queue.
+	ContinuationARN string
 	// Stage dispatches the requests of an event: a *fanout.Dispatcher.
 	Stage interface {
 		Dispatch(ctx context.Context, requests []broadcast.Request) []fanout.Result
@@ -34,7 +37,7 @@ func (h Dispatcher) Handle(ctx context.Context, event events.SQSEvent) (events.S
 	messages := &invocationMessages{event: event, visibility: h.Visibility, output: h.Output}
 	var results []fanout.Result
 	messages.run(ctx, func(ctx context.Context) {
-		results = h.Stage.Dispatch(ctx, queue.ReadBroadcasts(event, invocation(ctx)))
+		results = h.Stage.Dispatch(ctx, queue.ReadBroadcasts(event, h.ContinuationARN, invocation(ctx)))
 	})
 	defer messages.end()
 	var ids []string
@@ -44,7 +47,8 @@ func (h Dispatcher) Handle(ctx context.Context, event events.SQSEvent) (events.S
 		log := h.Output.Logger().With("broadcast", r.Request.Message.ID, "record", r.Request.Record.ID)
 		switch {
 		case r.Err != nil:
-			ids, errs = append(ids, r.Request.Record.ID), append(errs, r.Err)
+			ids = append(ids, r.Request.Record.ID)
+			errs = append(errs, fmt.Errorf("dispatch broadcast %s: %w", r.Request.Message.ID, r.Err))
 			if len(results) > 1 { // else it is the error of the invocation
 				log.ErrorContext(ctx, "not dispatched", "error", r.Err)
 			}

@@ -188,6 +188,9 @@ func TestDispatcher_Handle(t *testing.T) {
 			if want := test.returns; !slices.Equal(v.changes, want) {
 				t.Errorf("got visibility changes %q, want %q", v.changes, want)
 			}
+			if err != nil && !strings.Contains(err.Error(), "dispatch broadcast m0: ") {
+				t.Errorf("got %v, want an error with the broadcast's id", err)
+			}
 			o.check(t, test.log, test.metrics)
 		})
 	}

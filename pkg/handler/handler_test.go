@@ -51,6 +51,7 @@ func lookup(t *testing.T, path ...any) string {
 func TestHandlers_Template(t *testing.T) {
 	seconds := func(d time.Duration) string { return fmt.Sprint(int(d / time.Second)) }
 	broadcasts := []any{"Resources", "DispatcherFunction", "Properties", "Events", "Broadcasts", "Properties"}
+	continuations := []any{"Resources", "DispatcherFunction", "Properties", "Events", "Continuations", "Properties"}
 	batches := []any{"Resources", "SenderFunction", "Properties", "Events", "Batches", "Properties"}
 	for _, test := range []struct {
 		path []any
@@ -60,9 +61,12 @@ func TestHandlers_Template(t *testing.T) {
 		{[]any{"Resources", "SenderFunction", "Properties", "Timeout"}, seconds(handler.SenderTimeout)},
 		{slices.Concat(broadcasts, []any{"BatchSize"}), "10"},
 		{slices.Concat(broadcasts, []any{"FunctionResponseTypes", 0}), "ReportBatchItemFailures"},
+		{slices.Concat(continuations, []any{"BatchSize"}), "10"},
+		{slices.Concat(continuations, []any{"FunctionResponseTypes", 0}), "ReportBatchItemFailures"},
 		{slices.Concat(batches, []any{"BatchSize"}), "1"},
 		{slices.Concat(batches, []any{"FunctionResponseTypes", 0}), "ReportBatchItemFailures"},
 		{[]any{"Resources", "BroadcastQueue", "Properties", "VisibilityTimeout"}, seconds(6 * handler.DispatcherTimeout)},
+		{[]any{"Resources", "ContinuationQueue", "Properties", "VisibilityTimeout"}, seconds(6 * handler.DispatcherTimeout)},
 		{[]any{"Resources", "SendQueue", "Properties", "VisibilityTimeout"}, seconds(6 * handler.SenderTimeout)},
 		{
 			[]any{"Resources", "BroadcastQueue", "Properties", "RedrivePolicy", "maxReceiveCount"},

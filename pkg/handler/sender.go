@@ -46,7 +46,7 @@ func (h Sender) Handle(ctx context.Context, event events.SQSEvent) (events.SQSEv
 		})
 	})
 	defer messages.end()
-	h.report(ctx, result)
+	h.report(ctx, record.ID, result)
 	h.measure(ctx, result)
 	switch {
 	case errors.Is(err, delivery.ErrBusy):
@@ -61,7 +61,7 @@ func (h Sender) Handle(ctx context.Context, event events.SQSEvent) (events.SQSEv
 
 // report logs the outcomes: one line for each broadcast, and one for each reason of retries and of failures. It logs
 // the claims of other senders too, which may have died.
-func (h Sender) report(ctx context.Context, r delivery.Result) {
+func (h Sender) report(ctx context.Context, recordID string, r delivery.Result) {
 	for broadcastID, until := range r.Busy {
 		h.Output.Logger().WarnContext(ctx, "left in the queue", "broadcast", broadcastID, "batch", r.Batch.ID,
 			"reason", delivery.ErrBusy, "returns", until)
@@ -70,7 +70,7 @@ func (h Sender) report(ctx context.Context, r delivery.Result) {
 		h.Output.Logger().WarnContext(ctx, "taken over", "broadcast", broadcastID, "batch", r.Batch.ID, "lapsed", until)
 	}
 	if r.Rejected != nil {
-		h.Output.Logger().ErrorContext(ctx, "dead-lettered", "error", r.Rejected)
+		h.Output.Logger().ErrorContext(ctx, "dead-lettered", "record", recordID, "error", r.Rejected)
 	}
 	for _, o := range r.Outcomes {
 		log := h.Output.Logger().With("broadcast", o.BroadcastID, "batch", r.Batch.ID)

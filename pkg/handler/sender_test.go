@@ -122,7 +122,7 @@ func TestSender_Handle(t *testing.T) {
 		},
 		{
 			name: "permanent", result: delivery.Result{Rejected: errPermanent},
-			log:     []string{`level=ERROR msg=dead-lettered error="malformed: not base64"`},
+			log:     []string{`level=ERROR msg=dead-lettered record=record error="malformed: not base64"`},
 			metrics: map[string]float64{"Requeued": 0, "DeadLettered": 1},
 		},
 		{

@@ -23,6 +23,7 @@ func TestTable_Plan(t *testing.T) {
 	table, _ := newTable(t)
 	first := broadcast.Plan{
 		Segment: 2, Segments: 4, Stretch: 1, End: "e=", Buckets: []int{3, 0, 5}, At: time.UnixMilli(7).UTC(),
+		PayloadHash: "f00d",
 	}
 	second := broadcast.Plan{
 		Segment: 2, Segments: 4, Stretch: 1, End: "", Buckets: []int{9}, At: time.UnixMilli(8).UTC(),
@@ -57,7 +58,7 @@ func TestTable_Plan(t *testing.T) {
 
 func equal(a, b broadcast.Plan) bool {
 	return a.Key() == b.Key() && a.End == b.End && slices.Equal(a.Buckets, b.Buckets) && a.Emitted == b.Emitted &&
-		a.At.Equal(b.At)
+		a.At.Equal(b.At) && a.PayloadHash == b.PayloadHash
 }
 
 func TestTable_ClaimAndSettle(t *testing.T) {

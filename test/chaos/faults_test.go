@@ -124,6 +124,9 @@ func TestSystem_Faults(t *testing.T) {
 			s.faults = map[string]string{"apigateway.LostAnswer": "0.01", "apigateway.DeliveredError": "0.01"}
 			s.lostAnswers = true
 		}),
+		with("half of the answers of SendMessage lost", func(s *scenario) {
+			s.faults = map[string]string{"sqs.ServerErrorDone": "0.5", "sqs.Operations": "SendMessage"}
+		}),
 		with("kill -9 of senders and dispatchers", func(s *scenario) { s.kills = 30 }),
 	} {
 		t.Run(s.name, func(t *testing.T) { s.run(t, shortTimeouts(t)) })
@@ -306,7 +309,7 @@ func (r *run) publishAll(t *testing.T) {
 		}
 		time.Sleep(r.interval)
 		// Enough batches to be killed for are queued.
-		for n >= r.messages && r.crashes() < r.kills && r.queued(t, sendQueue) > 20 {
+		for n >= r.messages && r.crashes() < r.kills && r.Queued(t, sendQueue) > 20 {
 			time.Sleep(r.interval)
 		}
 	}

@@ -54,7 +54,7 @@ func TestOverload(t *testing.T) {
 	close(ticks)
 	publishers.Wait()
 	published := time.Since(begin)
-	queued := func() int { return s.queued(t, broadcastQueue) + s.queued(t, sendQueue) }
+	queued := func() int { return s.Queued(t, broadcastQueue) + s.Queued(t, sendQueue) }
 	backlog := queued()
 	for left := backlog; left > 0; left = queued() {
 		if time.Since(begin) > localtest.Deadline+20*published {

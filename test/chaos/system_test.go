@@ -26,10 +26,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-
 	"fanfare/test/localtest"
 )
 
@@ -194,32 +190,14 @@ func (s *system) control(t *testing.T, method, path string, settings map[string]
 	}
 }
 
-// queued returns the number of messages in a queue: visible, hidden and delayed.
-func (s *system) queued(t *testing.T, queue string) int {
-	t.Helper()
-	out, err := s.SQS.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{
-		QueueUrl: aws.String(s.QueueURL(queue)), AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	sum := 0
-	for _, name := range []string{"", "NotVisible", "Delayed"} {
-		n, err := strconv.Atoi(out.Attributes["ApproximateNumberOfMessages"+name])
-		if err != nil {
-			t.Fatal(err)
-		}
-		sum += n
-	}
-	return sum
-}
-
 // The queues of the stack.
 const (
-	broadcastQueue       = "websocket-broadcast"
-	broadcastLetterQueue = "websocket-broadcast-dead-letter"
-	sendQueue            = "websocket-send"
-	sendLetterQueue      = "websocket-send-dead-letter"
+	broadcastQueue          = "websocket-broadcast"
+	broadcastLetterQueue    = "websocket-broadcast-dead-letter"
+	continuationQueue       = "websocket-continuation"
+	continuationLetterQueue = "websocket-continuation-dead-letter"
+	sendQueue               = "websocket-send"
+	sendLetterQueue         = "websocket-send-dead-letter"
 )
 
 // shortTimeouts returns the path of a copy of Fanfare's template with shorter timeouts, so that the messages of a
@@ -232,16 +210,20 @@ func shortTimeouts(t *testing.T) string {
 		t.Fatal(err)
 	}
 	text := string(data)
-	for _, change := range [][2]string{
-		{"VisibilityTimeout: 360", "VisibilityTimeout: 60"}, // for a process that died before it could set its own
-		{"VisibilityTimeout: 180", "VisibilityTimeout: 60"},
-		{"      Timeout: 30\n", "      Timeout: 12\n"}, // of the sender, which reserves 9 s for its end
-		{"      Timeout: 60\n", "      Timeout: 30\n"}, // of the dispatcher, which reserves 20 s
+	for _, change := range []struct {
+		old, new string
+		times    int
+	}{
+		// The queues' own visibility timeouts are for a process that died before it could set its own.
+		{"VisibilityTimeout: 360", "VisibilityTimeout: 60", 2}, // of the dispatcher's two queues
+		{"VisibilityTimeout: 180", "VisibilityTimeout: 60", 1},
+		{"      Timeout: 30\n", "      Timeout: 12\n", 1}, // of the sender, which reserves 9 s for its end
+		{"      Timeout: 60\n", "      Timeout: 30\n", 1}, // of the dispatcher, which reserves 20 s
 	} {
-		if got := strings.Count(text, change[0]); got != 1 {
-			t.Fatalf("the template has %q %d times, want once", change[0], got)
+		if got := strings.Count(text, change.old); got != change.times {
+			t.Fatalf("the template has %q %d times, want %d", change.old, got, change.times)
 		}
-		text = strings.Replace(text, change[0], change[1], 1)
+		text = strings.ReplaceAll(text, change.old, change.new)
 	}
 	text = strings.ReplaceAll(text, "CodeUri: functions/", "CodeUri: "+filepath.Join(localtest.Root(), "functions")+"/")
 	path := filepath.Join(t.TempDir(), "template.yaml")

@@ -76,14 +76,15 @@ func (w *world) recovers(inv *invocation) {
 // dead-letter queue.
 func (w *world) checkAtRest() {
 	held := make(map[string]bool) // broadcasts with uncounted deliveries on a dead-letter queue
-	for _, name := range []string{"broadcast-dead", "send-dead"} {
+	for _, name := range []string{"broadcast-dead", "continuation-dead", "send-dead"} {
 		for _, m := range w.queues[name].messages {
 			if m.attributes["reason"] == "" && !m.moved {
 				w.fail("message %s is on %s without a reason", m.id, name)
 			}
-			if name == "broadcast-dead" {
+			if name != "send-dead" {
 				held[m.id] = true
 				held[m.attributes["original"]] = true
+				held[m.attributes["broadcastId"]] = true
 				held[m.attributes["broadcast"]] = true
 			} else if m.moved {
 				if batch, err := broadcast.DecodeBatch(m.body); err == nil {

@@ -152,12 +152,11 @@ func recordsOf(queue string, handles []handle) events.SQSEvent {
 	for _, h := range handles {
 		record := events.SQSMessage{
 			MessageId: h.message.id, ReceiptHandle: h.text(), Body: h.message.body,
-			EventSourceARN: "arn:aws:sqs:us-east-1:000000000000:" + queue,
 			Attributes: map[string]string{
 				"ApproximateReceiveCount": strconv.Itoa(h.count),
 				"SentTimestamp":           strconv.FormatInt(h.message.sent.UnixMilli(), 10),
 			},
-			MessageAttributes: make(map[string]events.SQSMessageAttribute),
+			MessageAttributes: make(map[string]events.SQSMessageAttribute), EventSourceARN: queue,
 		}
 		for name, value := range h.message.attributes {
 			record.MessageAttributes[name] = events.SQSMessageAttribute{StringValue: &value, DataType: "String"}

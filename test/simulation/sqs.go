@@ -121,12 +121,16 @@ func (in request) send(q *messageQueue, by *invocation) *message {
 		attributes[name] = value.StringValue
 	}
 	m := q.send(in.MessageBody, attributes, time.Duration(in.DelaySeconds)*time.Second)
-	own := by.mapping != nil && by.mapping.queue == q
+	// Lambda counts the invocations of a function, from any of its queues.
+	own := by.mapping != nil && (by.mapping.queue == q || by.mapping.name == "dispatcher" && q.name == "continuation")
 	if own {
 		m.lineage = by.lineage()
 	}
-	if q.name == "broadcast" {
+	switch q.name {
+	case "broadcast":
 		q.world.stored(m)
+	case "continuation":
+		q.world.trail.Pass(m.attributes["broadcast"]) // dispatched in a later pass
 	}
 	census := &q.world.census
 	switch {
@@ -137,7 +141,7 @@ func (in request) send(q *messageQueue, by *invocation) *message {
 		}
 	case by.operator:
 		census.Redriven++
-	case own && q.name == "broadcast":
+	case own && q.name == "continuation":
 		census.Continued++
 	}
 	return m
@@ -194,9 +198,8 @@ func (w *world) sendBatch(q *messageQueue, entries []request, by *invocation) ba
 // describe returns a text that distinguishes the requests of one invocation.
 func describe(in request) string {
 	s := new(strings.Builder)
-	s.WriteString(in.ReceiptHandle)
 	for _, entry := range append([]request{in}, in.Entries...) {
-		s.WriteString(" ")
+		s.WriteString(" " + entry.ReceiptHandle + " ")
 		s.WriteString(entry.MessageBody[:min(100, len(entry.MessageBody))])
 		if entry.ReceiptHandle != in.ReceiptHandle {
 			fmt.Fprintf(s, "%s for %ds", entry.ReceiptHandle, entry.VisibilityTimeout)

@@ -34,11 +34,14 @@ func (w *world) dispatcher() function {
 	s := &w.settings
 	mq := w.sqsClient(3)
 	d := &fanout.Dispatcher{
-		Registry:           registryClient{w},
-		Ledger:             ledgerClient{w, w.skew()},
-		Batches:            &queue.Batches{Client: mq, URL: "send"},
-		Continuations:      &queue.Broadcasts{Client: mq, URL: "broadcast"},
-		DeadLetters:        &queue.DeadLetters{Client: mq, URL: "broadcast-dead"},
+		Registry:      registryClient{w},
+		Ledger:        ledgerClient{w, w.skew()},
+		Batches:       &queue.Batches{Client: mq, URL: "send"},
+		Continuations: &queue.Continuations{Client: mq, URL: "continuation"},
+		DeadLetters: queue.DispatcherDeadLetters{
+			Broadcasts:    &queue.DeadLetters{Client: mq, URL: "broadcast-dead"},
+			Continuations: &queue.DeadLetters{Client: mq, URL: "continuation-dead"},
+		},
 		Segments:           s.Segments,
 		BatchConnections:   s.BatchConnections,
 		BatchPosts:         s.BatchPosts,
@@ -47,7 +50,8 @@ func (w *world) dispatcher() function {
 		StretchConnections: s.StretchConnections,
 	}
 	return lambdaFunction(handler.Dispatcher{
-		Stage: recorder{w, d}, Visibility: w.visibility(mq, "broadcast"), Output: output,
+		ContinuationARN: "continuation", Stage: recorder{w, d},
+		Visibility: w.visibility(mq, "broadcast", "continuation"), Output: output,
 	}.Handle)
 }
 
@@ -100,9 +104,9 @@ func (w *world) sender() function {
 	}}.Handle)
 }
 
-// visibility returns what sets the visibility timeouts of a queue's messages, or what a test plants instead.
-func (w *world) visibility(mq *sqs.Client, url string) handler.Visibility {
-	v := &queue.Visibility{Client: mq, URLs: []string{url}}
+// visibility returns what sets the visibility timeouts of the queues' messages, or what a test plants instead.
+func (w *world) visibility(mq *sqs.Client, urls ...string) handler.Visibility {
+	v := &queue.Visibility{Client: mq, URLs: urls}
 	if w.settings.plantVisibility != nil {
 		return w.settings.plantVisibility(v)
 	}

@@ -91,14 +91,20 @@ func checkFunctions(t *testing.T, r *template.Resolved) {
 }
 
 // checkPublishers checks that only the default function may write to the broadcast queue, and only if clients may
-// publish.
+// publish, and that it may not write to the continuation queue.
 func checkPublishers(t *testing.T, r *template.Resolved, clientsPublish bool) {
 	t.Helper()
-	queue := ""
+	queue, continuations := "", ""
 	for _, q := range r.Queues {
-		if q.LogicalID == "BroadcastQueue" {
+		switch q.LogicalID {
+		case "BroadcastQueue":
 			queue = q.ARN
+		case "ContinuationQueue":
+			continuations = q.ARN
 		}
+	}
+	if err := authorize(r, "fanfare-default", "sqs:SendMessage", continuations); err == nil || continuations == "" {
+		t.Errorf("default: sqs:SendMessage on continuation queue %q: got %v, want a denial", continuations, err)
 	}
 	if err := authorize(r, "fanfare-default", "sqs:SendMessage", queue); (err == nil) != clientsPublish {
 		t.Errorf("default: sqs:SendMessage: got %v, want allowed %v", err, clientsPublish)

@@ -229,10 +229,13 @@ func exercise(ctx context.Context, t testing.TB, s *localtest.Stack) error {
 	if _, err := queue("broadcast", strings.Repeat("x", 131_073)); err != nil {
 		return err
 	}
+	if _, err := queue("continuation", "no continuation"); err != nil {
+		return err
+	}
 	if _, err := queue("send", "no batch"); err != nil {
 		return err
 	}
-	for _, name := range []string{"broadcast", "send"} {
+	for _, name := range []string{"broadcast", "continuation", "send"} {
 		letters := s.QueueURL("websocket-" + name + "-dead-letter")
 		if err := localtest.Until(ctx, "there is a dead letter of "+name, func() bool {
 			return visible(ctx, s, letters) > 0
