@@ -48,7 +48,7 @@ type invocation struct {
 	// outOfTime reports whether its stage failed at its deadline, which is a second before the invocation's.
 	outOfTime bool
 	started   time.Time
-	hidden    time.Duration // visibility timeout that it has set last; 0 if none
+	changes   int // changes of visibility: one at its start, another after a failure
 	// operator reports whether it is an operator's command instead of a function.
 	operator bool
 

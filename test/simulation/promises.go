@@ -56,7 +56,7 @@ func (w *world) receivedOnce(inv *invocation) {
 func (w *world) recovers(inv *invocation) {
 	m := inv.mapping
 	if m == nil || !w.settings.Queue.orderly() ||
-		inv.hidden == 0 && time.Since(inv.started) < 5*quick || inv.hidden >= 2*time.Minute {
+		inv.changes == 0 && time.Since(inv.started) < 5*quick || inv.changes > 1 {
 		return
 	}
 	latest := inv.started.Add(m.timeout + handler.RecoveryMargin + time.Second)

@@ -102,7 +102,7 @@ func (in request) do(operation string, q *messageQueue, by *invocation) (answer 
 		}
 		return struct{}{}
 	case "ChangeMessageVisibilityBatch":
-		by.hidden = time.Duration(in.Entries[0].VisibilityTimeout) * time.Second
+		by.changes++
 		var out batchAnswer
 		for _, entry := range in.Entries {
 			if h := q.handle(entry.ReceiptHandle); h.message != nil {
