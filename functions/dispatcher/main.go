@@ -20,7 +20,11 @@ func main() { function.Run(setup) }
 func setup(env *function.Environment, cfg aws.Config) (any, error) {
 	db, mq := dynamodb.NewFromConfig(cfg), sqs.NewFromConfig(cfg)
 	senders := env.Int("SENDER_CONCURRENCY", 2, 1000)
-	return handler.Dispatcher{ContinuationARN: env.String("CONTINUATION_QUEUE_ARN"), Stage: &fanout.Dispatcher{
+	visibility := &queue.Visibility{
+		Client: mq, URLs: []string{env.String("BROADCAST_QUEUE_URL"), env.String("CONTINUATION_QUEUE_URL")},
+	}
+	arn := env.String("CONTINUATION_QUEUE_ARN")
+	return handler.Dispatcher{ContinuationARN: arn, Visibility: visibility, Stage: &fanout.Dispatcher{
 		Registry:      &registry.Table{Client: db, Name: env.String("CONNECTIONS_TABLE")},
 		Ledger:        &ledger.Table{Client: db, Name: env.String("BROADCASTS_TABLE")},
 		Batches:       &queue.Batches{Client: mq, URL: env.String("SEND_QUEUE_URL")},

@@ -21,7 +21,8 @@ func main() { function.Run(setup) }
 func setup(env *function.Environment, cfg aws.Config) (any, error) {
 	db, mq := dynamodb.NewFromConfig(cfg), sqs.NewFromConfig(cfg)
 	postsPerSecond, senders := env.Int("POSTS_PER_SECOND", 2, 1_000_000), env.Int("SENDER_CONCURRENCY", 2, 1000)
-	return handler.Sender{Stage: &delivery.Sender{
+	visibility := &queue.Visibility{Client: mq, URLs: []string{env.String("SEND_QUEUE_URL")}}
+	return handler.Sender{Visibility: visibility, Stage: &delivery.Sender{
 		Poster:         push.New(cfg, env.String("MANAGEMENT_ENDPOINT"), handler.SenderWorkers),
 		Ledger:         &ledger.Table{Client: db, Name: env.String("BROADCASTS_TABLE")},
 		Queue:          &queue.Batches{Client: mq, URL: env.String("SEND_QUEUE_URL")},

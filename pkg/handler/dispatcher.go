@@ -21,7 +21,8 @@ type Dispatcher struct {
 	Stage interface {
 		Dispatch(ctx context.Context, requests []broadcast.Request) []fanout.Result
 	}
-	Output telemetry.Output
+	Visibility Visibility
+	Output     telemetry.Output
 }
 
 // DispatchError fails an invocation in which every record failed. Lambda shows the type's name as the error type.
@@ -31,9 +32,14 @@ type DispatchError struct{ error }
 func (e DispatchError) Unwrap() error { return e.error }
 
 // Handle dispatches the records of the event. The response names those that failed; if all failed, it returns a
-// DispatchError.
+// DispatchError. The messages of the records that failed return to the queue after a delay for their receive count.
 func (h Dispatcher) Handle(ctx context.Context, event events.SQSEvent) (events.SQSEventResponse, error) {
-	results := h.Stage.Dispatch(ctx, queue.ReadBroadcasts(event, h.ContinuationARN, invocation(ctx)))
+	messages := &invocationMessages{event: event, visibility: h.Visibility, output: h.Output}
+	var results []fanout.Result
+	messages.run(ctx, func(ctx context.Context) {
+		results = h.Stage.Dispatch(ctx, queue.ReadBroadcasts(event, h.ContinuationARN, invocation(ctx)))
+	})
+	defer messages.end()
 	var ids []string
 	var errs []error
 	dispatched, targeted, batches, continued, rejected := 0, 0, 0, 0, 0
@@ -66,6 +72,7 @@ func (h Dispatcher) Handle(ctx context.Context, event events.SQSEvent) (events.S
 	m.Count("DeadLettered", rejected)
 	m.Count("DispatchErrors", len(ids))
 	h.Output.Measure(ctx, &m)
+	messages.retry(ctx, ids...)
 	if len(ids) == len(results) {
 		return events.SQSEventResponse{}, DispatchError{errors.Join(errs...)}
 	}

@@ -133,7 +133,7 @@ func TestSystem_Faults(t *testing.T) {
 	}
 	everything.clients, everything.stalled, everything.deadRows, everything.churners = 2000, 20, 857, 20
 	everything.kills, everything.messages, everything.interval = 100, 40, 400*time.Millisecond
-	everything.args = nil
+	everything.args = []string{"--speed", "1"}
 	t.Run(everything.name, func(t *testing.T) { everything.run(t, "") })
 }
 

@@ -24,7 +24,7 @@ func TestOverload(t *testing.T) {
 		duration = 500 * time.Millisecond
 	}
 	rate := fmt.Sprintf("PostsPerSecond=%d", postsPerSecond)
-	s := start(t, "", "--parameter", rate, "--parameter", "SenderConcurrency=5")
+	s := start(t, "", "--speed", "1", "--parameter", rate, "--parameter", "SenderConcurrency=5")
 	g := newClientGroup(s)
 	clients := g.joinAll(t, n, false)
 	alive, end := context.WithCancel(t.Context())
@@ -110,7 +110,7 @@ func TestStalledReaders(t *testing.T) {
 		t.Skip("NOT RUN: a measurement, of the long form")
 	}
 	const n, rounds, messages = 200, 4, 20
-	g := newClientGroup(start(t, ""))
+	g := newClientGroup(start(t, "", "--speed", "1"))
 	readers := g.joinAll(t, n, false)
 	alive, end := context.WithCancel(t.Context())
 	var keeping sync.WaitGroup

@@ -31,10 +31,12 @@ import (
 
 var long = flag.Bool("long", false, "the long form, of half an hour")
 
-// speed is the speed of AWS's clock. With it, the visibility timeouts of 180 and 360 s end when the claim of a sender
-// ends (30 s of the senders' own clock) or later, as on AWS. With a faster clock, the batch of a sender that died
-// would come back while its claim is held, and could use up its five receives.
-const speed = 6
+// speed is the speed of AWS's clock with shortTimeouts. A sender sets the visibility of its batch to ten seconds after
+// its deadline, of AWS's clock, and claims it until its deadline, of its own clock: with the timeout of 12 s, the batch
+// of a dead sender returns after 22 s of AWS, which are 11 s, when the claim of 11 s lapses. At a higher speed it would
+// return while the claim is held, and could use up its five receives. Tests with the template's own timeouts use the
+// speed 1.
+const speed = 2
 
 // system is the system under test: a running local AWS with Fanfare's stack, and what its log and its processes show.
 type system struct {
@@ -212,9 +214,10 @@ func shortTimeouts(t *testing.T) string {
 		old, new string
 		times    int
 	}{
+		// The queues' own visibility timeouts are for a process that died before it could set its own.
 		{"VisibilityTimeout: 360", "VisibilityTimeout: 60", 2}, // of the dispatcher's two queues
 		{"VisibilityTimeout: 180", "VisibilityTimeout: 60", 1},
-		{"      Timeout: 30\n", "      Timeout: 10\n", 1}, // of the sender, which reserves 8 s for its end
+		{"      Timeout: 30\n", "      Timeout: 12\n", 1}, // of the sender, which reserves 9 s for its end
 		{"      Timeout: 60\n", "      Timeout: 30\n", 1}, // of the dispatcher, which reserves 20 s
 	} {
 		if got := strings.Count(text, change.old); got != change.times {

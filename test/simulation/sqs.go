@@ -46,8 +46,8 @@ type request struct {
 	Entries           []request
 
 	MaxNumberOfMessages int
-	VisibilityTimeout   int // seconds
-	ReceiptHandle       string
+	VisibilityTimeout   int    // seconds
+	ReceiptHandle       string // also of an entry
 }
 
 func (e sqsEndpoint) Do(r *http.Request) (*http.Response, error) {
@@ -98,9 +98,19 @@ func (in request) do(operation string, q *messageQueue, by *invocation) (answer 
 		return struct{}{}
 	case "ChangeMessageVisibility":
 		if h := q.handle(in.ReceiptHandle); h.message != nil {
-			h.message.visible = time.Now().Add(visibility)
+			q.hide(h.message, visibility)
 		}
 		return struct{}{}
+	case "ChangeMessageVisibilityBatch":
+		by.changes++
+		var out batchAnswer
+		for _, entry := range in.Entries {
+			if h := q.handle(entry.ReceiptHandle); h.message != nil {
+				q.hide(h.message, time.Duration(entry.VisibilityTimeout)*time.Second)
+			}
+			out.Successful = append(out.Successful, batchSuccess{Id: entry.Id})
+		}
+		return out
 	}
 	panic("simulated SQS: unknown operation " + operation)
 }
@@ -191,6 +201,9 @@ func describe(in request) string {
 	for _, entry := range append([]request{in}, in.Entries...) {
 		s.WriteString(" " + entry.ReceiptHandle + " ")
 		s.WriteString(entry.MessageBody[:min(100, len(entry.MessageBody))])
+		if entry.ReceiptHandle != in.ReceiptHandle {
+			fmt.Fprintf(s, "%s for %ds", entry.ReceiptHandle, entry.VisibilityTimeout)
+		}
 		for _, name := range []string{"broadcast", "segment", "stretch", "reason"} {
 			if value, ok := entry.MessageAttributes[name]; ok {
 				s.WriteString(" " + name + "=" + value.StringValue)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambdacontext"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"fanfare/pkg/broadcast"
 	"fanfare/pkg/delivery"
@@ -48,8 +49,10 @@ func (w *world) dispatcher() function {
 		Reserve:            handler.DispatcherReserve,
 		StretchConnections: s.StretchConnections,
 	}
-	h := handler.Dispatcher{ContinuationARN: "continuation", Stage: recorder{w, d}, Output: output}
-	return lambdaFunction(h.Handle)
+	return lambdaFunction(handler.Dispatcher{
+		ContinuationARN: "continuation", Stage: recorder{w, d},
+		Visibility: w.visibility(mq, "broadcast", "continuation"), Output: output,
+	}.Handle)
 }
 
 // recorder records in the audit trail which broadcasts are dispatched together, and dispatches them.
@@ -87,7 +90,7 @@ func (w *world) sender() function {
 	s := &w.settings
 	mq := w.sqsClient(3)
 	w.gateway.log = append(w.gateway.log, spending{at: time.Now(), burst: true})
-	return lambdaFunction(handler.Sender{Output: output, Stage: &delivery.Sender{
+	return lambdaFunction(handler.Sender{Visibility: w.visibility(mq, "send"), Output: output, Stage: &delivery.Sender{
 		Poster:         gatewayClient{w},
 		Ledger:         ledgerClient{w, w.skew()},
 		Queue:          retryQueue{w, &queue.Batches{Client: mq, URL: "send"}},
@@ -99,6 +102,15 @@ func (w *world) sender() function {
 		DisconnectFull: s.DisconnectFull,
 		Reserve:        handler.SenderReserve,
 	}}.Handle)
+}
+
+// visibility returns what sets the visibility timeouts of the queues' messages, or what a test plants instead.
+func (w *world) visibility(mq *sqs.Client, urls ...string) handler.Visibility {
+	v := &queue.Visibility{Client: mq, URLs: urls}
+	if w.settings.plantVisibility != nil {
+		return w.settings.plantVisibility(v)
+	}
+	return v
 }
 
 // skew returns a random error of a process's clock.
