@@ -308,6 +308,29 @@ func TestConnection_SlowClient(t *testing.T) {
 	}
 }
 
+// AWS answers no preflight request for @connections, so that no page can use it, even with a signature.
+func TestManagement_WebPages(t *testing.T) {
+	g := start(t, newAPI(), apigateway.Options{}, nil)
+	c := g.open(t)
+	for _, header := range []http.Header{
+		{"Origin": {"https://example.com"}}, {"Origin": {"null"}}, {"Sec-Fetch-Site": {"cross-site"}},
+	} {
+		for _, method := range []string{"OPTIONS", "POST", "GET", "DELETE"} {
+			response, _ := g.call(t, method, connectionPath(c.id), "from a page", header)
+			if got := response.StatusCode; got != http.StatusForbidden {
+				t.Errorf("%s with %v: got %d, want 403", method, header, got)
+			}
+			if got := response.Header.Get("Access-Control-Allow-Origin"); got != "" {
+				t.Errorf("%s with %v: got Access-Control-Allow-Origin %q, want none", method, header, got)
+			}
+		}
+	}
+	if status := g.post(t, c.id, "after"); status != http.StatusOK {
+		t.Errorf("post: got %d, want 200", status)
+	}
+	c.want("after")
+}
+
 // open2 connects a second client. first is the id of the first one.
 func (g *gateway) open2(t *testing.T, first string) *client {
 	t.Helper()

@@ -20,6 +20,8 @@ type Record struct {
 	ID         string // SQS MessageId
 	Body       string
 	Attributes map[string]string // the string attributes of the message
+	// WrongType reports whether an attribute of the publisher has another type than String. Attributes does not show it.
+	WrongType bool
 	// BroadcastID is the broadcast's id; empty for a record of the send queue.
 	BroadcastID string
 	// Continuation reports whether the record came from the continuation queue.

@@ -95,7 +95,6 @@ type Result struct {
 	PostErrors   int                 // posts that were answered 5xx, or not at all
 	Requeued     int                 // deliveries sent to the send queue for another attempt or to confirm a 410
 	DeadLettered int                 // deliveries sent to the dead-letter queue
-	Disconnected int                 // connections
 	Latencies    []time.Duration     // of each post
 	Rejected     error               // the record is not a batch and is on the dead-letter queue
 
@@ -285,7 +284,6 @@ func (s *Sender) finish(ctx context.Context, result *Result, leftovers []leftove
 			for _, id := range b.Connections {
 				err = errors.Join(err, s.Poster.Disconnect(ctx, id))
 			}
-			result.Disconnected += len(b.Connections)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("finish leftovers %s (%s): %w", b.ID, l.Action, err))

@@ -116,6 +116,7 @@ func readRecord(m events.SQSMessage, invocation string) broadcast.Record {
 		Redelivered: m.Attributes["ApproximateReceiveCount"] != "1",
 	}
 	for name, attr := range m.MessageAttributes {
+		r.WrongType = r.WrongType || publishers[name] && attr.DataType != "String"
 		if attr.StringValue != nil {
 			r.Attributes[name] = *attr.StringValue
 		}

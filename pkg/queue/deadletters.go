@@ -68,10 +68,12 @@ func (q DispatcherDeadLetters) Put(ctx context.Context, r broadcast.Record, reas
 }
 
 // Put stores the record with the reason of its failure. Body and attributes are unchanged if they fit. If they do not,
-// or if a publisher has set attributes that steer the dispatcher, the rest is stored with the attribute truncated.
+// if a publisher has set attributes that steer the dispatcher, or if an attribute has a wrong type, the rest is stored
+// with the attribute truncated.
 func (q *DeadLetters) Put(ctx context.Context, r broadcast.Record, reason error) error {
 	attrs, size := make(map[string]string), len(r.Body)+attributesLen(r.Attributes)
-	truncated := r.Attributes[attrTruncated] != "" // sent back by SQS's own redrive
+	truncated := r.Attributes[attrTruncated] != "" || // sent back by SQS's own redrive
+		r.WrongType // the letter's attributes are all strings, so that a redrive would be valid
 	for name, value := range r.Attributes {
 		switch {
 		case steering[name] && !r.Continuation:

@@ -582,6 +582,30 @@ func TestDeadLetters_FromPublishers(t *testing.T) {
 	}
 }
 
+// Attributes of a wrong type would be strings after a redrive, so that the broadcast would be valid. Such letters are
+// not sent back, whether the dispatcher has stored them or SQS has moved them.
+func TestDeadLetters_WrongType(t *testing.T) {
+	client, urls := awstest.Queues(t, "broadcast", "dead")
+	dead := &queue.DeadLetters{Client: client, URL: urls[1], FromPublishers: true}
+	for i, attr := range []string{"exclude:Number", "encoding:Binary", "exclude:String.list", "other:Number"} {
+		attrs := map[string]string{attr: "7"}
+		r := published(t, client, urls[0], "x", attrs)
+		r.Record.BroadcastID = fmt.Sprintf("stored-%d", i)
+		reason := broadcast.Permanent(broadcast.ReasonMalformed, errors.New("x"))
+		if err := dead.Put(t.Context(), r.Record, reason); err != nil {
+			t.Fatal(err)
+		}
+		attrs["broadcastId"] = fmt.Sprintf("moved-%d", i)
+		put(t, client, urls[1], "x", attrs)
+		got, want := letters(t, dead), !strings.HasPrefix(attr, "other")
+		for _, id := range []string{r.Record.BroadcastID, attrs["broadcastId"]} {
+			if l, found := got[id]; !found || l.Incomplete != want || l.Body != "x" {
+				t.Errorf("%s, %s: got letter %+v, %v, want incomplete = %v", attr, id, l, found, want)
+			}
+		}
+	}
+}
+
 // A message that SQS has moved may have ten attributes of its publisher.
 func TestContinuations_RedriveManyAttributes(t *testing.T) {
 	client, urls := awstest.Queues(t, "continuation")

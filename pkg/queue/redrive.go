@@ -32,7 +32,7 @@ type Letter struct {
 	// Size is the size of the whole message in bytes if a part of it did not fit on the dead-letter queue, else 0.
 	Size int
 	// Incomplete reports whether a part of the message is missing, or was written by a publisher and steers the
-	// dispatcher. Such a letter cannot be sent back.
+	// dispatcher, or whether an attribute of the publisher has a wrong type. Such a letter cannot be sent back.
 	Incomplete bool
 	// Body and Attributes are the message's.
 	Body       string
@@ -97,6 +97,9 @@ func (q *DeadLetters) show(ctx context.Context, handles []string) {
 func (q *DeadLetters) readLetter(m types.Message) Letter {
 	l := Letter{Body: aws.ToString(m.Body), Attributes: make(map[string]string)}
 	for name, attr := range m.MessageAttributes {
+		if publishers[name] && aws.ToString(attr.DataType) != "String" {
+			l.Incomplete = true
+		}
 		switch {
 		case q.FromPublishers && steering[name]:
 			l.Incomplete = true
