@@ -66,7 +66,7 @@ func (c command) target(ctx context.Context) (*target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load the AWS configuration: %w", err)
 	}
-	cfg.HTTPClient = transport.Patient(cfg.HTTPClient)
+	cfg.HTTPClient = transport.KeepBodyOpen(cfg.HTTPClient)
 	return &target{dynamodb.NewFromConfig(cfg), sqs.NewFromConfig(cfg), secretsmanager.NewFromConfig(cfg), c.Prefix, os.Stdout}, nil
 }
 

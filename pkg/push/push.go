@@ -44,7 +44,7 @@ func New(cfg aws.Config, endpoint string, workers int) *Client {
 			o.BaseEndpoint = &endpoint
 		}
 		o.Retryer = aws.NopRetryer{}
-		o.HTTPClient = transport.Patient(awshttp.NewBuildableClient().
+		o.HTTPClient = transport.KeepBodyOpen(awshttp.NewBuildableClient().
 			WithTimeout(postTimeout).
 			WithDialerOptions(func(d *net.Dialer) { d.Timeout = postTimeout }).
 			WithTransportOptions(func(t *http.Transport) {

@@ -20,7 +20,7 @@ import (
 // again, and what it brought be in flight.
 func Config(endpoint string) aws.Config {
 	return aws.Config{
-		Region: "us-east-1", BaseEndpoint: &endpoint, HTTPClient: transport.Patient(nil),
+		Region: "us-east-1", BaseEndpoint: &endpoint, HTTPClient: transport.KeepBodyOpen(nil),
 		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
 	}
 }
