@@ -36,8 +36,12 @@ func main() { function.Run(setup) }
 func setup(env *function.Environment, cfg aws.Config) (any, error) {
 	db, mq := dynamodb.NewFromConfig(cfg), sqs.NewFromConfig(cfg)
 	share := float64(env.Int("POSTS_PER_SECOND", 1, 1_000_000)) / float64(env.Int("SENDER_CONCURRENCY", 1, 1000))
+	poster, err := push.New(cfg, env.String("MANAGEMENT_ENDPOINT"), workers)
+	if err != nil {
+		return nil, err
+	}
 	s := &delivery.Sender{
-		Poster:         push.New(cfg, env.String("MANAGEMENT_ENDPOINT"), workers),
+		Poster:         poster,
 		Ledger:         &ledger.Table{Client: db, Name: env.String("BROADCASTS_TABLE")},
 		Queue:          &queue.Batches{Client: mq, URL: env.String("SEND_QUEUE_URL")},
 		DeadLetters:    &queue.DeadLetters{Client: mq, URL: env.String("SEND_DEAD_LETTER_QUEUE_URL")},
