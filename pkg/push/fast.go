@@ -71,7 +71,7 @@ func (f *fastPost) HandleSerialize(
 	if err != nil {
 		return out, metadata, &smithyhttp.RequestSendError{Err: err}
 	}
-	if response.StatusCode == http.StatusOK && response.Body == http.NoBody {
+	if response.StatusCode == http.StatusOK && response.ContentLength == 0 {
 		out.Result = new(apigatewaymanagementapi.PostToConnectionOutput)
 		return out, metadata, nil
 	}

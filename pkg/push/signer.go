@@ -24,8 +24,8 @@ import (
 )
 
 // signer signs requests with AWS Signature Version 4 and produces the same headers as the SDK's signer, which
-// FuzzSigner compares. It is faster because it keeps the signing key with the state of its HMAC, and because it works in
-// one buffer. It is safe for concurrent use; its zero value is ready.
+// FuzzSigner compares. It is faster because it keeps the signing key with the state of its HMAC and reuses its
+// buffers. It is safe for concurrent use; its zero value is ready.
 //
 // It signs what a post is: a request without a query, whose header names occur once and are in canonical form. Other
 // requests are errors. If URL.Opaque is set, it is the escaped path.

@@ -22,17 +22,17 @@ import (
 const (
 	// maxResponse bounds a response, header and body together. A longer one is an error.
 	maxResponse = 1 << 20
-	// maxIdle is how long an unused connection is kept, as in net/http's default transport.
+	// maxIdle bounds the time that an unused connection is kept. It is the value of net/http's default transport.
 	maxIdle = 90 * time.Second
 )
 
 // Pool sends requests to one server over a bounded number of HTTP/1.1 connections, which it keeps open. It is an
 // [aws.HTTPClient] and safe for concurrent use. It starts no goroutines.
 //
-// A Pool exists to save CPU: the goroutine that calls Do writes the request and reads the response itself, where net/http
-// hands both to two goroutines per connection. The request is encoded and the response parsed by net/http. It does
-// only what a small signed request needs: no proxies, redirects, cookies, HTTP/2 or streamed bodies. A response that it
-// does not expect is an error.
+// A Pool exists to save CPU: the goroutine that calls Do writes the request and reads the response itself, where
+// net/http hands them to two other goroutines. net/http still parses the response. A Pool does only what a small
+// signed request needs: no proxies, redirects, cookies, HTTP/2 or bodies of unknown length. A response that it does
+// not expect is an error.
 //
 // A request is sent at most once. The one exception is a kept connection that is found closed before a byte of the
 // request has been written: then the request goes out on a new connection. After the first byte the server may
@@ -133,24 +133,31 @@ func appendRequest(b []byte, r *http.Request) ([]byte, error) {
 	if r.Body != nil && r.ContentLength <= 0 || r.Body == nil && r.ContentLength > 0 || len(r.TransferEncoding) > 0 {
 		return b, fmt.Errorf("a body with the length %d is not supported", r.ContentLength)
 	}
-	b = append(append(append(b, r.Method...), ' '), r.URL.RequestURI()...)
-	b = append(append(b, " HTTP/1.1\r\nHost: "...), cmp.Or(r.Host, r.URL.Host)...)
+	uri, host := r.URL.RequestURI(), cmp.Or(r.Host, r.URL.Host)
+	if !isWord(r.Method) || !isWord(uri) || !isWord(host) {
+		return b, fmt.Errorf("the request line %q or the host %q is malformed", r.Method+" "+uri, host)
+	}
+	b = append(append(append(b, r.Method...), ' '), uri...)
+	b = append(append(b, " HTTP/1.1\r\nHost: "...), host...)
 	b = append(b, "\r\nContent-Length: "...)
 	b = strconv.AppendInt(b, max(r.ContentLength, 0), 10)
-	lines := 3
+	ends := 4 // of lines
 	for name, values := range r.Header {
 		if name == "Host" || name == "Content-Length" {
 			continue // written above
 		}
+		if !isWord(name) {
+			return b, fmt.Errorf("the header name %q is malformed", name)
+		}
 		for _, value := range values {
 			b = append(append(append(append(b, "\r\n"...), name...), ": "...), value...)
-			lines++
+			ends++
 		}
 	}
 	b = append(b, "\r\n\r\n"...)
 	// A line break inside a value would let the value add headers.
-	if bytes.Count(b, []byte("\n")) != lines+1 || bytes.Count(b, []byte("\r")) != lines+1 {
-		return b, errors.New("a header contains a line break")
+	if bytes.Count(b, []byte("\n")) != ends || bytes.Count(b, []byte("\r")) != ends || bytes.IndexByte(b, 0) >= 0 {
+		return b, errors.New("a header value contains a line break or a zero byte")
 	}
 	if r.Body == nil {
 		return b, nil
@@ -164,6 +171,16 @@ func appendRequest(b []byte, r *http.Request) ([]byte, error) {
 		return b, fmt.Errorf("the body is longer than %d bytes", r.ContentLength)
 	}
 	return b, nil
+}
+
+// isWord reports whether s is not empty and consists of visible ASCII characters.
+func isWord(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // takeIdle returns the most recently used idle connection that is still open, or nil.
@@ -264,7 +281,8 @@ type notSentError struct{ error }
 
 func (e notSentError) Unwrap() error { return e.error }
 
-// exchange writes the request and reads the response. reusable reports whether the connection may carry another request.
+// exchange writes the request and reads the response. reusable reports whether the connection may carry another
+// request.
 func (c *conn) exchange(ctx context.Context, request []byte, r *http.Request) (
 	response *http.Response, reusable bool, err error,
 ) {
@@ -301,7 +319,7 @@ func (c *conn) readResponse(r *http.Request) (response *http.Response, reusable 
 			return nil, false, fmt.Errorf("read the response: unexpected status %s", response.Status)
 		}
 	}
-	if response.Body != http.NoBody {
+	if response.ContentLength != 0 {
 		var data []byte
 		data, err = io.ReadAll(response.Body)
 		response.Body.Close()
