@@ -167,7 +167,7 @@ func appendCanonicalRequest(b []byte, r *http.Request, payloadHash string) (_, n
 			lower = "x-amz-security-token"
 		default:
 			lower = strings.ToLower(name)
-			if name != http.CanonicalHeaderKey(name) || name == "Host" {
+			if name != http.CanonicalHeaderKey(name) || name == "Host" || name == "" {
 				return b, nil, fmt.Errorf("header name %q is not supported", name)
 			}
 		}
@@ -178,11 +178,11 @@ func appendCanonicalRequest(b []byte, r *http.Request, payloadHash string) (_, n
 	}
 	slices.SortFunc(headers, func(a, b header) int { return strings.Compare(a.name, b.name) })
 
-	path := r.URL.Opaque
+	path, host := r.URL.Opaque, hostOf(r)
 	if path == "" {
 		path = cmp.Or(r.URL.EscapedPath(), "/")
 	}
-	if r.URL.RawQuery != "" || !strings.HasPrefix(path, "/") || strings.HasPrefix(r.URL.Opaque, "//") ||
+	if r.URL.RawQuery != "" || strings.Contains(host, "]") != strings.HasPrefix(host, "[") || !strings.HasPrefix(path, "/") || strings.HasPrefix(r.URL.Opaque, "//") ||
 		strings.Contains(path, "?") {
 		return b, nil, fmt.Errorf("the URL %q is not supported", r.URL)
 	}

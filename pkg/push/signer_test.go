@@ -63,12 +63,14 @@ var signings = []signing{
 	{"POST", "http://a", "/b?c", "X-A", "b", "A", "s", "t", "r", 1, 7, emptyHash},
 	{"POST", "http://a", "/b", "x-lower", "b", "A", "s", "t", "r", 1, 7, emptyHash},
 	{"POST", "http://a", "/b", "Host", "b", "A", "s", "t", "r", 1, 7, emptyHash},
+	{"POST", "http://a]:80", "/b", "X-A", "b", "A", "s", "t", "r", 1, 7, emptyHash},
+	{"POST", "http://a", "/b", "", "b", "A", "s", "t", "r", 1, 7, emptyHash},
 }
 
 // supported reports whether the signer promises to sign the request.
 func (s signing) supported() bool {
 	u, err := url.Parse(s.target)
-	return err == nil && u.RawQuery == "" && s.name == http.CanonicalHeaderKey(s.name) && s.name != "Host" &&
+	return err == nil && u.RawQuery == "" && strings.Contains(u.Host, "]") == strings.HasPrefix(u.Host, "[") && s.name == http.CanonicalHeaderKey(s.name) && s.name != "Host" &&
 		s.name != "" && (s.opaque == "" || strings.HasPrefix(s.opaque, "/") && !strings.HasPrefix(s.opaque, "//")) &&
 		!strings.Contains(s.opaque, "?")
 }
@@ -143,8 +145,8 @@ func TestSigner_Corpus(t *testing.T) {
 			signed++
 		}
 	}
-	if signed != len(signings)-5 {
-		t.Errorf("got %d of %d requests signed, want all but 5", signed, len(signings))
+	if signed != len(signings)-7 {
+		t.Errorf("got %d of %d requests signed, want all but 7", signed, len(signings))
 	}
 }
 

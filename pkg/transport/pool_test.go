@@ -271,7 +271,7 @@ func TestPool_ClosedIdle(t *testing.T) {
 				p.write(ok)
 				<-p.script.requests
 				end(p)
-				p.Conn.Close()
+				p.Close()
 				ended <- struct{}{}
 			})
 			p := newPool(t, s.url, 1, time.Minute)
