@@ -2,6 +2,9 @@ package transport
 
 import "net"
 
+// EmptyOK is emptyOK.
+func EmptyOK(b []byte) int { return emptyOK(b) }
+
 // BreakIdle makes the next write to each idle connection fail.
 func (p *Pool) BreakIdle() {
 	p.mu.Lock()

@@ -24,9 +24,6 @@ const (
 	maxResponse = 1 << 20
 	// maxIdle bounds the time that an unused connection is kept. It is the value of net/http's default transport.
 	maxIdle = 90 * time.Second
-	// minCheck is the idle time after which a connection is checked before use. The news of a close takes about as long
-	// to arrive, so an earlier check would seldom find anything. It would cost 3 % of the CPU of a post.
-	minCheck = time.Millisecond
 )
 
 // Pool sends requests to one server over a bounded number of HTTP/1.1 connections, which it keeps open. It is an
@@ -84,8 +81,8 @@ func NewPool(base *url.URL, size int, timeout time.Duration, config *tls.Config)
 
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// Do sends the request and returns the response with its body in memory. It returns the context's error soon after
-// the request's context has ended.
+// Do sends the request and returns the response with its body in memory. The headers of an empty 200 response are left
+// out. Do returns the context's error soon after the request's context has ended.
 func (p *Pool) Do(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
 		defer r.Body.Close()
@@ -201,7 +198,7 @@ func (p *Pool) takeIdle(now, deadline time.Time) *conn {
 		p.idle = p.idle[:n-1]
 		p.mu.Unlock()
 		idle := now.Sub(c.since)
-		if c.net.SetDeadline(deadline) == nil && idle >= 0 && idle < maxIdle && (idle < minCheck || c.open()) {
+		if c.net.SetDeadline(deadline) == nil && idle >= 0 && idle < maxIdle && c.open() {
 			return c
 		}
 		c.close()
@@ -255,6 +252,7 @@ func (p *Pool) dial(ctx context.Context, deadline time.Time) (*conn, error) {
 }
 
 // conn is one connection. One goroutine uses it at a time.
+
 type conn struct {
 	net    net.Conn        // what requests are written to, TLS if the server has it
 	raw    net.Conn        // the TCP connection
@@ -315,6 +313,18 @@ func (c *conn) exchange(ctx context.Context, request []byte, r *http.Request) (
 }
 
 func (c *conn) readResponse(r *http.Request) (response *http.Response, reusable bool, err error) {
+	if _, err := c.reader.Peek(1); err != nil {
+		return nil, false, fmt.Errorf("read the response: %w", err)
+	}
+	buffered, _ := c.reader.Peek(c.reader.Buffered())
+	if n := emptyOK(buffered); n > 0 {
+		c.reader.Discard(n)
+		response = &http.Response{
+			Status: "200 OK", StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+			Body: http.NoBody, Request: r,
+		}
+		return response, !c.failed && c.reader.Buffered() == 0, nil
+	}
 	// Interim responses may come unasked and are skipped (RFC 9110, section 15.2). maxResponse bounds them, too.
 	for response == nil || response.StatusCode < 200 {
 		if response, err = http.ReadResponse(c.reader, r); err != nil {
@@ -332,6 +342,50 @@ func (c *conn) readResponse(r *http.Request) (response *http.Response, reusable 
 		response.Body = io.NopCloser(io.MultiReader(bytes.NewReader(data), failingReader{err}))
 	}
 	return response, err == nil && !response.Close && !c.failed && c.reader.Buffered() == 0, nil
+}
+
+// emptyOK returns the length of the response at the beginning of b if it is a complete and well-formed 200 response
+// without a body, after which the connection stays open. It returns 0 for every other response and in case of doubt.
+// Nearly all responses are of this kind, and parsing them in full would cost 6 % of the CPU of a post.
+func emptyOK(b []byte) int {
+	const status, end = "HTTP/1.1 200 OK\r\n", "\r\n\r\n"
+	n := bytes.Index(b, []byte(end))
+	if n < 0 || !bytes.HasPrefix(b, []byte(status)) || n < len(status) {
+		return 0
+	}
+	lengths := 0
+	for line := range bytes.SplitSeq(b[len(status):n], []byte("\r\n")) {
+		name, value, found := bytes.Cut(line, []byte(": "))
+		if !found || !isName(name) || bytes.IndexByte(value, '\n') >= 0 {
+			return 0
+		}
+		switch {
+		case bytes.EqualFold(name, []byte("Content-Length")):
+			if lengths++; string(value) != "0" {
+				return 0
+			}
+		case bytes.EqualFold(name, []byte("Connection")):
+			if string(value) != "keep-alive" {
+				return 0
+			}
+		case bytes.EqualFold(name, []byte("Transfer-Encoding")), bytes.EqualFold(name, []byte("Trailer")):
+			return 0
+		}
+	}
+	if lengths != 1 {
+		return 0
+	}
+	return n + len(end)
+}
+
+// isName reports whether b consists of letters, digits and hyphens.
+func isName(b []byte) bool {
+	for _, c := range b {
+		if (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9') && c != '-' {
+			return false
+		}
+	}
+	return len(b) > 0
 }
 
 // failingReader reads nothing and returns err, or io.EOF if there is none.

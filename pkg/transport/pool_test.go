@@ -2,6 +2,7 @@ package transport_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -206,6 +207,63 @@ func TestPool_Response(t *testing.T) {
 	}
 }
 
+// emptyOKs are responses that need no parser, and others that begin in the same way.
+var emptyOKs = []struct {
+	response string
+	plain    bool
+}{
+	{ok, true},
+	{"HTTP/1.1 200 OK\r\nDate: Mon\r\ncontent-length: 0\r\nConnection: keep-alive\r\nX-1: a: b \r\n\r\n", true},
+	{ok + "HTTP/1.1", true},
+	{"HTTP/1.1 200 OK\r\n\r\n", false},
+	{"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n", false},
+	{"HTTP/1.1 200 OK\r\nContent-Length: 00\r\n\r\n", false},
+	{"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na", false},
+	{"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n", false},
+	{"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", false},
+	{"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", false},
+	{"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nA: b\nConnection: close\r\n\r\n", false},
+	{"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n folded: b\r\n\r\n", false},
+	{"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection :close\r\n\r\n", false},
+	{"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection:close: a\r\n\r\n", false},
+	{"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", false},
+	{"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n", false},
+	{"HTTP/1.1 200 OK\r\n", false},
+	{"", false},
+}
+
+func TestEmptyOK(t *testing.T) {
+	for _, test := range emptyOKs {
+		if got := transport.EmptyOK([]byte(test.response)) > 0; got != test.plain {
+			t.Errorf("%q: got %v, want %v", test.response, got, test.plain)
+		}
+	}
+}
+
+// FuzzEmptyOK compares the responses that need no parser with what the parser of net/http says.
+func FuzzEmptyOK(f *testing.F) {
+	for _, seed := range emptyOKs {
+		f.Add([]byte(seed.response))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		n := transport.EmptyOK(b)
+		if n == 0 {
+			return
+		}
+		reader := bytes.NewReader(b)
+		buffered := bufio.NewReader(reader)
+		response, err := http.ReadResponse(buffered, &http.Request{Method: "POST"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		read := len(b) - reader.Len() - buffered.Buffered()
+		if response.StatusCode != 200 || response.ContentLength != 0 || response.Close || read != n ||
+			len(response.TransferEncoding) > 0 || len(response.Trailer) > 0 {
+			t.Errorf("got %+v after %d bytes, want an empty 200 after %d", response, read, n)
+		}
+	})
+}
+
 // The status of a response with an incomplete body is known; reading the body fails.
 func TestPool_IncompleteBody(t *testing.T) {
 	s := serve(t, func(p *peer) {
@@ -272,12 +330,15 @@ func TestPool_ClosedIdle(t *testing.T) {
 				<-p.script.requests
 				end(p)
 				p.Close()
-				ended <- struct{}{}
+				select {
+				case ended <- struct{}{}:
+				case <-t.Context().Done():
+				}
 			})
 			p := newPool(t, s.url, 1, time.Minute)
 			for range 5 {
 				if status, _, err := post(t.Context(), p, s.url, "x"); status != 200 || err != nil {
-					t.Errorf("got %d, %v, want 200", status, err)
+					t.Fatalf("got %d, %v, want 200", status, err)
 				}
 				<-ended
 			}
