@@ -182,8 +182,8 @@ func appendCanonicalRequest(b []byte, r *http.Request, payloadHash string) (_, n
 	if path == "" {
 		path = cmp.Or(r.URL.EscapedPath(), "/")
 	}
-	if r.URL.RawQuery != "" || strings.Contains(host, "]") != strings.HasPrefix(host, "[") || !strings.HasPrefix(path, "/") || strings.HasPrefix(r.URL.Opaque, "//") ||
-		strings.Contains(path, "?") {
+	if r.URL.RawQuery != "" || strings.Contains(host, "]") != strings.HasPrefix(host, "[") ||
+		!strings.HasPrefix(path, "/") || strings.HasPrefix(r.URL.Opaque, "//") || strings.Contains(path, "?") {
 		return b, nil, fmt.Errorf("the URL %q is not supported", r.URL)
 	}
 	b = append(append(b, r.Method...), '\n')

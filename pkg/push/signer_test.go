@@ -70,8 +70,9 @@ var signings = []signing{
 // supported reports whether the signer promises to sign the request.
 func (s signing) supported() bool {
 	u, err := url.Parse(s.target)
-	return err == nil && u.RawQuery == "" && strings.Contains(u.Host, "]") == strings.HasPrefix(u.Host, "[") && s.name == http.CanonicalHeaderKey(s.name) && s.name != "Host" &&
-		s.name != "" && (s.opaque == "" || strings.HasPrefix(s.opaque, "/") && !strings.HasPrefix(s.opaque, "//")) &&
+	return err == nil && u.RawQuery == "" && strings.Contains(u.Host, "]") == strings.HasPrefix(u.Host, "[") &&
+		s.name == http.CanonicalHeaderKey(s.name) && s.name != "Host" && s.name != "" &&
+		(s.opaque == "" || strings.HasPrefix(s.opaque, "/") && !strings.HasPrefix(s.opaque, "//")) &&
 		!strings.Contains(s.opaque, "?")
 }
 

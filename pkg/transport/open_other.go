@@ -2,6 +2,7 @@
 
 package transport
 
-// open reports whether an idle connection can carry a request. Where there is no way to look at the socket it answers
-// no, so that every request has a connection of its own.
-func (c *conn) open() bool { return false }
+import "syscall"
+
+// openCheck returns a function that reports false: without a way to look at the socket no connection is reused.
+func openCheck(syscall.RawConn) func() bool { return func() bool { return false } }
