@@ -36,10 +36,7 @@ func main() { function.Run(setup) }
 func setup(env *function.Environment, cfg aws.Config) (any, error) {
 	db, mq := dynamodb.NewFromConfig(cfg), sqs.NewFromConfig(cfg)
 	share := float64(env.Int("POSTS_PER_SECOND", 1, 1_000_000)) / float64(env.Int("SENDER_CONCURRENCY", 1, 1000))
-	poster, err := push.New(cfg, env.String("MANAGEMENT_ENDPOINT"), workers)
-	if err != nil {
-		return nil, err
-	}
+	poster, posterErr := push.New(cfg, env.String("MANAGEMENT_ENDPOINT"), workers)
 	s := &delivery.Sender{
 		Poster:         poster,
 		Ledger:         &ledger.Table{Client: db, Name: env.String("BROADCASTS_TABLE")},
@@ -51,6 +48,9 @@ func setup(env *function.Environment, cfg aws.Config) (any, error) {
 		MaxAttempts:    env.Int("MAX_ATTEMPTS", 1, 12),
 		DisconnectFull: env.OneOf("FULL_BUFFERS", "keep", "disconnect") == "disconnect",
 		Reserve:        reserve,
+	}
+	if posterErr != nil {
+		return nil, posterErr // here, so that all settings have been read
 	}
 	return func(ctx context.Context, event events.SQSEvent) (events.SQSEventResponse, error) {
 		record, err := queue.ReadRecord(event, function.Invocation(ctx))

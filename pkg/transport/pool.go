@@ -322,7 +322,9 @@ func (c *conn) readResponse(r *http.Request) (response *http.Response, reusable 
 	}
 	buffered, _ := c.reader.Peek(c.reader.Buffered())
 	if n := emptyOK(buffered); n > 0 {
-		c.reader.Discard(n)
+		if _, err := c.reader.Discard(n); err != nil {
+			return nil, false, fmt.Errorf("read the response: %w", err)
+		}
 		response = &http.Response{
 			Status: "200 OK", StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 			Body: io.NopCloser(failingReader{}), Request: r,
@@ -360,7 +362,7 @@ func emptyOK(b []byte) int {
 	lengths := 0
 	for line := range bytes.SplitSeq(b[len(status):n], []byte("\r\n")) {
 		name, value, found := bytes.Cut(line, []byte(": "))
-		if !found || !isName(name) || bytes.IndexByte(value, '\n') >= 0 {
+		if !found || !isName(name) || hasControl(value) {
 			return 0
 		}
 		switch {
@@ -390,6 +392,16 @@ func isName(b []byte) bool {
 		}
 	}
 	return len(b) > 0
+}
+
+// hasControl reports whether b contains a control character.
+func hasControl(b []byte) bool {
+	for _, c := range b {
+		if c < ' ' || c == 0x7f {
+			return true
+		}
+	}
+	return false
 }
 
 // failingReader reads nothing and returns err, or io.EOF if there is none.

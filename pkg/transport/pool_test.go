@@ -226,6 +226,7 @@ var emptyOKs = []struct {
 	{"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n folded: b\r\n\r\n", false},
 	{"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection :close\r\n\r\n", false},
 	{"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection:close: a\r\n\r\n", false},
+	{"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nA: b\x00\r\n\r\n", false},
 	{"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", false},
 	{"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n", false},
 	{"HTTP/1.1 200 OK\r\n", false},
