@@ -20,9 +20,9 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// fastPath takes the place of all middleware between the validation of a post's input and the network. The SDK's stack
-// for PostToConnection is built for every post, but of its twenty steps only the validation and, for a failed post,
-// the deserialization run.
+// fastPath takes the place of the middleware between the validation of a post's input and the network. The SDK builds
+// its 27 middlewares for every post, which costs a third of the CPU of a post. The validation runs, and the
+// deserialization runs for failed posts; the others do not.
 //
 // In contrast to the SDK, a post has no retries (see New), no correction of the clock by the server's Date (Lambda's
 // clock is right), no Amz-Sdk-* and X-Amzn-Trace-Id headers, and no interceptors or request logs.
@@ -75,7 +75,7 @@ func (f *fastPost) HandleSerialize(
 		out.Result = new(apigatewaymanagementapi.PostToConnectionOutput)
 		return out, metadata, nil
 	}
-	// Everything else is the SDK's: it reads the body and makes the API's typed errors with their request ids.
+	// The SDK reads all other responses and returns the API's typed errors with their request ids.
 	out.Result, metadata, err = f.deserialize.HandleMiddleware(ctx, request, received{response})
 	return out, metadata, err
 }
@@ -89,7 +89,7 @@ var (
 func (f *fastPath) fill(r *http.Request, connection string, payload []byte) error {
 	r.Method = http.MethodPost
 	r.URL.Scheme, r.URL.Host = f.endpoint.Scheme, f.endpoint.Host
-	// Opaque is the path as it is sent. With Path and RawPath the path would be checked again by each reader of the URL.
+	// Opaque is the path as it is sent. Path and RawPath would be decoded and compared by each reader of the URL.
 	var path [128]byte
 	r.URL.Opaque = string(appendEscaped(append(path[:0], f.path...), connection, '.'))
 	r.Header["Content-Type"], r.Header["User-Agent"] = contentType, userAgent
@@ -124,7 +124,7 @@ type hashedPayload struct {
 	hash    string // in hexadecimal
 }
 
-// maxHashes is the number of payloads remembered: a batch has at most ten messages (see broadcast.MaxMessages).
+// maxHashes is the number of payloads remembered. A batch has at most ten messages.
 const maxHashes = 10
 
 func (h *payloadHashes) hash(payload []byte) string {

@@ -32,8 +32,8 @@ var tlsConfig *tls.Config // a variable for tests alone
 
 // modeVariable names the environment variable that selects how posts are made:
 //
-//   - "fast" or unset: through the SDK's client with a fastPath inside
-//   - "sdk": through the SDK's client as it is, with about three times the CPU, should the fast path ever fail
+//   - "fast" or unset: the SDK's client with a fastPath inside
+//   - "sdk": the SDK's client without it, for about three times the CPU, in case the fast path fails
 const modeVariable = "POST_CLIENT"
 
 // Client posts to the connections of one stage of one WebSocket API. It is safe for concurrent use. Make one per

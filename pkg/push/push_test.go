@@ -12,6 +12,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -466,6 +468,7 @@ func TestNew_Mode(t *testing.T) {
 		{mode: "fast", endpoint: "ftp://a", problem: "scheme"},
 		{mode: "fast", endpoint: "http://", problem: "host"},
 		{mode: "fast", endpoint: "http://%", problem: "endpoint"},
+		{mode: "fast", change: func(c *aws.Config) { c.ConfigSources = []any{fips{}} }},
 		{mode: "fast", change: func(c *aws.Config) { c.Credentials = nil }},
 		{mode: "fast", change: func(c *aws.Config) { c.Credentials = aws.AnonymousCredentials{} }},
 	} {
@@ -488,6 +491,33 @@ func TestNew_Mode(t *testing.T) {
 		case c.IsFast() != test.fast:
 			t.Errorf("%+v: got fast %v, want %v", test, c.IsFast(), test.fast)
 		}
+	}
+}
+
+// fips is a source of configuration that asks for FIPS endpoints.
+type fips struct{}
+
+func (fips) GetUseFIPSEndpoint(context.Context) (aws.FIPSEndpointState, bool, error) {
+	return aws.FIPSEndpointStateEnabled, true, nil
+}
+
+// With a proxy the posts go through net/http, which knows proxies. Its settings are read once per process, so the test
+// runs itself again with them.
+func TestNew_Proxy(t *testing.T) {
+	if os.Getenv("HTTPS_PROXY") == "" {
+		command := exec.Command(os.Args[0], "-test.run=^TestNew_Proxy$")
+		command.Env = append(os.Environ(), "HTTPS_PROXY=http://127.0.0.1:1")
+		if output, err := command.CombinedOutput(); err != nil {
+			t.Errorf("got %v\n%s", err, output)
+		}
+		return
+	}
+	t.Setenv("POST_CLIENT", "fast")
+	if c := newClient(t, config(), "https://a.example/prod", 1); c.IsFast() {
+		t.Error("got the fast path, want the SDK's")
+	}
+	if c := newClient(t, config(), "http://127.0.0.1:2/prod", 1); !c.IsFast() {
+		t.Error("got the SDK's client for an endpoint without a proxy, want the fast path")
 	}
 }
 
