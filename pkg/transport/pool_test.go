@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -383,6 +384,35 @@ func TestPool_EarlyResponse(t *testing.T) {
 		if status != 413 || err != nil {
 			t.Errorf("got %d, %v, want 413", status, err)
 		}
+	}
+}
+
+// refusing fails to write after some bytes, and has a response to read.
+type refusing struct {
+	net.Conn
+	response io.Reader
+}
+
+func (r refusing) Write(b []byte) (int, error)      { return len(b) / 2, syscall.EPIPE }
+func (r refusing) Read(b []byte) (int, error)       { return r.response.Read(b) }
+func (r refusing) SetDeadline(time.Time) error      { return nil }
+func (r refusing) SetReadDeadline(time.Time) error  { return nil }
+func (r refusing) SetWriteDeadline(time.Time) error { return nil }
+
+// If the connection breaks while a request is written, a response that has arrived counts, and the connection ends.
+func TestPool_BrokenWrite(t *testing.T) {
+	r, err := http.NewRequestWithContext(t.Context(), "POST", "http://a", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := refusing{response: strings.NewReader("HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")}
+	response, reusable, err := transport.Exchange(n, []byte("request"), r)
+	if err != nil || response.StatusCode != 413 || reusable {
+		t.Errorf("got %v, reusable %v, %v, want 413, false", response, reusable, err)
+	}
+	n.response = strings.NewReader("")
+	if _, reusable, err = transport.Exchange(n, []byte("request"), r); !errors.Is(err, syscall.EPIPE) || reusable {
+		t.Errorf("got %v, reusable %v, want %v, false", err, reusable, syscall.EPIPE)
 	}
 }
 
