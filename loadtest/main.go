@@ -1,5 +1,5 @@
-// Command loadtest decides whether a WebSocket broadcast system delivers: it opens many clients, publishes on an
-// absolute schedule, accounts for every delivery, and says what it could not measure. See README.md.
+// Command loadtest tests whether a WebSocket broadcast system delivers. It opens many clients, publishes on an absolute
+// schedule, counts the outcome of every delivery, and reports where the harness itself was too slow. See README.md.
 package main
 
 import (
@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"fanfare/loadtest/report"
@@ -16,26 +18,28 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// commands are what the program can do.
+// commands are the subcommands and global flags.
 type commands struct {
-	Run     runCommand     `cmd:"" help:"Run a load test and judge it."`
+	Run     runCommand     `cmd:"" help:"Run one load test and report on it."`
 	Report  reportCommand  `cmd:"" help:"Report on result files again, in any format."`
-	Compare compareCommand `cmd:"" help:"Set two runs, or two groups of runs, side by side."`
-	Sweep   sweepCommand   `cmd:"" help:"Find the highest rate at which the system keeps to a bound."`
-	Doctor  doctorCommand  `cmd:"" help:"Prove that the harness finds faults, by committing them."`
-	Echo    echoCommand    `cmd:"" help:"Serve a bare broadcast server, to see what the harness itself can do."`
-	Figures figuresCommand `cmd:"" help:"List the figures that expectations can name."`
-	Worker  workerCommand  `cmd:"" hidden:"" help:"Be one of several processes of a run (started by run itself)."`
+	Compare compareCommand `cmd:"" help:"Compare two runs, or two groups of runs."`
+	Sweep   sweepCommand   `cmd:"" help:"Find the capacity: the highest rate at which a bound holds."`
+	Doctor  doctorCommand  `cmd:"" help:"Check that the harness finds faults, by injecting them."`
+	Echo    echoCommand    `cmd:"" help:"Run a bare broadcast server, to measure the harness itself."`
+	Figures figuresCommand `cmd:"" help:"List the figures that thresholds can name."`
+	Worker  workerCommand  `cmd:"" hidden:"" help:"Run as one of several processes of a run (run starts them)."`
+
+	Version kong.VersionFlag `help:"Print the version and exit."`
 }
 
-const description = `Decides whether a WebSocket broadcast system delivers.
+const description = `Tests whether a WebSocket broadcast system delivers.
 
-Opens many clients, publishes on an absolute schedule, accounts for every delivery (missing, duplicate, reordered, late,
-corrupt), and declares a run invalid when the harness itself was the bottleneck.
+Opens many clients, publishes on an absolute schedule and counts the outcome of every delivery (missing, duplicate,
+reordered, late, corrupt). A run is invalid if the harness itself was the bottleneck.
 
 Exit codes: 0 passed, 1 a threshold was missed, 2 wrong usage, 3 the run is invalid, 4 clients could not connect.`
 
-// exit is an error with the exit code that it asks for. An empty one has been explained already.
+// exit is an error with an exit code. Without err, the reason has been printed already.
 type exit struct {
 	code int
 	err  error
@@ -59,9 +63,24 @@ func main() {
 }
 
 func newParser() (*kong.Kong, error) {
-	return kong.New(&commands{}, kong.Name("loadtest"), kong.Description(description), kong.UsageOnError(),
+	return kong.New(&commands{}, kong.Name("loadtest"), kong.Description(description), kong.UsageOnError(), help,
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 120}),
-		kong.Vars{"processors": "one per processor, at most four"})
+		kong.Vars{"version": version()})
+}
+
+// version returns the versions of the module and of Go and, if the build recorded it, the revision of the repository.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "loadtest, unknown version"
+	}
+	parts := []string{"loadtest", info.Main.Version, info.GoVersion}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			parts = append(parts, s.Value)
+		}
+	}
+	return strings.Join(parts, " ")
 }
 
 func run(args []string) int {
@@ -75,7 +94,7 @@ func run(args []string) int {
 		fmt.Fprintf(os.Stderr, "loadtest: %v\nTry: loadtest --help, or loadtest %s --help\n", err, first(args))
 		return report.ExitUsage
 	}
-	// The first interrupt ends the run early, with a report; the second ends the program.
+	// The first interrupt ends the run early and reports on it; the second ends the program.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
@@ -83,13 +102,13 @@ func run(args []string) int {
 	return code(command.Run())
 }
 
-// code explains an error, once, and returns the exit code that goes with it.
+// code prints an error and returns its exit code.
 func code(err error) int {
 	if err == nil {
 		return report.ExitPass
 	}
 	if errors.Is(err, context.Canceled) {
-		err = &exit{report.ExitInvalid, errors.New("interrupted before there was anything to report")}
+		err = &exit{report.ExitInvalid, errors.New("interrupted before the measurement began")}
 	}
 	if text := err.Error(); text != "" {
 		fmt.Fprintln(os.Stderr, "loadtest:", text)

@@ -11,41 +11,44 @@ import (
 
 	"fanfare/local/apigateway"
 	"fanfare/local/lambda"
+	"fanfare/local/stack"
 )
 
-// console prints one line per event. Lines of several goroutines do not mix.
+// console prints one line for each event, without control characters. It is safe for concurrent use.
 type console struct {
 	mu     sync.Mutex
 	out    io.Writer
-	prefix string // of function names, left out
+	prefix string // of function names; not printed
 	quiet  bool
+
+	refusals sync.Map // services and protocols whose refusal has been printed
 }
 
 func newConsole(out io.Writer, prefix string, quiet bool) *console {
-	return &console{out: out, prefix: prefix, quiet: quiet}
+	return &console{out: &terminal{out: out}, prefix: prefix, quiet: quiet}
 }
 
-// banner prints text that is for people, whatever the mode.
+// banner prints a text, also in quiet mode.
 func (c *console) banner(text string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	fmt.Fprintln(c.out, text)
 }
 
-// oneLine makes one line of several, as of a function's error.
+// oneLine replaces line breaks by spaces.
 var oneLine = strings.NewReplacer("\r\n", " ", "\n", " ", "\r", " ")
 
-// line prints who did what, in one line.
-func (c *console) line(at time.Time, who, what string) {
+// line prints a line about a subject, unless the console is quiet.
+func (c *console) line(at time.Time, subject, text string) {
 	if c.quiet {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	fmt.Fprintf(c.out, "%s  %-12s %s\n", at.Format("15:04:05.000"), who, oneLine.Replace(what))
+	fmt.Fprintf(c.out, "%s  %-12s %s\n", at.Format("15:04:05.000"), subject, oneLine.Replace(text))
 }
 
-// gateway prints what happens at the WebSocket API. Single posts are left out: the functions tell of them in sums.
+// gateway prints an event at a WebSocket API. It does not print single posts: the functions log their number.
 func (c *console) gateway(e apigateway.Event) {
 	ms := func(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000) }
 	switch e.Kind {
@@ -54,11 +57,11 @@ func (c *console) gateway(e apigateway.Event) {
 	case apigateway.Refused:
 		c.line(e.Time, "client", fmt.Sprintf("refused with %d: %s", e.Status, e.Reason))
 	case apigateway.Disconnected:
-		what := fmt.Sprintf("disconnected %s after %.1f s: %d %s", e.Connection, e.Duration.Seconds(), e.Code, e.Reason)
+		text := fmt.Sprintf("disconnected %s after %.1f s: %d %s", e.Connection, e.Duration.Seconds(), e.Code, e.Reason)
 		if e.Err != nil {
-			what += fmt.Sprintf(" ($disconnect: %v)", e.Err)
+			text += fmt.Sprintf(" ($disconnect: %v)", e.Err)
 		}
-		c.line(e.Time, "client", what)
+		c.line(e.Time, "client", text)
 	case apigateway.Received:
 		if e.Err != nil {
 			c.line(e.Time, "client", fmt.Sprintf("%s: route %s failed: %v", e.Connection, e.Route, e.Err))
@@ -67,37 +70,46 @@ func (c *console) gateway(e apigateway.Event) {
 	}
 }
 
-// invocation prints failed invocations; the function's own lines tell of the others.
+// invocation prints a failed invocation. The functions log the others.
 func (c *console) invocation(r lambda.Report) {
 	if r.Status != lambda.StatusSuccess {
 		c.line(time.Now(), strings.TrimPrefix(r.Function, c.prefix), strings.ReplaceAll(r.String(), "\t", "  "))
 	}
 }
 
-// function prints a line that a function wrote: JSON logs as text, metrics not at all, anything else as it is.
+// refused prints the first request to each service that is not emulated.
+func (c *console) refused(r stack.Refused) {
+	if _, printed := c.refusals.LoadOrStore([2]string{r.Service, r.Protocol}, true); !printed {
+		c.line(time.Now(), "aws", "refused "+r.String())
+	}
+}
+
+// function prints a line that a function wrote. It prints a JSON log record as text, no metrics, and other lines
+// unchanged.
 func (c *console) function(function, _ string, line []byte) {
 	if c.quiet || len(bytes.TrimSpace(line)) == 0 {
 		return
 	}
-	who := strings.TrimPrefix(function, c.prefix)
+	name := strings.TrimPrefix(function, c.prefix)
 	fields, ok := decode(line)
 	switch {
 	case !ok:
-		c.line(time.Now(), who, string(line))
+		c.line(time.Now(), name, string(line))
 	case !fields.has("_aws"): // CloudWatch's embedded metric format
-		c.line(time.Now(), who, fields.String())
+		c.line(time.Now(), name, fields.String())
 	}
 }
 
-// field is a member of a JSON object; their order is kept.
+// field is a field of a JSON object.
 type field struct {
 	name  string
 	value json.RawMessage
 }
 
+// fields are the fields of a JSON object in their order.
 type fields []field
 
-// decode reads a JSON object.
+// decode parses a JSON object. It returns false for other text.
 func decode(line []byte) (fields, bool) {
 	d := json.NewDecoder(bytes.NewReader(line))
 	if token, err := d.Token(); err != nil || token != json.Delim('{') {
@@ -127,7 +139,7 @@ func (all fields) has(name string) bool {
 	return false
 }
 
-// String writes a log record for people: the message, then the attributes.
+// String returns a log record as text: the level unless it is INFO, the message and the attributes.
 func (all fields) String() string {
 	var level, message, rest string
 	for _, f := range all {

@@ -26,7 +26,7 @@ import (
 	"fanfare/local/stack"
 )
 
-// These tests hold docs/local.md against the code.
+// These tests compare docs/local.md with the code.
 
 var update = flag.Bool("update", false, "write the generated part of docs/local.md")
 
@@ -41,35 +41,36 @@ func manual(t *testing.T) string {
 	return string(text)
 }
 
-// The manual has a line for each fault and for nothing else.
-func TestTheManualListsTheFaults(t *testing.T) {
+// TestManual_Faults checks that the manual has a line for each fault and no other line.
+func TestManual_Faults(t *testing.T) {
 	var listed []string
-	for _, row := range regexp.MustCompile("(?m)^\\| `((?:apigateway|sqs|dynamodb|lambda)\\.\\w+)` \\| \\w+ \\| .+ \\|$").FindAllStringSubmatch(manual(t), -1) {
+	rows := regexp.MustCompile("(?m)^\\| `((?:apigateway|sqs|dynamodb|lambda)\\.\\w+)` \\| \\w+ \\| .+ \\|$")
+	for _, row := range rows.FindAllStringSubmatch(manual(t), -1) {
 		listed = append(listed, row[1])
 	}
 	slices.Sort(listed)
 	if names := stack.FaultNames(); !slices.Equal(listed, names) {
-		t.Errorf("the manual lists\n%v\nand there are\n%v", listed, names)
+		t.Errorf("got faults\n%v\nwant\n%v", listed, names)
 	}
 }
 
-// The tests that the manual names exist where it says.
-func TestTheManualsTestsExist(t *testing.T) {
+// TestManual_Tests checks that the tests that the manual names exist.
+func TestManual_Tests(t *testing.T) {
 	rows := regexp.MustCompile(`(?m)^\| (\d+)\. .* \| (.*) \|$`).FindAllStringSubmatch(manual(t), -1)
 	if len(rows) != 15 {
-		t.Fatalf("%d behaviours, want 15", len(rows))
+		t.Fatalf("got %d behaviours, want 15", len(rows))
 	}
 	group := regexp.MustCompile("^`([a-z0-9/]+)`: ((?:`Test\\w+` ?)+)$")
 	for _, row := range rows {
 		for part := range strings.SplitSeq(row[2], "; ") {
 			found := group.FindStringSubmatch(part)
 			if found == nil {
-				t.Errorf("behaviour %s: %q is not a package and its tests", row[1], part)
+				t.Errorf("behaviour %s: got %q, want a package and its tests", row[1], part)
 				continue
 			}
 			files, err := filepath.Glob(filepath.Join("..", found[1], "*_test.go"))
 			if err != nil || len(files) == 0 {
-				t.Errorf("behaviour %s: no tests in %s", row[1], found[1])
+				t.Errorf("behaviour %s: got no tests in %s", row[1], found[1])
 			}
 			var source []byte
 			for _, file := range files {
@@ -81,31 +82,32 @@ func TestTheManualsTestsExist(t *testing.T) {
 			}
 			for name := range strings.FieldsSeq(strings.ReplaceAll(found[2], "`", " ")) {
 				if !bytes.Contains(source, []byte("func "+name+"(t *testing.T)")) {
-					t.Errorf("behaviour %s: %s has no %s", row[1], found[1], name)
+					t.Errorf("behaviour %s: got no %s in %s", row[1], name, found[1])
 				}
 			}
 		}
 	}
 }
 
-// described are the packages whose documentation says what they are faithful in.
+// described are the packages whose documentation is in the manual.
 var described = []struct{ title, pkg string }{
 	{"API Gateway", "apigateway"}, {"Lambda", "lambda"}, {"Event source mappings", "eventsource"}, {"SQS", "sqs"},
 	{"DynamoDB", "dynamodb"}, {"Secrets Manager", "secrets"}, {"IAM", "iam"}, {"Templates", "template"}, {"X-Ray", "xray"},
 }
 
-// TestTheManualSaysWhatThePackagesSay holds the generated part against the packages' documentation and operations.
-func TestTheManualSaysWhatThePackagesSay(t *testing.T) {
+// TestManual_Generated compares the generated part with the documentation and the operations of the packages.
+func TestManual_Generated(t *testing.T) {
 	var out strings.Builder
-	fmt.Fprintf(&out, "### Operations\n\nOver the wire, every other operation is answered with an error that names it.\n\n")
-	fmt.Fprintf(&out, "- SQS: %s\n- DynamoDB: %s\n- Secrets Manager: GetSecretValue\n", strings.Join(sqs.Operations(), ", "), strings.Join(dynamodb.Operations(), ", "))
+	fmt.Fprint(&out, "### Operations\n\nEvery other operation is answered with an error that names it.\n\n")
+	fmt.Fprintf(&out, "- SQS: %s\n- DynamoDB: %s\n- Secrets Manager: GetSecretValue\n",
+		strings.Join(sqs.Operations(), ", "), strings.Join(dynamodb.Operations(), ", "))
 	for _, d := range described {
 		fmt.Fprintf(&out, "\n### %s\n\n%s", d.title, documentation(t, d.pkg))
 	}
 	before, rest, ok := strings.Cut(manual(t), "<!-- generated -->\n")
 	_, after, closed := strings.Cut(rest, "<!-- /generated -->")
 	if !ok || !closed {
-		t.Fatal("the manual has lost the marks of its generated part")
+		t.Fatal("got no marks of the generated part")
 	}
 	want := before + "<!-- generated -->\n" + out.String() + "<!-- /generated -->" + after
 	if *update {
@@ -115,11 +117,11 @@ func TestTheManualSaysWhatThePackagesSay(t *testing.T) {
 		return
 	}
 	if manual(t) != want {
-		t.Error("docs/local.md is not what the packages say: go test ./local -run Manual -update")
+		t.Error("got an outdated docs/local.md; go test ./local -run Manual -update writes it")
 	}
 }
 
-// documentation returns a package's comment in Markdown, its headings two levels down.
+// documentation returns the comment of a package as Markdown, with headings of level 4.
 func documentation(t *testing.T, pkg string) string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(pkg, "*.go"))
@@ -132,14 +134,17 @@ func documentation(t *testing.T, pkg string) string {
 			t.Fatal(err)
 		}
 		if text := packageComment(parsed); text != "" {
-			printer := &comment.Printer{HeadingLevel: 4, HeadingID: func(*comment.Heading) string { return "" }, DocLinkURL: func(*comment.DocLink) string { return "" }}
+			printer := &comment.Printer{
+				HeadingLevel: 4, HeadingID: func(*comment.Heading) string { return "" },
+				DocLinkURL: func(*comment.DocLink) string { return "" },
+			}
 			var p comment.Parser
-			// Without the links, which lead nowhere outside Go's own pages.
+			// Without the links, which work only on pages of Go documentation.
 			markdown := string(printer.Markdown(p.Parse(text)))
 			return regexp.MustCompile(`\[([^\]]*)\]\(\)`).ReplaceAllString(markdown, "$1")
 		}
 	}
-	t.Fatalf("package %s has no comment", pkg)
+	t.Fatalf("got no comment of package %s", pkg)
 	return ""
 }
 
@@ -150,8 +155,8 @@ func packageComment(file *ast.File) string {
 	return file.Doc.Text()
 }
 
-// What AWS has and local has not is refused by name: the operations are those of AWS's SDK.
-func TestOperationsThatAreNotEmulatedAreRefused(t *testing.T) {
+// TestOperations_Refused checks that each operation of AWS's SDK that is not emulated is refused with its name.
+func TestOperations_Refused(t *testing.T) {
 	for _, service := range []struct {
 		target   string
 		handler  http.Handler
@@ -162,28 +167,29 @@ func TestOperationsThatAreNotEmulatedAreRefused(t *testing.T) {
 		{"DynamoDB_20120810.", newDynamoDB(t), (*dynamodbclient.Client)(nil), dynamodb.Operations()},
 	} {
 		methods, refused := reflect.TypeOf(service.client), 0
-		for i := range methods.NumMethod() {
-			name := methods.Method(i).Name
+		for method := range methods.Methods() {
+			name := method.Name
 			if name == "Options" || slices.Contains(service.emulated, name) {
 				continue
 			}
 			refused++
 			r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader("{}"))
 			r.Header.Set("X-Amz-Target", service.target+name)
-			r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=test/20250101/us-east-1/x/aws4_request, SignedHeaders=host, Signature=0")
+			r.Header.Set("Authorization", "AWS4-HMAC-SHA256 "+
+				"Credential=test/20250101/us-east-1/x/aws4_request, SignedHeaders=host, Signature=0")
 			w := httptest.NewRecorder()
 			service.handler.ServeHTTP(w, r)
 			if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), name) {
-				t.Errorf("%s%s: %d %s", service.target, name, w.Code, w.Body)
+				t.Errorf("%s%s: got %d %s, want 400 and the name", service.target, name, w.Code, w.Body)
 			}
 		}
 		for _, name := range service.emulated {
 			if _, ok := methods.MethodByName(name); !ok {
-				t.Errorf("%s%s is not of AWS", service.target, name)
+				t.Errorf("got %s%s, want an operation of AWS", service.target, name)
 			}
 		}
 		if refused == 0 {
-			t.Errorf("%s: nothing is left to refuse", service.target)
+			t.Errorf("%s: got no refused operation", service.target)
 		}
 	}
 }

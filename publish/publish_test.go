@@ -29,15 +29,17 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	fmt.Println("on its way to every client:", id)
+	fmt.Println("broadcast", id)
 }
 
-// received takes everything off the queue, by id.
+// received takes all messages off the queue and returns them by id.
 func received(t *testing.T, q publish.Queue) map[string]string {
 	t.Helper()
 	all := make(map[string]string)
 	for {
-		out, err := q.Client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &q.URL, MaxNumberOfMessages: 10, MessageAttributeNames: []string{"All"}})
+		out, err := q.Client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{
+			QueueUrl: &q.URL, MaxNumberOfMessages: 10, MessageAttributeNames: []string{"All"},
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -49,7 +51,7 @@ func received(t *testing.T, q publish.Queue) map[string]string {
 			if encoding := m.MessageAttributes["encoding"].StringValue; encoding != nil {
 				data, err := base64.StdEncoding.DecodeString(payload)
 				if err != nil || *encoding != "base64" {
-					t.Errorf("encoding %s: %v", *encoding, err)
+					t.Errorf("got encoding %s, %v, want base64", *encoding, err)
 				}
 				payload = string(data)
 			}
@@ -61,35 +63,36 @@ func received(t *testing.T, q publish.Queue) map[string]string {
 	}
 }
 
-func TestPublish(t *testing.T) {
+func TestQueue_Publish(t *testing.T) {
 	client, urls := awstest.Queues(t, "broadcast")
 	q := publish.Queue{Client: client, URL: urls[0]}
 	want := make(map[string]string)
 	for payload, exclude := range map[string][]string{
-		"hello": nil, "a\x00b": nil, "\xff": nil, strings.Repeat("x", publish.MaxBytes): nil, "not for two": {"a=", "b="},
+		"hello": nil, "a\x00b": nil, "\uffff": nil, strings.Repeat("x", publish.MaxBytes): nil,
+		"not for two": {"a=", "b="}, "an empty exclusion": {""},
 	} {
 		id, err := q.Publish(t.Context(), []byte(payload), exclude...)
 		if err != nil {
 			t.Fatal(err)
 		}
 		want[id] = payload
-		if exclude != nil {
+		if len(exclude) > 1 {
 			want[id] += " but for " + strings.Join(exclude, ",")
 		}
 	}
 	if got := received(t, q); fmt.Sprint(got) != fmt.Sprint(want) {
-		t.Errorf("%d messages, want %d, the same", len(got), len(want))
+		t.Errorf("got %d messages, want %d: %.500v, want %.500v", len(got), len(want), got, want)
 	}
 }
 
-func TestPublishAll(t *testing.T) {
+func TestQueue_PublishAll(t *testing.T) {
 	client, urls := awstest.Queues(t, "broadcast")
 	q := publish.Queue{Client: client, URL: urls[0]}
 	var payloads [][]byte
 	for i := range 23 {
 		payloads = append(payloads, fmt.Appendf(nil, "message %d", i))
 	}
-	for range 9 { // more than a batch carries, as base64
+	for range 9 { // as base64, more than one call carries
 		payloads = append(payloads, bytes.Repeat([]byte{0}, publish.MaxBytes))
 	}
 	ids, err := q.PublishAll(t.Context(), payloads...)
@@ -98,38 +101,45 @@ func TestPublishAll(t *testing.T) {
 	}
 	got := received(t, q)
 	if len(got) != len(payloads) {
-		t.Errorf("%d messages, want %d", len(got), len(payloads))
+		t.Errorf("got %d messages, want %d", len(got), len(payloads))
 	}
 	for i, id := range ids {
 		if got[id] != string(payloads[i]) {
-			t.Errorf("the id of payload %d is that of another", i)
+			t.Errorf("id of payload %d: got one of %.20q, want of %.20q", i, got[id], payloads[i])
 		}
 	}
 	if ids, err := q.PublishAll(t.Context()); len(ids) != 0 || err != nil {
-		t.Errorf("nothing: %v, %v", ids, err)
+		t.Errorf("no payloads: got %v, %v, want none", ids, err)
 	}
 }
 
-func TestWhatCannotBePublished(t *testing.T) {
+func TestQueue_Errors(t *testing.T) {
 	client, urls := awstest.Queues(t, "broadcast")
 	q := publish.Queue{Client: client, URL: urls[0]}
-	large := make([]byte, publish.MaxBytes+1)
-	for _, payload := range [][]byte{nil, {}, large} {
-		if _, err := q.Publish(t.Context(), payload); !errors.Is(err, publish.ErrSize) {
-			t.Errorf("%d bytes: %v", len(payload), err)
+	for _, test := range []struct {
+		payload []byte
+		want    error
+	}{
+		{nil, publish.ErrEmpty},
+		{[]byte{}, publish.ErrEmpty},
+		{make([]byte, publish.MaxBytes+1), publish.ErrTooLarge},
+		{[]byte("\x82\xa3\xff\xfe"), publish.ErrNotUTF8},
+	} {
+		if _, err := q.Publish(t.Context(), test.payload); !errors.Is(err, test.want) {
+			t.Errorf("Publish %d bytes: got %v, want %v", len(test.payload), err, test.want)
 		}
-		if _, err := q.PublishAll(t.Context(), []byte("fine"), payload); !errors.Is(err, publish.ErrSize) {
-			t.Errorf("%d bytes among others: %v", len(payload), err)
+		if _, err := q.PublishAll(t.Context(), []byte("fine"), test.payload); !errors.Is(err, test.want) {
+			t.Errorf("PublishAll with %d bytes: got %v, want %v", len(test.payload), err, test.want)
 		}
 	}
 	if got := received(t, q); len(got) != 0 {
-		t.Errorf("%d messages were sent all the same", len(got))
+		t.Errorf("got %d messages on the queue, want none", len(got))
 	}
-	nowhere := publish.Queue{Client: client, URL: urls[0] + "-nowhere"}
-	if _, err := nowhere.Publish(t.Context(), []byte("x")); err == nil {
-		t.Error("published to no queue")
+	missing := publish.Queue{Client: client, URL: urls[0] + "-missing"}
+	if _, err := missing.Publish(t.Context(), []byte("x")); err == nil {
+		t.Error("Publish to a missing queue: got no error, want one")
 	}
-	if ids, err := nowhere.PublishAll(t.Context(), []byte("x")); err == nil || len(ids) != 1 || ids[0] != "" {
-		t.Errorf("published to no queue: %v, %v", ids, err)
+	if ids, err := missing.PublishAll(t.Context(), []byte("x")); err == nil || len(ids) != 1 || ids[0] != "" {
+		t.Errorf("PublishAll to a missing queue: got %v, %v, want one empty id and an error", ids, err)
 	}
 }

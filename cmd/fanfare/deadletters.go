@@ -10,14 +10,14 @@ import (
 	"fanfare/pkg/queue"
 )
 
-// pair is a queue and what becomes of its dead letters.
-type pair struct {
+// source is a dead-letter queue and the function that sends its letters back.
+type source struct {
 	name    string
 	letters *queue.DeadLetters
 	redrive func(context.Context, queue.Letter) error
 }
 
-func (t *target) pairs(ctx context.Context) ([]pair, error) {
+func (t *target) sources(ctx context.Context) ([]source, error) {
 	urls := make(map[string]string)
 	var errs []error
 	for _, name := range []string{"broadcast", "broadcast-dead-letter", "send", "send-dead-letter"} {
@@ -25,25 +25,28 @@ func (t *target) pairs(ctx context.Context) ([]pair, error) {
 		urls[name] = url
 		errs = append(errs, err)
 	}
-	return []pair{
-		{"broadcast", &queue.DeadLetters{Client: t.sqs, URL: urls["broadcast-dead-letter"]}, (&queue.Broadcasts{Client: t.sqs, URL: urls["broadcast"]}).Redrive},
-		{"send", &queue.DeadLetters{Client: t.sqs, URL: urls["send-dead-letter"]}, (&queue.Batches{Client: t.sqs, URL: urls["send"]}).Redrive},
+	letters := func(name string) *queue.DeadLetters { return &queue.DeadLetters{Client: t.sqs, URL: urls[name]} }
+	broadcasts := &queue.Broadcasts{Client: t.sqs, URL: urls["broadcast"]}
+	batches := &queue.Batches{Client: t.sqs, URL: urls["send"]}
+	return []source{
+		{"broadcast", letters("broadcast-dead-letter"), broadcasts.Redrive},
+		{"send", letters("send-dead-letter"), batches.Redrive},
 	}, errors.Join(errs...)
 }
 
 type deadLetters struct{}
 
-// Run lists the dead letters of both queues and leaves them there.
+// Run lists the dead letters of both queues. They stay in the queues.
 func (c *deadLetters) Run(ctx context.Context, t *target) error {
-	pairs, err := t.pairs(ctx)
+	sources, err := t.sources(ctx)
 	if err != nil {
 		return err
 	}
 	total := 0
-	for _, p := range pairs {
-		if err := p.letters.Each(ctx, func(l queue.Letter) (bool, error) {
+	for _, s := range sources {
+		if err := s.letters.Each(ctx, func(l queue.Letter) (bool, error) {
 			total++
-			t.print(p.name, l)
+			t.print(s.name, l)
 			return false, nil
 		}); err != nil {
 			return err
@@ -54,28 +57,28 @@ func (c *deadLetters) Run(ctx context.Context, t *target) error {
 }
 
 type redrive struct {
-	Reason string `help:"Only letters with this reason."`
-	All    bool   `help:"Also what is malformed or too large, which will come back."`
+	Reason string `help:"Send only letters with this reason back."`
+	All    bool   `help:"Send permanent failures (malformed, too large) back too; they fail again."`
 }
 
-// Run sends dead letters back. A letter is deleted only once it is on its queue again.
+// Run sends dead letters back. A letter is deleted only after it is on its queue again.
 func (c *redrive) Run(ctx context.Context, t *target) error {
-	pairs, err := t.pairs(ctx)
+	sources, err := t.sources(ctx)
 	if err != nil {
 		return err
 	}
 	sent, left := 0, 0
-	for _, p := range pairs {
-		if err := p.letters.Each(ctx, func(l queue.Letter) (bool, error) {
-			if (l.Hopeless() && !c.All) || (c.Reason != "" && l.Reason != c.Reason) {
+	for _, s := range sources {
+		if err := s.letters.Each(ctx, func(l queue.Letter) (bool, error) {
+			if (l.Permanent() && !c.All) || (c.Reason != "" && l.Reason != c.Reason) {
 				left++
 				return false, nil
 			}
-			if err := p.redrive(ctx, l); err != nil {
+			if err := s.redrive(ctx, l); err != nil {
 				return false, err
 			}
 			sent++
-			t.print(p.name, l)
+			t.print(s.name, l)
 			return true, nil
 		}); err != nil {
 			return err
@@ -85,11 +88,11 @@ func (c *redrive) Run(ctx context.Context, t *target) error {
 	return nil
 }
 
-// print writes a line about a letter; never what is in it.
+// print prints one line about a letter, without its payload.
 func (t *target) print(from string, l queue.Letter) {
 	reason, what := l.Reason, fmt.Sprintf("%d bytes", len(l.Body))
 	if reason == "" {
-		reason = "too many failed tries"
+		reason = "too many failed receives"
 	}
 	if b, err := broadcast.DecodeBatch(l.Body); err == nil {
 		what = fmt.Sprintf("%d deliveries of broadcast %s", b.Len(), b.Messages[0].ID)
@@ -97,5 +100,6 @@ func (t *target) print(from string, l queue.Letter) {
 			what += fmt.Sprintf(" and %d more", n-1)
 		}
 	}
-	fmt.Fprintf(t.out, "%-10s %s  %s: %s; %s (%s)\n", from, l.SentAt.Format(time.RFC3339), l.Original, what, reason, l.Detail)
+	fmt.Fprintf(t.out, "%-10s %s  %s: %s; %s (%s)\n",
+		from, l.SentAt.Format(time.RFC3339), l.Original, what, reason, l.Detail)
 }

@@ -1,5 +1,5 @@
-// Fanfare is the operator's command: what became of a broadcast, what to do with dead letters, and tokens for clients. It
-// works on AWS with the credentials of the environment, and with --local on what "make run" has started.
+// Fanfare is the operator's command: reports of broadcasts, dead letters, and tokens for clients. It works on AWS with
+// the credentials of the environment, and with --local on the stack that "make run" has started.
 package main
 
 import (
@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 
 	"github.com/alecthomas/kong"
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -21,17 +22,19 @@ import (
 )
 
 type command struct {
-	Prefix   string `default:"websocket" help:"The stack's NamePrefix."`
-	Local    bool   `help:"Talk to what 'make run' has started, at the endpoint below."`
-	Endpoint string `default:"http://127.0.0.1:4566" help:"Where that is."`
+	Prefix   string `default:"websocket" help:"The stack's parameter NamePrefix."`
+	Local    bool   `help:"Use the stack that 'make run' has started, at --endpoint."`
+	Endpoint string `default:"http://127.0.0.1:4566" help:"URL of the local AWS services."`
 
-	Report      report      `cmd:"" help:"Print what became of a broadcast."`
-	DeadLetters deadLetters `cmd:"" help:"List what could not be processed, with the reasons."`
-	Redrive     redrive     `cmd:"" help:"Send dead letters back, once what stopped them is mended."`
+	Version kong.VersionFlag `help:"Print the version."`
+
+	Report      report      `cmd:"" help:"Print the audience of a broadcast and the results of its deliveries."`
+	DeadLetters deadLetters `cmd:"" help:"List the messages on the dead-letter queues, with the reasons."`
+	Redrive     redrive     `cmd:"" help:"Send dead letters back to their queues, after the cause is fixed."`
 	Token       tokens      `cmd:"" help:"Make a token for a client, signed with the stack's own secret."`
 }
 
-// target is a deployed stack.
+// target is a stack and the output of the command.
 type target struct {
 	dynamodb *dynamodb.Client
 	sqs      *sqs.Client
@@ -42,7 +45,9 @@ type target struct {
 
 func main() {
 	var c command
-	parsed := kong.Parse(&c, kong.Name("fanfare"), kong.Description("What became of a broadcast, what to do with dead letters, and tokens for clients."), kong.UsageOnError())
+	parsed := kong.Parse(&c, kong.Name("fanfare"),
+		kong.Description("Reports of broadcasts, dead letters, and tokens for clients."),
+		kong.UsageOnError(), kong.Vars{"version": version()})
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	t, err := c.target(ctx)
@@ -56,6 +61,15 @@ func main() {
 	}
 }
 
+// version returns the module's version and the Go version from the build information.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "fanfare (no build information)"
+	}
+	return fmt.Sprintf("fanfare %s %s", info.Main.Version, info.GoVersion)
+}
+
 func (c command) target(ctx context.Context) (*target, error) {
 	var options []func(*config.LoadOptions) error
 	if c.Local {
@@ -67,7 +81,10 @@ func (c command) target(ctx context.Context) (*target, error) {
 		return nil, fmt.Errorf("load the AWS configuration: %w", err)
 	}
 	cfg.HTTPClient = transport.KeepBodyOpen(cfg.HTTPClient)
-	return &target{dynamodb.NewFromConfig(cfg), sqs.NewFromConfig(cfg), secretsmanager.NewFromConfig(cfg), c.Prefix, os.Stdout}, nil
+	return &target{
+		dynamodb: dynamodb.NewFromConfig(cfg), sqs: sqs.NewFromConfig(cfg), secrets: secretsmanager.NewFromConfig(cfg),
+		prefix: c.Prefix, out: os.Stdout,
+	}, nil
 }
 
 // url returns the URL of one of the stack's queues.

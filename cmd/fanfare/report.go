@@ -20,13 +20,13 @@ const (
 	priceRequest  = 0.20 / 1e6   // a Lambda invocation
 	priceGBSecond = 0.0000133334 // arm64
 	senderGB      = 512.0 / 1024 // the sender's memory
-	secondPerPost = 1.0 / 500    // of a sender at its default pace
+	secondPerPost = 1.0 / 500    // time of a sender per post at its default pace
 	batchRequests = 3            // sent, received, deleted
 	batchWrites   = 1 + 2        // claimed; settled in a transaction, which costs twice
 )
 
 type report struct {
-	ID   string `arg:"" help:"The broadcast's id: from the acknowledgement, or the MessageId that SendMessage returned."`
+	ID   string `arg:"" help:"Id of the broadcast: from the acknowledgement, or the MessageId of SendMessage."`
 	JSON bool   `name:"json" help:"Print JSON."`
 }
 
@@ -37,7 +37,8 @@ func (c *report) Run(ctx context.Context, t *target) error {
 		return err
 	}
 	if r.Unknown() {
-		return fmt.Errorf("the ledger has nothing of broadcast %s: it is not dispatched yet, or more than a day old, or the id is another's", c.ID)
+		return fmt.Errorf("the ledger has nothing of broadcast %s: it is not dispatched yet, it is more than a day old, "+
+			"or the id belongs to another stack", c.ID)
 	}
 	if c.JSON {
 		out := json.NewEncoder(t.out)
@@ -48,7 +49,11 @@ func (c *report) Run(ctx context.Context, t *target) error {
 		fmt.Fprintf(t.out, "%-14s%s\n", name, fmt.Sprintf(format, args...))
 	}
 	line("broadcast", "%s", r.BroadcastID)
-	line("dispatched", "%s, %s", r.PlannedAt.Format(time.RFC3339Nano), map[bool]string{true: "to everyone", false: "not to everyone yet"}[r.Dispatched])
+	progress := "not to everyone yet"
+	if r.Dispatched {
+		progress = "to everyone"
+	}
+	line("dispatched", "%s, %s", r.PlannedAt.Format(time.RFC3339Nano), progress)
 	line("audience", "%d", r.Audience)
 	line("delivered", "%d", r.Delivered)
 	line("gone", "%d", r.Gone)
@@ -70,7 +75,7 @@ func (c *report) Run(ctx context.Context, t *target) error {
 	return nil
 }
 
-// cost estimates what AWS charges for the broadcast: the posts, which are nearly all of it, and what the batches took.
+// cost estimates the price of the broadcast on AWS in dollars: the posts, which are nearly all of it, and the batches.
 func cost(r ledger.Report) float64 {
 	posts, batches := float64(r.Posts), float64(r.Batches)
 	return posts*(pricePost+priceGBSecond*senderGB*secondPerPost) +

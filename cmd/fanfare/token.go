@@ -11,19 +11,20 @@ import (
 	"fanfare/pkg/token"
 )
 
-// tokens makes tokens for clients of a stack whose Access is jwt and whose tokens are signed with its own secret: for trying
-// things out, and for backends without an issuer. Whoever may read the secret may make tokens for anybody.
+// tokens makes tokens for clients of a stack whose Access is jwt and whose tokens are signed with its own secret. It is
+// for trials, and for backends without an issuer. The right to read the secret is the right to make tokens for any
+// client.
 type tokens struct {
-	Secret   string        `required:"" env:"OUTPUT_TokenSecretArn" help:"The stack's secret: its output TokenSecretArn."`
-	Subject  string        `default:"somebody" help:"Who the token is for: its sub."`
-	Publish  bool          `help:"Give the right to publish, by the claim scope=publish."`
-	For      time.Duration `default:"1h" help:"How long it is valid."`
-	Issuer   string        `default:"fanfare" help:"Its iss: the stack's TokenIssuer."`
-	Audience string        `default:"fanfare" help:"Its aud: the stack's TokenAudience."`
-	Try      string        `placeholder:"URL" help:"Print a listener's and a publisher's token, with commands that connect to this WebSocket URL."`
+	Secret   string        `required:"" env:"OUTPUT_TokenSecretArn" help:"ARN of the secret: the output TokenSecretArn."`
+	Subject  string        `default:"client" help:"Subject of the token (sub)."`
+	Publish  bool          `help:"Give the right to publish: the claim scope=publish."`
+	For      time.Duration `default:"1h" help:"Time for which the token is valid."`
+	Issuer   string        `default:"fanfare" help:"Issuer of the token (iss): the stack's TokenIssuer."`
+	Audience string        `default:"fanfare" help:"Audience of the token (aud): the stack's TokenAudience."`
+	Try      string        `placeholder:"URL" help:"Print two tokens, with commands that connect to this URL."`
 }
 
-// Run prints one token, or two to try.
+// Run prints one token, or with Try a listener's and a publisher's.
 func (o tokens) Run(ctx context.Context, t *target) error {
 	keys, err := token.Secret{Client: t.secrets, ID: o.Secret}.Fetch(ctx)
 	if err != nil {
@@ -36,7 +37,8 @@ func (o tokens) Run(ctx context.Context, t *target) error {
 		}
 		return err
 	}
-	fmt.Fprintf(t.out, "Only clients with a token connect. These two are valid for %v; they go as sub-protocols, as browsers send them:\n", o.For)
+	fmt.Fprintf(t.out, "Clients need a token to connect. These two are valid for %v. "+
+		"They are sent as sub-protocols, as browsers do it:\n", o.For)
 	for _, client := range []struct {
 		name    string
 		publish bool
@@ -52,7 +54,8 @@ func (o tokens) Run(ctx context.Context, t *target) error {
 }
 
 func (o tokens) sign(key any) (string, error) {
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: key}, (&jose.SignerOptions{}).WithType("JWT"))
+	options := (&jose.SignerOptions{}).WithType("JWT")
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: key}, options)
 	if err != nil {
 		return "", fmt.Errorf("sign a token: %w", err)
 	}

@@ -1,4 +1,4 @@
-// Publish publishes its argument to every client; it prints the broadcast's id.
+// Publish publishes its argument to every client and prints the broadcast's id.
 package main
 
 import (
@@ -14,6 +14,11 @@ import (
 )
 
 func main() {
+	log.SetFlags(0)
+	if len(os.Args) != 2 || os.Getenv("QUEUE_URL") == "" {
+		fmt.Fprintln(os.Stderr, "usage: QUEUE_URL=... go run ./examples/publish MESSAGE")
+		os.Exit(2)
+	}
 	ctx := context.Background()
 	cfg, err := config.LoadDefaultConfig(ctx)
 	if err != nil {

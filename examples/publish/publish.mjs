@@ -1,6 +1,11 @@
-// Publishes its argument to every client; prints the broadcast's id.
+// Broadcasts its argument to every client and prints the broadcast's id.
 import { SendMessageCommand, SQSClient } from "@aws-sdk/client-sqs";
 
+const [message] = process.argv.slice(2);
+if (!message || !process.env.QUEUE_URL) {
+  console.error("usage: QUEUE_URL=... node publish.mjs MESSAGE");
+  process.exit(2);
+}
 const sqs = new SQSClient({});
-const answer = await sqs.send(new SendMessageCommand({ QueueUrl: process.env.QUEUE_URL, MessageBody: process.argv[2] }));
+const answer = await sqs.send(new SendMessageCommand({ QueueUrl: process.env.QUEUE_URL, MessageBody: message }));
 console.log(answer.MessageId);

@@ -1,10 +1,12 @@
-"""Publishes its argument to every client; prints the broadcast's id."""
+"""Broadcasts its argument to every client and prints the broadcast's id."""
 
 import os
 import sys
 
 import boto3
 
+if len(sys.argv) != 2 or not os.environ.get("QUEUE_URL"):
+    sys.exit("usage: QUEUE_URL=... python3 publish.py MESSAGE")
 sqs = boto3.client("sqs")
 answer = sqs.send_message(QueueUrl=os.environ["QUEUE_URL"], MessageBody=sys.argv[1])
 print(answer["MessageId"])

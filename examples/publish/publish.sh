@@ -1,6 +1,10 @@
 #!/bin/sh
-# Publishes its argument to every client; prints the broadcast's id.
+# Broadcasts its argument to every client and prints the broadcast's id.
 set -eu
-# Version 1 of the AWS CLI overlooks AWS_ENDPOINT_URL in its sqs commands; on AWS itself the option is not there.
+if [ $# -ne 1 ] || [ -z "${QUEUE_URL:-}" ]; then
+    echo "usage: QUEUE_URL=... sh publish.sh MESSAGE" >&2
+    exit 2
+fi
+# Version 1 of the AWS CLI ignores AWS_ENDPOINT_URL in its sqs commands. On AWS the variable is not set.
 aws ${AWS_ENDPOINT_URL:+--endpoint-url "$AWS_ENDPOINT_URL"} sqs send-message \
     --queue-url "$QUEUE_URL" --message-body "$1" --query MessageId --output text

@@ -1,21 +1,19 @@
-// Authorizer is invoked, in the mode jwt, for every client that wants to connect and shows a token: it says who the client
-// is and what it may do, or refuses it.
+// Authorizer handles, in the mode jwt, every client that wants to connect and sends a token: it verifies the token and
+// allows or denies the connection.
 package main
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"strings"
 	"time"
 
-	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"fanfare/pkg/access"
+	"fanfare/pkg/authorizer"
 	"fanfare/pkg/function"
-	"fanfare/pkg/telemetry"
 	"fanfare/pkg/token"
 )
 
@@ -30,7 +28,7 @@ func setup(env *function.Environment, cfg aws.Config) (any, error) {
 	}
 	var errs [2]error
 	verifier.Publish, errs[0] = token.ParseClaim(env.String("PUBLISH_CLAIM"))
-	// Where the keys are decides what may verify: a shared secret or public keys, never both.
+	// The place of the keys decides which algorithms are allowed: a shared secret or public keys, never both.
 	if keys := env.String("TOKEN_KEYS"); strings.HasPrefix(keys, "arn:") {
 		verifier.Keys = token.NewKeys(token.Secret{Client: secretsmanager.NewFromConfig(cfg), ID: keys}.Fetch)
 		verifier.Algorithms = token.SecretAlgorithms
@@ -43,47 +41,6 @@ func setup(env *function.Environment, cfg aws.Config) (any, error) {
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err
 	}
-	verifier.Keys.Report = func(err error) { slog.Warn("the keys cannot be had", "error", err) }
-
-	return func(ctx context.Context, r events.APIGatewayCustomAuthorizerRequestTypeRequest) (events.APIGatewayCustomAuthorizerResponse, error) {
-		var m telemetry.Metrics
-		defer func() { function.Measure(ctx, &m) }()
-		grant, err := authorize(ctx, source, verifier, access.Handshake{Headers: r.MultiValueHeaders, Query: r.MultiValueQueryStringParameters})
-		var refused *token.Refused
-		switch {
-		case errors.As(err, &refused):
-			// A refusal is no failure of the function's: 403 to the client, and nothing that would raise an alarm.
-			m.Count("TokensRefused", 1)
-			slog.InfoContext(ctx, "refused", "request", r.RequestContext.RequestID, "reason", refused.Reason)
-			return answer("Deny", r.MethodArn, access.Grant{Principal: "refused"}, nil), nil
-		case err != nil:
-			return events.APIGatewayCustomAuthorizerResponse{}, err // 500: the client may try again
-		}
-		m.Count("TokensAccepted", 1)
-		return answer("Allow", r.MethodArn, grant, grant.Context()), nil
-	}, nil
-}
-
-func authorize(ctx context.Context, source access.Source, verifier *token.Verifier, h access.Handshake) (access.Grant, error) {
-	text, err := source.Token(h)
-	switch {
-	case errors.Is(err, access.ErrNoToken):
-		return access.Grant{}, &token.Refused{Reason: token.ReasonMissing}
-	case err != nil:
-		return access.Grant{}, &token.Refused{Reason: token.ReasonMalformed, Err: err}
-	}
-	return verifier.Verify(ctx, text)
-}
-
-// answer says whether the client may connect.
-// Source: API Gateway developer guide, "Output from an API Gateway Lambda authorizer".
-func answer(effect, methodARN string, grant access.Grant, values map[string]any) events.APIGatewayCustomAuthorizerResponse {
-	return events.APIGatewayCustomAuthorizerResponse{
-		PrincipalID: grant.Principal,
-		PolicyDocument: events.APIGatewayCustomAuthorizerPolicy{
-			Version:   "2012-10-17",
-			Statement: []events.IAMPolicyStatement{{Action: []string{"execute-api:Invoke"}, Effect: effect, Resource: []string{methodARN}}},
-		},
-		Context: values,
-	}
+	verifier.Keys.Report = func(err error) { slog.Warn("cannot fetch token keys", "error", err) }
+	return authorizer.Handler{Source: source, Verifier: verifier}.Handle, nil
 }

@@ -1,5 +1,5 @@
-// Connect is invoked before a WebSocket connection is opened, once an authorizer has agreed if there is one: it refuses pages
-// of other origins and writes the connection's row.
+// Connect handles a new WebSocket connection before it is opened, after the authorizer if there is one: it refuses
+// pages of other origins and writes the connection's row.
 package main
 
 import (
@@ -30,7 +30,8 @@ func setup(env *function.Environment, cfg aws.Config) (any, error) {
 			slog.InfoContext(ctx, "refused", "connection", r.RequestContext.ConnectionID, "reason", "origin")
 			return events.APIGatewayProxyResponse{StatusCode: http.StatusForbidden}, nil
 		}
-		if err := ingress.Connect(ctx, table, r.RequestContext.ConnectionID, time.UnixMilli(r.RequestContext.ConnectedAt)); err != nil {
+		arrival := time.UnixMilli(r.RequestContext.ConnectedAt)
+		if err := ingress.Connect(ctx, table, r.RequestContext.ConnectionID, arrival); err != nil {
 			return events.APIGatewayProxyResponse{}, err
 		}
 		slog.DebugContext(ctx, "connected", "connection", r.RequestContext.ConnectionID)

@@ -1,4 +1,4 @@
-// Disconnect is invoked after a WebSocket connection has closed: it deletes the connection's row.
+// Disconnect handles a closed WebSocket connection: it deletes the connection's row.
 package main
 
 import (

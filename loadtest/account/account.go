@@ -1,16 +1,21 @@
-// Package account decides, from the records of a run, what became of every delivery.
+// Package account computes the outcome of every delivery of a run from its records.
 //
-// What is owed. A message is owed to everybody once it was acknowledged, or was seen by anybody; with a system that
-// acknowledges nothing, once it was handed over. It is owed to the connections that had been open when it was handed
-// over, and to no other. What arrives without being owed is counted apart.
+// A message is owed once the system has acknowledged it or any client has received it; with a system that acknowledges
+// nothing, once it was published. It is owed to the connections that were open when it was published. Deliveries that
+// are not owed are counted separately.
 //
-// What became of it. Each owed delivery ends as exactly one of delivered, missing, corrupt, cut (the system closed the
-// connection before), excused (the client left before) or harness (lost by the harness itself), so these six always
-// add up to the owed. Copies beyond the first are duplicates. A delivery is late if it comes after the deadline, and
-// reordered if a message that was handed over after it had reached the same connection before it (RFC 4737, section
-// 3.3).
+// Each owed delivery has exactly one outcome: delivered, missing, corrupt, cut (the system closed the connection
+// first), excused (the client closed it first) or harness (the harness lost it). The six counts add up to the owed
+// deliveries. Copies beyond the first are duplicates. A delivery is late if it comes after the deadline, and reordered
+// if a message that was published later reached the same connection earlier (RFC 4737, section 3.3).
 //
-// The account is a pure function of the records: the same files give the same account, whoever asks and whenever.
+// The account is a pure function of the records.
+//
+// Package test/audit answers the same question for tests of the system. The two are kept apart on purpose: the harness
+// is a black box and must not import test/, it works on recorded files, must sometimes guess which message an answer is
+// for, and reports latencies; audit knows which deliveries a test has disturbed, which broadcasts were dispatched
+// together and which connections were excluded. TestCheck_AgreesWithAccount in test/audit checks each against the
+// other.
 package account
 
 import (
@@ -24,27 +29,27 @@ import (
 	"fanfare/loadtest/vitals"
 )
 
-// Account is what a run came to.
+// Account has the results of a run.
 type Account struct {
-	Conditions result.Conditions // of the first process; all agree but for the process's number
+	Conditions result.Conditions // of the first process; those of the others differ in Process only
 	Processes  []Process
 
 	Connections Connections
 	Publishing  Publishing
 	Deliveries  Deliveries
-	Slow        Deliveries // of the clients that do not read as they should; not part of Deliveries
+	Slow        Deliveries // of slow clients; not part of Deliveries
 	Latency     Latency
-	Broadcasts  []Broadcast // in the order in which they were handed over
+	Broadcasts  []Broadcast // in the order of publishing
 	Series      Series
-	Ledger      *Ledger   // nil if the run did not ask for it
+	Ledger      *Ledger   // nil if the run did not read the ledger
 	Findings    []Finding // at most FindingsKept of each kind
-	Starts      []Start   // of the run, or of those that were merged
+	Starts      []Start   // of the run, or of all merged runs
 }
 
-// Process is what one process said about itself.
+// Process has the data of one process about itself.
 type Process struct {
 	Conditions result.Conditions
-	End        *result.End // nil if its results were cut short
+	End        *result.End // nil if its results are truncated
 	Samples    []vitals.Sample
 }
 
@@ -52,31 +57,31 @@ type Process struct {
 type Connections struct {
 	Wanted   int // clients
 	Opened   int
-	Unopened map[string]int // failed attempts by reason
-	Unmade   int            // failed attempts that were the harness's fault
-	Moved    int            // closed by the harness in order to reconnect
+	Unopened map[string]int // failed attempts, by reason
+	Unmade   int            // failed attempts at a limit of the harness
+	Moved    int            // closed by the harness to reconnect
 	Lost     int            // closed by the system
-	Broken   int            // closed by the network, or for breaking the protocol
+	Broken   int            // closed by the network, or after a protocol violation
 	Dropped  int            // closed by a fault of the harness
-	Causes   map[string]int // of Lost, Broken and Dropped
+	Causes   map[string]int // of Lost, Broken and Dropped, by reason
 	Slow     int
 	Took     latency.Histogram
 }
 
-// Publishing counts messages on their way into the system.
+// Publishing counts published messages and their answers.
 type Publishing struct {
 	Scheduled    int
 	Sent         int
 	ByQueue      int            // of Sent
-	Unpublished  map[string]int // not handed over, by reason
+	Unpublished  map[string]int // could not be published, by reason
 	Acknowledged int
 	Refused      map[string]int // by code
 	Unanswered   int
 	Guessed      int  // answers that may belong to another message of the same publisher
-	Silent       bool // the system answered nothing to anybody
+	Silent       bool // the system sent no answer at all
 }
 
-// Deliveries counts deliveries to connections. Owed is the sum of the six that follow it.
+// Deliveries counts deliveries to connections. Owed is the sum of the six fields that follow it.
 type Deliveries struct {
 	Owed      int64
 	Delivered int64
@@ -86,71 +91,71 @@ type Deliveries struct {
 	Excused   int64
 	Harness   int64
 
-	Unowed       int64 // arrived though not owed, as when the client joined in mid-broadcast
+	Unowed       int64 // delivered but not owed: the client connected during the broadcast
 	Duplicates   int64
-	Reordered    int64 // against any message
-	OutOfTurn    int64 // of these, against a message of the same publisher
+	Reordered    int64 // after a later message
+	OutOfTurn    int64 // of these, after a later message of the same publisher
 	Late         int64
-	Misdelivered int64 // a copy too many at one and missing at another, of the same message
-	CorruptTexts int64 // frames that were damaged payloads
-	ForeignTexts int64 // frames that were no payload of this run
-	StrayAnswers int64 // answers to connections that had asked nothing
-	Unknown      int64 // sound payloads of this run that nobody published
+	Misdelivered int64 // pairs of an extra copy at one connection and a missing one at another
+	CorruptTexts int64 // frames with damaged payloads
+	ForeignTexts int64 // frames that do not belong to this run
+	StrayAnswers int64 // answers to connections without an unanswered message
+	Unknown      int64 // sound payloads of this run that were never published
 	Stale        int64 // payloads of an earlier measurement on the same connections
 }
 
-// Latency holds the distributions, all counted from the intended time and without the warm-up and the slow clients.
+// Latency has the distributions of times since the intended time, without the warm-up and the slow clients.
 type Latency struct {
 	Delivery     latency.Histogram // one time per delivery
-	Acknowledged latency.Histogram // one per message, like all below
+	Acknowledged latency.Histogram // one per message, like the following
 	First        latency.Histogram
 	Median       latency.Histogram
 	P99          latency.Histogram
 	Last         latency.Histogram
 }
 
-// Broadcast is what became of one message.
+// Broadcast has the results of one message.
 type Broadcast struct {
-	Run          int    `json:"run"`    // of those that were merged, from 0
-	Number       int    `json:"number"` // of the event in the schedule
+	Run          int    `json:"run"`    // index of the merged run, from 0
+	Number       int    `json:"number"` // of the message in the schedule
 	Publisher    uint32 `json:"publisher"`
 	Sequence     uint32 `json:"sequence"`
-	ID           string `json:"id,omitempty"` // the system's, empty if it gave none
+	ID           string `json:"id,omitempty"` // given by the system, if any
 	ByQueue      bool   `json:"byQueue,omitempty"`
-	Warm         bool   `json:"warm,omitempty"` // published while warming up: counted, not timed
-	Intended     int64  `json:"intended"`       // microseconds since the Unix epoch, like all moments
+	Warm         bool   `json:"warm,omitempty"` // published during the warm-up: counted, not timed
+	Intended     int64  `json:"intended"`       // microseconds since the Unix epoch, like all times
 	Sent         int64  `json:"sent"`
-	Acknowledged int64  `json:"acknowledged,omitempty"` // 0 if not
+	Acknowledged int64  `json:"acknowledged,omitempty"` // 0: not
 	Owed         int64  `json:"owed"`
 	Delivered    int64  `json:"delivered"`
 	Missing      int64  `json:"missing"`
 	Duplicates   int64  `json:"duplicates"`
-	// Times from the intended one, 0 if nobody had it.
+	// The times are since the intended time, 0 without any delivery.
 	First  time.Duration `json:"first"`
 	Median time.Duration `json:"median"`
 	P99    time.Duration `json:"p99"`
 	Last   time.Duration `json:"last"`
 
-	Ledger *Told `json:"ledger,omitempty"` // nil if there is nothing to compare with
+	Ledger *Comparison `json:"ledger,omitempty"` // nil if not compared
 }
 
-// FindingsKept bounds the findings of each kind that an account names; the counts are always complete.
+// FindingsKept bounds the findings of each kind in an account. The counts have no bound.
 const FindingsKept = 50
 
-// Finding names one thing that went wrong.
+// Finding describes one failure.
 type Finding struct {
-	Run        int    `json:"run"`  // of those that were merged, from 0
+	Run        int    `json:"run"`  // index of the merged run, from 0
 	Kind       string `json:"kind"` // a key of severity
 	Process    int    `json:"process"`
-	Slot       int    `json:"client"`       // the client's number in the run, -1 if it is about no client
-	Connection int    `json:"connection"`   // of the process, -1 if about none
+	Slot       int    `json:"client"`       // number of the client in the run, -1 for none
+	Connection int    `json:"connection"`   // of the process, -1 for none
 	Broadcast  int    `json:"broadcast"`    // -1 if unknown
-	ID         string `json:"id,omitempty"` // the system's, of the message
-	At         int64  `json:"at"`           // 0 if it never happened
+	ID         string `json:"id,omitempty"` // of the message, given by the system
+	At         int64  `json:"at"`           // 0 without a time
 	Text       string `json:"text,omitempty"`
 }
 
-// Of makes the account of one run from its segments, one from each process.
+// Of computes the account of one run from its segments, one for each process.
 func Of(segments []*result.Segment) (*Account, error) {
 	if len(segments) == 0 {
 		return nil, errors.New("no results")
@@ -160,10 +165,10 @@ func Of(segments []*result.Segment) (*Account, error) {
 	a := &Account{Conditions: segments[0].Conditions}
 	for i, s := range segments {
 		if s.Conditions.Run != a.Conditions.Run {
-			return nil, fmt.Errorf("results of runs %s and %s: one account is of one run", a.Conditions.Run, s.Conditions.Run)
+			return nil, fmt.Errorf("results of different runs %s and %s", a.Conditions.Run, s.Conditions.Run)
 		}
 		if i > 0 && s.Conditions.Process == segments[i-1].Conditions.Process {
-			return nil, fmt.Errorf("run %s: process %d is there twice", s.Conditions.Run, s.Conditions.Process)
+			return nil, fmt.Errorf("run %s: process %d has two results", s.Conditions.Run, s.Conditions.Process)
 		}
 		a.Processes = append(a.Processes, Process{Conditions: s.Conditions, End: s.End, Samples: s.Samples})
 	}
@@ -171,12 +176,13 @@ func Of(segments []*result.Segment) (*Account, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, l := range b.leaves {
-		if err := l.post(); err != nil {
+	for _, s := range b.segments {
+		if err := s.readDeliveries(); err != nil {
 			return nil, err
 		}
 	}
-	b.settle()
-	a.Starts = []Start{{Run: a.Conditions.Run, At: a.Conditions.Start, Length: time.Duration(len(a.Series.Bins)) * a.Series.Width}}
+	b.finish()
+	a.Starts = []Start{{Run: a.Conditions.Run, At: a.Conditions.Start,
+		Length: time.Duration(len(a.Series.Bins)) * a.Series.Width}}
 	return a, nil
 }

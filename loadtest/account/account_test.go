@@ -25,7 +25,7 @@ var conditions = result.Conditions{
 	Deadline: 5 * time.Second,
 }
 
-// segment writes records as one process would have and opens them again.
+// segment writes the records of one process to a file and opens it.
 func segment(t testing.TB, c result.Conditions, records ...result.Record) *result.Segment {
 	t.Helper()
 	var out bytes.Buffer
@@ -62,7 +62,7 @@ func of(t testing.TB, segments ...*result.Segment) *account.Account {
 	return a
 }
 
-// Records in short. Times are in seconds after the start.
+// The following return records. Times are in seconds after start.
 
 func at(s float64) int64 { return start + int64(s*float64(second)) }
 
@@ -93,10 +93,11 @@ func delivered(connection, n uint32, s float64) result.Record {
 }
 
 func odd(connection uint32, what uint8, n, known int64) result.Record {
-	return result.Record{Kind: result.Odd, Connection: connection, Flag: what, At: at(2), A: 256, Broadcast: uint32(n), B: known}
+	return result.Record{Kind: result.Odd, Connection: connection, Flag: what, At: at(2), A: 256, Broadcast: uint32(n),
+		B: known}
 }
 
-// two clients, three messages at 0, 1 and 2 s, all acknowledged; the connections end at 20 s.
+// story returns the records of two clients and three acknowledged messages at 0, 1 and 2 s, followed by more.
 func story(more ...result.Record) []result.Record {
 	return append([]result.Record{
 		opened(0, -2), opened(1, -1),
@@ -124,94 +125,98 @@ func all(except ...[2]uint32) []result.Record {
 	return records
 }
 
-func TestEveryFateOfADelivery(t *testing.T) {
+func TestAccount_Outcomes(t *testing.T) {
 	for name, c := range map[string]struct {
 		records []result.Record
 		want    account.Deliveries
-		found   string // kind of the one finding, if any
+		found   string // kind of a finding that is expected, if any
 	}{
-		"all is well": {
+		"all delivered": {
 			records: ended(story(all()...)),
 			want:    account.Deliveries{Owed: 6, Delivered: 6},
 		},
-		"one is missing": {
+		"missing": {
 			records: ended(story(all([2]uint32{1, 2})...)),
 			want:    account.Deliveries{Owed: 6, Delivered: 5, Missing: 1}, found: "missing",
 		},
-		"one comes twice": {
+		"duplicate": {
 			records: ended(story(append(all(), delivered(1, 2, 3))...)),
 			want:    account.Deliveries{Owed: 6, Delivered: 6, Duplicates: 1}, found: "duplicate",
 		},
-		"one comes twice and out of order": { // a copy is no reordering
+		"duplicate out of order": { // a copy is not reordered
 			records: ended(story(append(all(), delivered(1, 0, 3))...)),
 			want:    account.Deliveries{Owed: 6, Delivered: 6, Duplicates: 1}, found: "duplicate",
 		},
-		"two change places": {
+		"reordered": {
 			records: ended(story(append(all([2]uint32{1, 1}, [2]uint32{1, 2}), delivered(1, 2, 3), delivered(1, 1, 3.1))...)),
 			want:    account.Deliveries{Owed: 6, Delivered: 6, Reordered: 1, OutOfTurn: 1}, found: "reordered",
 		},
-		"one is late": {
+		"late": {
 			records: ended(story(append(all([2]uint32{1, 1}), delivered(1, 1, 6.1))...)),
 			want:    account.Deliveries{Owed: 6, Delivered: 6, Late: 1, Reordered: 1, OutOfTurn: 1}, found: "late",
 		},
-		"one goes to the wrong client": {
+		"misdelivered": {
 			records: ended(story(append(all([2]uint32{1, 2}), delivered(0, 2, 2.7))...)),
-			want:    account.Deliveries{Owed: 6, Delivered: 5, Missing: 1, Duplicates: 1, Misdelivered: 1}, found: "misdelivered",
+			want:    account.Deliveries{Owed: 6, Delivered: 5, Missing: 1, Duplicates: 1, Misdelivered: 1},
+			found:   "misdelivered",
 		},
-		"one is damaged but can be told": {
+		"corrupt, readable": {
 			records: ended(story(append(all([2]uint32{1, 2}), odd(1, result.Corrupt, 2, 1))...)),
 			want:    account.Deliveries{Owed: 6, Delivered: 5, Corrupt: 1, CorruptTexts: 1}, found: "corrupt",
 		},
-		"one is damaged beyond recognition": {
+		"corrupt, not readable": {
 			records: ended(story(append(all([2]uint32{1, 2}), odd(1, result.Corrupt, 0, 0))...)),
 			want:    account.Deliveries{Owed: 6, Delivered: 5, Missing: 1, CorruptTexts: 1}, found: "corrupt",
 		},
-		"damaged once and then whole": {
+		"corrupt and whole copy": {
 			records: ended(story(append(all(), odd(1, result.Corrupt, 2, 1))...)),
 			want:    account.Deliveries{Owed: 6, Delivered: 6, CorruptTexts: 1}, found: "corrupt",
 		},
-		"somebody else's text": {
+		"foreign": {
 			records: ended(story(append(all(), odd(1, result.Foreign, 0, 0))...)),
 			want:    account.Deliveries{Owed: 6, Delivered: 6, ForeignTexts: 1}, found: "foreign",
 		},
-		"an answer to nobody's question": {
+		"stray answer": {
 			records: ended(story(append(all(), odd(1, result.StrayAnswer, 0, 0))...)),
 			want:    account.Deliveries{Owed: 6, Delivered: 6, StrayAnswers: 1}, found: "stray answer",
 		},
-		"never published": {
+		"unknown": {
 			records: ended(story(append(all(), delivered(1, 77, 3))...)),
 			want:    account.Deliveries{Owed: 6, Delivered: 6, Unknown: 1}, found: "unknown",
 		},
-		"the system closes early": {
-			records: append(story(all([2]uint32{1, 1}, [2]uint32{1, 2})...), closed(0, 20, result.Ended), closed(1, 1.05, result.Peer)),
-			want:    account.Deliveries{Owed: 5, Delivered: 4, Cut: 1}, found: "lost",
+		"closed by the system": {
+			records: append(story(all([2]uint32{1, 1}, [2]uint32{1, 2})...), closed(0, 20, result.Ended),
+				closed(1, 1.05, result.Peer)),
+			want: account.Deliveries{Owed: 5, Delivered: 4, Cut: 1}, found: "lost",
 		},
-		"the system closes after it had its time": { // message 1 was due by second 6
+		"closed by the system after the deadline": { // of message 1, second 6
 			records: append(story(all([2]uint32{1, 1})...), closed(0, 20, result.Ended), closed(1, 6.5, result.Peer)),
 			want:    account.Deliveries{Owed: 6, Delivered: 5, Missing: 1}, found: "missing",
 		},
-		"the client leaves early": {
-			records: append(story(all([2]uint32{1, 1}, [2]uint32{1, 2})...), closed(0, 20, result.Ended), closed(1, 1.05, result.Moved)),
-			want:    account.Deliveries{Owed: 5, Delivered: 4, Excused: 1},
+		"closed by the client": {
+			records: append(story(all([2]uint32{1, 1}, [2]uint32{1, 2})...), closed(0, 20, result.Ended),
+				closed(1, 1.05, result.Moved)),
+			want: account.Deliveries{Owed: 5, Delivered: 4, Excused: 1},
 		},
-		"the client leaves, but not early": {
+		"closed by the client after the deadline": {
 			records: append(story(all([2]uint32{1, 1})...), closed(0, 20, result.Ended), closed(1, 6.5, result.Moved)),
 			want:    account.Deliveries{Owed: 6, Delivered: 5, Missing: 1}, found: "missing",
 		},
-		"the harness loses a socket": {
-			records: append(story(all([2]uint32{1, 1}, [2]uint32{1, 2})...), closed(0, 20, result.Ended), closed(1, 1.05, result.Harness)),
-			want:    account.Deliveries{Owed: 5, Delivered: 4, Harness: 1}, found: "lost",
+		"lost by the harness": {
+			records: append(story(all([2]uint32{1, 1}, [2]uint32{1, 2})...), closed(0, 20, result.Ended),
+				closed(1, 1.05, result.Harness)),
+			want: account.Deliveries{Owed: 5, Delivered: 4, Harness: 1}, found: "lost",
 		},
-		"the process dies": { // its last word is the delivery at 2.5 s
+		"process killed": { // its last record is the delivery at 2.5 s
 			records: story(all([2]uint32{1, 2})...),
 			want:    account.Deliveries{Owed: 6, Delivered: 5, Harness: 1},
 		},
-		"a client comes back": { // as connection 2, between messages 1 and 2
+		"client reconnects": { // as connection 2, between messages 1 and 2
 			records: append(story(append(all([2]uint32{1, 2}), delivered(2, 2, 2.5))...),
 				closed(1, 1.7, result.Moved), opened(2, 1.8), closed(0, 20, result.Ended), closed(2, 20, result.Ended)),
 			want: account.Deliveries{Owed: 6, Delivered: 6},
 		},
-		"a client comes in mid-broadcast": {
+		"connected during the broadcast": {
 			records: append(story(append(all(), opened(2, 2.05), delivered(2, 2, 2.5))...),
 				closed(0, 20, result.Ended), closed(1, 20, result.Ended), closed(2, 20, result.Ended)),
 			want: account.Deliveries{Owed: 6, Delivered: 6, Unowed: 1},
@@ -224,7 +229,7 @@ func TestEveryFateOfADelivery(t *testing.T) {
 			}
 			if len(a.Findings) == 0 {
 				if c.found != "" {
-					t.Errorf("nothing found, want %s", c.found)
+					t.Errorf("got no finding, want %s", c.found)
 				}
 				return
 			}
@@ -233,12 +238,12 @@ func TestEveryFateOfADelivery(t *testing.T) {
 					return
 				}
 			}
-			t.Errorf("found %v, want %s", a.Findings, c.found)
+			t.Errorf("got findings %v, want %s", a.Findings, c.found)
 		})
 	}
 }
 
-func TestWhatIsOwed(t *testing.T) {
+func TestAccount_Owed(t *testing.T) {
 	base := []result.Record{opened(0, -2), opened(1, -1), published(0, 0), published(1, 1), published(2, 2)}
 	with := func(more ...result.Record) []result.Record {
 		return ended(append(append([]result.Record{}, base...), more...))
@@ -248,43 +253,49 @@ func TestWhatIsOwed(t *testing.T) {
 		owed, missing int64
 		unanswered    int
 	}{
-		"a system that answers nothing owes all":         {with(), 6, 6, 3},
-		"acknowledged is owed":                           {with(acked(0, 0.1)), 2, 2, 2},
-		"unanswered but seen by one is owed to all":      {with(acked(0, 0.1), delivered(0, 1, 1.1)), 4, 3, 1 + 1},
-		"refused is not owed":                            {with(acked(0, 0.1), refused(1, 1.1, 0)), 2, 2, 1},
-		"refused by a guess, but seen, is owed":          {with(acked(0, 0.1), refused(1, 1.1, result.Guessed), delivered(0, 1, 1.2)), 4, 3, 1},
-		"refused by a guess and seen by none, is not":    {with(acked(0, 0.1), refused(1, 1.1, result.Guessed)), 2, 2, 1},
-		"refused for certain, yet delivered, is not":     {with(acked(0, 0.1), refused(1, 1.1, 0), delivered(0, 1, 1.2)), 2, 2, 1},
-		"an answer to what was never published is none":  {with(acked(9, 0.1)), 0, 0, 3},
-		"a queue's acknowledgement counts like a client": {with(acked(0, 0.1), acked(1, 1.1), acked(2, 2.1)), 6, 6, 0},
+		"no answers at all":           {with(), 6, 6, 3},
+		"acknowledged":                {with(acked(0, 0.1)), 2, 2, 2},
+		"unanswered, received by one": {with(acked(0, 0.1), delivered(0, 1, 1.1)), 4, 3, 1 + 1},
+		"refused":                     {with(acked(0, 0.1), refused(1, 1.1, 0)), 2, 2, 1},
+		"refused by a guess, received": {with(acked(0, 0.1), refused(1, 1.1, result.Guessed),
+			delivered(0, 1, 1.2)), 4, 3, 1},
+		"refused by a guess, not received": {with(acked(0, 0.1), refused(1, 1.1, result.Guessed)), 2, 2, 1},
+		"refused, received": {with(acked(0, 0.1), refused(1, 1.1, 0), delivered(0, 1, 1.2)), 2,
+			2, 1},
+		"answer to an unpublished message": {with(acked(9, 0.1)), 0, 0, 3},
+		"all acknowledged":                 {with(acked(0, 0.1), acked(1, 1.1), acked(2, 2.1)), 6, 6, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := of(t, segment(t, conditions, c.records...))
 			if a.Deliveries.Owed != c.owed || a.Deliveries.Missing != c.missing || a.Publishing.Unanswered != c.unanswered {
-				t.Errorf("owed %d, missing %d, unanswered %d; want %d, %d, %d", a.Deliveries.Owed, a.Deliveries.Missing,
+				t.Errorf("got owed %d, missing %d, unanswered %d, want %d, %d, %d", a.Deliveries.Owed, a.Deliveries.Missing,
 					a.Publishing.Unanswered, c.owed, c.missing, c.unanswered)
 			}
 		})
 	}
 }
 
-// Message 1 is lost on its way in. The answer to message 2 comes while 1 waits for its own, so it is taken for that one.
-func TestAGuessedAnswerIsGivenToTheMessageThatWasSeen(t *testing.T) {
+// Message 1 is lost before the system stores it. The answer to message 2 arrives while 1 is pending and is assigned to
+// 1.
+func TestAccount_GuessedAnswer(t *testing.T) {
 	guess := acked(1, 2.1)
 	guess.Flag |= result.Guessed
-	a := of(t, segment(t, conditions, ended([]result.Record{opened(0, -2), opened(1, -1), published(0, 0), published(1, 1), published(2, 2),
+	a := of(t, segment(t, conditions, ended([]result.Record{opened(0, -2), opened(1, -1), published(0, 0), published(1, 1),
+		published(2, 2),
 		acked(0, 0.1), guess, delivered(0, 0, 0.2), delivered(1, 0, 0.2), delivered(0, 2, 2.2), delivered(1, 2, 2.2)})...))
 	if want := (account.Deliveries{Owed: 4, Delivered: 4}); a.Deliveries != want || a.Publishing.Unanswered != 1 {
-		t.Errorf("%+v, unanswered %d", a.Deliveries, a.Publishing.Unanswered)
+		t.Errorf("got %+v, unanswered %d, want %+v, 1", a.Deliveries, a.Publishing.Unanswered, want)
 	}
 	if a.Broadcasts[1].ID != "" || a.Broadcasts[2].ID != "id" {
-		t.Errorf("ids %q and %q", a.Broadcasts[1].ID, a.Broadcasts[2].ID)
+		t.Errorf("got ids %q and %q, want none and \"id\"", a.Broadcasts[1].ID, a.Broadcasts[2].ID)
 	}
 }
 
-func TestSlowClientsAreApart(t *testing.T) {
-	records := append([]result.Record{opened(0, -2), slow(opened(1, -1)), published(0, 0), acked(0, 0.1), published(1, 1), acked(1, 1.1)},
-		delivered(0, 0, 0.5), delivered(0, 1, 1.5), delivered(1, 0, 4.5), closed(0, 20, result.Ended), closed(1, 20, result.Ended))
+func TestAccount_SlowClients(t *testing.T) {
+	records := append([]result.Record{opened(0, -2), slow(opened(1, -1)), published(0, 0), acked(0, 0.1), published(1, 1),
+		acked(1, 1.1)},
+		delivered(0, 0, 0.5), delivered(0, 1, 1.5), delivered(1, 0, 4.5), closed(0, 20, result.Ended),
+		closed(1, 20, result.Ended))
 	a := of(t, segment(t, conditions, records...))
 	if want := (account.Deliveries{Owed: 2, Delivered: 2}); a.Deliveries != want {
 		t.Errorf("got %+v, want %+v", a.Deliveries, want)
@@ -293,39 +304,42 @@ func TestSlowClientsAreApart(t *testing.T) {
 		t.Errorf("slow: got %+v, want %+v", a.Slow, want)
 	}
 	if n, longest := a.Latency.Delivery.Count(), a.Latency.Last.Max(); n != 2 || longest > time.Second {
-		t.Errorf("slow clients were timed: %d times, last %v", n, longest)
+		t.Errorf("got %d latencies, last %v, want 2 without slow clients", n, longest)
 	}
 	if a.Connections.Slow != 1 {
-		t.Errorf("%d slow connections", a.Connections.Slow)
+		t.Errorf("got %d slow connections, want 1", a.Connections.Slow)
 	}
 }
 
-// Latency counts from when a message should have been published, not from when it was: message 1 was held up for 3 s.
-func TestLatencyCountsFromTheIntendedTime(t *testing.T) {
+// Latency counts from the intended time of publishing: message 1 was published 3 s late.
+func TestLatency_FromIntendedTime(t *testing.T) {
 	held := published(1, 1)
 	held.At = at(4)
-	a := of(t, segment(t, conditions, opened(0, -1), published(0, 0), held, delivered(0, 0, 0.25), delivered(0, 1, 4.25), closed(0, 20, result.Ended)))
+	a := of(t, segment(t, conditions, opened(0, -1), published(0, 0), held, delivered(0, 0, 0.25), delivered(0, 1, 4.25),
+		closed(0, 20, result.Ended)))
 	if got := a.Broadcasts[1].Last; got != 3250*time.Millisecond {
-		t.Errorf("last after %v, want 3.25s", got)
+		t.Errorf("got last after %v, want 3.25s", got)
 	}
 	if got := a.Latency.Delivery.Max().Round(10 * time.Millisecond); got != 3250*time.Millisecond {
-		t.Errorf("longest %v, want 3.25s", got)
+		t.Errorf("got longest %v, want 3.25s", got)
 	}
 }
 
-func TestTheWarmUpIsCountedButNotTimed(t *testing.T) {
+func TestAccount_WarmUp(t *testing.T) {
 	c := conditions
 	c.Warmup = 1500 * time.Millisecond
 	a := of(t, segment(t, c, ended(story(all()...))...))
-	if a.Deliveries.Owed != 6 || a.Latency.Delivery.Count() != 2 || a.Latency.Last.Count() != 1 || a.Latency.Acknowledged.Count() != 1 {
-		t.Errorf("owed %d, timed %d deliveries of %d messages, %d acknowledgements", a.Deliveries.Owed, a.Latency.Delivery.Count(), a.Latency.Last.Count(), a.Latency.Acknowledged.Count())
+	if a.Deliveries.Owed != 6 || a.Latency.Delivery.Count() != 2 || a.Latency.Last.Count() != 1 ||
+		a.Latency.Acknowledged.Count() != 1 {
+		t.Errorf("got owed %d, %d latencies of %d messages, %d acknowledgements, want 6, 2, 1, 1", a.Deliveries.Owed,
+			a.Latency.Delivery.Count(), a.Latency.Last.Count(), a.Latency.Acknowledged.Count())
 	}
 	if !a.Broadcasts[1].Warm || a.Broadcasts[2].Warm {
-		t.Error("messages 0 and 1 are of the warm-up, message 2 is not")
+		t.Error("got warm-up messages other than 0 and 1")
 	}
 }
 
-func TestTimesOfABroadcast(t *testing.T) {
+func TestBroadcast_Times(t *testing.T) {
 	records := []result.Record{published(0, 0), acked(0, 0.1)}
 	for i := range uint32(200) {
 		records = append(records, opened(i, -1), delivered(i, 0, float64(i+1)/100), closed(i, 20, result.Ended))
@@ -333,16 +347,18 @@ func TestTimesOfABroadcast(t *testing.T) {
 	c := conditions
 	c.Connections = 200
 	b := of(t, segment(t, c, records...)).Broadcasts[0]
-	want := account.Broadcast{First: 10 * time.Millisecond, Median: time.Second, P99: 1980 * time.Millisecond, Last: 2 * time.Second}
+	want := account.Broadcast{First: 10 * time.Millisecond, Median: time.Second, P99: 1980 * time.Millisecond,
+		Last: 2 * time.Second}
 	if b.First != want.First || b.Median != want.Median || b.P99 != want.P99 || b.Last != want.Last {
-		t.Errorf("first %v median %v p99 %v last %v", b.First, b.Median, b.P99, b.Last)
+		t.Errorf("got first %v, median %v, p99 %v, last %v, want %v, %v, %v, %v", b.First, b.Median, b.P99, b.Last,
+			want.First, want.Median, want.P99, want.Last)
 	}
 	if b.Owed != 200 || b.Delivered != 200 || b.ID != "id" {
-		t.Errorf("%+v", b)
+		t.Errorf("got %+v, want 200 owed and delivered", b)
 	}
 }
 
-func TestSeriesIsBounded(t *testing.T) {
+func TestSeries_Bounded(t *testing.T) {
 	c := conditions
 	c.Count = 2000
 	records := []result.Record{opened(0, -1)}
@@ -351,7 +367,7 @@ func TestSeriesIsBounded(t *testing.T) {
 	}
 	a := of(t, segment(t, c, append(records, closed(0, 3000, result.Ended))...))
 	if len(a.Series.Bins) > account.SeriesBins || a.Series.Width != 4*time.Second {
-		t.Errorf("%d bins of %v", len(a.Series.Bins), a.Series.Width)
+		t.Errorf("got %d bins of %v, want at most %d of 4s", len(a.Series.Bins), a.Series.Width, account.SeriesBins)
 	}
 	var published, acknowledged int
 	var arrived, timed int64
@@ -364,20 +380,21 @@ func TestSeriesIsBounded(t *testing.T) {
 		}
 	}
 	if published != 2000 || acknowledged != 2000 || arrived != 2000 || timed != 2000 {
-		t.Errorf("published %d, acknowledged %d, delivered %d, timed %d, want 2000 each", published, acknowledged, arrived, timed)
+		t.Errorf("got published %d, acknowledged %d, delivered %d, timed %d, want 2000 each", published, acknowledged,
+			arrived, timed)
 	}
 }
 
-func TestRunsAreNotMixed(t *testing.T) {
+func TestAccount_MixedRuns(t *testing.T) {
 	other := conditions
 	other.Run = "87654321"
 	if _, err := account.Of([]*result.Segment{segment(t, conditions), segment(t, other)}); err == nil {
-		t.Error("two runs in one account")
+		t.Error("two runs: got no error, want one")
 	}
 	if _, err := account.Of([]*result.Segment{segment(t, conditions), segment(t, conditions)}); err == nil {
-		t.Error("the same process twice in one account")
+		t.Error("the same process twice: got no error, want one")
 	}
 	if _, err := account.Of(nil); err == nil {
-		t.Error("an account of nothing")
+		t.Error("no segments: got no error, want one")
 	}
 }

@@ -7,82 +7,85 @@ import (
 
 	"fanfare/loadtest/latency"
 	"fanfare/loadtest/result"
-	"fanfare/loadtest/schedule"
+	"fanfare/loadtest/timing"
 )
 
-// book is an account in the making. Messages are ordered by when they were handed over: their rank.
-type book struct {
+// builder computes an account. Messages are in the order of publishing; other fields refer to them by index.
+type builder struct {
 	*Account
-	turns    schedule.Turns
+	turns    timing.Turns
 	deadline int64 // microseconds
 	messages []message
-	rankOf   []int32 // by event number; -1 if it was not handed over
-	leaves   []*leaf
-	findings map[string]int
+	indexOf  []int32 // by message number; -1 if it was not published
+	segments []*segmentBuilder
+	findings map[string]int // by kind
 }
 
+// message is a published message with its state.
 type message struct {
 	Broadcast
-	asker   asker
+	origin  origin
 	answer  uint8
 	guessed bool
 	seen    bool     // by any connection
 	times   []uint32 // microseconds of each delivery
 
-	// Of all connections, the slow ones included; for the comparison with the system's ledger.
+	// The following include slow connections, for the comparison with the system's ledger.
 	received int64 // connections with a whole copy
-	unsure   int64 // connections that cannot tell
-	arrived  int64 // when the last first copy came
+	unsure   int64 // connections with an unknown outcome
+	arrived  int64 // time of the last first copy
 }
 
-// asker is the connection of one process that published a message.
-type asker struct {
+// origin is the connection that published a message, and its process.
+type origin struct {
 	process    int
 	connection uint32
 }
 
-// leaf is the part of a book that concerns the connections of one segment.
-type leaf struct {
-	*book
+// segmentBuilder is the part of a builder for the connections of one segment.
+type segmentBuilder struct {
+	*builder
 	segment     *result.Segment
 	connections []connection
-	latency     latency.Histogram // merged into the account's when all are done
-	last        int64             // the latest time in the segment
+	latency     latency.Histogram // merged into the account's at the end
+	last        int64             // last time in the segment
 }
 
+// connection is one connection with its state.
 type connection struct {
-	opened, closed int64 // 0 if not
+	opened, closed int64 // 0: not
 	cause          uint8
 	slow           bool
 	slot           int
-	highest        int32    // rank of the latest message seen so far, -1 before any
-	seen           []uint64 // by rank
-	corrupt        []int32  // ranks of damaged copies
+	highest        int32    // index of the latest message so far, -1 for none
+	seen           []uint64 // bit set by index
+	corrupt        []int32  // indexes of damaged copies
 }
 
-// gather reads everything but the deliveries: who was there, what was published and how it was answered.
-func gather(a *Account, segments []*result.Segment) (*book, error) {
+// gather reads the connections, the published messages and their answers, but not the deliveries.
+func gather(a *Account, segments []*result.Segment) (*builder, error) {
 	c := a.Conditions
 	a.Series = Series{Start: c.Start, Width: time.Second}
-	b := &book{Account: a, turns: schedule.Turns{Publishers: max(c.Publishers, 1)}, deadline: c.Deadline.Microseconds(), findings: map[string]int{}}
+	b := &builder{Account: a, turns: timing.Turns{Publishers: max(c.Publishers, 1)}, deadline: c.Deadline.Microseconds(),
+		findings: map[string]int{}}
 	a.Connections = Connections{Wanted: c.Connections, Unopened: map[string]int{}, Causes: map[string]int{}}
 	a.Publishing = Publishing{Scheduled: c.Count, Unpublished: map[string]int{}, Refused: map[string]int{}}
 	var answers []result.Record
-	for _, s := range segments {
-		l := &leaf{book: b, segment: s}
-		b.leaves = append(b.leaves, l)
-		err := s.Each(func(r *result.Record) error {
-			l.last = max(l.last, r.At)
+	for _, segment := range segments {
+		s := &segmentBuilder{builder: b, segment: segment}
+		b.segments = append(b.segments, s)
+		err := segment.Each(func(r *result.Record) error {
+			s.last = max(s.last, r.At)
 			switch r.Kind {
 			case result.Opened, result.Closed:
-				l.attend(r)
+				s.addConnection(r)
 			case result.Unopened:
 				a.Connections.Unopened[r.Text]++
 				if r.Flag == result.Harness {
 					a.Connections.Unmade++
 				}
 			case result.Published:
-				b.publish(r, s.Conditions.Process)
+				b.publish(r, segment.Conditions.Process)
 			case result.Unpublished:
 				a.Publishing.Unpublished[r.Text]++
 			case result.Answered:
@@ -93,9 +96,9 @@ func gather(a *Account, segments []*result.Segment) (*book, error) {
 		if err != nil {
 			return nil, err
 		}
-		l.absent()
+		s.closeUnfinished()
 	}
-	b.rank()
+	b.order()
 	for i := range answers {
 		b.answer(&answers[i])
 	}
@@ -108,64 +111,74 @@ func gather(a *Account, segments []*result.Segment) (*book, error) {
 	return b, nil
 }
 
-func (l *leaf) attend(r *result.Record) {
-	c := l.connection(r.Connection)
+// addConnection counts an opened or a closed connection.
+func (s *segmentBuilder) addConnection(r *result.Record) {
+	c := s.connection(r.Connection)
 	if r.Kind == result.Opened {
 		c.opened, c.slot, c.slow = r.At, int(r.A), r.Flag == result.Slow
-		l.Connections.Opened++
+		s.Connections.Opened++
 		if c.slow {
-			l.Connections.Slow++
+			s.Connections.Slow++
 		}
-		l.Connections.Took.Add(r.B)
+		s.Connections.Took.Add(r.B)
 		return
 	}
 	c.closed, c.cause = r.At, r.Flag
-	counter := map[uint8]*int{result.Moved: &l.Connections.Moved, result.Peer: &l.Connections.Lost,
-		result.Broken: &l.Connections.Broken, result.Harness: &l.Connections.Dropped}[r.Flag]
-	if counter == nil {
+	switch r.Flag {
+	case result.Moved:
+		s.Connections.Moved++
+		return
+	case result.Peer:
+		s.Connections.Lost++
+	case result.Broken:
+		s.Connections.Broken++
+	case result.Harness:
+		s.Connections.Dropped++
+	default:
 		return
 	}
-	*counter++
-	if r.Flag != result.Moved {
-		l.Connections.Causes[result.CauseName(r.Flag)+": "+r.Text]++
-		l.find(Finding{Kind: "lost", Connection: int(r.Connection), Broadcast: -1, At: r.At, Text: result.CauseName(r.Flag) + ": " + r.Text})
-	}
+	cause := result.CauseName(r.Flag) + ": " + r.Text
+	s.Connections.Causes[cause]++
+	s.addFinding(Finding{Kind: "lost", Connection: int(r.Connection), Broadcast: -1, At: r.At, Text: cause})
 }
 
-func (l *leaf) connection(n uint32) *connection {
-	for int(n) >= len(l.connections) {
-		l.connections = append(l.connections, connection{highest: -1})
+// connection returns a connection by its number; it adds missing ones.
+func (s *segmentBuilder) connection(n uint32) *connection {
+	for int(n) >= len(s.connections) {
+		s.connections = append(s.connections, connection{highest: -1})
 	}
-	return &l.connections[n]
+	return &s.connections[n]
 }
 
-// absent closes what the segment left open: its process did not live to tell, so from then on the harness is at fault.
-func (l *leaf) absent() {
-	for i := range l.connections {
-		if c := &l.connections[i]; c.opened != 0 && c.closed == 0 {
-			c.closed, c.cause = l.last, result.Harness
-			l.Connections.Dropped++
-			l.Connections.Causes[result.CauseName(result.Harness)+": its process did not finish"]++
+// closeUnfinished closes the connections that have no end because their process did not finish. The harness has lost
+// them.
+func (s *segmentBuilder) closeUnfinished() {
+	for i := range s.connections {
+		if c := &s.connections[i]; c.opened != 0 && c.closed == 0 {
+			c.closed, c.cause = s.last, result.Harness
+			s.Connections.Dropped++
+			s.Connections.Causes[result.CauseName(result.Harness)+": its process did not finish"]++
 		}
 	}
 }
 
-func (b *book) publish(r *result.Record, process int) {
+// publish adds a published message.
+func (b *builder) publish(r *result.Record, process int) {
 	publisher, sequence := b.turns.Of(int(r.Broadcast))
 	byQueue := r.Flag == result.ByQueue
 	b.Publishing.Sent++
 	if byQueue {
 		b.Publishing.ByQueue++
 	}
-	b.messages = append(b.messages, message{asker: asker{process, r.Connection}, Broadcast: Broadcast{
+	b.messages = append(b.messages, message{origin: origin{process, r.Connection}, Broadcast: Broadcast{
 		Number: int(r.Broadcast), Publisher: publisher, Sequence: sequence, ByQueue: byQueue,
 		Intended: r.A, Sent: r.At,
 		Warm: r.A < b.Conditions.Start+b.Conditions.Warmup.Microseconds(),
 	}})
 }
 
-// rank orders the messages as they were handed over.
-func (b *book) rank() {
+// order sorts the messages by the time of publishing and sets indexOf.
+func (b *builder) order() {
 	slices.SortFunc(b.messages, func(x, y message) int {
 		return cmp.Or(cmp.Compare(x.Sent, y.Sent), cmp.Compare(x.Number, y.Number))
 	})
@@ -173,25 +186,27 @@ func (b *book) rank() {
 	for i := range b.messages {
 		highest = max(highest, b.messages[i].Number)
 	}
-	b.rankOf = slices.Repeat([]int32{-1}, highest+1)
-	for rank := range b.messages {
-		b.rankOf[b.messages[rank].Number] = int32(rank)
+	b.indexOf = slices.Repeat([]int32{-1}, highest+1)
+	for index := range b.messages {
+		b.indexOf[b.messages[index].Number] = int32(index)
 	}
 }
 
-func (b *book) ranked(number uint32) int32 {
-	if int(number) >= len(b.rankOf) {
+// index returns the index of the message of that number, -1 if it was not published.
+func (b *builder) index(number uint32) int32 {
+	if int(number) >= len(b.indexOf) {
 		return -1
 	}
-	return b.rankOf[number]
+	return b.indexOf[number]
 }
 
-func (b *book) answer(r *result.Record) {
-	rank := b.ranked(r.Broadcast)
-	if rank < 0 {
+// answer adds the answer to a message.
+func (b *builder) answer(r *result.Record) {
+	index := b.index(r.Broadcast)
+	if index < 0 {
 		return
 	}
-	m := &b.messages[rank]
+	m := &b.messages[index]
 	m.answer, m.guessed = r.Flag&^result.Guessed, r.Flag&result.Guessed != 0
 	if m.guessed {
 		b.Publishing.Guessed++
@@ -207,15 +222,15 @@ func (b *book) answer(r *result.Record) {
 	}
 }
 
-// find keeps a finding about a connection.
-func (l *leaf) find(f Finding) {
-	f.Process = l.segment.Conditions.Process
-	f.Slot = l.connections[f.Connection].slot
-	l.keep(f)
+// addFinding adds a finding about a connection of the segment.
+func (s *segmentBuilder) addFinding(f Finding) {
+	f.Process = s.segment.Conditions.Process
+	f.Slot = s.connections[f.Connection].slot
+	s.keepFinding(f)
 }
 
-// keep keeps a finding unless there are enough of its kind.
-func (b *book) keep(f Finding) {
+// keepFinding adds a finding unless there are FindingsKept of its kind.
+func (b *builder) keepFinding(f Finding) {
 	if b.findings[f.Kind]++; b.findings[f.Kind] <= FindingsKept {
 		b.Findings = append(b.Findings, f)
 	}

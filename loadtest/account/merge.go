@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// Start is where one of several merged runs lies in the account's own time, in which they follow one another.
+// Start locates a run in the time of a merged account, in which the runs follow one another.
 type Start struct {
 	Run    string
-	At     int64         // when it began, microseconds since the Unix epoch
-	Offset time.Duration // in the account's time
+	At     int64         // start of the run, microseconds since the Unix epoch
+	Offset time.Duration // from the start of the account
 	Length time.Duration
 }
 
-// Merge makes one account of several runs: counts are added, distributions merged exactly, and what has a time is put
-// one run after another. It keeps the conditions of the first.
+// Merge returns the account of several runs. Counts are added, distributions merged exactly, and series appended in the
+// order of the runs. The conditions are those of the first run.
 func Merge(runs []*Account) (*Account, error) {
 	if len(runs) == 0 {
 		return nil, errors.New("no results")
@@ -54,7 +54,7 @@ func Merge(runs []*Account) (*Account, error) {
 				sum.Findings = append(sum.Findings, f)
 			}
 		}
-		// Widths differ by powers of two.
+		// Widths differ by powers of two, so halving makes them equal.
 		series := Series{Start: a.Series.Start, Width: a.Series.Width, Bins: slices.Clone(a.Series.Bins)}
 		for series.Width < width {
 			series.halve()
@@ -67,7 +67,7 @@ func Merge(runs []*Account) (*Account, error) {
 	return sum, nil
 }
 
-// Offset returns when a message was due in the account's own time, from its start.
+// Offset returns the intended time of a message from the start of the account.
 func (a *Account) Offset(b *Broadcast) time.Duration {
 	s := a.Starts[b.Run]
 	return s.Offset + microseconds(b.Intended-s.At)

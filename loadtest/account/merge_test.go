@@ -10,9 +10,9 @@ import (
 	"fanfare/loadtest/result"
 )
 
-// Two runs an hour apart become one account: counts add up, times are those of one histogram over all of them, and the
-// second follows the first.
-func TestRunsAreMerged(t *testing.T) {
+// Two runs an hour apart merge into one account: counts and distributions are added, and the second run follows the
+// first.
+func TestMerge_Runs(t *testing.T) {
 	c := conditions
 	first := of(t, segment(t, c, ended(story(all([2]uint32{1, 2})...))...))
 	later := c
@@ -31,10 +31,11 @@ func TestRunsAreMerged(t *testing.T) {
 		t.Fatal(err)
 	}
 	if want := (account.Deliveries{Owed: 12, Delivered: 11, Missing: 1, Duplicates: 1}); sum.Deliveries != want {
-		t.Errorf("%+v, want %+v", sum.Deliveries, want)
+		t.Errorf("got %+v, want %+v", sum.Deliveries, want)
 	}
-	if sum.Publishing.Sent != 6 || sum.Publishing.Acknowledged != 6 || sum.Connections.Opened != 4 || sum.Connections.Wanted != 2 || len(sum.Processes) != 2 || sum.Publishing.Silent {
-		t.Errorf("%+v\n%+v", sum.Publishing, sum.Connections)
+	if sum.Publishing.Sent != 6 || sum.Publishing.Acknowledged != 6 || sum.Connections.Opened != 4 ||
+		sum.Connections.Wanted != 2 || len(sum.Processes) != 2 || sum.Publishing.Silent {
+		t.Errorf("got %+v\n%+v\nwant 6 sent, 4 opened", sum.Publishing, sum.Connections)
 	}
 	var one latency.Histogram
 	for n := range 3 {
@@ -55,7 +56,7 @@ func TestRunsAreMerged(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(a, b) {
-		t.Errorf("the merged histogram of %d differs from the single one of %d", sum.Latency.Delivery.Count(), one.Count())
+		t.Errorf("got a merged histogram of %d values, want the same as one of %d", sum.Latency.Delivery.Count(), one.Count())
 	}
 	lengths := first.Starts[0].Length
 	for i := range sum.Broadcasts {
@@ -65,7 +66,7 @@ func TestRunsAreMerged(t *testing.T) {
 			want += lengths
 		}
 		if m.Run != i/3 || sum.Offset(m) != want {
-			t.Errorf("message %d of run %d at %v, want %v", m.Number, m.Run, sum.Offset(m), want)
+			t.Errorf("message %d of run %d: got %v, want %v", m.Number, m.Run, sum.Offset(m), want)
 		}
 	}
 	var published int
@@ -73,12 +74,13 @@ func TestRunsAreMerged(t *testing.T) {
 		published += bin.Published
 	}
 	if published != 6 || len(sum.Series.Bins) != len(first.Series.Bins)+len(second.Series.Bins) {
-		t.Errorf("%d published in %d stretches", published, len(sum.Series.Bins))
+		t.Errorf("got %d published in %d bins, want 6 in the bins of both", published, len(sum.Series.Bins))
 	}
-	if len(sum.Findings) != 2 || sum.Findings[0].Kind != "missing" || sum.Findings[0].Run != 0 || sum.Findings[1].Kind != "duplicate" || sum.Findings[1].Run != 1 || sum.Findings[1].ID != "id" {
-		t.Errorf("%+v", sum.Findings)
+	if len(sum.Findings) != 2 || sum.Findings[0].Kind != "missing" || sum.Findings[0].Run != 0 ||
+		sum.Findings[1].Kind != "duplicate" || sum.Findings[1].Run != 1 || sum.Findings[1].ID != "id" {
+		t.Errorf("got %+v, want missing and duplicate", sum.Findings)
 	}
 	if _, err := account.Merge(nil); err == nil {
-		t.Error("nothing was merged")
+		t.Error("no accounts: got no error, want one")
 	}
 }

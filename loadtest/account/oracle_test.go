@@ -13,7 +13,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A run drawn at random, and what became of each delivery, decided one by one in the plainest way.
+// world is a random run with the expected counts, which draw computes delivery by delivery.
 type world struct {
 	processes int
 	records   [][]result.Record // by process
@@ -32,8 +32,8 @@ func draw(t *rapid.T) world {
 	}
 	deadline := conditions.Deadline.Microseconds()
 	missing, copies := map[int]int64{}, map[int]int64{}
-	// One draw for all fates: a draw for each would make up most of the test's time.
-	random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "fates"), 0))
+	// One draw for all outcomes: a draw for each would take most of the time of the test.
+	random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "outcomes"), 0))
 	for p := range w.processes {
 		for c := range uint32(rapid.IntRange(1, 5).Draw(t, "connections")) {
 			opens := at(rapid.Float64Range(-1, 8).Draw(t, "opens"))
@@ -47,16 +47,17 @@ func draw(t *rapid.T) world {
 				if owed {
 					w.want.Owed++
 				}
-				fate := [...]string{"", "", "", "", "", "", "none", "twice", "damaged"}[random.IntN(9)]
+				outcome := [...]string{"", "", "", "", "", "", "none", "twice", "damaged"}[random.IntN(9)]
 				arrival := result.Record{Kind: result.Delivered, Connection: c, Broadcast: uint32(n), At: sent[n] + 50_000}
 				switch {
-				case fate == "damaged":
-					w.records[p] = append(w.records[p], result.Record{Kind: result.Odd, Flag: result.Corrupt, Connection: c, Broadcast: uint32(n), B: 1, At: arrival.At})
+				case outcome == "damaged":
+					w.records[p] = append(w.records[p], result.Record{Kind: result.Odd, Flag: result.Corrupt, Connection: c,
+						Broadcast: uint32(n), B: 1, At: arrival.At})
 					w.want.CorruptTexts++
 					if owed {
 						w.want.Corrupt++
 					}
-				case fate == "none" && owed:
+				case outcome == "none" && owed:
 					switch inTime := closes-sent[n] >= deadline; {
 					case inTime || cause == result.Ended:
 						w.want.Missing++
@@ -68,7 +69,7 @@ func draw(t *rapid.T) world {
 					case cause == result.Harness:
 						w.want.Harness++
 					}
-				case fate == "none":
+				case outcome == "none":
 				default:
 					w.records[p] = append(w.records[p], arrival)
 					if owed {
@@ -76,7 +77,7 @@ func draw(t *rapid.T) world {
 					} else {
 						w.want.Unowed++
 					}
-					if fate == "twice" {
+					if outcome == "twice" {
 						w.records[p] = append(w.records[p], arrival)
 						w.want.Duplicates++
 						copies[n]++
@@ -92,7 +93,7 @@ func draw(t *rapid.T) world {
 	return w
 }
 
-func TestTheAccountAgreesWithAnOracle(t *testing.T) {
+func TestAccount_Oracle(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := draw(rt)
 		var segments []*result.Segment
@@ -106,13 +107,13 @@ func TestTheAccountAgreesWithAnOracle(t *testing.T) {
 			rt.Fatalf("got  %+v\nwant %+v", d, w.want)
 		}
 		if sum := d.Delivered + d.Missing + d.Corrupt + d.Cut + d.Excused + d.Harness; sum != d.Owed {
-			rt.Fatalf("the fates add up to %d of %d owed", sum, d.Owed)
+			rt.Fatalf("got outcomes of %d deliveries, want %d", sum, d.Owed)
 		}
 	})
 }
 
-// The same connections in one process or spread over several: percentiles must agree to the bit.
-func TestSpreadingOverProcessesChangesNothing(t *testing.T) {
+// The results do not depend on the number of processes.
+func TestAccount_ManyProcesses(t *testing.T) {
 	const clients, messages = 90, 70
 	build := func(processes int) *account.Account {
 		records := make([][]result.Record, processes)
@@ -141,17 +142,18 @@ func TestSpreadingOverProcessesChangesNothing(t *testing.T) {
 	}
 	one, many := build(1), build(3)
 	if one.Deliveries != many.Deliveries {
-		t.Errorf("one process  %+v\nthree        %+v", one.Deliveries, many.Deliveries)
+		t.Errorf("got one process  %+v\nthree processes  %+v, want the same", one.Deliveries, many.Deliveries)
 	}
 	for i := range one.Broadcasts {
 		if one.Broadcasts[i] != many.Broadcasts[i] {
-			t.Fatalf("message %d: %+v and %+v", i, one.Broadcasts[i], many.Broadcasts[i])
+			t.Fatalf("message %d: got %+v and %+v, want the same", i, one.Broadcasts[i], many.Broadcasts[i])
 		}
 	}
 	for name, pair := range map[string][2]*latency.Histogram{
 		"delivery": {&one.Latency.Delivery, &many.Latency.Delivery}, "first": {&one.Latency.First, &many.Latency.First},
 		"median": {&one.Latency.Median, &many.Latency.Median}, "p99": {&one.Latency.P99, &many.Latency.P99},
-		"last": {&one.Latency.Last, &many.Latency.Last}, "acknowledged": {&one.Latency.Acknowledged, &many.Latency.Acknowledged},
+		"last":         {&one.Latency.Last, &many.Latency.Last},
+		"acknowledged": {&one.Latency.Acknowledged, &many.Latency.Acknowledged},
 	} {
 		a, err := pair[0].Encode()
 		if err != nil {
@@ -162,11 +164,11 @@ func TestSpreadingOverProcessesChangesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(a) == 0 || !bytes.Equal(a, b) {
-			t.Errorf("%s: the merged histogram differs from the single one", name)
+			t.Errorf("%s: got different histograms, want the same", name)
 		}
 	}
 	if one.Latency.Delivery.Count() != clients*messages {
-		t.Errorf("%d deliveries timed", one.Latency.Delivery.Count())
+		t.Errorf("got %d latencies, want %d", one.Latency.Delivery.Count(), clients*messages)
 	}
 }
 
@@ -191,7 +193,7 @@ func BenchmarkAccount(b *testing.B) {
 	for b.Loop() {
 		began := time.Now()
 		if a := of(b, s); a.Deliveries.Delivered != clients*messages {
-			b.Fatalf("%+v", a.Deliveries)
+			b.Fatalf("got %+v, want all delivered", a.Deliveries)
 		}
 		b.ReportMetric(float64(time.Since(began).Nanoseconds())/(clients*messages), "ns/delivery")
 	}

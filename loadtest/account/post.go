@@ -7,92 +7,97 @@ import (
 	"fanfare/loadtest/result"
 )
 
-// post enters the deliveries and the odd arrivals of one segment.
-func (l *leaf) post() error {
-	words := (len(l.messages) + 63) / 64
-	for i := range l.connections {
-		l.connections[i].seen = make([]uint64, words)
+// readDeliveries reads the deliveries and the odd frames of one segment.
+func (s *segmentBuilder) readDeliveries() error {
+	words := (len(s.messages) + 63) / 64
+	for i := range s.connections {
+		s.connections[i].seen = make([]uint64, words)
 	}
-	err := l.segment.Each(func(r *result.Record) error {
+	err := s.segment.Each(func(r *result.Record) error {
 		switch r.Kind {
 		case result.Delivered, result.Odd:
-			if int(r.Connection) >= len(l.connections) || l.connections[r.Connection].opened == 0 {
-				return fmt.Errorf("results of process %d: connection %d received without having been opened", l.segment.Conditions.Process, r.Connection)
+			if int(r.Connection) >= len(s.connections) || s.connections[r.Connection].opened == 0 {
+				return fmt.Errorf("results of process %d: delivery to connection %d, which was not opened",
+					s.segment.Conditions.Process, r.Connection)
 			}
 			if r.Kind == result.Odd {
-				l.odd(r)
+				s.addOdd(r)
 			} else {
-				l.delivered(r)
+				s.addDelivery(r)
 			}
 		}
 		return nil
 	})
-	l.Latency.Delivery.Merge(&l.latency)
+	s.Latency.Delivery.Merge(&s.latency)
 	return err
 }
 
-// tally returns the counts that a connection belongs to.
-func (l *leaf) tally(c *connection) *Deliveries {
+// tally returns the counters for a connection.
+func (s *segmentBuilder) tally(c *connection) *Deliveries {
 	if c.slow {
-		return &l.Slow
+		return &s.Slow
 	}
-	return &l.Deliveries
+	return &s.Deliveries
 }
 
-func (l *leaf) delivered(r *result.Record) {
-	c := &l.connections[r.Connection]
-	tally := l.tally(c)
-	rank := l.ranked(r.Broadcast)
-	if rank < 0 {
+// addDelivery counts a delivery.
+func (s *segmentBuilder) addDelivery(r *result.Record) {
+	c := &s.connections[r.Connection]
+	tally := s.tally(c)
+	index := s.index(r.Broadcast)
+	if index < 0 {
 		tally.Unknown++
-		l.find(Finding{Kind: "unknown", Connection: int(r.Connection), Broadcast: int(r.Broadcast), At: r.At, Text: "a payload that was never published"})
+		s.addFinding(Finding{Kind: "unknown", Connection: int(r.Connection), Broadcast: int(r.Broadcast), At: r.At,
+			Text: "the payload was never published"})
 		return
 	}
-	m := &l.messages[rank]
-	if c.has(rank) {
+	m := &s.messages[index]
+	if c.has(index) {
 		tally.Duplicates++
 		if !c.slow {
 			m.Duplicates++
 		}
-		l.find(Finding{Kind: "duplicate", Connection: int(r.Connection), Broadcast: m.Number, At: r.At})
+		s.addFinding(Finding{Kind: "duplicate", Connection: int(r.Connection), Broadcast: m.Number, At: r.At})
 		return
 	}
-	c.seen[rank/64] |= 1 << (rank % 64)
+	c.seen[index/64] |= 1 << (index % 64)
 	m.seen = true
 	m.received++
 	m.arrived = max(m.arrived, r.At)
-	if rank < c.highest {
+	if index < c.highest {
 		tally.Reordered++
 		text := "after a later message"
-		if l.outOfTurn(c, rank) {
+		if s.outOfTurn(c, index) {
 			tally.OutOfTurn++
 			text = "after a later message of the same publisher"
 		}
-		l.find(Finding{Kind: "reordered", Connection: int(r.Connection), Broadcast: m.Number, At: r.At, Text: text})
+		s.addFinding(Finding{Kind: "reordered", Connection: int(r.Connection), Broadcast: m.Number, At: r.At, Text: text})
 	}
-	c.highest = max(c.highest, rank)
+	c.highest = max(c.highest, index)
 	took := r.At - m.Intended
-	if l.deadline > 0 && took > l.deadline {
+	if s.deadline > 0 && took > s.deadline {
 		tally.Late++
-		l.find(Finding{Kind: "late", Connection: int(r.Connection), Broadcast: m.Number, At: r.At, Text: microseconds(took).Round(time.Millisecond).String()})
+		s.addFinding(Finding{Kind: "late", Connection: int(r.Connection), Broadcast: m.Number, At: r.At,
+			Text: microseconds(took).Round(time.Millisecond).String()})
 	}
-	l.Series.delivered(r.At, m.Intended, took, c.slow)
+	s.Series.delivered(r.At, m.Intended, took, c.slow)
 	if !c.slow {
 		m.times = append(m.times, uint32(min(max(took, 0), 1<<32-1)))
 		if !m.Warm {
-			l.latency.Add(took)
+			s.latency.Add(took)
 		}
 	}
 }
 
-func (c *connection) has(rank int32) bool { return c.seen[rank/64]&(1<<(rank%64)) != 0 }
+// has reports whether the connection has received the message of that index.
+func (c *connection) has(index int32) bool { return c.seen[index/64]&(1<<(index%64)) != 0 }
 
-// outOfTurn tells whether a later message of the same publisher came before the one of this rank.
-func (l *leaf) outOfTurn(c *connection, rank int32) bool {
-	m := &l.messages[rank]
-	for next := m.Number + l.turns.Publishers; next < len(l.rankOf); next += l.turns.Publishers {
-		later := l.rankOf[next]
-		if later > rank && c.has(later) {
+// outOfTurn reports whether a later message of the same publisher came before the message of this index.
+func (s *segmentBuilder) outOfTurn(c *connection, index int32) bool {
+	m := &s.messages[index]
+	for next := m.Number + s.turns.Publishers; next < len(s.indexOf); next += s.turns.Publishers {
+		later := s.indexOf[next]
+		if later > index && c.has(later) {
 			return true
 		}
 		if later > c.highest {
@@ -102,7 +107,8 @@ func (l *leaf) outOfTurn(c *connection, rank int32) bool {
 	return false
 }
 
-var oddities = map[uint8]struct {
+// oddKinds have the kind of finding and the counter for each flag of an odd frame.
+var oddKinds = map[uint8]struct {
 	kind    string
 	counter func(*Deliveries) *int64
 }{
@@ -112,25 +118,27 @@ var oddities = map[uint8]struct {
 	result.Stale:       {"stale", func(d *Deliveries) *int64 { return &d.Stale }},
 }
 
-func (l *leaf) odd(r *result.Record) {
-	odd, ok := oddities[r.Flag]
+// addOdd counts an odd frame.
+func (s *segmentBuilder) addOdd(r *result.Record) {
+	odd, ok := oddKinds[r.Flag]
 	if !ok {
 		return
 	}
-	c := &l.connections[r.Connection]
-	*odd.counter(l.tally(c))++
+	c := &s.connections[r.Connection]
+	*odd.counter(s.tally(c))++
 	if r.Flag == result.Stale {
 		return
 	}
-	f := Finding{Kind: odd.kind, Connection: int(r.Connection), Broadcast: -1, At: r.At, Text: fmt.Sprintf("%d bytes", r.A)}
+	f := Finding{Kind: odd.kind, Connection: int(r.Connection), Broadcast: -1, At: r.At,
+		Text: fmt.Sprintf("%d bytes", r.A)}
 	if r.Text != "" {
 		f.Text += ", " + r.Text
 	}
 	if r.Flag == result.Corrupt && r.B == 1 {
-		if rank := l.ranked(r.Broadcast); rank >= 0 {
+		if index := s.index(r.Broadcast); index >= 0 {
 			f.Broadcast = int(r.Broadcast)
-			c.corrupt = append(c.corrupt, rank)
+			c.corrupt = append(c.corrupt, index)
 		}
 	}
-	l.find(f)
+	s.addFinding(f)
 }

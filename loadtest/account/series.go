@@ -6,30 +6,31 @@ import (
 	"fanfare/loadtest/latency"
 )
 
-// SeriesBins bounds the stretches of a series; a run of more seconds has longer ones.
+// SeriesBins bounds the number of periods of a series.
 const SeriesBins = 600
 
-// Series is how a run went over time, from its start to the last arrival.
+// Series has the figures of a run over time, from its start to the last arrival.
 type Series struct {
 	Start int64         // microseconds since the Unix epoch
-	Width time.Duration // of one stretch: a second, or whole seconds more
+	Width time.Duration // of one period: one second, doubled until SeriesBins suffice
 	Bins  []Bin
 }
 
-// Bin is one stretch of time.
+// Bin has the figures of one period.
 type Bin struct {
-	Published    int // handed over in it
+	Published    int // messages
 	Acknowledged int
-	Delivered    int64 // arrived in it, first copies, all clients
-	// Latency of the messages that were intended for it, without slow clients; nil if there were none.
+	Delivered    int64 // first copies that arrived, slow clients included
+	// Latency has the latencies of messages intended for the period, without slow clients; nil without any.
 	Latency *latency.Histogram
-	// Harness figures: cores used by all processes, worst lags.
+	// The following are of the harness: cores used, share of the machine in use, largest lags, open connections.
 	CPU, Machine float64
 	ScheduleLag  time.Duration
 	ReadLag      time.Duration
 	Open         int
 }
 
+// bin returns the bin of a time; it adds missing bins.
 func (s *Series) bin(at int64) *Bin {
 	i := int(max(at-s.Start, 0) / s.Width.Microseconds())
 	for i >= SeriesBins {
@@ -42,7 +43,7 @@ func (s *Series) bin(at int64) *Bin {
 	return &s.Bins[i]
 }
 
-// halve doubles the width of the stretches and puts them together in pairs.
+// halve doubles the width and merges the bins in pairs.
 func (s *Series) halve() {
 	s.Width *= 2
 	half := s.Bins[:0]
@@ -67,6 +68,7 @@ func (s *Series) halve() {
 	s.Bins = half
 }
 
+// delivered adds a delivery.
 func (s *Series) delivered(at, intended, took int64, slow bool) {
 	s.bin(at).Delivered++
 	if slow {
@@ -79,7 +81,7 @@ func (s *Series) delivered(at, intended, took int64, slow bool) {
 	b.Latency.Add(took)
 }
 
-// close adds what is known once all is counted. The harness's figures come last: by then the width is final.
+// close adds the messages and, when the width is final, the figures of the harness.
 func (s *Series) close(a *Account) {
 	for i := range a.Broadcasts {
 		m := &a.Broadcasts[i]

@@ -10,84 +10,85 @@ import (
 	"fanfare/loadtest/result"
 )
 
-// settle decides what was owed, what became of it, and what the messages took.
-func (b *book) settle() {
-	b.reattribute()
+// finish computes the outcomes and times, after all deliveries are read.
+func (b *builder) finish() {
+	b.correctGuesses()
 	owed := make([]uint64, (len(b.messages)+63)/64)
-	for rank := range b.messages {
-		if b.owed(&b.messages[rank]) {
-			owed[rank/64] |= 1 << (rank % 64)
+	for index := range b.messages {
+		if b.owed(&b.messages[index]) {
+			owed[index/64] |= 1 << (index % 64)
 		}
 	}
-	for _, l := range b.leaves {
-		for i := range l.connections {
-			if c := &l.connections[i]; c.opened != 0 {
-				l.balance(uint32(i), c, owed)
+	for _, s := range b.segments {
+		for i := range s.connections {
+			if c := &s.connections[i]; c.opened != 0 {
+				s.countOwed(uint32(i), c, owed)
 			}
 		}
 	}
 	b.misdelivered()
-	for rank := range b.messages {
-		b.time(&b.messages[rank])
+	for index := range b.messages {
+		b.time(&b.messages[index])
 	}
-	b.audit()
+	b.compareLedger()
 	b.Series.close(b.Account)
 	for i := range b.Findings {
 		if f := &b.Findings[i]; f.Broadcast >= 0 {
-			if rank := b.ranked(uint32(f.Broadcast)); rank >= 0 {
-				f.ID = b.messages[rank].ID
+			if index := b.index(uint32(f.Broadcast)); index >= 0 {
+				f.ID = b.messages[index].ID
 			}
 		}
 	}
 	slices.SortStableFunc(b.Findings, func(x, y Finding) int { return cmp.Compare(severity[x.Kind], severity[y.Kind]) })
 }
 
-// reattribute mends guesses. An answer does not say which message it is for; when one stays away, those that follow are
-// each taken for the answer to the message before, until the last of a publisher seems to have none. So where a message
-// was acknowledged by a guess and nobody ever saw it, while another of the same publisher was seen and has no answer,
-// the answer was the other's.
-func (b *book) reattribute() {
-	unseen := map[asker][]*message{}
+// correctGuesses reassigns guessed answers. An answer does not name its message. If one is lost, each later answer is
+// assigned to the message before, and the last message of the publisher seems to have none. So an answer that was
+// assigned by a guess to a message that no client received belongs to a message of the same publisher that was received
+// and has no answer.
+func (b *builder) correctGuesses() {
+	wrong := map[origin][]*message{}
 	for i := range b.messages {
 		if m := &b.messages[i]; m.guessed && m.answer == result.Acknowledged && !m.seen {
-			unseen[m.asker] = append(unseen[m.asker], m)
+			wrong[m.origin] = append(wrong[m.origin], m)
 		}
 	}
 	for i := range b.messages {
 		m := &b.messages[i]
-		wrong := unseen[m.asker]
-		if m.answer != 0 || !m.seen || len(wrong) == 0 {
+		candidates := wrong[m.origin]
+		if m.answer != 0 || !m.seen || len(candidates) == 0 {
 			continue
 		}
-		w := wrong[0]
-		unseen[m.asker] = wrong[1:]
+		w := candidates[0]
+		wrong[m.origin] = candidates[1:]
 		m.answer, m.guessed, m.ID, m.Acknowledged = w.answer, true, w.ID, w.Acknowledged
 		w.answer, w.guessed, w.ID, w.Acknowledged = 0, false, "", 0
 	}
 }
 
-var severity = map[string]int{"missing": 1, "misdelivered": 2, "corrupt": 3, "disagreement": 4, "unsettled": 5, "unknown": 6, "duplicate": 7,
-	"lost": 8, "late": 9, "reordered": 10, "stray answer": 11, "foreign": 12}
+// severity orders the kinds of findings, the most severe first.
+var severity = map[string]int{"missing": 1, "misdelivered": 2, "corrupt": 3, "disagreement": 4, "unsettled": 5,
+	"unknown": 6, "duplicate": 7, "lost": 8, "late": 9, "reordered": 10, "stray answer": 11, "foreign": 12}
 
-// owed tells whether the system has accepted a message for everybody. An answer that could belong to another message
-// does not count against what was seen.
-func (b *book) owed(m *message) bool {
-	switch {
-	case m.answer == result.Acknowledged:
+// owed reports whether the system owes a message to its clients. A guessed refusal does not count if a client received
+// the message.
+func (b *builder) owed(m *message) bool {
+	switch m.answer {
+	case result.Acknowledged:
 		return true
-	case m.answer == result.Refused:
+	case result.Refused:
 		return m.guessed && m.seen
 	default:
 		return m.seen || b.Publishing.Silent
 	}
 }
 
-// balance goes through what one connection was owed: the messages handed over while it was open.
-func (l *leaf) balance(number uint32, c *connection, owed []uint64) {
-	from := sort.Search(len(l.messages), func(i int) bool { return l.messages[i].Sent > c.opened })
-	to := sort.Search(len(l.messages), func(i int) bool { return l.messages[i].Sent > c.closed })
+// countOwed counts the outcomes of the deliveries owed to one connection: of the messages published while it was open.
+func (s *segmentBuilder) countOwed(number uint32, c *connection, owed []uint64) {
+	from := sort.Search(len(s.messages), func(i int) bool { return s.messages[i].Sent > c.opened })
+	to := sort.Search(len(s.messages), func(i int) bool { return s.messages[i].Sent > c.closed })
 	to = max(to, from)
-	tally := l.tally(c)
+	tally := s.tally(c)
 	for word := range c.seen {
 		mask := owed[word] & span(word, from, to)
 		tally.Owed += int64(bits.OnesCount64(mask))
@@ -95,20 +96,20 @@ func (l *leaf) balance(number uint32, c *connection, owed []uint64) {
 		tally.Unowed += int64(bits.OnesCount64(c.seen[word] &^ mask))
 		if !c.slow {
 			for rest := mask; rest != 0; rest &= rest - 1 {
-				m := &l.messages[word*64+bits.TrailingZeros64(rest)]
+				m := &s.messages[word*64+bits.TrailingZeros64(rest)]
 				m.Owed++
 			}
 			for rest := mask & c.seen[word]; rest != 0; rest &= rest - 1 {
-				l.messages[word*64+bits.TrailingZeros64(rest)].Delivered++
+				s.messages[word*64+bits.TrailingZeros64(rest)].Delivered++
 			}
 		}
 		for rest := mask &^ c.seen[word]; rest != 0; rest &= rest - 1 {
-			l.unseen(number, c, int32(word*64+bits.TrailingZeros64(rest)), tally)
+			s.countMissed(number, c, int32(word*64+bits.TrailingZeros64(rest)), tally)
 		}
 	}
 }
 
-// span returns the bits of a word that stand for ranks from (included) to (excluded).
+// span returns the bits of a word for the indexes from (included) to (excluded).
 func span(word, from, to int) uint64 {
 	low, high := from-word*64, to-word*64
 	if high <= 0 || low >= 64 {
@@ -124,13 +125,13 @@ func span(word, from, to int) uint64 {
 	return mask
 }
 
-// unseen decides why an owed delivery did not come.
-func (l *leaf) unseen(number uint32, c *connection, rank int32, tally *Deliveries) {
-	m := &l.messages[rank]
-	// Before the connection was closed the system had all the time it is given, so closing is no excuse.
-	inTime := c.closed-m.Sent >= l.deadline
+// countMissed counts an owed delivery that did not come, by its cause.
+func (s *segmentBuilder) countMissed(number uint32, c *connection, index int32, tally *Deliveries) {
+	m := &s.messages[index]
+	// If the deadline passed before the connection closed, the delivery is missing.
+	inTime := c.closed-m.Sent >= s.deadline
 	switch {
-	case slices.Contains(c.corrupt, rank):
+	case slices.Contains(c.corrupt, index):
 		tally.Corrupt++
 		return
 	case c.cause == result.Harness && !inTime:
@@ -146,14 +147,14 @@ func (l *leaf) unseen(number uint32, c *connection, rank int32, tally *Deliverie
 	tally.Missing++
 	if !c.slow {
 		m.Missing++
-		l.find(Finding{Kind: "missing", Connection: int(number), Broadcast: m.Number})
+		s.addFinding(Finding{Kind: "missing", Connection: int(number), Broadcast: m.Number})
 	}
 }
 
-// misdelivered pairs what is missing at one connection with what is doubled at another.
-func (b *book) misdelivered() {
-	for rank := range b.messages {
-		m := &b.messages[rank]
+// misdelivered counts pairs of a missing copy at one connection and an extra copy at another.
+func (b *builder) misdelivered() {
+	for index := range b.messages {
+		m := &b.messages[index]
 		pairs := min(m.Missing, m.Duplicates)
 		if pairs == 0 {
 			continue
@@ -175,16 +176,17 @@ func (b *book) misdelivered() {
 			}
 		}
 		if missed == nil || doubled == nil {
-			continue // their own findings were beyond the bound
+			continue // FindingsKept was reached
 		}
 		f.Process, f.Slot, f.Connection, f.At = doubled.Process, doubled.Slot, doubled.Connection, doubled.At
-		f.Text = fmt.Sprintf("client %d had a second copy and client %d none: the delivery went to the wrong client", doubled.Slot, missed.Slot)
+		f.Text = fmt.Sprintf("client %d received two copies and client %d none: one went to the wrong client",
+			doubled.Slot, missed.Slot)
 		b.Findings = append(b.Findings, f)
 	}
 }
 
-// time takes a message's times from its deliveries.
-func (b *book) time(m *message) {
+// time computes the times of a message from its deliveries.
+func (b *builder) time(m *message) {
 	if len(m.times) > 0 {
 		slices.Sort(m.times)
 		at := func(q float64) int64 { return int64(m.times[nearest(q, len(m.times))]) }

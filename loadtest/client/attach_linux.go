@@ -6,7 +6,8 @@ import (
 	"syscall"
 )
 
-// attach takes a connection's descriptor out of Go's hands where the shard polls itself.
+// attach sets the stream of a connection or, for a shard that uses epoll, a descriptor that the Go runtime does not
+// use.
 func (c *Conn) attach(conn net.Conn) error {
 	tcp, ok := conn.(*net.TCPConn)
 	if _, polls := c.shard.loop.(*poller); !polls || !ok {
@@ -27,14 +28,14 @@ func (c *Conn) attach(conn net.Conn) error {
 		return err
 	}
 	if dupErr != 0 {
-		return fmt.Errorf("dup: %w", dupErr)
+		return fmt.Errorf("duplicate descriptor: %w", dupErr)
 	}
-	// The connection lives on in the copy, which shares the non-blocking mode.
+	// The duplicate keeps the connection open; it shares the non-blocking mode.
 	return tcp.Close()
 }
 
-// shrink makes a slow client's receive buffer small, so that its not reading is felt soon.
-func shrink(_, _ string, raw syscall.RawConn) error {
+// shrinkBuffer sets a small receive buffer, so that the system soon notices that a slow client does not read.
+func shrinkBuffer(_, _ string, raw syscall.RawConn) error {
 	var err error
 	if e := raw.Control(func(fd uintptr) {
 		err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096)

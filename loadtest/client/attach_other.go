@@ -7,10 +7,11 @@ import (
 	"syscall"
 )
 
+// attach sets the stream of a connection.
 func (c *Conn) attach(conn net.Conn) error {
 	c.stream = conn
 	return nil
 }
 
-// shrink leaves the receive buffer as it is: a slow client's buffer takes longer to fill here.
-func shrink(_, _ string, _ syscall.RawConn) error { return nil }
+// shrinkBuffer does nothing: the buffer of a slow client takes longer to fill on this system.
+func shrinkBuffer(_, _ string, _ syscall.RawConn) error { return nil }

@@ -8,25 +8,25 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// maxBacklog bounds the bytes that a connection keeps for a system that does not read.
+// maxBacklog bounds the unsent bytes of a connection.
 const maxBacklog = 1 << 20
 
 var (
-	// ErrClosed is returned for a connection that is closed already.
+	// ErrClosed is returned for a closed connection.
 	ErrClosed = errors.New("connection is closed")
-	// ErrBacklog is returned when the system has not read for so long that the connection's backlog is full.
-	ErrBacklog = errors.New("the system does not read: 1 MiB waits on this connection")
+	// ErrBacklog is returned if the connection's backlog is full because the system does not read.
+	ErrBacklog = errors.New("the system does not read: 1 MiB is unsent")
 )
 
-// Conn is one connection.
+// Conn is one connection. Its methods are safe for concurrent use.
 type Conn struct {
-	ID   uint32 // counts the pool's connections from 0
-	Slot uint32 // of the client that has it
+	ID   uint32 // number of the connection in the pool, from 0
+	Slot uint32 // number of its client
 	Slow bool   // reads slowly or not at all
-	At   int64  // when it was opened
-	Took int64  // microseconds that opening took
+	At   int64  // when it was opened, microseconds since the Unix epoch
+	Took int64  // duration of the connect, microseconds
 
-	// For the handler's use, under the shard's lock.
+	// The following are for the handler, with the shard's lock held.
 	Count  uint32
 	Digest uint64
 	Whole  bool
@@ -36,32 +36,34 @@ type Conn struct {
 
 	in assembler
 
-	// mu guards what follows against writers; closing takes it after the shard's lock.
+	// mu guards the following. It is locked after the shard's lock.
 	mu     sync.Mutex
 	closed bool
 	fd     int      // epoll transport
 	stream net.Conn // goroutine transport
-	out    []byte   // bytes that the kernel has not taken yet
+	out    []byte   // bytes that the kernel has not accepted yet
 
-	// Of the goroutine transport.
+	// The following are of the goroutine transport.
 	wake    chan struct{}
-	sending int // bytes that its writer is at
+	sending int // number of bytes that its writer is writing
 }
 
 // Shard returns the shard that the connection belongs to.
 func (c *Conn) Shard() *Shard { return c.shard }
 
-// WriteText sends a text message. The text is masked in place, so it must not be used after. It returns at once; the
-// error is ErrClosed, ErrBacklog or that of the network, after which the handler hears that the connection is closed.
+// WriteText sends a text message and does not block. It masks text in place, so text must not be used afterwards. The
+// error is ErrClosed, ErrBacklog or that of the network; after a network error the handler's Closed is called.
 func (c *Conn) WriteText(text []byte) error {
 	return c.write(ws.MustCompileFrame(ws.MaskFrameInPlaceWith(ws.NewTextFrame(text), ws.NewMask())))
 }
 
+// writeControl sends a control frame. It does not change body.
 func (c *Conn) writeControl(opcode ws.OpCode, body []byte) error {
 	copied := append([]byte(nil), body...)
 	return c.write(ws.MustCompileFrame(ws.MaskFrameInPlaceWith(ws.NewFrame(opcode, true, copied), ws.NewMask())))
 }
 
+// write sends a frame or adds it to the backlog.
 func (c *Conn) write(frame []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -89,7 +91,7 @@ func (c *Conn) write(frame []byte) error {
 	return nil
 }
 
-// Backlog returns how many bytes wait for the system to read.
+// Backlog returns the number of unsent bytes.
 func (c *Conn) Backlog() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -11,17 +11,17 @@ import (
 	"strings"
 	"syscall"
 
-	"fanfare/loadtest/clock"
 	"fanfare/loadtest/result"
+	"fanfare/loadtest/timing"
 
 	"github.com/gobwas/ws"
 )
 
-// DialError says why a connection could not be made.
+// DialError is the error of a failed connect.
 type DialError struct {
-	Reason  string // without addresses, so that equal reasons count as one
-	Harness bool   // a limit of this machine, not the system's doing
-	Status  int    // of the HTTP answer, 0 if there was none
+	Reason  string // without addresses, so that equal reasons can be counted
+	Harness bool   // the cause is a limit of this machine, not the system
+	Status  int    // of the HTTP response, 0 if there was none
 	err     error
 }
 
@@ -29,15 +29,15 @@ func (e *DialError) Error() string { return "connect: " + e.Reason }
 
 func (e *DialError) Unwrap() error { return e.err }
 
-// Dial makes one connection for the client in a slot. On success the shard's handler has been told. The error is a
+// Dial opens one connection for the client in a slot. On success it has called the handler's Opened. The error is a
 // *DialError.
 func (p *Pool) Dial(ctx context.Context, slot uint32, slow bool) (*Conn, error) {
-	began := clock.Now()
+	began := timing.Now()
 	dialer := ws.Dialer{
 		Timeout:   p.options.ConnectTimeout,
 		NetDial:   p.dialer(slow).DialContext,
 		TLSConfig: p.options.TLS,
-		// The buffers are pooled and freed after the handshake; small ones keep a ramp's peak low.
+		// The buffers are needed for the handshake only; small ones save memory during the ramp.
 		ReadBufferSize: 1024, WriteBufferSize: 1024,
 	}
 	if len(p.options.Header) > 0 {
@@ -45,24 +45,24 @@ func (p *Pool) Dial(ctx context.Context, slot uint32, slow bool) (*Conn, error) 
 	}
 	conn, early, _, err := dialer.Dial(ctx, p.options.URL)
 	if err != nil {
-		return nil, p.explain(err)
+		return nil, p.dialError(err)
 	}
 	c := &Conn{ID: p.next.Add(1) - 1, Slot: slot, Slow: slow, shard: p.shards[int(slot)%len(p.shards)]}
 	first := readEarly(early)
 	if err := c.attach(conn); err != nil {
 		conn.Close()
-		return nil, p.explain(err)
+		return nil, p.dialError(err)
 	}
 	s := c.shard
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.place(c)
-	c.At = clock.Now()
+	c.At = timing.Now()
 	c.Took = c.At - began
 	s.handler.Opened(c)
-	if err := s.loop.adopt(c, first); err != nil {
+	if err := s.loop.add(c, first); err != nil {
 		s.close(c, result.Harness, 0, err.Error())
-		return nil, p.explain(err)
+		return nil, p.dialError(err)
 	}
 	return c, nil
 }
@@ -74,12 +74,12 @@ func (p *Pool) dialer(slow bool) *net.Dialer {
 		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(source, 0))
 	}
 	if slow {
-		d.Control = shrink
+		d.Control = shrinkBuffer
 	}
 	return d
 }
 
-// readEarly takes what came right behind the handshake.
+// readEarly returns the bytes that arrived together with the handshake.
 func readEarly(r *bufio.Reader) []byte {
 	if r == nil {
 		return nil
@@ -90,10 +90,12 @@ func readEarly(r *bufio.Reader) []byte {
 	return b[:n]
 }
 
-// here are the errors that are limits of this machine.
-var here = []error{syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRINUSE}
+// localLimits are the errors caused by limits of this machine.
+var localLimits = []error{syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS, syscall.ENOMEM,
+	syscall.EADDRINUSE}
 
-func (p *Pool) explain(err error) *DialError {
+// dialError returns the DialError for a network error.
+func (p *Pool) dialError(err error) *DialError {
 	e := &DialError{err: err}
 	var status ws.StatusError
 	var timeout net.Error
@@ -113,7 +115,7 @@ func (p *Pool) explain(err error) *DialError {
 			e.Reason = "host name cannot be resolved"
 		}
 	}
-	for _, limit := range here {
+	for _, limit := range localLimits {
 		if errors.Is(err, limit) {
 			e.Harness = true
 		}

@@ -7,11 +7,10 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// MaxMessage is the largest message in bytes that a client takes: eight times what API Gateway can post, so that only a
-// broken peer exceeds it.
+// MaxMessage is the size in bytes of the largest message that a client accepts: eight times the limit of API Gateway.
 const MaxMessage = 1 << 20
 
-// Violations of RFC 6455 by the peer. The connection is then closed, as the RFC demands (section 7.1.7).
+// Violations of RFC 6455 by the peer. The connection is then closed, as section 7.1.7 requires.
 var (
 	errReserved   = errors.New("reserved bits without an extension")
 	errOpcode     = errors.New("unknown opcode")
@@ -19,19 +18,19 @@ var (
 	errControl    = errors.New("control frame fragmented or over 125 bytes")
 	errSequence   = errors.New("continuation frame out of place")
 	errTooLarge   = errors.New("message over the client's limit")
-	errLength     = errors.New("frame length makes no sense")
+	errLength     = errors.New("invalid frame length")
 	errCloseFrame = errors.New("close frame of one byte")
 )
 
+// header is the header of a frame.
 type header struct {
 	fin    bool
 	opcode ws.OpCode
-	size   int // of the header itself; 0 if it is not all there yet
+	size   int // of the header; 0 if it is not complete yet
 	length int // of the payload
 }
 
-// parse reads a frame's header in place: the received frames are the harness's hot path, and a reader of streams would
-// copy and allocate.
+// parse reads the header of a frame in place, without copying or allocating: it is on the hot path of the harness.
 func parse(b []byte) (header, error) {
 	if len(b) < 2 {
 		return header{}, nil
@@ -74,21 +73,20 @@ func parse(b []byte) (header, error) {
 	return h, nil
 }
 
-// assembler puts the messages of one connection together from whatever pieces the network delivers. Its zero value is
-// ready.
+// assembler assembles the messages of one connection from the received bytes. Its zero value is ready.
 type assembler struct {
-	pending []byte    // the beginning of a frame whose end has not come yet
-	message []byte    // the fragments so far of a message in several frames
-	kind    ws.OpCode // of that message; 0 if there is none
+	pending []byte    // an incomplete frame
+	message []byte    // the fragments of an incomplete message
+	kind    ws.OpCode // of the incomplete message; 0 without one
 }
 
-// events takes what an assembler finds. The slices are valid during the call only.
+// events receives the messages and control frames of an assembler. The slices are valid during the call only.
 type events interface {
 	data(binary bool, text []byte)
 	control(opcode ws.OpCode, body []byte)
 }
 
-// take consumes received bytes. After an error the connection must be closed.
+// take processes received bytes. After an error the connection must be closed.
 func (a *assembler) take(b []byte, e events) error {
 	joined := len(a.pending) > 0
 	if joined {
@@ -119,6 +117,7 @@ func (a *assembler) take(b []byte, e events) error {
 	return nil
 }
 
+// frame processes one frame.
 func (a *assembler) frame(h header, body []byte, e events) error {
 	switch h.opcode {
 	case ws.OpText, ws.OpBinary:

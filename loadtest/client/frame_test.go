@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -11,7 +12,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// log takes down what an assembler finds.
+// log records the events of an assembler.
 type log struct{ lines []string }
 
 func (l *log) data(binary bool, text []byte) {
@@ -24,8 +25,8 @@ func (l *log) control(opcode ws.OpCode, body []byte) {
 
 func compile(f ws.Frame) []byte { return ws.MustCompileFrame(f) }
 
-// However the network cuts a stream into pieces, the same messages come out: frames are made by an independent library.
-func TestPiecesDoNotMatter(t *testing.T) {
+// The messages do not depend on the division of the stream into reads. An independent library makes the frames.
+func TestAssembler_Pieces(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var stream []byte
 		var want log
@@ -69,15 +70,15 @@ func TestPiecesDoNotMatter(t *testing.T) {
 			rest = rest[n:]
 		}
 		if !slices.Equal(got.lines, want.lines) {
-			t.Fatalf("got %d events, want %d, or they differ", len(got.lines), len(want.lines))
+			t.Fatalf("got other events: %d, want %d", len(got.lines), len(want.lines))
 		}
 		if a.pending != nil || a.message != nil {
-			t.Fatal("memory is held with nothing pending")
+			t.Fatal("got buffers without an incomplete frame")
 		}
 	})
 }
 
-func TestFragmentsKeepTheirKind(t *testing.T) {
+func TestAssembler_FragmentKind(t *testing.T) {
 	var got log
 	var a assembler
 	for _, f := range []ws.Frame{
@@ -93,28 +94,30 @@ func TestFragmentsKeepTheirKind(t *testing.T) {
 	}
 }
 
-func TestViolationsAreRefused(t *testing.T) {
+func TestAssembler_ProtocolViolations(t *testing.T) {
 	huge := []byte{0x81, 127, 0, 0, 0, 0, 0, 0x20, 0, 0}
 	for name, c := range map[string]struct {
 		stream []byte
 		want   error
 	}{
-		"reserved bit":              {[]byte{0xc1, 0}, errReserved},
-		"masked":                    {compile(ws.MaskFrame(ws.NewTextFrame([]byte("x")))), errMasked},
-		"unknown opcode":            {[]byte{0x83, 0}, errOpcode},
-		"fragmented ping":           {[]byte{0x09, 0}, errControl},
-		"long ping":                 {[]byte{0x89, 126, 0, 200}, errControl},
-		"continuation of nothing":   {compile(ws.NewFrame(ws.OpContinuation, true, nil)), errSequence},
-		"text amid fragments":       {append(compile(ws.NewFrame(ws.OpText, false, nil)), compile(ws.NewTextFrame(nil))...), errSequence},
-		"over the limit":            {huge, errTooLarge},
-		"length with the top bit":   {[]byte{0x81, 127, 0x80, 0, 0, 0, 0, 0, 0, 0}, errLength},
-		"close of one byte":         {[]byte{0x88, 1, 3}, errCloseFrame},
-		"fragments over the limit":  {append(compile(ws.NewFrame(ws.OpText, false, make([]byte, MaxMessage))), compile(ws.NewFrame(ws.OpContinuation, true, []byte("x")))...), errTooLarge},
-		"nothing wrong, not enough": {[]byte{0x81, 126, 0}, nil},
+		"reserved bit":            {[]byte{0xc1, 0}, errReserved},
+		"masked":                  {compile(ws.MaskFrame(ws.NewTextFrame([]byte("x")))), errMasked},
+		"unknown opcode":          {[]byte{0x83, 0}, errOpcode},
+		"fragmented ping":         {[]byte{0x09, 0}, errControl},
+		"long ping":               {[]byte{0x89, 126, 0, 200}, errControl},
+		"continuation of nothing": {compile(ws.NewFrame(ws.OpContinuation, true, nil)), errSequence},
+		"text amid fragments": {append(compile(ws.NewFrame(ws.OpText, false, nil)), compile(ws.NewTextFrame(nil))...),
+			errSequence},
+		"over the limit":          {huge, errTooLarge},
+		"length with the top bit": {[]byte{0x81, 127, 0x80, 0, 0, 0, 0, 0, 0, 0}, errLength},
+		"close of one byte":       {[]byte{0x88, 1, 3}, errCloseFrame},
+		"fragments over the limit": {append(compile(ws.NewFrame(ws.OpText, false, make([]byte, MaxMessage))),
+			compile(ws.NewFrame(ws.OpContinuation, true, []byte("x")))...), errTooLarge},
+		"incomplete": {[]byte{0x81, 126, 0}, nil},
 	} {
 		var a assembler
-		if err := a.take(c.stream, &log{}); err != c.want {
-			t.Errorf("%s: %v, want %v", name, err, c.want)
+		if err := a.take(c.stream, &log{}); !errors.Is(err, c.want) {
+			t.Errorf("%s: got %v, want %v", name, err, c.want)
 		}
 	}
 }
@@ -122,7 +125,8 @@ func TestViolationsAreRefused(t *testing.T) {
 func FuzzAssembler(f *testing.F) {
 	seeds := [][]byte{
 		compile(ws.NewTextFrame([]byte("hello"))), compile(ws.NewFrame(ws.OpText, false, []byte("he"))),
-		compile(ws.NewCloseFrame(ws.NewCloseFrameBody(1001, "bye"))), compile(ws.NewTextFrame(make([]byte, 70_000))), {0x81, 127},
+		compile(ws.NewCloseFrame(ws.NewCloseFrameBody(1001, "bye"))), compile(ws.NewTextFrame(make([]byte, 70_000))),
+		{0x81, 127},
 	}
 	if len(seeds) == 0 {
 		f.Fatal("no seeds")
@@ -135,7 +139,7 @@ func FuzzAssembler(f *testing.F) {
 		if piece <= 0 {
 			piece = 1
 		}
-		// The same stream whole and in pieces: the same events, the same verdict.
+		// The stream in one piece and in several must have the same events and error.
 		var whole, pieces log
 		var a, b assembler
 		errWhole := a.take(bytes.Clone(stream), &whole)
@@ -145,8 +149,8 @@ func FuzzAssembler(f *testing.F) {
 			errPieces = b.take(rest[:n:n], &pieces)
 			rest = rest[n:]
 		}
-		if errWhole != errPieces || !slices.Equal(whole.lines, pieces.lines) {
-			t.Errorf("whole: %v %q\npieces: %v %q", errWhole, whole.lines, errPieces, pieces.lines)
+		if !errors.Is(errWhole, errPieces) || !slices.Equal(whole.lines, pieces.lines) {
+			t.Errorf("got %v %q in one piece,\n%v %q in several", errWhole, whole.lines, errPieces, pieces.lines)
 		}
 	})
 }

@@ -2,37 +2,37 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"syscall"
 	"time"
 
-	"fanfare/loadtest/clock"
 	"fanfare/loadtest/result"
+	"fanfare/loadtest/timing"
 )
 
 const (
 	pollable = true
-	// readSize is the size of a shard's one read buffer.
+	// readSize is the size of the read buffer of a shard, in bytes.
 	readSize = 64 << 10
-	// gather is the least distance of two harvests. A broadcast reaches the clients one by one; a reader that sleeps and
-	// wakes for each spends half its processor time on that. The first arrival after a quarter of a millisecond of
-	// silence is read at once, so only arrivals close to another wait, no longer than this, and the probes with them: it
-	// is in the read lag.
-	gather = 250 * time.Microsecond
-	// harvest is how many ready connections one epoll_wait returns at most.
-	harvest = 512
-	// epollRDHUP tells that the peer closed its side, even to a client that does not read.
+	// minInterval is the minimum interval of two calls of epoll_wait. A broadcast reaches the clients one after another; a
+	// reader that sleeps and wakes for each spends half of its processor time on this. The first frame after a pause is
+	// read at once; later ones wait for at most this interval. So do the probes: the wait is included in the read lag.
+	minInterval = 250 * time.Microsecond
+	// maxEvents bounds the events of one epoll_wait.
+	maxEvents = 512
+	// epollRDHUP is reported when the peer has closed its side, also for a connection that is not read.
 	epollRDHUP = 0x2000
 )
 
-// Indices of what is not a connection.
+// Indices of the pipes, in place of the index of a connection.
 const (
 	wakeIndex  = -1
 	probeIndex = -2
 )
 
-// poller reads the connections of a shard with epoll.
+// poller is the transport that reads all connections of a shard with epoll.
 type poller struct {
 	s            *Shard
 	epoll        int
@@ -44,20 +44,21 @@ func newPoller(s *Shard) (*poller, error) {
 	p := &poller{s: s, buf: make([]byte, readSize)}
 	var err error
 	if p.epoll, err = syscall.EpollCreate1(syscall.EPOLL_CLOEXEC); err != nil {
-		return nil, fmt.Errorf("epoll: %w", err)
+		return nil, fmt.Errorf("create epoll: %w", err)
 	}
 	for index, pipe := range map[int32]*[2]int{wakeIndex: &p.wake, probeIndex: &p.probes} {
 		if err := syscall.Pipe2(pipe[:], syscall.O_NONBLOCK|syscall.O_CLOEXEC); err != nil {
-			return nil, fmt.Errorf("pipe: %w", err)
+			return nil, fmt.Errorf("open pipe: %w", err)
 		}
 		event := syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: index}
 		if err := syscall.EpollCtl(p.epoll, syscall.EPOLL_CTL_ADD, pipe[0], &event); err != nil {
-			return nil, fmt.Errorf("epoll: %w", err)
+			return nil, fmt.Errorf("add pipe to epoll: %w", err)
 		}
 	}
 	return p, nil
 }
 
+// interest returns the events to wait for; the caller holds the connection's lock.
 func (p *poller) interest(c *Conn) uint32 {
 	events := uint32(epollRDHUP)
 	if !c.Slow {
@@ -69,7 +70,7 @@ func (p *poller) interest(c *Conn) uint32 {
 	return events
 }
 
-func (p *poller) adopt(c *Conn, early []byte) error {
+func (p *poller) add(c *Conn, early []byte) error {
 	if len(early) > 0 {
 		p.s.received(c, early)
 	}
@@ -78,23 +79,23 @@ func (p *poller) adopt(c *Conn, early []byte) error {
 	if c.closed {
 		return nil
 	}
-	// The connection's number tells a late event for a place that was given away.
+	// The connection's number identifies late events for an index that has been reused.
 	event := syscall.EpollEvent{Events: p.interest(c), Fd: int32(c.index), Pad: int32(c.ID)}
 	if err := syscall.EpollCtl(p.epoll, syscall.EPOLL_CTL_ADD, c.fd, &event); err != nil {
-		return fmt.Errorf("epoll: %w", err)
+		return fmt.Errorf("add connection to epoll: %w", err)
 	}
 	return nil
 }
 
 func (p *poller) release(c *Conn) {
-	syscall.Close(c.fd) // which takes it out of the epoll set, too
+	_ = syscall.Close(c.fd) // this removes it from the epoll set, too
 	c.out = nil
 }
 
 func (p *poller) awaitWritable(c *Conn) error {
 	event := syscall.EpollEvent{Events: p.interest(c), Fd: int32(c.index), Pad: int32(c.ID)}
 	if err := syscall.EpollCtl(p.epoll, syscall.EPOLL_CTL_MOD, c.fd, &event); err != nil {
-		return fmt.Errorf("epoll: %w", err)
+		return fmt.Errorf("change events of epoll: %w", err)
 	}
 	return nil
 }
@@ -108,25 +109,25 @@ func (p *poller) probe() func([]byte) error {
 
 func (p *poller) free() {
 	for _, fd := range []int{p.epoll, p.wake[0], p.wake[1], p.probes[0], p.probes[1]} {
-		syscall.Close(fd)
+		_ = syscall.Close(fd)
 	}
 }
 
 func (p *poller) run(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() { syscall.Write(p.wake[1], []byte{1}) })
+	stop := context.AfterFunc(ctx, func() { _, _ = syscall.Write(p.wake[1], []byte{1}) })
 	defer stop()
-	events := make([]syscall.EpollEvent, harvest)
-	for last := clock.Now(); ; last = pause(last) {
+	events := make([]syscall.EpollEvent, maxEvents)
+	for last := timing.Now(); ; last = pause(last) {
 		n, err := syscall.EpollWait(p.epoll, events, -1)
-		if err != nil && err != syscall.EINTR {
-			return fmt.Errorf("epoll wait: %w", err)
+		if err != nil && !errors.Is(err, syscall.EINTR) {
+			return fmt.Errorf("wait for epoll: %w", err)
 		}
 		for i := range max(n, 0) {
 			switch e := &events[i]; e.Fd {
 			case wakeIndex:
 				return nil
 			case probeIndex:
-				p.s.mu.Lock() // which guards buf, too
+				p.s.mu.Lock() // also guards buf
 				if n, err := syscall.Read(p.probes[0], p.buf); err == nil {
 					p.s.probed(p.buf[:n])
 				}
@@ -138,18 +139,19 @@ func (p *poller) run(ctx context.Context) error {
 	}
 }
 
-// pause sleeps until gather has passed since a moment, and returns the time. It does not give the processor back to the
-// Go scheduler, whose timers have a resolution of a millisecond.
+// pause sleeps until minInterval has passed since a time, and returns the current time. It does not use timers of the
+// Go runtime, which have a resolution of a millisecond.
 func pause(since int64) int64 {
-	now := clock.Now()
-	if rest := since + gather.Microseconds() - now; rest > 0 {
+	now := timing.Now()
+	if rest := since + minInterval.Microseconds() - now; rest > 0 {
 		t := syscall.NsecToTimespec(rest * 1000)
 		_ = syscall.Nanosleep(&t, nil) // a signal may end it early
-		now = clock.Now()
+		now = timing.Now()
 	}
 	return now
 }
 
+// serve handles an event of a connection.
 func (p *poller) serve(e *syscall.EpollEvent) {
 	s := p.s
 	s.mu.Lock()
@@ -175,7 +177,7 @@ func (p *poller) serve(e *syscall.EpollEvent) {
 	}
 }
 
-// read reads once; what is left makes epoll report the connection again.
+// read reads once; epoll reports the connection again if there is more.
 func (p *poller) read(c *Conn, buf []byte) {
 	n, err := readSome(c.fd, buf)
 	switch {
@@ -183,11 +185,12 @@ func (p *poller) read(c *Conn, buf []byte) {
 		p.s.received(c, buf[:n])
 	case err == nil:
 		p.s.close(c, result.Peer, 0, io.EOF.Error()+" without a close frame")
-	case err != syscall.EAGAIN:
+	case !errors.Is(err, syscall.EAGAIN):
 		p.s.close(c, result.Broken, 0, networkError(err))
 	}
 }
 
+// flush sends the backlog of a connection.
 func (p *poller) flush(c *Conn) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -202,31 +205,32 @@ func (p *poller) flush(c *Conn) error {
 	return nil
 }
 
+// readSome reads the available bytes.
 func readSome(fd int, b []byte) (int, error) {
 	for {
 		n, err := syscall.Read(fd, b)
-		if err != syscall.EINTR {
+		if !errors.Is(err, syscall.EINTR) {
 			return n, err
 		}
 	}
 }
 
-// writeSome writes what the kernel takes at once, which may be nothing.
+// writeSome writes the bytes that the kernel accepts at once, which may be none.
 func writeSome(fd int, b []byte) (int, error) {
 	for {
 		n, err := syscall.Write(fd, b)
-		switch err {
-		case syscall.EINTR:
+		switch {
+		case errors.Is(err, syscall.EINTR):
 			continue
-		case syscall.EAGAIN:
+		case errors.Is(err, syscall.EAGAIN):
 			return 0, nil
 		}
 		return max(n, 0), err
 	}
 }
 
-// trickle reads at most n bytes of a slow client.
-func (p *poller) trickle(c *Conn, n int) {
+// readSlow reads at most n bytes of a slow client.
+func (p *poller) readSlow(c *Conn, n int) {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
 	if !c.closed {

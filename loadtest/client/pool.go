@@ -14,44 +14,43 @@ import (
 	"sync/atomic"
 	"time"
 
-	"fanfare/loadtest/clock"
 	"fanfare/loadtest/latency"
 	"fanfare/loadtest/result"
-	"fanfare/loadtest/schedule"
+	"fanfare/loadtest/timing"
 
 	"github.com/gobwas/ws"
 )
 
-// Handler takes what happens on the connections of one shard, one call at a time. It must be quick and must not keep
-// the slices. It may write to the connection and must not close it.
+// Handler receives the events of the connections of one shard, one call at a time. It must not block and must not keep
+// the slices. It may write to the connection and must not close it. Times are in microseconds since the Unix epoch.
 type Handler interface {
-	// Opened comes before anything else of its connection.
+	// Opened is the first call for a connection.
 	Opened(c *Conn)
-	// Message is a text or binary message.
+	// Message is called for each text or binary message.
 	Message(c *Conn, text []byte, binary bool, at int64)
-	// Closed comes after everything else of its connection. cause is one of package result's; code is that of a close
-	// frame, 0 without one.
+	// Closed is the last call for a connection. cause is a cause of package result; code is that of the close frame, 0
+	// without one.
 	Closed(c *Conn, cause uint8, code int, detail string, at int64)
 }
 
-// Options says how a pool connects and reads.
+// Options configures a Pool.
 type Options struct {
 	URL            string                  // ws:// or wss://
 	Header         http.Header             // of the handshake; may be nil
-	TLS            *tls.Config             // for wss://; nil: the system's certificates
-	Sources        []netip.Addr            // local addresses to take turns with; empty: the system's choice
+	TLS            *tls.Config             // for wss://; nil: system certificates
+	Sources        []netip.Addr            // local addresses, used in rotation; empty: chosen by the kernel
 	Shards         int                     // at least 1
-	ConnectTimeout time.Duration           // of one attempt, handshake included; 0: 10 seconds
+	ConnectTimeout time.Duration           // of one attempt, including the handshake; 0: 10 seconds
 	SlowRate       int                     // bytes per second that a slow client reads; 0: nothing
-	Streams        bool                    // a goroutine per connection even where epoll could serve
+	Streams        bool                    // use a goroutine per connection instead of epoll
 	Handler        func(shard int) Handler // called once per shard, by NewPool
 }
 
-// probeEvery is the distance of the probes that measure the read lag. Each wakes every reader, which with few messages is
-// what costs the most.
+// probeEvery is the interval of the probes that measure the read lag. Each probe wakes every reader, which is the
+// largest cost at low message rates.
 const probeEvery = 20 * time.Millisecond
 
-// Pool holds connections. Its methods may be called concurrently.
+// Pool holds connections. It is safe for concurrent use.
 type Pool struct {
 	options Options
 	tls     bool
@@ -63,16 +62,16 @@ type Pool struct {
 	closing sync.Once
 }
 
-// Shard is a share of the connections, served together.
+// Shard is a group of connections with one reader.
 type Shard struct {
 	pool *Pool
 	loop loop
 
-	mu      sync.Mutex // guards all below and serialises the handler
+	mu      sync.Mutex // guards the following and serialises the calls of the handler
 	handler Handler
-	conns   []*Conn // by index; nil where free
+	conns   []*Conn // by index; nil if free
 	free    []int
-	now     int64 // when the bytes at hand were read
+	now     int64 // when the current bytes were read
 	open    int
 	lag     latency.Histogram
 	worst   int64
@@ -80,17 +79,17 @@ type Shard struct {
 	frames atomic.Int64
 }
 
-// loop is a transport of a shard.
+// loop is the transport of a shard.
 type loop interface {
-	adopt(c *Conn, early []byte) error // start to read; called with the shard's lock held
-	release(c *Conn)                   // stop, send what waits if the peer takes it, and close; called with both locks held
+	add(c *Conn, early []byte) error   // starts to read; called with the shard's lock held
+	release(c *Conn)                   // sends the backlog, if the peer reads, and closes; called with both locks held
 	awaitWritable(c *Conn) error       // called with the connection's lock held
-	probe() (write func([]byte) error) // where to write probes to
-	run(ctx context.Context) error     // until ctx ends
-	free()                             // what the transport itself holds; called once, when nothing runs any more
+	probe() (write func([]byte) error) // returns the function that writes a probe
+	run(ctx context.Context) error     // reads until ctx ends
+	free()                             // frees the resources of the transport; called once, after run has returned
 }
 
-// NewPool starts a pool without connections. The caller must Close it.
+// NewPool returns a pool without connections. The caller must Close it.
 func NewPool(o Options) (*Pool, error) {
 	u, err := url.Parse(o.URL)
 	if err != nil || u.Host == "" || (u.Scheme != "ws" && u.Scheme != "wss") {
@@ -129,8 +128,8 @@ func (p *Pool) newLoop(s *Shard) (loop, error) {
 	return newPoller(s)
 }
 
-// Close closes what is still open, as ended, and returns when nothing of the pool runs any more. Nothing may be dialled
-// meanwhile or after.
+// Close closes all connections, with cause Ended, and returns when all goroutines of the pool have ended. Dial must not
+// be called meanwhile or afterwards.
 func (p *Pool) Close() { p.closing.Do(p.close) }
 
 func (p *Pool) close() {
@@ -146,10 +145,10 @@ func (p *Pool) close() {
 	}
 }
 
-// Drop closes a connection from this side with a close frame and tells the handler the cause. It does nothing if the
-// connection is closed already.
+// Drop sends a close frame, closes the connection, and calls the handler's Closed with the cause. It does nothing if
+// the connection is closed already.
 func (p *Pool) Drop(c *Conn, cause uint8, detail string) {
-	// The lock comes first: otherwise the peer's answer may be read before the end is noted, and be taken for its doing.
+	// The lock comes first: otherwise the answering close frame of the peer could be read before, and count as its cause.
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
 	_ = c.writeControl(ws.OpClose, ws.NewCloseFrameBody(ws.StatusNormalClosure, ""))
@@ -159,7 +158,7 @@ func (p *Pool) Drop(c *Conn, cause uint8, detail string) {
 // Shards returns the pool's shards.
 func (p *Pool) Shards() []*Shard { return p.shards }
 
-// Do calls f with the shard's handler and open connections, under the shard's lock. f must not keep conns.
+// Do calls f with the shard's handler and open connections, with the shard's lock held. f must not keep conns.
 func (s *Shard) Do(f func(h Handler, conns iter.Seq[*Conn])) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -181,7 +180,7 @@ func (s *Shard) list() []*Conn {
 	return slices.Collect(s.each)
 }
 
-// Open returns how many connections are open.
+// Open returns the number of open connections.
 func (p *Pool) Open() (n int) {
 	for _, s := range p.shards {
 		s.mu.Lock()
@@ -191,7 +190,7 @@ func (p *Pool) Open() (n int) {
 	return n
 }
 
-// Frames returns how many data messages were received so far.
+// Frames returns the number of data messages received so far.
 func (p *Pool) Frames() (n int64) {
 	for _, s := range p.shards {
 		n += s.frames.Load()
@@ -199,7 +198,7 @@ func (p *Pool) Frames() (n int64) {
 	return n
 }
 
-// TakeLag returns the read lags since the call before, and the worst since the call to WorstLag before.
+// TakeLag returns the read lags since its last call.
 func (p *Pool) TakeLag() *latency.Histogram {
 	var all latency.Histogram
 	for _, s := range p.shards {
@@ -211,7 +210,7 @@ func (p *Pool) TakeLag() *latency.Histogram {
 	return &all
 }
 
-// WorstLag returns the longest read lag since the call before.
+// WorstLag returns the longest read lag since its last call.
 func (p *Pool) WorstLag() time.Duration {
 	var worst int64
 	for _, s := range p.shards {
@@ -223,28 +222,28 @@ func (p *Pool) WorstLag() time.Duration {
 	return time.Duration(worst) * time.Microsecond
 }
 
-// sendProbes writes the time into every shard, on an absolute schedule so that its own delays count too.
+// sendProbes writes the intended time to every shard, on an absolute schedule, so that its own delays count too.
 func (p *Pool) sendProbes(ctx context.Context) {
 	var writes []func([]byte) error
 	for _, s := range p.shards {
 		writes = append(writes, s.loop.probe())
 	}
 	var b [8]byte
-	for at := clock.Now(); ; at += probeEvery.Microseconds() {
-		if schedule.Wait(ctx, at) != nil {
+	for at := timing.Now(); ; at += probeEvery.Microseconds() {
+		if timing.Wait(ctx, at) != nil {
 			return
 		}
 		binary.LittleEndian.PutUint64(b[:], uint64(at))
 		for _, write := range writes {
-			// A full pipe means that thousands of probes wait already; one more would tell nothing new.
+			// If the pipe is full, thousands of probes wait already, and one more is not needed.
 			_ = write(b[:])
 		}
 	}
 }
 
-// probed takes probes that were read; the caller holds the lock.
+// probed processes probes that were read; the caller holds the lock.
 func (s *Shard) probed(b []byte) {
-	now := clock.Now()
+	now := timing.Now()
 	for ; len(b) >= 8; b = b[8:] {
 		late := now - int64(binary.LittleEndian.Uint64(b))
 		s.lag.Add(late)
@@ -252,7 +251,7 @@ func (s *Shard) probed(b []byte) {
 	}
 }
 
-// place gives a connection its place in the shard; the caller holds the lock.
+// place adds a connection to the shard; the caller holds the lock.
 func (s *Shard) place(c *Conn) {
 	if n := len(s.free); n > 0 {
 		c.index, s.free = s.free[n-1], s.free[:n-1]
@@ -264,7 +263,7 @@ func (s *Shard) place(c *Conn) {
 	s.open++
 }
 
-// close takes a connection out; the caller holds the shard's lock.
+// close removes and closes a connection; the caller holds the shard's lock.
 func (s *Shard) close(c *Conn, cause uint8, code int, detail string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -276,11 +275,11 @@ func (s *Shard) close(c *Conn, cause uint8, code int, detail string) {
 	s.conns[c.index] = nil
 	s.free = append(s.free, c.index)
 	s.open--
-	s.handler.Closed(c, cause, code, detail, clock.Now())
+	s.handler.Closed(c, cause, code, detail, timing.Now())
 	c.in = assembler{}
 }
 
-// fail closes everything after a transport broke: a fault of the harness.
+// fail closes all connections with cause Harness, after the transport has failed.
 func (s *Shard) fail(err error) {
 	for _, c := range s.list() {
 		s.mu.Lock()
@@ -289,22 +288,22 @@ func (s *Shard) fail(err error) {
 	}
 }
 
-// received takes bytes of a connection; the caller holds the shard's lock.
+// received processes bytes of a connection; the caller holds the shard's lock.
 func (s *Shard) received(c *Conn, b []byte) {
-	s.now = clock.Now()
+	s.now = timing.Now()
 	if err := c.in.take(b, receiver{s, c}); err != nil {
 		s.close(c, result.Broken, 0, err.Error())
 	}
 }
 
-// receiver ties an assembler's findings to their connection.
+// receiver passes the events of an assembler to the handler.
 type receiver struct {
 	s *Shard
 	c *Conn
 }
 
 func (r receiver) data(binary bool, text []byte) {
-	if r.c.closed { // frames after a close frame are to be ignored (RFC 6455, section 5.5.1)
+	if r.c.closed { // frames after a close frame are ignored (RFC 6455, section 5.5.1)
 		return
 	}
 	r.s.frames.Add(1)

@@ -21,21 +21,21 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// diary is a handler that takes down what happens.
-type diary struct {
+// recorder is a handler that records all events.
+type recorder struct {
 	mu    sync.Mutex
 	lines []string
 }
 
-func (d *diary) write(format string, args ...any) {
+func (d *recorder) write(format string, args ...any) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.lines = append(d.lines, fmt.Sprintf(format, args...))
 }
 
-func (d *diary) Opened(c *client.Conn) { d.write("opened %d", c.Slot) }
+func (d *recorder) Opened(c *client.Conn) { d.write("opened %d", c.Slot) }
 
-func (d *diary) Message(c *client.Conn, text []byte, binary bool, at int64) {
+func (d *recorder) Message(c *client.Conn, text []byte, binary bool, at int64) {
 	if len(text) > 40 {
 		d.write("message %d of %d bytes", c.Slot, len(text))
 		return
@@ -43,12 +43,12 @@ func (d *diary) Message(c *client.Conn, text []byte, binary bool, at int64) {
 	d.write("message %d %s", c.Slot, text)
 }
 
-func (d *diary) Closed(c *client.Conn, cause uint8, code int, detail string, at int64) {
+func (d *recorder) Closed(c *client.Conn, cause uint8, code int, detail string, at int64) {
 	d.write("closed %d %s %d", c.Slot, result.CauseName(cause), code)
 }
 
-// await waits until a line with that beginning is there n times.
-func (d *diary) await(t *testing.T, beginning string, n int) {
+// await waits until n lines have that beginning.
+func (d *recorder) await(t *testing.T, beginning string, n int) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		d.mu.Lock()
@@ -64,12 +64,12 @@ func (d *diary) await(t *testing.T, beginning string, n int) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%q %d times, want %d. All that happened:\n%s", beginning, found, n, all)
+			t.Fatalf("%q: got %d times, want %d, in:\n%s", beginning, found, n, all)
 		}
 	}
 }
 
-// script is a server that does with each connection what the test says.
+// script starts a server that calls do for each connection and returns its URL.
 func script(t *testing.T, do func(conn net.Conn)) string {
 	t.Helper()
 	var running sync.WaitGroup
@@ -102,9 +102,9 @@ func both(t *testing.T, test func(t *testing.T, streams bool)) {
 	}
 }
 
-func pool(t *testing.T, o client.Options) (*client.Pool, *diary) {
+func pool(t *testing.T, o client.Options) (*client.Pool, *recorder) {
 	t.Helper()
-	d := &diary{}
+	d := &recorder{}
 	o.Handler = func(int) client.Handler { return d }
 	p, err := client.NewPool(o)
 	if err != nil {
@@ -138,10 +138,10 @@ func readFrame(conn net.Conn) (ws.Frame, error) {
 
 func untilClosed(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
 
-func TestMessagesOfAllSizesArrive(t *testing.T) {
+func TestPool_MessageSizes(t *testing.T) {
 	both(t, func(t *testing.T, streams bool) {
 		url := script(t, func(conn net.Conn) {
-			// The first one rides right behind the handshake, so it may come with it.
+			// The first message may arrive together with the handshake.
 			ws.WriteFrame(conn, ws.NewTextFrame([]byte("hello")))
 			ws.WriteFrame(conn, ws.NewTextFrame(make([]byte, 131_072)))
 			ws.WriteFrame(conn, ws.NewFrame(ws.OpText, false, make([]byte, 100)))
@@ -159,12 +159,12 @@ func TestMessagesOfAllSizesArrive(t *testing.T) {
 			d.await(t, fmt.Sprintf("message %d of 150 bytes", slot), 1)
 		}
 		if p.Open() != 4 || p.Frames() != 12 {
-			t.Errorf("%d open, %d messages", p.Open(), p.Frames())
+			t.Errorf("got %d open, %d messages, want 4, 12", p.Open(), p.Frames())
 		}
 	})
 }
 
-func TestWritingAndPings(t *testing.T) {
+func TestPool_WriteAndPing(t *testing.T) {
 	both(t, func(t *testing.T, streams bool) {
 		url := script(t, func(conn net.Conn) {
 			ws.WriteFrame(conn, ws.NewPingFrame([]byte("are you there")))
@@ -173,7 +173,8 @@ func TestWritingAndPings(t *testing.T) {
 				if err != nil {
 					return
 				}
-				ws.WriteFrame(conn, ws.NewTextFrame(fmt.Appendf(nil, "%x masked %v: %s", byte(f.Header.OpCode), true, f.Payload[:min(len(f.Payload), 20)])))
+				ws.WriteFrame(conn, ws.NewTextFrame(fmt.Appendf(nil, "%x masked %v: %s", byte(f.Header.OpCode), true,
+					f.Payload[:min(len(f.Payload), 20)])))
 			}
 		})
 		p, d := pool(t, client.Options{URL: url, Shards: 1, Streams: streams})
@@ -186,21 +187,25 @@ func TestWritingAndPings(t *testing.T) {
 	})
 }
 
-func TestWhoClosed(t *testing.T) {
+func TestPool_CloseCauses(t *testing.T) {
 	for name, c := range map[string]struct {
 		server func(net.Conn)
 		want   string
 	}{
-		"the system, with a code": {func(conn net.Conn) {
+		"by the system, with a code": {func(conn net.Conn) {
 			ws.WriteFrame(conn, ws.NewCloseFrame(ws.NewCloseFrameBody(1001, "Going away")))
 			untilClosed(conn)
 		}, "closed 0 by the system 1001"},
-		"the system, without a code":        {func(conn net.Conn) { ws.WriteFrame(conn, ws.NewCloseFrame(nil)); untilClosed(conn) }, "closed 0 by the system 1005"},
-		"the system, without a close frame": {func(conn net.Conn) {}, "closed 0 by the system 0"},
-		"the network": {func(conn net.Conn) {
+		"by the system, without a code": {func(conn net.Conn) {
+			ws.WriteFrame(conn, ws.NewCloseFrame(nil))
+			untilClosed(conn)
+		}, "closed 0 by the system 1005"},
+		"by the system, without a close frame": {func(conn net.Conn) {}, "closed 0 by the system 0"},
+		"by the network": {func(conn net.Conn) {
 			conn.(*net.TCPConn).SetLinger(0) // closing sends a reset
 		}, "closed 0 broken 0"},
-		"a breach of the protocol": {func(conn net.Conn) { conn.Write([]byte{0xff, 0xff}); untilClosed(conn) }, "closed 0 broken 0"},
+		"after a protocol violation": {func(conn net.Conn) { conn.Write([]byte{0xff, 0xff}); untilClosed(conn) },
+			"closed 0 broken 0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			both(t, func(t *testing.T, streams bool) {
@@ -208,7 +213,7 @@ func TestWhoClosed(t *testing.T) {
 				conn := dial(t, p, 0, false)
 				d.await(t, c.want, 1)
 				if err := conn.WriteText([]byte("x")); !errors.Is(err, client.ErrClosed) {
-					t.Errorf("writing after it: %v", err)
+					t.Errorf("write after close: got %v, want %v", err, client.ErrClosed)
 				}
 				p.Drop(conn, result.Moved, "")
 				d.await(t, "closed", 1) // once only
@@ -217,30 +222,30 @@ func TestWhoClosed(t *testing.T) {
 	}
 }
 
-func TestDroppingSaysGoodbye(t *testing.T) {
+func TestPool_DropSendsCloseFrame(t *testing.T) {
 	both(t, func(t *testing.T, streams bool) {
-		heard := make(chan ws.Header, 1)
+		received := make(chan ws.Header, 1)
 		url := script(t, func(conn net.Conn) {
 			if h, err := ws.ReadHeader(conn); err == nil {
-				heard <- h
+				received <- h
 			}
 		})
 		p, d := pool(t, client.Options{URL: url, Shards: 1, Streams: streams})
 		p.Drop(dial(t, p, 3, false), result.Moved, "")
 		d.await(t, "closed 3 churn 0", 1)
 		select {
-		case h := <-heard:
+		case h := <-received:
 			if h.OpCode != ws.OpClose || !h.Masked {
-				t.Errorf("the server heard %+v", h)
+				t.Errorf("got frame %+v, want a masked close frame", h)
 			}
 		case <-time.After(time.Minute):
-			t.Error("the server heard nothing")
+			t.Error("got no frame, want a close frame")
 		}
 	})
 }
 
-// A system that stops reading fills the backlog, never the harness's patience; when it reads again, all arrives.
-func TestBacklog(t *testing.T) {
+// If a system stops reading, writes go to the backlog, which has a bound; when it reads again, everything arrives.
+func TestConn_Backlog(t *testing.T) {
 	both(t, func(t *testing.T, streams bool) {
 		read := make(chan bool)
 		total := make(chan int)
@@ -269,30 +274,30 @@ func TestBacklog(t *testing.T) {
 				t.Fatal(err)
 			}
 			if written += len(text); written > 1<<28 {
-				t.Fatal("the backlog has no bound")
+				t.Fatal("got a backlog without a bound")
 			}
 		}
 		if c.Backlog() == 0 {
-			t.Error("no backlog")
+			t.Error("got no backlog")
 		}
 		close(read)
 		for deadline := time.Now().Add(time.Minute); c.Backlog() > 0; time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
-				t.Fatal("the backlog was never sent")
+				t.Fatal("timeout while the backlog is sent")
 			}
 		}
 		p.Drop(c, result.Ended, "")
 		if got := <-total; got != written {
-			t.Errorf("%d bytes arrived of %d", got, written)
+			t.Errorf("got %d bytes, want %d", got, written)
 		}
 	})
 }
 
-func TestSlowClients(t *testing.T) {
+func TestPool_SlowClients(t *testing.T) {
 	both(t, func(t *testing.T, streams bool) {
 		for rate, want := range map[int]bool{0: false, 20_000: true} {
 			url := script(t, func(conn net.Conn) {
-				if _, err := readFrame(conn); err == nil { // not with the handshake, which everybody reads
+				if _, err := readFrame(conn); err == nil { // not with the handshake, which slow clients read too
 					ws.WriteFrame(conn, ws.NewTextFrame([]byte("hello")))
 				}
 				untilClosed(conn)
@@ -315,8 +320,8 @@ func TestSlowClients(t *testing.T) {
 	})
 }
 
-// A reader that is held up must show it: the handler of the only shard blocks for 200 ms.
-func TestReadLagShowsAHeldUpReader(t *testing.T) {
+// The read lag includes the time for which the handler of the only shard blocks, 200 ms.
+func TestPool_ReadLag(t *testing.T) {
 	both(t, func(t *testing.T, streams bool) {
 		url := script(t, untilClosed)
 		p, _ := pool(t, client.Options{URL: url, Shards: 1, Streams: streams})
@@ -325,9 +330,10 @@ func TestReadLagShowsAHeldUpReader(t *testing.T) {
 		p.Shards()[0].Do(func(client.Handler, iter.Seq[*client.Conn]) { time.Sleep(200 * time.Millisecond) })
 		var lag latency.Histogram
 		worst := time.Duration(0)
-		for deadline := time.Now().Add(time.Minute); worst < 100*time.Millisecond || lag.Max() < 100*time.Millisecond || lag.Count() < 5; time.Sleep(5 * time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); worst < 100*time.Millisecond || lag.Max() < 100*time.Millisecond ||
+			lag.Count() < 5; time.Sleep(5 * time.Millisecond) {
 			if time.Now().After(deadline) {
-				t.Fatalf("worst lag %v; %d lags, the longest %v", worst, lag.Count(), lag.Max())
+				t.Fatalf("got worst lag %v, %d lags, longest %v, want 100ms or more", worst, lag.Count(), lag.Max())
 			}
 			worst = max(worst, p.WorstLag())
 			lag.Merge(p.TakeLag())

@@ -13,7 +13,7 @@ import (
 	"fanfare/loadtest/result"
 )
 
-// streams reads each connection of a shard in a goroutine of its own: for TLS, and where there is no epoll.
+// streams is the transport that reads each connection in a goroutine of its own: for TLS, and on systems without epoll.
 type streams struct {
 	s          *Shard
 	probeRead  *os.File
@@ -26,35 +26,36 @@ type streams struct {
 func newStreams(s *Shard) (*streams, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
-		return nil, fmt.Errorf("pipe: %w", err)
+		return nil, fmt.Errorf("open pipe: %w", err)
 	}
 	t := &streams{s: s, probeRead: r, probeWrite: w}
 	t.ctx, t.stop = context.WithCancel(context.Background())
 	return t, nil
 }
 
-// streamRead is the size of a connection's read buffer with this transport.
+// streamRead is the size of the read buffer of a connection, in bytes.
 const streamRead = 2 << 10
 
-func (t *streams) adopt(c *Conn, early []byte) error {
-	c.wake = make(chan struct{}, 1) // before the early bytes: they may call for an answer
+func (t *streams) add(c *Conn, early []byte) error {
+	c.wake = make(chan struct{}, 1) // before the early bytes, which may require an answer
 	if len(early) > 0 {
 		t.s.received(c, early)
 	}
-	t.running.Go(func() { t.write(c) }) // even if it is closed already: the close frame waits
+	t.running.Go(func() { t.write(c) }) // also if it is closed already: the close frame is not sent yet
 	if !c.closed {
 		t.running.Go(func() { t.read(c) })
 	}
 	return nil
 }
 
+// read reads a connection until it is closed.
 func (t *streams) read(c *Conn) {
 	buf := make([]byte, streamRead)
 	pace := time.Duration(0)
 	if c.Slow {
 		rate := t.s.pool.options.SlowRate
 		if rate == 0 {
-			return // closing is noticed by the writer, or at the end
+			return // the writer notices when the peer closes
 		}
 		buf = buf[:min(len(buf), max(rate/10, 1))]
 		pace = time.Duration(float64(len(buf)) / float64(rate) * float64(time.Second))
@@ -87,8 +88,7 @@ func (t *streams) read(c *Conn) {
 	}
 }
 
-// write sends what was put into the connection's backlog, and closes the socket when the connection is closed and all is
-// sent.
+// write sends the backlog of a connection. It closes the socket when the connection is closed and the backlog is sent.
 func (t *streams) write(c *Conn) {
 	defer c.stream.Close()
 	for more := true; more; {
@@ -121,14 +121,14 @@ func (c *Conn) signal() {
 	}
 }
 
-// farewell is how long a peer may take for what was sent to it before the end: one that takes nothing must not hold it up.
-const farewell = time.Second
+// closeTimeout bounds the time in which the backlog of a closed connection is sent.
+const closeTimeout = time.Second
 
-// release ends the reader, and leaves it to the writer to send what waits, the close frame at least, and to close.
+// release ends the reader. The writer sends the backlog, which ends with the close frame, and closes.
 func (t *streams) release(c *Conn) {
 	now := time.Now()
 	c.stream.SetReadDeadline(now)
-	c.stream.SetWriteDeadline(now.Add(farewell))
+	c.stream.SetWriteDeadline(now.Add(closeTimeout))
 	close(c.wake)
 }
 
@@ -158,7 +158,7 @@ func (t *streams) run(ctx context.Context) error {
 			if ctx.Err() != nil {
 				return nil
 			}
-			return fmt.Errorf("probe: %w", err)
+			return fmt.Errorf("read probe: %w", err)
 		}
 	}
 }
@@ -169,14 +169,13 @@ func (t *streams) free() {
 	t.probeWrite.Close()
 }
 
-// networkError says what went wrong without the addresses, so that equal reasons count as one.
+// networkError returns the text of an error without addresses, so that equal reasons can be counted.
 func networkError(err error) string {
 	var op *net.OpError
 	for errors.As(err, &op) {
 		err = op.Err
 	}
-	var call *os.SyscallError
-	if errors.As(err, &call) {
+	if call, ok := errors.AsType[*os.SyscallError](err); ok {
 		err = call.Err
 	}
 	return err.Error()

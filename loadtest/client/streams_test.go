@@ -11,19 +11,19 @@ import (
 	"github.com/gobwas/ws"
 )
 
-type deaf struct{}
+type nopHandler struct{}
 
-func (deaf) Opened(*Conn)                            {}
-func (deaf) Message(*Conn, []byte, bool, int64)      {}
-func (deaf) Closed(*Conn, uint8, int, string, int64) {}
+func (nopHandler) Opened(*Conn)                            {}
+func (nopHandler) Message(*Conn, []byte, bool, int64)      {}
+func (nopHandler) Closed(*Conn, uint8, int, string, int64) {}
 
-// Whoever closes while the writer is at it cuts nothing off, and says goodbye; a peer that takes nothing is left.
-func TestClosingWhileTheWriterIsAtIt(t *testing.T) {
-	for name, reads := range map[string]bool{"a peer that reads": true, "one that does not": false} {
+// Closing during a write sends the whole message and a close frame, unless the peer does not read.
+func TestStreams_CloseDuringWrite(t *testing.T) {
+	for name, reads := range map[string]bool{"peer reads": true, "peer does not read": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := &Pool{}
-				s := &Shard{pool: p, handler: deaf{}}
+				s := &Shard{pool: p, handler: nopHandler{}}
 				loop, err := newStreams(s)
 				if err != nil {
 					t.Fatal(err)
@@ -35,7 +35,7 @@ func TestClosingWhileTheWriterIsAtIt(t *testing.T) {
 				c := &Conn{shard: s, stream: near}
 				s.mu.Lock()
 				s.place(c)
-				err = loop.adopt(c, nil)
+				err = loop.add(c, nil)
 				s.mu.Unlock()
 				if err != nil {
 					t.Fatal(err)
@@ -52,7 +52,7 @@ func TestClosingWhileTheWriterIsAtIt(t *testing.T) {
 							_, err = io.CopyN(io.Discard, far, h.Length)
 						}
 						if err != nil || h.OpCode != want {
-							t.Errorf("the peer heard %+v, %v; want %x", h, err, want)
+							t.Errorf("got frame %+v, %v, want opcode %x", h, err, want)
 						}
 					}
 				}

@@ -1,5 +1,5 @@
-// Package doctor proves that the harness would notice: it runs small load tests through a relay that commits one fault
-// each, and tells whether the report found that fault and nothing else.
+// Package doctor checks that the harness detects faults. It runs small load tests through a relay that injects one
+// fault into each, and checks that the report names that fault and nothing else.
 package doctor
 
 import (
@@ -14,139 +14,139 @@ import (
 	"fanfare/loadtest/account"
 	"fanfare/loadtest/echo"
 	"fanfare/loadtest/engine"
-	"fanfare/loadtest/relay"
 	"fanfare/loadtest/report"
 	"fanfare/loadtest/trial"
 )
 
-// Outcome is what became of one control.
+// Outcome is the result of one test.
 type Outcome struct {
 	Name  string
-	Found string // what the report said of the fault
-	Err   error  // nil if it found the fault and nothing else
+	Found string // the report's words for the fault
+	Err   error  // nil if the report names the fault and nothing else
 	Took  time.Duration
 }
 
-// control is one fault and how a report must look that has noticed it.
+// control is one fault and the report that is expected of it.
 type control struct {
 	name  string
-	fault func() relay.Fault
-	// want changes the account of a faultless run into that of this one; nil: the account is check's affair.
+	fault func() fault
+	// want changes the expected deliveries of a run without faults into those of this one. If nil, check does it all.
 	want func(d *account.Deliveries)
-	// kind and message are those of a finding that must be there, if kind is not empty.
+	// The report must have a finding of this kind and message, unless kind is empty.
 	kind    string
 	message int
-	// check looks at anything else.
-	check func(r *report.Report, f relay.Fault) (found string, err error)
+	// check verifies anything else.
+	check func(r *report.Report, f fault) (found string, err error)
 	// settings changes the load.
 	settings func(s *trial.Settings)
 }
 
-// The load of most controls.
+// The load of most tests.
 const (
 	clients  = 10
 	messages = 60
 	rate     = 60
-	// victim and nth name the delivery that a fault befalls.
+	// victim and nth name the delivery that a fault changes.
 	victim, nth = 4, 20
 )
 
-var at = relay.At{Client: victim, Nth: nth}
+var at = target{peer: victim, nth: nth}
 
-// controls are all of them, in the order in which they are told.
+// controls are all tests, in the order of their output.
 var controls = []control{
-	{name: "does nothing wrong", fault: func() relay.Fault { return relay.Faithful{} },
+	{name: "passes everything", fault: func() fault { return passAll{} },
 		want: func(*account.Deliveries) {},
-		check: func(r *report.Report, _ relay.Fault) (string, error) {
+		check: func(r *report.Report, _ fault) (string, error) {
 			for i, f := range r.Findings {
 				if f.Kind != "late" {
-					return "", fmt.Errorf("%d findings where nothing was wrong: %s", len(r.Findings), r.Finding(i))
+					return "", fmt.Errorf("got %d findings without a fault, want none: %s", len(r.Findings), r.Finding(i))
 				}
 			}
 			return "nothing", nil
 		}},
-	{name: "drops one delivery", fault: func() relay.Fault { return relay.Drop{At: at} },
+	{name: "drops one delivery", fault: func() fault { return drop{target: at} },
 		want: func(d *account.Deliveries) { d.Delivered--; d.Missing++ }, kind: "missing", message: nth},
-	{name: "delivers one twice", fault: func() relay.Fault { return relay.Duplicate{At: at} },
+	{name: "duplicates one delivery", fault: func() fault { return duplicate{target: at} },
 		want: func(d *account.Deliveries) { d.Duplicates++ }, kind: "duplicate", message: nth},
-	{name: "swaps two", fault: func() relay.Fault { return &relay.Swap{At: at} },
+	{name: "swaps two deliveries", fault: func() fault { return &swap{target: at} },
 		want: func(d *account.Deliveries) { d.Reordered++; d.OutOfTurn++ }, kind: "reordered", message: nth},
-	{name: "corrupts one", fault: func() relay.Fault { return relay.Corrupt{At: at} },
+	{name: "corrupts one delivery", fault: func() fault { return corrupt{target: at} },
 		want: func(d *account.Deliveries) { d.Delivered--; d.Corrupt++; d.CorruptTexts++ }, kind: "corrupt", message: nth},
-	{name: "delivers one to a wrong client", fault: func() relay.Fault { return &relay.Misdeliver{At: at, To: victim + 1} },
-		want: func(d *account.Deliveries) { d.Delivered--; d.Missing++; d.Duplicates++; d.Misdelivered++ }, kind: "misdelivered", message: nth},
-	{name: "slips in a stranger's text", fault: func() relay.Fault { return relay.Inject{At: at, Text: `{"hello":"world"}`} },
+	{name: "delivers one to the wrong client", fault: func() fault { return &misdeliver{target: at, to: victim + 1} },
+		want: func(d *account.Deliveries) { d.Delivered--; d.Missing++; d.Duplicates++; d.Misdelivered++ },
+		kind: "misdelivered", message: nth},
+	{name: "injects a foreign text", fault: func() fault { return inject{target: at, text: `{"hello":"world"}`} },
 		want: func(d *account.Deliveries) { d.ForeignTexts++ }, kind: "foreign", message: -1},
-	{name: "loses one message on its way in", fault: func() relay.Fault { return relay.Swallow{Nth: nth} },
+	{name: "loses one message on its way to the server", fault: func() fault { return lose{nth: nth} },
 		want: func(d *account.Deliveries) { d.Owed -= clients; d.Delivered -= clients },
-		check: func(r *report.Report, _ relay.Fault) (string, error) {
+		check: func(r *report.Report, _ fault) (string, error) {
 			if n := r.Account.Publishing.Unanswered; n != 1 {
-				return "", fmt.Errorf("%d messages unanswered, want 1", n)
+				return "", fmt.Errorf("got %d unanswered messages, want 1", n)
 			}
 			return "1 message unanswered", nil
 		}},
-	{name: "hangs up on one client", fault: func() relay.Fault { return relay.HangUp{At: at} },
+	{name: "closes one connection", fault: func() fault { return hangUp{target: at} },
 		check: hungUp, kind: "lost", message: -1},
-	{name: "stalls for two seconds", fault: func() relay.Fault { return &relay.Stall{Nth: stallAt, For: stallFor} },
+	{name: "stalls for two seconds", fault: func() fault { return &stall{nth: stallAt, length: stallFor} },
 		settings: func(s *trial.Settings) { s.Rate, s.Duration = stallRate, stallLength },
 		check:    stalled},
 }
 
-// Options of an examination.
+// Options configures Examine.
 type Options struct {
-	URL     string   // of a server to relay to; empty: a bare one of the doctor's own
-	Command []string // starts a worker process, see fleet.New
-	// Tell is called with each outcome as it is known, one call at a time.
-	Tell func(Outcome)
+	URL     string   // of the server to relay to; empty: a bare server of the doctor's own
+	Command []string // starts a worker process; see engine.NewFleet
+	// Observe is called with each outcome, one call at a time.
+	Observe func(Outcome)
 }
 
-// Examine runs all controls, and last one that stops one of the harness's own processes. With bare servers of their own
-// they run side by side; through the one server of o.URL, which would mix them, one after another. It returns an error
-// only if it could not examine; whether the harness is healthy is in the outcomes.
+// Examine runs all tests, and at last one that stops one of the harness's own processes. With bare servers of their own
+// the tests run concurrently; through the one server of o.URL they run one after another. healthy reports whether every
+// outcome is without an error. The error is for tests that could not run.
 func Examine(ctx context.Context, o Options) (healthy bool, err error) {
 	if _, err := address(o.URL); err != nil {
 		return false, err
 	}
 	healthy = true
 	var mu sync.Mutex
-	tell := func(out Outcome) {
+	observe := func(out Outcome) {
 		mu.Lock()
 		defer mu.Unlock()
 		healthy = healthy && out.Err == nil
-		o.Tell(out)
+		o.Observe(out)
 	}
 	var running sync.WaitGroup
 	for i := range controls {
 		if o.URL != "" {
-			tell(attempt(controls[i].name, func() (string, error) { return controls[i].examine(ctx, o.URL) }))
+			observe(attempt(controls[i].name, func() (string, error) { return controls[i].examine(ctx, o.URL) }))
 			continue
 		}
 		running.Go(func() {
-			tell(attempt(controls[i].name, func() (string, error) { return controls[i].examine(ctx, "") }))
+			observe(attempt(controls[i].name, func() (string, error) { return controls[i].examine(ctx, "") }))
 		})
 	}
 	running.Wait()
-	tell(attempt("stops one of the harness's own processes", func() (string, error) { return suspended(ctx, o) }))
+	observe(attempt("stops one of the harness's own processes", func() (string, error) { return suspended(ctx, o) }))
 	return healthy, ctx.Err()
 }
 
-// attempt makes an outcome of what a control found.
+// attempt returns the outcome of one test.
 func attempt(name string, examine func() (string, error)) Outcome {
 	began := time.Now()
 	found, err := examine()
 	return Outcome{Name: name, Found: found, Err: err, Took: time.Since(began)}
 }
 
-// address is what a relay needs of a URL.
+// address returns the host and port of a URL, "" for an empty one.
 func address(raw string) (string, error) {
 	u, err := url.Parse(raw)
 	if raw != "" && (err != nil || u.Scheme != "ws" || u.Port() == "") {
-		return "", fmt.Errorf("url %q: the doctor relays to ws://host:port", raw)
+		return "", fmt.Errorf("url %q: want ws://host:port", raw)
 	}
 	return u.Host, nil
 }
 
-// server returns the address to relay to: that of raw, or of a bare server, which stop then ends.
+// server returns the address to relay to: that of raw, or that of a new bare server, which stop ends.
 func server(raw string) (addr string, stop func() error, err error) {
 	if raw != "" {
 		addr, err := address(raw)
@@ -154,7 +154,7 @@ func server(raw string) (addr string, stop func() error, err error) {
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return "", nil, fmt.Errorf("bare server: %w", err)
+		return "", nil, fmt.Errorf("start bare server: %w", err)
 	}
 	s := echo.New(echo.Options{})
 	done := make(chan error, 1)
@@ -162,11 +162,13 @@ func server(raw string) (addr string, stop func() error, err error) {
 	return l.Addr().String(), func() error { s.Close(); return <-done }, nil
 }
 
-// settings is the load of a control.
+// settings is the load of most tests.
 func settings(target string) trial.Settings {
 	return trial.Settings{
-		URL: target, Via: engine.Clients, Connections: clients, Ramp: 1000, Publishers: 1, Rate: rate, Duration: messages * time.Second / rate,
-		Deadline: 6 * time.Second, Settle: 300 * time.Millisecond, Connect: 30 * time.Second, Processes: 1, Shards: 1, Seed: 1,
+		URL: target, Via: engine.Clients, Connections: clients, Ramp: 1000, Publishers: 1, Rate: rate,
+		Duration: messages * time.Second / rate,
+		Deadline: 6 * time.Second, Settle: 300 * time.Millisecond, Connect: 30 * time.Second, Processes: 1, Shards: 1,
+		Seed: 1,
 	}
 }
 
@@ -178,10 +180,10 @@ func (c *control) examine(ctx context.Context, target string) (found string, err
 	defer func() { err = errors.Join(err, stop()) }()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return "", fmt.Errorf("relay: %w", err)
+		return "", fmt.Errorf("start relay: %w", err)
 	}
 	fault := c.fault()
-	r := relay.New(l, upstream, fault)
+	r := newRelay(l, upstream, fault)
 	defer r.Close()
 	s := settings("ws://" + l.Addr().String() + "/")
 	if c.settings != nil {
@@ -191,19 +193,19 @@ func (c *control) examine(ctx context.Context, target string) (found string, err
 	if err != nil {
 		return "", err
 	}
-	return c.judge(made, fault, s)
+	return c.verify(made, fault, s)
 }
 
-// judge tells what a report has found, or why it is not what the fault calls for.
-func (c *control) judge(r *report.Report, f relay.Fault, s trial.Settings) (string, error) {
+// verify returns the report's words for the fault, or an error if the report is not as expected.
+func (c *control) verify(r *report.Report, f fault, s trial.Settings) (string, error) {
 	if c.want != nil {
 		count := int64(r.Conditions.Count) * int64(s.Connections)
 		want := account.Deliveries{Owed: count, Delivered: count}
 		c.want(&want)
 		got := r.Account.Deliveries
-		got.Late = 0 // a busy machine is no fault of the relay
+		got.Late = 0 // the machine may be busy with other work
 		if got != want {
-			return "", fmt.Errorf("the account should read %+v and reads %+v", want, got)
+			return "", fmt.Errorf("got deliveries %+v, want %+v", got, want)
 		}
 	}
 	found := ""
@@ -223,18 +225,19 @@ func (c *control) judge(r *report.Report, f relay.Fault, s trial.Settings) (stri
 	return found + more, err
 }
 
-// named looks for a finding.
+// named returns the text of the finding of that kind and message.
 func named(r *report.Report, kind string, message int) (string, error) {
 	for i, f := range r.Findings {
 		if f.Kind == kind && f.Broadcast == message {
 			return r.Finding(i), nil
 		}
 	}
-	return "", fmt.Errorf("no finding %q of message %d among %d", kind, message, len(r.Findings))
+	return "", fmt.Errorf("got no finding %q of message %d among %d findings", kind, message, len(r.Findings))
 }
 
-// measure runs one load test. meddle, if not nil, runs beside the measurement; its context ends with that.
-func measure(ctx context.Context, s trial.Settings, command []string, meddle func(ctx context.Context, t *trial.Trial)) (r *report.Report, err error) {
+// measure runs one load test. meanwhile, if not nil, runs during the measurement; its context ends with that.
+func measure(ctx context.Context, s trial.Settings, command []string,
+	meanwhile func(ctx context.Context, t *trial.Trial)) (r *report.Report, err error) {
 	t, err := trial.Open(ctx, s, command)
 	if err != nil {
 		return nil, err
@@ -244,20 +247,21 @@ func measure(ctx context.Context, s trial.Settings, command []string, meddle fun
 		return nil, err
 	}
 	measuring, over := context.WithCancel(ctx)
-	var meddling sync.WaitGroup
-	if meddle != nil {
-		meddling.Go(func() { meddle(measuring, t) })
+	var running sync.WaitGroup
+	if meanwhile != nil {
+		running.Go(func() { meanwhile(measuring, t) })
 	}
-	defer meddling.Wait()
+	defer running.Wait()
 	defer over()
 	return t.Measure(ctx, s.Rate, s.Duration, "")
 }
 
-// hungUp wants one lost connection, and what it was owed called cut, not missing.
-func hungUp(r *report.Report, _ relay.Fault) (string, error) {
+// hungUp expects one lost connection whose deliveries count as cut, not as missing.
+func hungUp(r *report.Report, _ fault) (string, error) {
 	c, d := r.Account.Connections, r.Account.Deliveries
 	if c.Lost+c.Broken != 1 || d.Missing != 0 || d.Owed != d.Delivered+d.Cut {
-		return "", fmt.Errorf("lost connections %d, broken %d; owed %d, delivered %d, cut %d, missing %d: want one connection, and nothing missing", c.Lost, c.Broken, d.Owed, d.Delivered, d.Cut, d.Missing)
+		return "", fmt.Errorf("got %d lost and %d broken connections, owed %d, delivered %d, cut %d, missing %d; "+
+			"want one connection and 0 missing", c.Lost, c.Broken, d.Owed, d.Delivered, d.Cut, d.Missing)
 	}
-	return fmt.Sprintf("%d deliveries cut off, none missing", d.Cut), nil
+	return fmt.Sprintf("%d deliveries cut, none missing", d.Cut), nil
 }

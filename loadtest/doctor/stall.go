@@ -6,15 +6,14 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
-	"fanfare/loadtest/expect"
-	"fanfare/loadtest/relay"
 	"fanfare/loadtest/report"
 	"fanfare/loadtest/trial"
 )
 
-// The stall: two seconds from the 200th of 600 messages on, a hundred a second.
+// The stall lasts two seconds and begins at the 200th of 600 messages, at 100 messages a second.
 const (
 	stallRate   = 100
 	stallLength = 6 * time.Second
@@ -22,9 +21,9 @@ const (
 	stallFor    = 2 * time.Second
 )
 
-// predicted returns the quantile of the latencies that arithmetic predicts for the stall: whoever should have been
-// served x after it began waits for the rest of it, S - x; the others do not wait. A harness that forgot the messages it
-// did not send, or that counted from when it sent them, would show next to none of it.
+// predicted returns the quantile of the latencies that arithmetic predicts for the stall: a message that was due x
+// after the stall began waits stallFor - x; the other messages do not wait. A harness that forgot the messages it did
+// not send, or that counted from the time of sending, would show almost none of it.
 func predicted(q float64) time.Duration {
 	total := int(stallRate * stallLength.Seconds())
 	waits := make([]time.Duration, total)
@@ -38,46 +37,50 @@ func predicted(q float64) time.Duration {
 	return quantile(waits, q)
 }
 
-// quantile takes a quantile of sorted times by the nearest rank.
+// quantile returns a quantile of sorted times by the nearest rank.
 func quantile(sorted []time.Duration, q float64) time.Duration {
 	return sorted[max(int(math.Ceil(q*float64(len(sorted))))-1, 0)]
 }
 
-// tolerance allows for what the machine adds between the relay and the harness.
+// tolerance is the allowance for what the machine adds between the relay and the harness.
 const tolerance = 250 * time.Millisecond
 
-// stalled compares the measured curve with two others. It must not be below the predicted one: that is what a stall does
-// at least. And it must be that of the relay, which notes how late it passed everything on: that is what the machine added
-// to the stall.
-func stalled(r *report.Report, f relay.Fault) (string, error) {
+// stalled compares the measured latencies with two other curves. They must not be below the predicted ones, which are a
+// lower bound. They must equal the delays at which the relay passed the payloads on, which include what the machine
+// added.
+func stalled(r *report.Report, f fault) (string, error) {
 	if d := r.Account.Deliveries; d.Missing != 0 || d.Duplicates != 0 || d.Owed != d.Delivered {
-		return "", fmt.Errorf("a stall loses nothing, but the account reads %+v", d)
+		return "", fmt.Errorf("got %+v after a stall, want everything delivered once", d)
 	}
-	stall, ok := f.(*relay.Stall)
-	if !ok || len(stall.Passed()) == 0 {
-		return "", errors.New("the relay passed nothing on")
+	s, ok := f.(*stall)
+	if !ok {
+		return "", fmt.Errorf("got fault %T, want a stall", f)
 	}
-	passed := stall.Passed()
-	// What the harness says of its own lag is not to be held against it twice.
+	passed := s.delays()
+	if len(passed) == 0 {
+		return "", errors.New("the relay passed no payload on")
+	}
+	// The read lag is a delay of the harness that it reports itself.
 	slack := tolerance + time.Duration(r.Figures["read_lag_p99"].Value*float64(time.Second))
-	found := "curve as predicted:"
+	var found strings.Builder
+	found.WriteString("curve as predicted:")
 	for _, q := range []float64{0.5, 0.7, 0.75, 0.8, 0.9, 0.95, 0.99} {
 		least, relayed, got := predicted(q), quantile(passed, q), r.Account.Latency.Delivery.Quantile(q)
 		if got < least-tolerance || got < relayed-tolerance || got > relayed+slack {
-			return "", fmt.Errorf("the latencies' quantile %v is %s; the stall predicts at least %s, and the relay passed on after %s", q, expect.Duration(got), expect.Duration(least), expect.Duration(relayed))
+			return "", fmt.Errorf("got latency quantile %v %s, want at least %s as predicted, and %s as the relay passed it on",
+				q, report.Duration(got), report.Duration(least), report.Duration(relayed))
 		}
 		if q == 0.75 || q == 0.9 || q == 0.99 {
-			found += fmt.Sprintf(" p%g %s (%s)", q*100, expect.Duration(got), expect.Duration(least))
+			fmt.Fprintf(&found, " p%g %s (%s)", q*100, report.Duration(got), report.Duration(least))
 		}
 	}
-	return found, nil
+	return found.String(), nil
 }
 
-// suspendFor is how long the last control stops one of the harness's own processes.
+// suspendFor is the time for which the last test stops one of the harness's processes.
 const suspendFor = time.Second
 
-// suspended stops a process of the harness in mid-run: the report must say that the run is invalid, and not blame the
-// system.
+// suspended stops a process of the harness during a run. The report must be invalid and must not blame the system.
 func suspended(ctx context.Context, o Options) (found string, err error) {
 	upstream, stop, err := server(o.URL)
 	if err != nil {
@@ -87,22 +90,25 @@ func suspended(ctx context.Context, o Options) (found string, err error) {
 	s := settings("ws://" + upstream + "/")
 	s.Processes, s.Rate, s.Duration = 2, 100, 3*time.Second
 	var stopErr error
-	r, err := measure(ctx, s, o.Command, func(ctx context.Context, t *trial.Trial) { stopErr = suspend(ctx, t, suspendFor) })
+	r, err := measure(ctx, s, o.Command, func(ctx context.Context, t *trial.Trial) {
+		stopErr = suspend(ctx, t, suspendFor)
+	})
 	if err := errors.Join(err, stopErr); err != nil {
 		return "", err
 	}
 	schedule, read := r.Figures["schedule_lag_p99"], r.Figures["read_lag_p99"]
-	late := 0 // what the harness says it was late at: publishing and reading
+	late := 0 // kinds of lag in the report; want publishing and reading
 	for _, d := range r.Doubts {
 		if d.Lag {
 			late++
 		}
 	}
 	if r.Verdict != report.Invalid || late != 2 {
-		return "", fmt.Errorf("the verdict is %s for %d kinds of lag although the harness stood still (schedule lag p99 %s, read lag p99 %s)", r.Verdict, late, schedule, read)
+		return "", fmt.Errorf("got verdict %s and %d kinds of lag (schedule lag p99 %s, read lag p99 %s), want invalid and 2",
+			r.Verdict, late, schedule, read)
 	}
 	if n := r.Account.Deliveries.Missing; n != 0 {
-		return "", fmt.Errorf("the system was blamed for %d missing deliveries", n)
+		return "", fmt.Errorf("got %d missing deliveries, want 0", n)
 	}
-	return fmt.Sprintf("declared invalid: schedule lag p99 %s, read lag p99 %s", schedule, read), nil
+	return fmt.Sprintf("run invalid: schedule lag p99 %s, read lag p99 %s", schedule, read), nil
 }

@@ -9,16 +9,15 @@ import (
 	"syscall"
 	"time"
 
-	"fanfare/loadtest/clock"
-	"fanfare/loadtest/schedule"
+	"fanfare/loadtest/timing"
 	"fanfare/loadtest/trial"
 )
 
-// suspend stops the trial's first worker, which publishes, for a while as soon as it does.
+// suspend stops the trial's first worker, a publisher, for d once it has published.
 func suspend(ctx context.Context, t *trial.Trial, d time.Duration) error {
 	workers := t.Workers()
 	if len(workers) == 0 {
-		return errors.New("there is no worker process to stop")
+		return errors.New("no worker process to stop")
 	}
 	for {
 		p, err := t.Progress()
@@ -28,16 +27,16 @@ func suspend(ctx context.Context, t *trial.Trial, d time.Duration) error {
 		if p.Published > 0 {
 			break
 		}
-		if err := schedule.Wait(ctx, clock.Now()+20_000); err != nil {
-			return fmt.Errorf("nothing was published: %w", err)
+		if err := timing.Wait(ctx, timing.Now()+20_000); err != nil {
+			return fmt.Errorf("wait for the first message: %w", err)
 		}
 	}
 	if err := syscall.Kill(workers[0], syscall.SIGSTOP); err != nil {
-		return fmt.Errorf("stop a worker: %w", err)
+		return fmt.Errorf("stop worker: %w", err)
 	}
-	_ = schedule.Wait(ctx, clock.Now()+d.Microseconds()) // interrupted or not, it goes on
+	_ = timing.Wait(ctx, timing.Now()+d.Microseconds()) // continue even if interrupted
 	if err := syscall.Kill(workers[0], syscall.SIGCONT); err != nil {
-		return fmt.Errorf("continue a worker: %w", err)
+		return fmt.Errorf("continue worker: %w", err)
 	}
 	return nil
 }

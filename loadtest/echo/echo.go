@@ -1,9 +1,8 @@
-// Package echo is a bare broadcast server: every text that a client sends goes to every client, at once and without any
-// promise. It is what the harness is measured against, since nothing can be faster, and what doctor puts behind its
-// relay.
+// Package echo is a bare broadcast server: it sends every text of a client to every client at once, without any
+// guarantee. The harness is measured against it, as no system can be much faster, and doctor uses it behind its relay.
 //
-// It answers as Fanfare does: {"type":"ack","id":"…"} to a message, {"type":"pong"} to {"action":"ping"}. A client whose
-// socket does not take a message at once is closed, so that a slow one never delays the others.
+// It answers like Fanfare: {"type":"ack","id":"…"} to a message, {"type":"pong"} to {"action":"ping"}. A client
+// whose socket does not take a message at once is closed, so that a slow one never delays the others.
 package echo
 
 import (
@@ -20,19 +19,19 @@ import (
 )
 
 const (
-	// maxMessage is the largest text accepted, API Gateway's limit for a message.
+	// maxMessage is the size in bytes of the largest text: API Gateway's limit.
 	maxMessage = 131072
-	// queued bounds the messages that wait for a shard; publishers wait when it is full.
+	// queued bounds the messages that wait for a shard; if it is reached, publishers wait.
 	queued = 1024
 )
 
-// Options says how a server behaves. The zero value is ready.
+// Options configures a server. The zero value is ready.
 type Options struct {
-	Silent  bool              // answer nothing
-	Publish func(text []byte) // if not nil, takes each message in place of Broadcast; it may keep text
+	Silent  bool              // send no answers
+	Publish func(text []byte) // called for each message instead of Broadcast, if not nil; it may keep text
 }
 
-// Server is a broadcast server. Its methods may be called concurrently.
+// Server is a broadcast server. It is safe for concurrent use.
 type Server struct {
 	options Options
 	shards  []*shard
@@ -45,24 +44,25 @@ type Server struct {
 	running   sync.WaitGroup
 }
 
-// shard sends to a share of the clients, in one order for all of them.
+// shard sends to a part of the clients, in one order for all of them.
 type shard struct {
 	frames chan []byte
 	mu     sync.Mutex
 	peers  map[*peer]bool // true once the handshake is answered
 }
 
+// peer is one client.
 type peer struct {
 	conn net.Conn
 	raw  syscall.RawConn
 
-	mu    sync.Mutex // guards what follows: one frame at a time
+	mu    sync.Mutex // guards the following: one frame at a time
 	frame []byte
 	err   error
 	try   func(fd uintptr) bool
 }
 
-// New returns a server that serves nobody yet. The caller must Close it.
+// New returns a server without a listener. The caller must Close it.
 func New(o Options) *Server {
 	s := &Server{options: o, listeners: map[net.Listener]bool{}, done: make(chan struct{})}
 	for range runtime.GOMAXPROCS(0) {
@@ -73,7 +73,7 @@ func New(o Options) *Server {
 	return s
 }
 
-// Serve accepts clients until Close, and returns nil then.
+// Serve accepts clients until Close; then it returns nil.
 func (s *Server) Serve(l net.Listener) error {
 	s.mu.Lock()
 	if s.closed {
@@ -97,7 +97,7 @@ func (s *Server) Serve(l net.Listener) error {
 	}
 }
 
-// Close ends all connections and returns when nothing of the server runs any more.
+// Close closes all connections and returns when all goroutines of the server have ended.
 func (s *Server) Close() {
 	s.mu.Lock()
 	if s.closed {
@@ -120,7 +120,7 @@ func (s *Server) Close() {
 	s.running.Wait()
 }
 
-// Broadcast sends text to every client. It waits while the shards are a queue behind, and returns false if the server
+// Broadcast sends text to every client. It waits while the queue of a shard is full, and returns false if the server
 // closes meanwhile.
 func (s *Server) Broadcast(text []byte) bool {
 	frame := ws.MustCompileFrame(ws.NewTextFrame(text))
@@ -143,7 +143,7 @@ func (h *shard) run(done <-chan struct{}) {
 			h.mu.Lock()
 			for p, in := range h.peers {
 				if in && p.send(frame) != nil {
-					p.conn.Close() // its reader takes it out
+					p.conn.Close() // its reader removes it
 				}
 			}
 			h.mu.Unlock()
@@ -151,8 +151,8 @@ func (h *shard) run(done <-chan struct{}) {
 	}
 }
 
-// admission takes a client in at the moment its handshake is answered: a message that is sent after the client has the
-// answer must find it, and one that is sent before must not.
+// admission is the connection during the handshake. It adds the client when the handshake is answered: the client must
+// receive the messages sent after the answer, and none sent before.
 type admission struct {
 	h *shard
 	p *peer
@@ -170,8 +170,7 @@ func (a admission) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// meet notes a client that has not asked for anything yet, so that Close does not wait for it; false if the server is
-// closing.
+// meet registers a client before its handshake, so that Close can close it. It returns false if the server is closing.
 func (s *Server) meet(h *shard, p *peer) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -184,6 +183,7 @@ func (s *Server) meet(h *shard, p *peer) bool {
 	}
 }
 
+// serve handles one connection until it closes.
 func (s *Server) serve(h *shard, conn net.Conn) {
 	defer conn.Close()
 	tcp, ok := conn.(*net.TCPConn)
@@ -231,7 +231,7 @@ func (s *Server) serve(h *shard, conn net.Conn) {
 	}
 }
 
-// publish sends a client's message on its way; false if the server is closing.
+// publish broadcasts a message of a client. It returns false if the server is closing.
 func (s *Server) publish(text []byte) bool {
 	if s.options.Publish != nil {
 		s.options.Publish(text)
@@ -242,7 +242,7 @@ func (s *Server) publish(text []byte) bool {
 
 var errFull = errors.New("client does not read")
 
-// send writes a whole frame at once or fails.
+// send writes a whole frame without blocking, or fails.
 func (p *peer) send(frame []byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -264,7 +264,7 @@ func (p *peer) write(fd uintptr) bool {
 
 var errTooLarge = errors.New("message too large")
 
-// receive reads until it has a text.
+// receive returns the next text.
 func (p *peer) receive() ([]byte, error) {
 	var text []byte
 	for {

@@ -52,18 +52,18 @@ func read(t *testing.T, conn net.Conn) string {
 	return string(text)
 }
 
-// ask makes sure that the server knows the connection: its answer comes after the registration.
+// ask waits until the server has registered the connection: the answer comes afterwards.
 func ask(t *testing.T, conn net.Conn) {
 	t.Helper()
 	if err := wsutil.WriteClientText(conn, []byte(`{"action":"ping"}`)); err != nil {
 		t.Fatal(err)
 	}
 	if got := read(t, conn); got != `{"type":"pong"}` {
-		t.Fatalf("ping was answered %q", got)
+		t.Fatalf("ping: got answer %q, want a pong", got)
 	}
 }
 
-func TestEveryoneHearsAndThePublisherIsAnswered(t *testing.T) {
+func TestServer_BroadcastAndAck(t *testing.T) {
 	url := serve(t, echo.Options{})
 	var conns []net.Conn
 	for range 5 {
@@ -81,14 +81,14 @@ func TestEveryoneHearsAndThePublisherIsAnswered(t *testing.T) {
 		}
 		for range len(want) {
 			if got := read(t, conn); !want[got] {
-				t.Errorf("client %d heard %q", i, got)
+				t.Errorf("client %d: got %q, want hello or its ack", i, got)
 			}
 		}
 	}
 }
 
-// A client that never asks for anything does not hold up the end.
-func TestAClientThatNeverAsks(t *testing.T) {
+// Close does not wait for a client that sends no handshake.
+func TestServer_CloseDuringHandshake(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -96,19 +96,19 @@ func TestAClientThatNeverAsks(t *testing.T) {
 	s := echo.New(echo.Options{})
 	done := make(chan error)
 	go func() { done <- s.Serve(l) }()
-	mute, err := net.Dial("tcp", l.Addr().String())
+	idle, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer mute.Close()
-	ask(t, dial(t, "ws://"+l.Addr().String())) // by now the other has been accepted
+	defer idle.Close()
+	ask(t, dial(t, "ws://"+l.Addr().String())) // idle was accepted before
 	s.Close()
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
 }
 
-func TestSilent(t *testing.T) {
+func TestServer_Silent(t *testing.T) {
 	conn := dial(t, serve(t, echo.Options{Silent: true}))
 	ask(t, conn)
 	for _, text := range []string{"one", "two"} {
@@ -116,33 +116,33 @@ func TestSilent(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := read(t, conn); got != text {
-			t.Errorf("heard %q, want %q", got, text)
+			t.Errorf("got %q, want %q", got, text)
 		}
 	}
 }
 
-func TestAClientThatDoesNotReadIsClosed(t *testing.T) {
+func TestServer_SlowClientClosed(t *testing.T) {
 	url := serve(t, echo.Options{Silent: true})
-	deaf, talker := dial(t, url), dial(t, url)
-	ask(t, deaf)
-	ask(t, talker)
+	slow, fast := dial(t, url), dial(t, url)
+	ask(t, slow)
+	ask(t, fast)
 	text := make([]byte, 100_000)
 	for i := range text {
 		text[i] = 'x'
 	}
-	// The talker keeps up, so it goes on hearing long after the deaf one's buffers are full.
+	// The fast client still receives messages after the buffers of the slow one are full.
 	for range 200 {
-		if err := wsutil.WriteClientText(talker, text); err != nil {
+		if err := wsutil.WriteClientText(fast, text); err != nil {
 			t.Fatal(err)
 		}
-		if got := read(t, talker); len(got) != len(text) {
-			t.Fatalf("heard %d bytes", len(got))
+		if got := read(t, fast); len(got) != len(text) {
+			t.Fatalf("got %d bytes, want 100,000", len(got))
 		}
 	}
 	for range 200 {
-		if _, err := wsutil.ReadServerText(deaf); err != nil {
+		if _, err := wsutil.ReadServerText(slow); err != nil {
 			return
 		}
 	}
-	t.Error("the deaf client heard all 20 MB")
+	t.Error("slow client: got all 20 MB, want a closed connection")
 }

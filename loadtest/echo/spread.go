@@ -13,16 +13,16 @@ import (
 	"sync"
 )
 
-// Spread serves l by several processes, each started by command, which must call Share, until ctx ends. A message that
-// one of them receives goes through this process to all of them, in one order.
+// Spread serves l with several processes until ctx ends. command starts each process, which must call Share. A message
+// that one of them receives is sent through this process to all of them, in one order.
 func Spread(ctx context.Context, l net.Listener, processes int, command []string) error {
 	tcp, ok := l.(*net.TCPListener)
 	if !ok {
-		return errors.New("spread: want a TCP listener")
+		return errors.New("start processes: want a TCP listener")
 	}
 	file, err := tcp.File()
 	if err != nil {
-		return fmt.Errorf("spread: %w", err)
+		return fmt.Errorf("start processes: %w", err)
 	}
 	defer file.Close()
 	defer l.Close()
@@ -36,21 +36,21 @@ func Spread(ctx context.Context, l net.Listener, processes int, command []string
 		c.Stderr, c.ExtraFiles = os.Stderr, []*os.File{file}
 		in, err := c.StdinPipe()
 		if err != nil {
-			return fmt.Errorf("spread: %w", err)
+			return fmt.Errorf("start processes: %w", err)
 		}
 		out, err := c.StdoutPipe()
 		if err != nil {
-			return fmt.Errorf("spread: %w", err)
+			return fmt.Errorf("start processes: %w", err)
 		}
 		if err := c.Start(); err != nil {
-			return fmt.Errorf("spread: %w", err)
+			return fmt.Errorf("start processes: %w", err)
 		}
 		pipes, workers = append(pipes, in), append(workers, c)
 		reading.Go(func() {
 			for r := bufio.NewReader(out); ; {
 				text, err := receive(r)
 				if err != nil {
-					errs <- fmt.Errorf("spread: a process ended: %w", err)
+					errs <- fmt.Errorf("process ended: %w", err)
 					return
 				}
 				messages <- text
@@ -60,7 +60,7 @@ func Spread(ctx context.Context, l net.Listener, processes int, command []string
 	sending.Go(func() {
 		for text := range messages {
 			for _, p := range pipes {
-				_ = send(p, text) // a process that ended has said so
+				_ = send(p, text) // its reader reports a process that has ended
 			}
 		}
 	})
@@ -70,29 +70,29 @@ func Spread(ctx context.Context, l net.Listener, processes int, command []string
 	case err = <-errs:
 	}
 	for _, p := range pipes {
-		p.Close() // which ends the process
+		p.Close() // this ends the process
 	}
 	reading.Wait()
 	close(messages)
 	sending.Wait()
 	for _, c := range workers {
-		_ = c.Wait() // how it ended no longer matters
+		_ = c.Wait() // the exit status does not matter any more
 	}
 	return err
 }
 
-// Share is one process's part of Spread: it accepts clients from the listener in file and passes messages over the
-// pipes, until in ends.
+// Share runs one of the processes of Spread: it accepts clients from the listener in file and exchanges messages over
+// in and out, until in ends.
 func Share(ctx context.Context, in io.Reader, out io.Writer, file *os.File, o Options) error {
 	l, err := net.FileListener(file)
 	if err != nil {
-		return fmt.Errorf("share: %w", err)
+		return fmt.Errorf("use shared listener: %w", err)
 	}
 	var mu sync.Mutex
 	o.Publish = func(text []byte) {
 		mu.Lock()
 		defer mu.Unlock()
-		_ = send(out, text) // if nobody listens, in has ended too
+		_ = send(out, text) // if the other process has ended, so has in
 	}
 	s := New(o)
 	go func() {
@@ -107,7 +107,7 @@ func Share(ctx context.Context, in io.Reader, out io.Writer, file *os.File, o Op
 	return s.Serve(l)
 }
 
-// On a pipe a message is its length, four bytes, and its text.
+// On a pipe a message is its length in four bytes, big endian, and its text.
 
 func send(w io.Writer, text []byte) error {
 	b := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(text)), uint32(len(text)))

@@ -10,25 +10,26 @@ import (
 	"fanfare/loadtest/result"
 )
 
-func TestWhatTheHarnessSleepsThroughIsNoSilence(t *testing.T) {
+func TestSilence_ProcessSuspended(t *testing.T) {
 	var s silence
-	for i, look := range []struct{ now, frames, want int64 }{ // milliseconds
+	for i, o := range []struct{ now, frames, want int64 }{ // milliseconds
 		{1000, 0, 0}, {1020, 0, 20}, {1040, 0, 40}, {1060, 3, 0}, {1080, 3, 20},
-		{61_080, 3, 120}, // it stood still for a minute
+		{61_080, 3, 120}, // the process was suspended for a minute
 		{61_100, 3, 140}, {61_120, 4, 0},
 	} {
-		if got := s.look(look.now*1000, look.frames); got != time.Duration(look.want)*time.Millisecond {
-			t.Errorf("look %d: %v, want %d ms", i, got, look.want)
+		if got := s.observe(o.now*1000, o.frames); got != time.Duration(o.want)*time.Millisecond {
+			t.Errorf("observation %d: got %v, want %d ms", i, got, o.want)
 		}
 	}
 }
 
-// With a system that answers, a run is not over while an answer is on its way; one that answers nothing is not waited for.
-func TestAnswersAreWaitedFor(t *testing.T) {
+// A run waits for answers if the system has answered before.
+func TestEngine_CompleteNeedsAnswers(t *testing.T) {
 	e := &Engine{reading: 1}
 	l := &listener{engine: e, live: latency.NewCoarse(), earlier: map[string]bool{}}
 	var err error
-	if e.pool, err = client.NewPool(client.Options{URL: "ws://127.0.0.1", Handler: func(int) client.Handler { return l }}); err != nil {
+	if e.pool, err = client.NewPool(client.Options{URL: "ws://127.0.0.1",
+		Handler: func(int) client.Handler { return l }}); err != nil {
 		t.Fatal(err)
 	}
 	defer e.pool.Close()
@@ -38,15 +39,15 @@ func TestAnswersAreWaitedFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.begin(&c, w.Shard())
-	l.complete.Store(1) // the only client has everything
+	l.complete.Store(1) // the only client has all messages
 	publisher, answer := &client.Conn{}, []byte(`{"type":"ack","id":"x"}`)
-	for event, want := range []bool{true, false, false} { // while the answer is on its way
-		l.ask(publisher, uint32(event), 1)
+	for event, want := range []bool{true, false, false} { // before the answer
+		l.addPending(publisher, uint32(event), 1)
 		if got := e.complete(); got != want {
-			t.Errorf("message %d is not answered, and complete is %v", event, got)
+			t.Errorf("before answer %d: got complete %v, want %v", event, got, want)
 		}
 		if !l.answer(publisher, answer, 2) || !e.complete() {
-			t.Errorf("message %d is answered, and not complete", event)
+			t.Errorf("after answer %d: got complete false, want true", event)
 		}
 	}
 	l.end()

@@ -10,51 +10,50 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fanfare/loadtest/aws"
 	"fanfare/loadtest/client"
-	"fanfare/loadtest/clock"
 	"fanfare/loadtest/latency"
-	"fanfare/loadtest/queue"
 	"fanfare/loadtest/result"
-	"fanfare/loadtest/schedule"
+	"fanfare/loadtest/timing"
 )
 
 const (
-	// dialling bounds the connects under way at once.
-	dialling = 128
-	// failuresKept bounds the failed connects that are recorded one by one.
+	// maxDials bounds the concurrent connects.
+	maxDials = 128
+	// failuresKept bounds the failed connects that are recorded.
 	failuresKept = 10_000
 )
 
-// Engine is a process's share of a load test. Open comes first, then Prepare and Measure for each measurement, Close
-// last; Status may be called at any time.
+// Engine does the share of one process in a load test. Call Open first, then Prepare and Measure for each measurement,
+// and Close last. Status may be called at any time.
 type Engine struct {
 	plan       Plan
 	pool       *client.Pool
-	queue      *queue.Queue
+	queue      *aws.Queue
 	publishers []publisher
-	prepared   *measuring // not yet measured
+	prepared   *activeMeasurement // by Prepare, until Measure
 
 	mu       sync.Mutex
 	current  map[int]*client.Conn // by slot
-	reading  int64                // of these, those that read as they should
+	reading  int64                // number of connections that are not slow
 	failures []result.Record
 
-	failed    atomic.Int64 // connects
+	failed    atomic.Int64 // connects that failed
 	published atomic.Int64
 	accepted  atomic.Int64 // by the queue
 
-	away    context.Context // of clients that come back
-	stop    context.CancelFunc
-	coming  sync.WaitGroup
-	closing bool // guarded by mu
+	reconnectCtx  context.Context // ends the clients that reconnect
+	stopReconnect context.CancelFunc
+	reconnecting  sync.WaitGroup
+	closing       bool // guarded by mu
 }
 
-// New returns an engine without connections.
+// New returns an engine without connections. The caller must Close it.
 func New(ctx context.Context, plan Plan) (*Engine, error) {
 	e := &Engine{plan: plan, publishers: plan.publishers(), current: map[int]*client.Conn{}}
 	if plan.QueueURL != "" && plan.Via != Clients {
 		var err error
-		if e.queue, err = queue.Open(ctx, plan.QueueURL, sending); err != nil {
+		if e.queue, err = aws.OpenQueue(ctx, plan.QueueURL, maxQueued); err != nil {
 			return nil, err
 		}
 	}
@@ -69,71 +68,70 @@ func New(ctx context.Context, plan Plan) (*Engine, error) {
 		return nil, err
 	}
 	e.pool = pool
-	e.away, e.stop = context.WithCancel(context.Background())
+	e.reconnectCtx, e.stopReconnect = context.WithCancel(context.Background())
 	return e, nil
 }
 
-// Close closes all connections and returns when nothing of the engine runs any more.
+// Close closes all connections and returns when all goroutines of the engine have ended.
 func (e *Engine) Close() {
 	e.mu.Lock()
 	e.closing = true
 	e.mu.Unlock()
-	e.stop()
-	e.coming.Wait()
-	_ = e.abandon() // nobody will read it
+	e.stopReconnect()
+	e.reconnecting.Wait()
+	_ = e.abandon() // the results are not used
 	e.pool.Close()
 }
 
-// Open connects the clients, Plan.Ramp a second over all processes, and returns when each is connected or has failed
-// Plan.Attempts times; how many are shows in Status. Only an ended ctx is an error.
+// Open connects the clients, Plan.Ramp a second over all processes. It returns when each client is connected or has
+// failed Plan.Attempts times; Status has the numbers. The only error is that of ctx.
 func (e *Engine) Open(ctx context.Context) error {
 	var running sync.WaitGroup
 	defer running.Wait()
-	tickets := make(chan struct{}, dialling)
-	ramp := schedule.Steady{Rate: e.plan.Ramp, Count: e.plan.Connections}
+	sem := make(chan struct{}, maxDials)
+	ramp := timing.Steady{Rate: e.plan.Ramp, Count: e.plan.Connections}
 	for _, slot := range e.plan.Slots() {
-		if err := schedule.Wait(ctx, e.plan.Start+ramp.Offset(slot).Microseconds()); err != nil {
+		if err := timing.Wait(ctx, e.plan.Start+ramp.Offset(slot).Microseconds()); err != nil {
 			return fmt.Errorf("connect: %w", err)
 		}
 		select {
-		case tickets <- struct{}{}:
+		case sem <- struct{}{}:
 		case <-ctx.Done():
 			return fmt.Errorf("connect: %w", ctx.Err())
 		}
 		running.Go(func() {
-			defer func() { <-tickets }()
+			defer func() { <-sem }()
 			e.connect(ctx, slot, e.plan.Attempts)
 		})
 	}
 	return nil
 }
 
-// connect dials for a slot until it succeeds, attempts are used up, or ctx ends.
+// connect dials for a slot until it succeeds, has failed attempts times, or ctx ends.
 func (e *Engine) connect(ctx context.Context, slot, attempts int) {
 	for attempt := 1; ; attempt++ {
 		_, err := e.pool.Dial(ctx, uint32(slot), e.plan.slow(slot))
 		if err == nil || ctx.Err() != nil {
 			return
 		}
-		e.missed(slot, err)
+		e.recordFailure(slot, err)
 		if attempt >= attempts {
 			return
 		}
-		// Half a second, then twice as long each time, up to half a minute; the jitter keeps clients apart.
+		// The pause is 0.5 s at first, doubles up to 30 s, and has a jitter of half to one and a half.
 		pause := min(time.Duration(250<<min(attempt, 8))*time.Millisecond, 30*time.Second)
 		pause = pause/2 + rand.N(pause)
-		if schedule.Wait(ctx, clock.Now()+pause.Microseconds()) != nil {
+		if timing.Wait(ctx, timing.Now()+pause.Microseconds()) != nil {
 			return
 		}
 	}
 }
 
-// missed takes down a failed connect.
-func (e *Engine) missed(slot int, err error) {
+// recordFailure keeps a failed connect for the result file.
+func (e *Engine) recordFailure(slot int, err error) {
 	e.failed.Add(1)
-	r := result.Record{Kind: result.Unopened, At: clock.Now(), A: int64(slot), Flag: result.Peer, Text: err.Error()}
-	var dial *client.DialError
-	if errors.As(err, &dial) {
+	r := result.Record{Kind: result.Unopened, At: timing.Now(), A: int64(slot), Flag: result.Peer, Text: err.Error()}
+	if dial, ok := errors.AsType[*client.DialError](err); ok {
 		r.Text = dial.Reason
 		if dial.Harness {
 			r.Flag = result.Harness
@@ -146,8 +144,8 @@ func (e *Engine) missed(slot int, err error) {
 	}
 }
 
-// arrived and left keep account of who has which connection. They are called under the shard's lock.
-func (e *Engine) arrived(c *client.Conn) {
+// addConn and removeConn keep the current connection of each slot. They are called under the shard's lock.
+func (e *Engine) addConn(c *client.Conn) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.current[int(c.Slot)] = c
@@ -156,7 +154,7 @@ func (e *Engine) arrived(c *client.Conn) {
 	}
 }
 
-func (e *Engine) left(c *client.Conn, cause uint8) {
+func (e *Engine) removeConn(c *client.Conn, cause uint8) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.current[int(c.Slot)] == c {
@@ -168,11 +166,11 @@ func (e *Engine) left(c *client.Conn, cause uint8) {
 	if cause == result.Ended || cause == result.Moved || e.closing {
 		return
 	}
-	// A client that lost its connection comes back, as a real one would: one goroutine per client that is away.
-	e.coming.Go(func() {
+	// A client that lost its connection reconnects in a goroutine of its own, as a real client would.
+	e.reconnecting.Go(func() {
 		pause := time.Second/2 + rand.N(time.Second)
-		if schedule.Wait(e.away, clock.Now()+pause.Microseconds()) == nil {
-			e.connect(e.away, int(c.Slot), 1<<30)
+		if timing.Wait(e.reconnectCtx, timing.Now()+pause.Microseconds()) == nil {
+			e.connect(e.reconnectCtx, int(c.Slot), 1<<30)
 		}
 	})
 }
@@ -183,20 +181,21 @@ func (e *Engine) connection(slot int) *client.Conn {
 	return e.current[slot]
 }
 
-// Connected returns how many clients are connected.
+// Connected returns the number of connected clients.
 func (e *Engine) Connected() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return len(e.current)
 }
 
-// listeners calls f for each listener, under its shard's lock.
+// listeners calls f for each listener, with its shard's lock held.
 func (e *Engine) listeners(f func(l *listener)) {
 	for _, s := range e.pool.Shards() {
 		with(s, f)
 	}
 }
 
+// with calls f for the listener of a shard, with the lock held.
 func with(s *client.Shard, f func(l *listener)) {
 	s.Do(func(h client.Handler, _ iter.Seq[*client.Conn]) { f(h.(*listener)) })
 }

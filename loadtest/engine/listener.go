@@ -8,50 +8,52 @@ import (
 	"fanfare/loadtest/latency"
 	"fanfare/loadtest/payload"
 	"fanfare/loadtest/result"
-	"fanfare/loadtest/schedule"
+	"fanfare/loadtest/timing"
 )
 
-// listener records what the connections of one shard receive. All but its counters is guarded by the shard's lock.
+// listener records what the connections of one shard receive. The shard's lock guards everything but the atomic
+// counters.
 type listener struct {
 	engine *Engine
 
-	records  *result.Shard // nil between measurements
-	run      string
-	earlier  map[string]bool // runs measured before on these connections
-	turns    schedule.Turns
-	asked    map[*client.Conn]*questions
-	answered bool // anybody's message
-	live     *latency.Histogram
-	total    uint32 // events of the measurement
-	patience int64  // microseconds that an answer may take
-	digest   uint64 // of all of them
+	records    *result.Shard // nil between measurements
+	run        string
+	earlier    map[string]bool // runs measured earlier on these connections
+	turns      timing.Turns
+	pending    map[*client.Conn]*pending
+	answered   bool // the system has answered some message
+	live       *latency.Histogram
+	total      uint32 // messages of the measurement
+	answerTime int64  // in which an answer must arrive, microseconds
+	digest     uint64 // of all messages
 
-	complete atomic.Int64 // connections that have everything
+	complete atomic.Int64 // connections that have all messages
 	frames   atomic.Int64
 	answers  atomic.Int64
 	accepted atomic.Int64
 }
 
-// questions are a publisher's messages that wait for an answer. An answer does not say which message it is for, so they
-// are taken in order; while several wait, that is a guess.
-type questions struct {
-	waiting []question
-	mixed   bool // several waited at some time since none did
+// pending has a publisher's messages without an answer. An answer does not name its message, so answers are assigned in
+// order; while several messages wait, this is a guess.
+type pending struct {
+	messages []unanswered
+	mixed    bool // several have waited since the list was last empty
 }
 
-type question struct {
+// unanswered is a message that waits for its answer.
+type unanswered struct {
 	event uint32
 	at    int64
 }
 
-// maxQuestions bounds what is remembered for a publisher; a system that answers nothing needs no more.
-const maxQuestions = 4096
+// maxPending bounds the messages kept for a publisher, in case the system answers nothing.
+const maxPending = 4096
 
-// begin starts a measurement.
+// begin starts recording a measurement.
 func (l *listener) begin(c *result.Conditions, records *result.Shard) {
-	l.records, l.run, l.turns = records, c.Run, schedule.Turns{Publishers: max(c.Publishers, 1)}
-	l.asked, l.answered, l.live = map[*client.Conn]*questions{}, false, latency.NewCoarse()
-	l.total, l.digest, l.patience = uint32(c.Count), 0, c.Deadline.Microseconds()
+	l.records, l.run, l.turns = records, c.Run, timing.Turns{Publishers: max(c.Publishers, 1)}
+	l.pending, l.answered, l.live = map[*client.Conn]*pending{}, false, latency.NewCoarse()
+	l.total, l.digest, l.answerTime = uint32(c.Count), 0, c.Deadline.Microseconds()
 	for n := range l.total {
 		l.digest ^= mix(n)
 	}
@@ -61,15 +63,15 @@ func (l *listener) begin(c *result.Conditions, records *result.Shard) {
 	l.accepted.Store(0)
 }
 
-// end stops it.
+// end stops recording.
 func (l *listener) end() {
 	l.earlier[l.run] = true
 	l.records.Flush()
 	l.records = nil
 }
 
-// mix spreads an event's number over 64 bits (the finalizer of MurmurHash3), so that the exclusive-or of a set of
-// events hardly ever equals that of another.
+// mix hashes a message's number to 64 bits (the finalizer of MurmurHash3), so that the XOR over a set of messages
+// identifies the set.
 func mix(n uint32) uint64 {
 	x := uint64(n) + 0x9e3779b97f4a7c15
 	x = (x ^ x>>33) * 0xff51afd7ed558ccd
@@ -77,13 +79,15 @@ func mix(n uint32) uint64 {
 	return x ^ x>>33
 }
 
+// Opened implements client.Handler.
 func (l *listener) Opened(c *client.Conn) {
-	l.engine.arrived(c)
+	l.engine.addConn(c)
 	if l.records != nil {
 		l.opened(c)
 	}
 }
 
+// opened records an open connection.
 func (l *listener) opened(c *client.Conn) {
 	r := result.Record{Kind: result.Opened, Connection: c.ID, At: c.At, A: int64(c.Slot), B: c.Took}
 	if c.Slow {
@@ -93,17 +97,19 @@ func (l *listener) opened(c *client.Conn) {
 	l.records.Add(r)
 }
 
+// Closed implements client.Handler.
 func (l *listener) Closed(c *client.Conn, cause uint8, code int, detail string, at int64) {
 	if l.records != nil {
 		l.records.Add(result.Record{Kind: result.Closed, Connection: c.ID, At: at, Flag: cause, A: int64(code), Text: detail})
-		delete(l.asked, c)
+		delete(l.pending, c)
 		if c.Whole {
 			l.complete.Add(-1)
 		}
 	}
-	l.engine.left(c, cause)
+	l.engine.removeConn(c, cause)
 }
 
+// Message implements client.Handler.
 func (l *listener) Message(c *client.Conn, text []byte, binary bool, at int64) {
 	if l.records == nil {
 		return
@@ -127,10 +133,10 @@ func (l *listener) Message(c *client.Conn, text []byte, binary bool, at int64) {
 		return
 	}
 	odd := result.Record{Kind: result.Odd, Connection: c.ID, At: at, Flag: result.Corrupt, A: int64(len(text))}
-	switch {
-	case kind == payload.Sound:
+	switch kind {
+	case payload.Sound:
 		odd.Text, readable = "published as text, delivered as a binary frame", true
-	case kind == payload.Foreign:
+	case payload.Foreign:
 		odd.Flag = result.Foreign
 		if l.earlier[payload.Run(text)] {
 			odd.Flag = result.Stale
@@ -142,18 +148,18 @@ func (l *listener) Message(c *client.Conn, text []byte, binary bool, at int64) {
 	l.records.Add(odd)
 }
 
-// reply is whatever a system says to a client in its own name.
+// reply is a message from the system itself.
 type reply struct {
 	Type    string `json:"type"`
 	ID      string `json:"id"`
 	Code    string `json:"code"`
 	Message string `json:"message"`
-	// API Gateway's own errors have these two and no type.
+	// Errors of API Gateway have these two and no type.
 	ConnectionID string `json:"connectionId"`
 	RequestID    string `json:"requestId"`
 }
 
-// answer takes text for an answer if it is one.
+// answer records text as an answer to the oldest pending message. It reports whether text is an answer.
 func (l *listener) answer(c *client.Conn, text []byte, at int64) bool {
 	var r reply
 	if len(text) == 0 || text[0] != '{' || json.Unmarshal(text, &r) != nil {
@@ -172,19 +178,20 @@ func (l *listener) answer(c *client.Conn, text []byte, at int64) bool {
 	default:
 		return false
 	}
-	q := l.asked[c]
-	if q == nil || len(q.waiting) == 0 {
-		l.records.Add(result.Record{Kind: result.Odd, Connection: c.ID, At: at, Flag: result.StrayAnswer, A: int64(len(text)), Text: r.Type})
-		l.answers.Add(-1) // it is recorded as an odd arrival instead
+	q := l.pending[c]
+	if q == nil || len(q.messages) == 0 {
+		l.records.Add(result.Record{Kind: result.Odd, Connection: c.ID, At: at, Flag: result.StrayAnswer, A: int64(len(text)),
+			Text: r.Type})
+		l.answers.Add(-1) // it counts as an odd frame instead
 		return true
 	}
 	l.answered = true
-	record.Broadcast = q.waiting[0].event
+	record.Broadcast = q.messages[0].event
 	if q.mixed {
 		record.Flag |= result.Guessed
 	}
-	if q.waiting = q.waiting[1:]; len(q.waiting) == 0 {
-		q.waiting, q.mixed = nil, false
+	if q.messages = q.messages[1:]; len(q.messages) == 0 {
+		q.messages, q.mixed = nil, false
 	}
 	if record.Flag&^result.Guessed == result.Acknowledged {
 		l.accepted.Add(1)
@@ -193,29 +200,29 @@ func (l *listener) answer(c *client.Conn, text []byte, at int64) bool {
 	return true
 }
 
-// ask remembers that a message waits for its answer, and gives up on those that have waited past the deadline: their
-// answers will not come, and must not be taken for those of others for ever.
-func (l *listener) ask(c *client.Conn, event uint32, at int64) {
-	q := l.asked[c]
+// addPending adds a message that waits for its answer. It removes messages that have waited longer than the deadline,
+// so that later answers are not assigned to them.
+func (l *listener) addPending(c *client.Conn, event uint32, at int64) {
+	q := l.pending[c]
 	if q == nil {
-		q = &questions{}
-		l.asked[c] = q
+		q = &pending{}
+		l.pending[c] = q
 	}
-	for len(q.waiting) > 0 && at-q.waiting[0].at > l.patience {
-		q.waiting = q.waiting[1:]
+	for len(q.messages) > 0 && at-q.messages[0].at > l.answerTime {
+		q.messages = q.messages[1:]
 	}
-	if len(q.waiting) == 0 {
+	if len(q.messages) == 0 {
 		q.mixed = false
 	}
-	if len(q.waiting) < maxQuestions {
-		q.waiting = append(q.waiting, question{event, at})
+	if len(q.messages) < maxPending {
+		q.messages = append(q.messages, unanswered{event, at})
 	}
-	q.mixed = q.mixed || len(q.waiting) > 1
+	q.mixed = q.mixed || len(q.messages) > 1
 }
 
-// forget takes the last question back, after it could not be asked.
-func (l *listener) forget(c *client.Conn, event uint32) {
-	if q := l.asked[c]; q != nil && len(q.waiting) > 0 && q.waiting[len(q.waiting)-1].event == event {
-		q.waiting = q.waiting[:len(q.waiting)-1]
+// removePending removes the newest message after it could not be sent.
+func (l *listener) removePending(c *client.Conn, event uint32) {
+	if q := l.pending[c]; q != nil && len(q.messages) > 0 && q.messages[len(q.messages)-1].event == event {
+		q.messages = q.messages[:len(q.messages)-1]
 	}
 }

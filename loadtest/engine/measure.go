@@ -10,40 +10,39 @@ import (
 	"time"
 
 	"fanfare/loadtest/client"
-	"fanfare/loadtest/clock"
 	"fanfare/loadtest/result"
-	"fanfare/loadtest/schedule"
+	"fanfare/loadtest/timing"
 	"fanfare/loadtest/vitals"
 )
 
-// sampleEvery is the distance of the samples of the harness's vitals.
+// sampleEvery is the interval of the samples of the harness's vitals.
 const sampleEvery = time.Second
 
-// measuring is a measurement under way.
-type measuring struct {
+// activeMeasurement is a measurement between Prepare and the end of Measure.
+type activeMeasurement struct {
 	Measurement
 	file        *os.File
 	writer      *result.Writer
 	publication *publication
 }
 
-// Prepare creates m.File and turns the connections to the new measurement: once it has returned, whatever arrives of it
-// is recorded, whichever process published it. What an earlier Prepare began without a Measure is given up.
+// Prepare creates m.File and starts recording: after it has returned, all arriving messages of the measurement are
+// recorded, also those that another process publishes. An earlier Prepare without Measure is abandoned.
 func (e *Engine) Prepare(m Measurement) (err error) {
 	if err := e.abandon(); err != nil {
 		return err
 	}
 	file, err := os.OpenFile(m.File, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
-		return fmt.Errorf("result file: %w", err)
+		return fmt.Errorf("create result file: %w", err)
 	}
 	c := &m.Conditions
-	c.Process, c.Processes, c.Host = e.plan.Process, e.plan.Processes, vitals.Here()
+	c.Process, c.Processes, c.Host = e.plan.Process, e.plan.Processes, vitals.Host()
 	writer, err := result.NewWriter(file, *c)
 	if err != nil {
 		return errors.Join(err, file.Close())
 	}
-	run := &measuring{Measurement: m, file: file, writer: writer}
+	run := &activeMeasurement{Measurement: m, file: file, writer: writer}
 	if run.publication, err = newPublication(e, &run.Measurement, writer.Shard()); err != nil {
 		return errors.Join(err, writer.Close(result.End{}), file.Close())
 	}
@@ -52,7 +51,7 @@ func (e *Engine) Prepare(m Measurement) (err error) {
 	return nil
 }
 
-// abandon ends a measurement that was prepared and not made.
+// abandon ends a measurement that was prepared and not run.
 func (e *Engine) abandon() error {
 	run := e.prepared
 	if run == nil {
@@ -62,17 +61,16 @@ func (e *Engine) abandon() error {
 	return errors.Join(run.writer.Close(e.end(run.writer)), run.file.Close())
 }
 
-// Measure carries out what Prepare prepared: it publishes on schedule, waits for the deliveries, and ends the file. An
-// ended ctx stops the publishing early, and the wait for deliveries with it; the file then says that the run was
-// interrupted.
+// Measure runs the prepared measurement: it publishes on schedule, waits for the deliveries, and ends the file. If ctx
+// ends, it stops publishing and waiting early, and the file says that the run was interrupted.
 func (e *Engine) Measure(ctx context.Context) (err error) {
 	run := e.prepared
 	if run == nil {
-		return errors.New("measure: nothing is prepared")
+		return errors.New("measure: not prepared")
 	}
 	e.prepared = nil
 	defer func() { err = errors.Join(err, run.file.Close()) }()
-	stepped := clock.Stepped()
+	stepped := timing.Stepped()
 	watch := vitals.NewWatch()
 	e.pool.TakeLag()
 	e.pool.WorstLag()
@@ -92,8 +90,8 @@ func (e *Engine) Measure(ctx context.Context) (err error) {
 
 	end := e.end(run.writer)
 	run.publication.records.Flush()
-	end.At, end.Interrupted = clock.Now(), ctx.Err() != nil
-	end.Clock = clock.Stepped() - stepped
+	end.At, end.Interrupted = timing.Now(), ctx.Err() != nil
+	end.Clock = timing.Stepped() - stepped
 	end.Usage = watch.Usage()
 	var lagErr, readErr error
 	end.Usage.ScheduleLag, lagErr = run.publication.lag.Encode()
@@ -101,8 +99,8 @@ func (e *Engine) Measure(ctx context.Context) (err error) {
 	return errors.Join(lagErr, readErr, run.writer.Close(end))
 }
 
-// begin turns the listeners to a new measurement: the file starts with who is there and who could not come.
-func (e *Engine) begin(run *measuring) {
+// begin starts recording in all listeners. The file starts with the open connections and the failed connects.
+func (e *Engine) begin(run *activeMeasurement) {
 	e.published.Store(0)
 	e.accepted.Store(0)
 	e.recordFailures(run.writer)
@@ -117,14 +115,14 @@ func (e *Engine) begin(run *measuring) {
 	}
 }
 
-// end turns the listeners off and writes what the connections came to.
+// end stops recording in all listeners and records the end of each open connection.
 func (e *Engine) end(w *result.Writer) (end result.End) {
 	for _, s := range e.pool.Shards() {
 		s.Do(func(h client.Handler, conns iter.Seq[*client.Conn]) {
 			l := h.(*listener)
 			for c := range conns {
 				end.Unsent += int64(c.Backlog())
-				l.records.Add(result.Record{Kind: result.Closed, Connection: c.ID, At: clock.Now(), Flag: result.Ended})
+				l.records.Add(result.Record{Kind: result.Closed, Connection: c.ID, At: timing.Now(), Flag: result.Ended})
 			}
 			end.Frames += l.frames.Load()
 			end.Answers += l.answers.Load()
@@ -135,7 +133,7 @@ func (e *Engine) end(w *result.Writer) (end result.End) {
 	return end
 }
 
-// recordFailures writes the connects that failed since the call before.
+// recordFailures writes the connects that failed since the last call.
 func (e *Engine) recordFailures(w *result.Writer) {
 	e.mu.Lock()
 	failures := e.failures
@@ -149,61 +147,62 @@ func (e *Engine) recordFailures(w *result.Writer) {
 }
 
 const (
-	// quiet is how long nothing must arrive after the deadline before what has not come counts as missing: a system that
-	// is behind but still delivers is late, not lossy.
-	quiet = 2 * time.Second
-	// drains bounds the whole wait, in deadlines.
-	drains = 10
+	// quietTime is the time without a frame, after the deadline, that ends the wait for deliveries. A system that still
+	// delivers is late, not lossy.
+	quietTime = 2 * time.Second
+	// maxDeadlines bounds the wait for deliveries, in deadlines.
+	maxDeadlines = 10
 )
 
-// glance is the distance of looks at what has arrived.
-const glance = 20 * time.Millisecond
+// pollInterval is the interval at which the wait for deliveries looks at the counters.
+const pollInterval = 20 * time.Millisecond
 
-// silence is for how long the system has been heard to say nothing. What the harness slept through, as when its machine
-// stood still, was no silence of the system: what came meanwhile is still to be read.
+// silence measures how long no frame has arrived. Time during which this process did not run is not counted, as frames
+// may have arrived that are not read yet.
 type silence struct {
-	frames, looked int64
-	lasted         time.Duration
+	frames, observed int64
+	lasted           time.Duration
 }
 
-func (s *silence) look(now, frames int64) time.Duration {
+// observe takes the number of frames at a time and returns the length of the silence.
+func (s *silence) observe(now, frames int64) time.Duration {
 	if frames != s.frames {
 		s.lasted = 0
-	} else if s.looked > 0 {
-		s.lasted += min(time.Duration(now-s.looked)*time.Microsecond, 5*glance)
+	} else if s.observed > 0 {
+		s.lasted += min(time.Duration(now-s.observed)*time.Microsecond, 5*pollInterval)
 	}
-	s.frames, s.looked = frames, now
+	s.frames, s.observed = frames, now
 	return s.lasted
 }
 
-// drain waits until every reading connection has everything and every publisher its answers, or the deadline of the last
-// message is over and nothing arrives any more; and then for what may still come twice.
-func (e *Engine) drain(ctx context.Context, run *measuring) {
+// drain waits until every connection that is not slow has all messages and every publisher its answers, or until the
+// deadline of the last message has passed and no more frames arrive. Then it waits for duplicates.
+func (e *Engine) drain(ctx context.Context, run *activeMeasurement) {
 	c := &run.Conditions
-	length := schedule.Steady{Rate: c.Rate, Count: c.Count}.Offset(max(c.Count-1, 0))
-	begun := max(c.Start+length.Microseconds(), clock.Now())
-	until, limit := begun+c.Deadline.Microseconds(), begun+drains*c.Deadline.Microseconds()
-	var heard silence
+	length := timing.Steady{Rate: c.Rate, Count: c.Count}.Offset(max(c.Count-1, 0))
+	begun := max(c.Start+length.Microseconds(), timing.Now())
+	until, limit := begun+c.Deadline.Microseconds(), begun+maxDeadlines*c.Deadline.Microseconds()
+	var quiet silence
 	for c.Count > 0 && !e.complete() && !run.writer.Failed() {
-		now := clock.Now()
-		if silent := heard.look(now, e.received()); now >= limit || now >= until && silent >= quiet {
+		now := timing.Now()
+		if silent := quiet.observe(now, e.received()); now >= limit || now >= until && silent >= quietTime {
 			break
 		}
-		if schedule.Wait(ctx, now+glance.Microseconds()) != nil {
+		if timing.Wait(ctx, now+pollInterval.Microseconds()) != nil {
 			return
 		}
 	}
-	_ = schedule.Wait(ctx, clock.Now()+run.Settle.Microseconds()) // interrupted or not, the measurement ends here
+	_ = timing.Wait(ctx, timing.Now()+run.Settle.Microseconds()) // the measurement ends here, interrupted or not
 }
 
-// received counts what has arrived in this measurement.
+// received returns the number of frames that have arrived in this measurement.
 func (e *Engine) received() (n int64) {
 	e.listeners(func(l *listener) { n += l.frames.Load() })
 	return n
 }
 
-// complete tells whether every connection that reads has every message exactly once, and every publisher the answers to
-// its messages, if the system gives any.
+// complete reports whether every connection that is not slow has every message exactly once, and every publisher the
+// answers to its messages, if the system answers at all.
 func (e *Engine) complete() bool {
 	var complete int64
 	waiting, answered := 0, false
@@ -212,22 +211,23 @@ func (e *Engine) complete() bool {
 	e.mu.Unlock()
 	e.listeners(func(l *listener) {
 		complete += l.complete.Load()
-		for _, q := range l.asked {
-			waiting += len(q.waiting)
+		for _, q := range l.pending {
+			waiting += len(q.messages)
 		}
 		answered = answered || l.answered
 	})
 	return open > 0 && complete >= open && (waiting == 0 || !answered)
 }
 
-func (e *Engine) sample(ctx context.Context, watch *vitals.Watch, run *measuring) {
+// sample writes a sample of the vitals at each interval, until ctx ends.
+func (e *Engine) sample(ctx context.Context, watch *vitals.Watch, run *activeMeasurement) {
 	ticker := time.NewTicker(sampleEvery)
 	defer ticker.Stop()
 	for over := false; !over; {
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
-			over = true // after a last sample: a short run has only that
+			over = true // take a last sample: a short run has no other
 		}
 		s := watch.Sample()
 		s.Open, s.ScheduleLag, s.ReadLag = e.Connected(), run.publication.takeWorst(), e.pool.WorstLag()
@@ -237,51 +237,51 @@ func (e *Engine) sample(ctx context.Context, watch *vitals.Watch, run *measuring
 	}
 }
 
-// churn makes clients reconnect on schedule.
+// churn makes clients reconnect on schedule until ctx ends.
 func (e *Engine) churn(ctx context.Context, c *result.Conditions) {
-	length := schedule.Steady{Rate: c.Rate, Count: c.Count}.Length()
+	length := timing.Steady{Rate: c.Rate, Count: c.Count}.Length()
 	var running sync.WaitGroup
 	defer running.Wait()
-	tickets := make(chan struct{}, dialling)
-	for _, move := range schedule.Churn(c.Seed+uint64(e.plan.Process), e.plan.Movers(), c.Churn, length) {
-		if schedule.Wait(ctx, c.Start+move.Offset.Microseconds()) != nil {
+	sem := make(chan struct{}, maxDials)
+	for _, move := range timing.Churn(c.Seed+uint64(e.plan.Process), e.plan.Movers(), c.Churn, length) {
+		if timing.Wait(ctx, c.Start+move.Offset.Microseconds()) != nil {
 			return
 		}
 		conn := e.connection(move.Slot)
 		if conn == nil {
-			continue // it is away already
+			continue // it is reconnecting already
 		}
 		select {
-		case tickets <- struct{}{}:
+		case sem <- struct{}{}:
 		case <-ctx.Done():
 			return
 		}
 		e.pool.Drop(conn, result.Moved, "")
 		running.Go(func() {
-			defer func() { <-tickets }()
+			defer func() { <-sem }()
 			e.connect(ctx, move.Slot, 1<<30)
 		})
 	}
 }
 
-// ping is the keep-alive that a Fanfare system answers without running anything.
+// ping is the keep-alive message, which a Fanfare system answers without running a function.
 const ping = `{"action":"ping"}`
 
-// pings lets every client say that it is alive, evenly spread over the interval. They begin after half of it, so that
-// short runs, and systems that know no such message, are left alone.
+// pings sends the keep-alive message of every client, spread evenly over the interval. The first is sent after half the
+// interval, so that short runs send none, also to systems that do not know the message.
 func (e *Engine) pings(ctx context.Context) {
 	slots := e.plan.Slots()
 	if e.plan.Ping <= 0 || len(slots) == 0 {
 		return
 	}
-	steady := schedule.Steady{Rate: float64(len(slots)) / e.plan.Ping.Seconds()}
-	start := clock.Now() + e.plan.Ping.Microseconds()/2
+	steady := timing.Steady{Rate: float64(len(slots)) / e.plan.Ping.Seconds()}
+	start := timing.Now() + e.plan.Ping.Microseconds()/2
 	for n := 0; ; n++ {
-		if schedule.Wait(ctx, start+steady.Offset(n).Microseconds()) != nil {
+		if timing.Wait(ctx, start+steady.Offset(n).Microseconds()) != nil {
 			return
 		}
 		if c := e.connection(slots[n%len(slots)]); c != nil && !c.Slow {
-			_ = c.WriteText([]byte(ping)) // a connection that fails is reported by its reader
+			_ = c.WriteText([]byte(ping)) // its reader reports a failed connection
 		}
 	}
 }

@@ -7,44 +7,44 @@ import (
 	"fanfare/loadtest/result"
 )
 
-// Plan is what an engine needs to know to open its clients. It travels to worker processes as JSON.
+// Plan describes the clients of a load test. It is sent to worker processes as JSON.
 type Plan struct {
 	URL            string
 	Header         map[string][]string
-	Process        int // from 0
-	Processes      int // at least 1
-	Connections    int // clients of the whole run; a process has those whose number modulo Processes is its own
-	Ramp           float64
-	Slow           int // the last so many clients do not read as they should
-	SlowRate       int // bytes per second
+	Process        int     // from 0
+	Processes      int     // at least 1
+	Connections    int     // of the whole run; a process has the clients whose number modulo Processes is its own
+	Ramp           float64 // connects per second, over all processes
+	Slow           int     // number of slow clients: the last ones
+	SlowRate       int     // bytes per second that a slow client reads
 	Publishers     int
 	Via            string // Clients, Queue or Both
 	QueueURL       string
 	Sources        []netip.Addr
 	Shards         int
 	ConnectTimeout time.Duration
-	Attempts       int           // to connect, per client
-	Ping           time.Duration // 0: never
+	Attempts       int           // to connect each client
+	Ping           time.Duration // interval of keep-alive messages; 0: none
 	Streams        bool
-	Start          int64 // of the ramp, microseconds since the Unix epoch
+	Start          int64 // time of the first connect, microseconds since the Unix epoch
 }
 
-// Ways to publish.
+// The values of Plan.Via.
 const (
 	Clients = "clients"
 	Queue   = "queue"
 	Both    = "both"
 )
 
-// Measurement is one measurement on an engine's connections. It travels to worker processes as JSON.
+// Measurement is one measurement on open connections. It is sent to worker processes as JSON.
 type Measurement struct {
 	Conditions result.Conditions
-	Body       []byte // of every payload; nil: pad to Conditions.Size
-	Settle     time.Duration
-	File       string
+	Body       []byte        // content of every payload; nil: padding to Conditions.Size
+	Settle     time.Duration // wait for duplicates
+	File       string        // result file
 }
 
-// Slots returns the clients of this process.
+// Slots returns the numbers of the clients of this process.
 func (p *Plan) Slots() []int {
 	var slots []int
 	for slot := p.Process; slot < p.Connections; slot += p.Processes {
@@ -53,17 +53,17 @@ func (p *Plan) Slots() []int {
 	return slots
 }
 
-// slow tells whether a client is one that does not read as it should.
+// slow reports whether a client is a slow one.
 func (p *Plan) slow(slot int) bool { return slot >= p.Connections-p.Slow }
 
-// publisher is one of those who publish in turns.
+// publisher is a client or a queue connection; publishers publish in turns.
 type publisher struct {
 	byQueue bool
-	slot    int // of the client, if not by the queue
+	slot    int // of the client, unless byQueue
 }
 
-// publishers returns all publishers of the run. Clients that publish are spread evenly over those that read; with both
-// ways, they alternate with the queue.
+// publishers returns all publishers of the run. Publishing clients are spread evenly over those that are not slow; with
+// Both they alternate with the queue.
 func (p *Plan) publishers() []publisher {
 	all := make([]publisher, p.Publishers)
 	readers := max(p.Connections-p.Slow, 1)
@@ -76,27 +76,27 @@ func (p *Plan) publishers() []publisher {
 	return all
 }
 
-// mine tells whether a publisher belongs to this process: a client's to the process that has the client, a queue's in
-// turn.
-func (p *Plan) mine(number int, who publisher) bool {
+// owns reports whether a publisher belongs to this process. A client belongs to the process that has it; queue
+// publishers are assigned in rotation.
+func (p *Plan) owns(number int, who publisher) bool {
 	if who.byQueue {
 		return number%p.Processes == p.Process
 	}
 	return who.slot%p.Processes == p.Process
 }
 
-// Movers returns the clients of this process that may be made to reconnect: those that read and do not publish, since
-// an answer to a publisher that leaves would be lost with its connection.
+// Movers returns the clients of this process that churn may reconnect: those that are not slow and do not publish. An
+// answer to a publisher that reconnects would be lost.
 func (p *Plan) Movers() []int {
-	busy := map[int]bool{}
+	publishing := map[int]bool{}
 	for _, who := range p.publishers() {
 		if !who.byQueue {
-			busy[who.slot] = true
+			publishing[who.slot] = true
 		}
 	}
 	var movers []int
 	for _, slot := range p.Slots() {
-		if !busy[slot] && !p.slow(slot) {
+		if !publishing[slot] && !p.slow(slot) {
 			movers = append(movers, slot)
 		}
 	}

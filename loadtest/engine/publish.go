@@ -7,35 +7,34 @@ import (
 	"time"
 
 	"fanfare/loadtest/client"
-	"fanfare/loadtest/clock"
 	"fanfare/loadtest/latency"
 	"fanfare/loadtest/payload"
 	"fanfare/loadtest/result"
-	"fanfare/loadtest/schedule"
+	"fanfare/loadtest/timing"
 )
 
-// sending bounds the messages that are under way to the queue at once; when it is reached the schedule lags, which the
-// report says.
-const sending = 64
+// maxQueued bounds the concurrent SendMessage calls. If it is reached, publishing falls behind schedule, which the
+// report shows as schedule lag.
+const maxQueued = 64
 
-// publication is the publishing part of a measurement.
+// publication publishes the messages of a measurement.
 type publication struct {
 	engine *Engine
 	c      *result.Conditions
 	maker  *payload.Maker
-	steady schedule.Steady
-	turns  schedule.Turns
+	steady timing.Steady
+	turns  timing.Turns
 
-	mu      sync.Mutex // guards what follows: clients and queue publish side by side
+	mu      sync.Mutex // guards the following; clients and queue publish concurrently
 	records *result.Shard
 	lag     latency.Histogram
-	worst   int64
+	worst   int64 // microseconds, since the last takeWorst
 }
 
 func newPublication(e *Engine, m *Measurement, records *result.Shard) (*publication, error) {
 	c := &m.Conditions
 	p := &publication{engine: e, c: c, records: records,
-		steady: schedule.Steady{Rate: c.Rate, Count: c.Count}, turns: schedule.Turns{Publishers: max(c.Publishers, 1)}}
+		steady: timing.Steady{Rate: c.Rate, Count: c.Count}, turns: timing.Turns{Publishers: max(c.Publishers, 1)}}
 	var err error
 	if m.Body != nil {
 		p.maker, err = payload.NewBodyMaker(c.Run, m.Body)
@@ -45,20 +44,21 @@ func newPublication(e *Engine, m *Measurement, records *result.Shard) (*publicat
 	return p, err
 }
 
-// run publishes this process's events of one way, each at its time, and returns when the last is under way.
+// run publishes this process's messages through clients or through the queue, each at its time. It returns when the
+// last is published, or ctx ends.
 func (p *publication) run(ctx context.Context, byQueue bool) {
 	var running sync.WaitGroup
 	defer running.Wait()
-	tickets := make(chan struct{}, sending)
+	sem := make(chan struct{}, maxQueued)
 	var text []byte
 	for n := range p.c.Count {
 		number, sequence := p.turns.Of(n)
 		who := p.engine.publishers[number]
-		if who.byQueue != byQueue || !p.engine.plan.mine(int(number), who) {
+		if who.byQueue != byQueue || !p.engine.plan.owns(int(number), who) {
 			continue
 		}
 		intended := p.c.Start + p.steady.Offset(n).Microseconds()
-		if schedule.Wait(ctx, intended) != nil {
+		if timing.Wait(ctx, intended) != nil {
 			return
 		}
 		text = p.maker.Append(text[:0], number, sequence, intended)
@@ -68,12 +68,12 @@ func (p *publication) run(ctx context.Context, byQueue bool) {
 		}
 		body := string(text)
 		select {
-		case tickets <- struct{}{}:
+		case sem <- struct{}{}:
 		case <-ctx.Done():
 			return
 		}
 		running.Go(func() {
-			defer func() { <-tickets }()
+			defer func() { <-sem }()
 			p.byQueue(ctx, uint32(n), intended, body)
 		})
 	}
@@ -82,34 +82,36 @@ func (p *publication) run(ctx context.Context, byQueue bool) {
 func (p *publication) byClient(n uint32, slot int, intended int64, text []byte) {
 	c := p.engine.connection(slot)
 	if c == nil {
-		c = p.engine.anyone()
+		c = p.engine.anyReader()
 	}
-	size, now := len(text), clock.Now()
+	size, now := len(text), timing.Now()
 	if c == nil {
 		p.failed(n, now, intended, "no client is connected")
 		return
 	}
-	// The question is noted before it is asked: the answer may be here before the write returns.
-	with(c.Shard(), func(l *listener) { l.ask(c, n, now) })
+	// The message is pending before it is written: the answer may arrive before the write returns.
+	with(c.Shard(), func(l *listener) { l.addPending(c, n, now) })
 	if err := c.WriteText(text); err != nil {
-		with(c.Shard(), func(l *listener) { l.forget(c, n) })
+		with(c.Shard(), func(l *listener) { l.removePending(c, n) })
 		p.failed(n, now, intended, err.Error())
 		return
 	}
-	p.add(result.Record{Kind: result.Published, Broadcast: n, Connection: c.ID, At: now, A: intended, B: int64(size), Flag: result.ByClient})
+	p.add(result.Record{Kind: result.Published, Broadcast: n, Connection: c.ID, At: now, A: intended, B: int64(size),
+		Flag: result.ByClient})
 }
 
 func (p *publication) byQueue(ctx context.Context, n uint32, intended int64, text string) {
-	now := clock.Now()
+	now := timing.Now()
 	id, err := p.engine.queue.Publish(ctx, text)
-	p.add(result.Record{Kind: result.Published, Broadcast: n, At: now, A: intended, B: int64(len(text)), Flag: result.ByQueue})
-	answer := result.Record{Kind: result.Answered, Broadcast: n, At: clock.Now(), Flag: result.Acknowledged, Text: id}
+	p.add(result.Record{Kind: result.Published, Broadcast: n, At: now, A: intended, B: int64(len(text)),
+		Flag: result.ByQueue})
+	answer := result.Record{Kind: result.Answered, Broadcast: n, At: timing.Now(), Flag: result.Acknowledged, Text: id}
 	var refusal interface{ ErrorCode() string }
 	switch {
 	case errors.As(err, &refusal):
 		answer.Flag, answer.Text = result.Refused, refusal.ErrorCode()
 	case err != nil:
-		// The queue may or may not have it: owed if anybody sees it.
+		// The queue may or may not have it: the message is owed if any client receives it.
 		answer.Flag, answer.Text = result.Refused|result.Guessed, "no answer from the queue"
 	default:
 		p.engine.accepted.Add(1)
@@ -119,7 +121,7 @@ func (p *publication) byQueue(ctx context.Context, n uint32, intended int64, tex
 	p.records.Add(answer)
 }
 
-// add records a published message and how late it was.
+// add records a published message and its schedule lag.
 func (p *publication) add(r result.Record) {
 	p.engine.published.Add(1)
 	p.mu.Lock()
@@ -130,13 +132,14 @@ func (p *publication) add(r result.Record) {
 	p.worst = max(p.worst, late)
 }
 
+// failed records a message that could not be published.
 func (p *publication) failed(n uint32, at, intended int64, reason string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.records.Add(result.Record{Kind: result.Unpublished, Broadcast: n, At: at, A: intended, Text: reason})
 }
 
-// takeWorst returns the longest schedule lag since the call before.
+// takeWorst returns the longest schedule lag since the last call.
 func (p *publication) takeWorst() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -145,8 +148,8 @@ func (p *publication) takeWorst() time.Duration {
 	return time.Duration(worst) * time.Microsecond
 }
 
-// anyone returns some connection that reads, for a publisher whose own is lost.
-func (e *Engine) anyone() *client.Conn {
+// anyReader returns a connection that is not slow, nil if there is none, for a publisher that lost its own.
+func (e *Engine) anyReader() *client.Conn {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, c := range e.current {

@@ -19,7 +19,7 @@ import (
 	"github.com/gobwas/ws/wsutil"
 )
 
-// queueOf is SQS as far as SendMessage goes: it passes each body to publish.
+// queueOf returns the URL of a queue that implements SendMessage: it passes each body to publish.
 func queueOf(t *testing.T, publish func(body string)) string {
 	t.Helper()
 	n := 0
@@ -39,27 +39,28 @@ func queueOf(t *testing.T, publish func(body string)) string {
 	return server.URL + "/000000000000/websocket-broadcast"
 }
 
-func TestPublishingThroughTheQueue(t *testing.T) {
+func TestEngine_PublishThroughQueue(t *testing.T) {
 	for via, byQueue := range map[string]int{engine.Queue: 60, engine.Both: 30} {
 		t.Run(via, func(t *testing.T) {
 			s, url := serve(t, echo.Options{})
 			p := plan(url)
 			p.Via, p.QueueURL = via, queueOf(t, func(body string) { s.Broadcast([]byte(body)) })
 			a := measure(t, opened(t, p), conditions(p, 200, 60))
-			if want := (account.Deliveries{Owed: 1200, Delivered: 1200}); without(a.Deliveries) != want || a.Publishing.ByQueue != byQueue || a.Publishing.Acknowledged != 60 {
-				t.Errorf("%+v\n%+v", a.Deliveries, a.Publishing)
+			if want := (account.Deliveries{Owed: 1200, Delivered: 1200}); without(a.Deliveries) != want ||
+				a.Publishing.ByQueue != byQueue || a.Publishing.Acknowledged != 60 {
+				t.Errorf("got %+v\n%+v, want %+v, %d by queue, 60 acknowledged", a.Deliveries, a.Publishing, want, byQueue)
 			}
 			for _, b := range a.Broadcasts {
 				if b.ByQueue != strings.HasPrefix(b.ID, "sqs-") {
-					t.Fatalf("broadcast %d by queue %v has the id %q", b.Number, b.ByQueue, b.ID)
+					t.Fatalf("broadcast %d: got id %q, by queue %v", b.Number, b.ID, b.ByQueue)
 				}
 			}
 		})
 	}
 }
 
-// A server that answers in its own ways; each must be put down as what it is.
-func TestAnswers(t *testing.T) {
+// Each answer of a server is counted as what it is.
+func TestListener_Answers(t *testing.T) {
 	var mu sync.Mutex
 	script := map[int][]string{ // by message
 		0: {`{"type":"ack","id":"first"}`},
@@ -99,10 +100,12 @@ func TestAnswers(t *testing.T) {
 	c := conditions(p, 20, 5)
 	c.Deadline = 200 * time.Millisecond
 	a := measure(t, opened(t, p), c)
-	if a.Publishing.Acknowledged != 2 || a.Publishing.Unanswered != 1 || a.Publishing.Refused["too_large"] != 1 || a.Publishing.Refused["API Gateway: Internal server error"] != 1 {
-		t.Errorf("%+v", a.Publishing)
+	if a.Publishing.Acknowledged != 2 || a.Publishing.Unanswered != 1 || a.Publishing.Refused["too_large"] != 1 ||
+		a.Publishing.Refused["API Gateway: Internal server error"] != 1 {
+		t.Errorf("got %+v, want 2 acknowledged, 1 unanswered, 1 refused by each", a.Publishing)
 	}
-	if a.Deliveries.StrayAnswers != 1 || a.Deliveries.ForeignTexts != 1 || a.Deliveries.Owed != 10 || a.Deliveries.Missing != 10 {
-		t.Errorf("%+v", a.Deliveries)
+	if a.Deliveries.StrayAnswers != 1 || a.Deliveries.ForeignTexts != 1 || a.Deliveries.Owed != 10 ||
+		a.Deliveries.Missing != 10 {
+		t.Errorf("got %+v, want 1 stray answer, 1 foreign text, 10 owed and missing", a.Deliveries)
 	}
 }

@@ -1,5 +1,5 @@
-// Package latency keeps distributions of times in HdrHistograms, all of one shape, so that shards of a distribution
-// merge into exactly what one histogram would have held.
+// Package latency has distributions of times in HdrHistograms with equal bounds and precision, so that merging the
+// parts of a distribution gives exactly the histogram of the whole.
 package latency
 
 import (
@@ -10,14 +10,14 @@ import (
 )
 
 const (
-	// Lowest and Highest bound what a histogram tells apart, in microseconds; longer times count as Highest.
+	// Lowest and Highest are the bounds of a histogram in microseconds; longer times count as Highest.
 	Lowest  = 1
 	Highest = 3_600_000_000 // an hour
-	// Digits is the precision: values within 0.1 % of each other may share a bucket.
+	// Digits is the precision in decimal digits: values within 0.1 % may share a bucket.
 	Digits = 3
 )
 
-// Histogram is a distribution of times. The zero value is empty and ready; it is not safe for concurrent use.
+// Histogram is a distribution of times. Its zero value is empty and ready. It is not safe for concurrent use.
 type Histogram struct {
 	counts *hdr.Histogram
 	early  int64
@@ -34,18 +34,18 @@ func (h *Histogram) make() {
 	}
 }
 
-// Add counts a time of us microseconds. A negative one (clocks that disagree) counts as 0 and is told by Early.
+// Add counts a time of us microseconds. A negative time, due to clocks that disagree, counts as 0 and in Early.
 func (h *Histogram) Add(us int64) {
 	h.make()
 	if us < 0 {
 		h.early++
 		us = 0
 	}
-	// Within the bounds RecordValue has no error to return.
+	// RecordValue returns no error within the bounds.
 	_ = h.counts.RecordValue(min(us, Highest))
 }
 
-// Merge adds what other holds. The result is bit for bit what adding every time to one histogram would have given.
+// Merge adds all times of other. The result equals a histogram to which every time was added.
 func (h *Histogram) Merge(other *Histogram) {
 	h.early += other.early
 	if other.counts == nil {
@@ -55,7 +55,7 @@ func (h *Histogram) Merge(other *Histogram) {
 	h.counts.Merge(other.counts)
 }
 
-// Count returns how many times were added.
+// Count returns the number of times.
 func (h *Histogram) Count() int64 {
 	if h.counts == nil {
 		return 0
@@ -63,10 +63,10 @@ func (h *Histogram) Count() int64 {
 	return h.counts.TotalCount()
 }
 
-// Early returns how many of them were negative.
+// Early returns the number of negative times.
 func (h *Histogram) Early() int64 { return h.early }
 
-// Quantile returns the time that a share q (0 to 1) of all times do not exceed, 0 if there are none.
+// Quantile returns the quantile q, 0 to 1; 0 without any times.
 func (h *Histogram) Quantile(q float64) time.Duration {
 	if h.counts == nil || h.counts.TotalCount() == 0 {
 		return 0
@@ -74,7 +74,7 @@ func (h *Histogram) Quantile(q float64) time.Duration {
 	return time.Duration(h.counts.ValueAtQuantile(q*100)) * time.Microsecond
 }
 
-// Max returns the longest time, to the histogram's precision.
+// Max returns the longest time, with the histogram's precision.
 func (h *Histogram) Max() time.Duration {
 	if h.counts == nil {
 		return 0
@@ -90,7 +90,7 @@ func (h *Histogram) Mean() time.Duration {
 	return time.Duration(h.counts.Mean() * float64(time.Microsecond))
 }
 
-// Each calls f for every bucket that is not empty, in rising order.
+// Each calls f for every bucket that is not empty, in ascending order.
 func (h *Histogram) Each(f func(upTo time.Duration, count int64)) {
 	if h.counts == nil {
 		return
@@ -102,7 +102,7 @@ func (h *Histogram) Each(f func(upTo time.Duration, count int64)) {
 	}
 }
 
-// Encode returns the histogram in HdrHistogram's compressed V2 encoding, nil if it is empty.
+// Encode returns the histogram in the compressed V2 encoding of HdrHistogram, nil if it is empty.
 func (h *Histogram) Encode() ([]byte, error) {
 	if h.counts == nil {
 		return nil, nil
@@ -114,7 +114,7 @@ func (h *Histogram) Encode() ([]byte, error) {
 	return b, nil
 }
 
-// Decode reads what Encode returned.
+// Decode decodes the result of Encode.
 func Decode(b []byte) (*Histogram, error) {
 	if len(b) == 0 {
 		return &Histogram{}, nil
@@ -123,10 +123,14 @@ func Decode(b []byte) (*Histogram, error) {
 	if err != nil {
 		return nil, fmt.Errorf("decode histogram: %w", err)
 	}
-	// Merging into a histogram of our own shape keeps a strange one from a file from changing the shape of all.
+	// Merging into a new histogram keeps its bounds and precision independent of the file.
 	h := &Histogram{counts: hdr.New(Lowest, Highest, Digits)}
 	if dropped := h.counts.Merge(counts); dropped > 0 {
-		return nil, fmt.Errorf("decode histogram: %d values are out of bounds", dropped)
+		return nil, fmt.Errorf("decode histogram: %d values out of bounds", dropped)
 	}
 	return h, nil
 }
+
+// NewCoarse returns an empty histogram of two digits, which needs a seventh of the memory. It is for the many bins of a
+// time series. Merging is exact only among coarse histograms.
+func NewCoarse() *Histogram { return &Histogram{digits: 2} }

@@ -9,8 +9,8 @@ import (
 	"fanfare/loadtest/latency"
 )
 
-// The promise that allows several processes: shards merged are one histogram, to the bit.
-func TestMergeIsExact(t *testing.T) {
+// Merged parts equal the histogram of the whole, so that several processes can share a run.
+func TestHistogram_Merge(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	var one, merged latency.Histogram
 	shards := make([]latency.Histogram, 7)
@@ -34,34 +34,34 @@ func TestMergeIsExact(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(a, b) {
-		t.Fatal("the merged histogram differs from the single one")
+		t.Fatal("got different histograms, want the same")
 	}
 	if one.Early() == 0 || one.Early() != merged.Early() {
-		t.Errorf("negative times: %d in one, %d in shards", one.Early(), merged.Early())
+		t.Errorf("got %d negative times in one, %d in parts", one.Early(), merged.Early())
 	}
 	for _, q := range []float64{0, 0.5, 0.9, 0.99, 0.999, 0.99999, 1} {
 		if one.Quantile(q) != merged.Quantile(q) {
-			t.Errorf("quantile %v: %v and %v", q, one.Quantile(q), merged.Quantile(q))
+			t.Errorf("quantile %v: got %v and %v", q, one.Quantile(q), merged.Quantile(q))
 		}
 	}
 }
 
-func TestBounds(t *testing.T) {
+func TestHistogram_Bounds(t *testing.T) {
 	var h latency.Histogram
 	if h.Quantile(0.5) != 0 || h.Max() != 0 || h.Mean() != 0 || h.Count() != 0 {
-		t.Error("an empty histogram must answer 0")
+		t.Error("empty histogram: got other values than 0")
 	}
 	h.Add(int64(3 * time.Hour / time.Microsecond))
 	if got := h.Max(); got < time.Hour || got > time.Hour+time.Hour/500 {
-		t.Errorf("a time over the highest counts as %v, want an hour", got)
+		t.Errorf("time over Highest: got %v, want 1h", got)
 	}
 	h.Add(-5)
 	if h.Early() != 1 || h.Count() != 2 {
-		t.Errorf("early %d of %d, want 1 of 2", h.Early(), h.Count())
+		t.Errorf("got %d early of %d, want 1 of 2", h.Early(), h.Count())
 	}
 }
 
-func TestEncodeDecode(t *testing.T) {
+func TestHistogram_EncodeDecode(t *testing.T) {
 	var h latency.Histogram
 	for i := range int64(1000) {
 		h.Add(i * i)
@@ -79,18 +79,18 @@ func TestEncodeDecode(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(b, again) || got.Quantile(0.9) != h.Quantile(0.9) {
-		t.Error("decoding changed the histogram")
+		t.Error("got another histogram after decoding")
 	}
 	if _, err := latency.Decode([]byte("nonsense")); err == nil {
-		t.Error("nonsense was decoded")
+		t.Error("invalid bytes: got no error, want one")
 	}
 	empty, err := latency.Decode(nil)
 	if err != nil || empty.Count() != 0 {
-		t.Errorf("no bytes: %v, %d", err, empty.Count())
+		t.Errorf("no bytes: got error %v, count %d, want nil, 0", err, empty.Count())
 	}
 	var sum int64
 	h.Each(func(upTo time.Duration, count int64) { sum += count })
 	if sum != h.Count() {
-		t.Errorf("the buckets hold %d, the histogram %d", sum, h.Count())
+		t.Errorf("got %d in buckets, want %d", sum, h.Count())
 	}
 }

@@ -4,32 +4,33 @@ import (
 	"fmt"
 	"html/template"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"fanfare/loadtest/expect"
 	"fanfare/loadtest/report"
 )
 
-// A chart's drawing has its own coordinates, 0 to chartWidth and 0 to chartHeight, and is stretched to whatever space
-// there is; its labels are text of the page around it, so that they stay readable on a phone.
+// The coordinates of a drawing are 0 to chartWidth and 0 to chartHeight; the browser scales it. The labels are text of
+// the page, so that they stay readable on a phone.
 const (
 	chartWidth  = 1000.0
 	chartHeight = 300.0
 )
 
+// chart is one drawing with its title and labels.
 type chart struct {
 	Title   string
 	Note    string
-	Summary string // for those who cannot see it
+	Summary string // for screen readers
 	Lines   []line
 	Cells   []cells
 	X, Y    []tick
-	Log     bool // the values grow by factors, not steps
+	Log     bool // logarithmic scale
 }
 
-// line is a path with its entry in the legend.
+// line is a path with its legend.
 type line struct {
 	Class string // a colour of the style sheet
 	Name  string
@@ -37,7 +38,7 @@ type line struct {
 	Area  bool
 }
 
-// cells are the cells of a heat map of one intensity.
+// cells are the cells of a heat map with one intensity.
 type cells struct {
 	Level int
 	Path  string
@@ -49,7 +50,7 @@ type tick struct {
 	Label string
 }
 
-// Style places the label.
+// Left and Bottom return the position of the label as CSS.
 func (t tick) Left() template.CSS {
 	return template.CSS("left:" + strconv.FormatFloat(t.At, 'f', 2, 64) + "%")
 }
@@ -58,7 +59,7 @@ func (t tick) Bottom() template.CSS {
 	return template.CSS("bottom:" + strconv.FormatFloat(t.At, 'f', 2, 64) + "%")
 }
 
-// Line is the tick's place in the drawing.
+// Line returns the y coordinate of the tick.
 func (t tick) Line() string { return coordinate(chartHeight * (1 - t.At/100)) }
 
 func coordinate(v float64) string {
@@ -71,7 +72,7 @@ type axis struct {
 	ticks []tick
 }
 
-// newAxis makes room for values up to highest, with three to six round ticks.
+// newAxis returns an axis for values up to highest, with three to six round ticks.
 func newAxis(highest float64, label func(float64) string) axis {
 	if highest <= 0 {
 		highest = 1
@@ -93,7 +94,7 @@ func newAxis(highest float64, label func(float64) string) axis {
 func (a axis) y(v float64) float64 { return chartHeight * (1 - min(max(v/a.top, 0), 1)) }
 
 func durationLabel(seconds float64) string {
-	return expect.Duration(time.Duration(seconds * float64(time.Second)))
+	return report.Duration(time.Duration(seconds * float64(time.Second)))
 }
 
 func countLabel(v float64) string {
@@ -108,7 +109,7 @@ func countLabel(v float64) string {
 	return strconv.FormatFloat(v, 'g', 3, 64)
 }
 
-// point is a place in a chart's drawing.
+// point is a point of a drawing.
 type point struct{ x, y float64 }
 
 func path(points []point) string {
@@ -120,25 +121,25 @@ func path(points []point) string {
 		}
 		b.WriteString(letter + coordinate(p.x) + " " + coordinate(p.y))
 	}
-	if len(points) == 1 { // a dot
+	if len(points) == 1 { // draw a dot
 		b.WriteString("h.1")
 	}
 	return b.String()
 }
 
-// band is the area between two curves of the same x.
+// band returns the area between two curves with the same x.
 func band(upper, lower []point) string {
 	if len(upper) == 0 {
 		return ""
 	}
 	both := append([]point{}, upper...)
-	for i := len(lower) - 1; i >= 0; i-- {
-		both = append(both, lower[i])
+	for _, l := range slices.Backward(lower) {
+		both = append(both, l)
 	}
 	return path(both) + "Z"
 }
 
-// timeTicks are round seconds along a run.
+// timeTicks returns ticks at round times of a run.
 func timeTicks(length float64) []tick {
 	a := newAxis(length, func(v float64) string { return durationLabel(v) })
 	var ticks []tick
@@ -150,7 +151,7 @@ func timeTicks(length float64) []tick {
 	return ticks
 }
 
-// curve shows the latencies by percentile; each step to the right is ten times rarer.
+// curve draws the latencies by percentile, on a logarithmic scale toward 100 %.
 func curve(r *report.Report) *chart {
 	if r.Figures["max"].Value == 0 {
 		return nil
@@ -167,9 +168,13 @@ func curve(r *report.Report) *chart {
 		}
 	}
 	a := newAxis(highest, durationLabel)
-	c := &chart{Title: "Latency by percentile", Note: "From the intended time of publishing. Percentiles below; each step to the right is ten times rarer.", Y: a.ticks,
-		Summary: fmt.Sprintf("Percentile curve: half of the deliveries within %s, 99 %% within %s, all within %s.", r.Figures["p50"], r.Figures["p99"], r.Figures["max"])}
-	names := map[string][2]string{"delivery": {"one", "each delivery"}, "acknowledged": {"two", "acknowledged"}, "last": {"three", "last client"}}
+	c := &chart{Title: "Latency by percentile",
+		Note: "From the intended time of publishing, by percentile, on a logarithmic scale toward 100 %.",
+		Y:    a.ticks,
+		Summary: fmt.Sprintf("Percentile curve: half of the deliveries within %s, 99 %% within %s, all within %s.",
+			r.Figures["p50"], r.Figures["p99"], r.Figures["max"])}
+	names := map[string][2]string{"delivery": {"one", "each delivery"}, "acknowledged": {"two", "acknowledged"},
+		"last": {"three", "last client"}}
 	for _, name := range report.Curves {
 		var points []point
 		for _, p := range r.Percentiles {
@@ -189,7 +194,7 @@ func curve(r *report.Report) *chart {
 	return c
 }
 
-// overTime makes a chart of series along the run.
+// overTime returns a chart of series over the run, nil if all are 0.
 func overTime(r *report.Report, title, note string, label func(float64) string, series []struct {
 	class, name string
 	of          func(report.Point) float64
@@ -205,11 +210,12 @@ func overTime(r *report.Report, title, note string, label func(float64) string, 
 	}
 	length := float64(len(r.Series)) * r.Width.Seconds()
 	a := newAxis(highest, label)
-	c := &chart{Title: title, Note: note, Y: a.ticks, X: timeTicks(length), Summary: fmt.Sprintf("%s over %s, at most %s.", title, durationLabel(length), label(highest))}
+	c := &chart{Title: title, Note: note, Y: a.ticks, X: timeTicks(length), Summary: fmt.Sprintf("%s over %s, at most %s.",
+		title, durationLabel(length), label(highest))}
 	for _, s := range series {
 		var points []point
 		for _, p := range r.Series {
-			// A stretch is drawn as a step, since its figure holds for all of it.
+			// A period is drawn as a step.
 			x, y := p.Offset/length*chartWidth, a.y(s.of(p))
 			points = append(points, point{x, y}, point{x + r.Width.Seconds()/length*chartWidth, y})
 		}

@@ -1,5 +1,5 @@
-// Package page draws a report as one HTML page that needs nothing else: no network, no script; readable on a phone, in
-// the light and in the dark.
+// Package page writes a report as one self-contained HTML page, without scripts or network. It has a light and a dark
+// colour scheme and fits phones.
 package page
 
 import (
@@ -12,11 +12,10 @@ import (
 	"strings"
 	"time"
 
-	"fanfare/loadtest/expect"
 	"fanfare/loadtest/report"
 )
 
-// MaxSize is what a page may weigh, in bytes. Long series are drawn in fewer points to keep to it.
+// MaxSize is the maximum size of a page in bytes. Long series are drawn with fewer points.
 const MaxSize = 300_000
 
 //go:embed page.html
@@ -24,13 +23,14 @@ var source string
 
 var layout = template.Must(template.New("page").Parse(source))
 
-// Bounds of what is drawn.
+// Limits of the drawings.
 const (
-	maxColumns  = 150 // of messages and of the heat map
+	maxColumns  = 150 // of the heat map; half of the messages drawn
 	heatLevels  = 7
-	maxFindings = 30 // of a kind
+	maxFindings = 30 // of each kind
 )
 
+// view is the data of the template.
 type view struct {
 	*report.Report
 	Word     string
@@ -44,18 +44,19 @@ type view struct {
 	Problems []report.Doubt
 }
 
-// tile is one of the few figures that one looks at first.
+// tile is one of the main figures at the top.
 type tile struct{ Name, Value, Note string }
 
-// row is a line of the table of latencies.
+// row is a row of the table of latencies.
 type row struct {
 	Name   string
 	Values []string
 }
 
-// Write writes the page of a report.
+// Write writes a report as a page.
 func Write(w io.Writer, r *report.Report) error {
-	v := &view{Report: r, Word: strings.ToUpper(string(r.Verdict)), When: time.UnixMicro(r.Conditions.Start).Format("2 January 2006, 15:04:05 MST"), Problems: r.Doubts}
+	v := &view{Report: r, Word: strings.ToUpper(string(r.Verdict)),
+		When: time.UnixMicro(r.Conditions.Start).Format("2 January 2006, 15:04:05 MST"), Problems: r.Doubts}
 	v.tiles()
 	v.table()
 	v.facts()
@@ -71,6 +72,7 @@ func Write(w io.Writer, r *report.Report) error {
 	return nil
 }
 
+// tiles sets the main figures.
 func (v *view) tiles() {
 	f := v.Figures
 	count := func(name string) string { return report.Grouped(f[name].Value) }
@@ -85,25 +87,31 @@ func (v *view) tiles() {
 	v.Tiles = []tile{
 		{"delivered", ratio, of},
 		{"missing", count("missing"), "duplicates " + count("duplicates") + ", reordered " + count("reordered")},
-		{"p99 of a delivery", f["p99"].String(), "half within " + f["p50"].String()},
-		{"until the last client", f["time_to_last_p50"].String(), "the slowest message " + f["time_to_last"].String()},
-		{"delivered per second", report.Grouped(f["delivered_per_second"].Value), "at best " + report.Grouped(f["delivered_peak"].Value)},
+		{"p99 per delivery", f["p99"].String(), "half within " + f["p50"].String()},
+		{"to the last client", f["time_to_last_p50"].String(), "slowest message " + f["time_to_last"].String()},
+		{"delivered per second", report.Grouped(f["delivered_per_second"].Value), "peak " +
+			report.Grouped(f["delivered_peak"].Value)},
 	}
-	if l := v.Report.Ledger; l != nil && l.Error == "" {
+	if l := v.Ledger; l != nil && l.Error == "" {
 		word := "agrees"
 		if l.Disagreements > 0 {
-			word = report.Grouped(float64(l.Disagreements)) + " differ"
+			word = report.Grouped(float64(l.Disagreements)) + " disagree"
 		}
-		v.Tiles = append(v.Tiles, tile{"the system's ledger", word, "delivered " + count("ledger_delivered") + ", clients have " + count("ledger_received") + v.Unsure()})
+		v.Tiles = append(v.Tiles, tile{"the system's ledger", word, "delivered " + count("ledger_delivered") +
+			", clients received " + count("ledger_received") + v.Unsure()})
 	}
 	if f["quota_floor"].Value > 0 {
-		v.Tiles = append(v.Tiles, tile{"of the quota floor", fmt.Sprintf("%.0f %%", f["quota_share"].Value*100), "at least " + f["quota_floor"].String() + " a broadcast"})
+		v.Tiles = append(v.Tiles, tile{"quota floor reached", fmt.Sprintf("%.0f %%", f["quota_share"].Value*100),
+			"a broadcast takes at least " +
+				f["quota_floor"].String()})
 	}
 }
 
+// table sets the table of latencies.
 func (v *view) table() {
 	for _, d := range []struct{ prefix, name string }{
-		{"", "each delivery"}, {"ack_", "acknowledged"}, {"first_", "first client"}, {"median_", "half the clients"}, {"tail_", "99 % of the clients"}, {"time_to_last_", "last client"},
+		{"", "each delivery"}, {"ack_", "acknowledged"}, {"first_", "first client"}, {"median_", "half the clients"},
+		{"tail_", "99 % of the clients"}, {"time_to_last_", "last client"},
 	} {
 		if v.Figures[d.prefix+"max"].Value == 0 {
 			continue
@@ -116,6 +124,7 @@ func (v *view) table() {
 	}
 }
 
+// facts sets the list of conditions.
 func (v *view) facts() {
 	c := &v.Conditions
 	count := func(name string) string { return report.Grouped(v.Figures[name].Value) }
@@ -133,17 +142,22 @@ func (v *view) facts() {
 	}
 	fact("load", "%s", v.Describe())
 	fact("ramp", "%g connects/s; connected in p50 %s, p99 %s", c.Ramp, v.Figures["connect_p50"], v.Figures["connect_p99"])
-	fact("accounting", "deadline %s, seed %d", expect.Duration(c.Deadline), c.Seed)
-	fact("published", "%s handed over, %s acknowledged, %s refused, %s unanswered", count("sent"), count("acknowledged"),
+	fact("limits", "deadline %s, seed %d", report.Duration(c.Deadline), c.Seed)
+	fact("published", "%s sent, %s acknowledged, %s refused, %s unanswered", count("sent"), count("acknowledged"),
 		count("refused"), count("unanswered"))
-	if l := v.Report.Ledger; l != nil && l.Error == "" {
-		fact("ledger", "%s: %s messages compared, %s disagreements, %s unsettled; audience %s, delivered %s, gone %s, failed %s, outstanding %s, repeated at most %s", l.Table,
-			count("ledger_compared"), count("ledger_disagreements"), count("ledger_unsettled"), count("ledger_audience"), count("ledger_delivered"),
-			count("ledger_gone"), count("ledger_failed"), count("ledger_outstanding"), count("ledger_repeatable"))
+	if l := v.Ledger; l != nil && l.Error == "" {
+		fact("ledger", "%s: %s messages compared, %s disagreements, %s unsettled; audience %s, delivered %s, gone %s, "+
+			"failed %s, outstanding %s, repeated at most %s", l.Table,
+			count("ledger_compared"), count("ledger_disagreements"), count("ledger_unsettled"), count("ledger_audience"),
+			count("ledger_delivered"), count("ledger_gone"), count("ledger_failed"), count("ledger_outstanding"),
+			count("ledger_repeatable"))
 	}
-	fact("connections", "%s opened, %s failed attempts, %s lost", count("connections"), count("failed_connects"), count("lost_connections"))
-	fact("harness", "%s, %s/%s, %d cores, %s; %s a frame, %.0f MiB; schedule lag p99 %s, read lag p99 %s", report.Processes(len(v.Account.Processes)), c.Host.OS, c.Host.Arch, c.Host.Cores, c.Host.Go,
-		v.Figures["cpu_per_frame"], v.Figures["resident"].Value/(1<<20), v.Figures["schedule_lag_p99"], v.Figures["read_lag_p99"])
+	fact("connections", "%s opened, %s failed attempts, %s lost", count("connections"), count("failed_connects"),
+		count("lost_connections"))
+	fact("harness", "%s, %s/%s, %d cores, %s; %s per frame, %.0f MiB; schedule lag p99 %s, read lag p99 %s",
+		report.Processes(len(v.Account.Processes)), c.Host.OS, c.Host.Arch, c.Host.Cores, c.Host.Go,
+		v.Figures["cpu_per_frame"], v.Figures["resident"].Value/(1<<20), v.Figures["schedule_lag_p99"],
+		v.Figures["read_lag_p99"])
 	if c.PostRate > 0 {
 		fact("quota", "%s posts/s, burst %s", report.Grouped(c.PostRate), report.Grouped(c.PostBurst))
 	}
@@ -153,6 +167,7 @@ func (v *view) facts() {
 	v.Reasons = v.Report.Reasons.Lines()
 }
 
+// seriesOf are lines over the run.
 type seriesOf = []struct {
 	class, name string
 	of          func(report.Point) float64
@@ -161,20 +176,22 @@ type seriesOf = []struct {
 func seconds(us int64) float64 { return float64(us) / 1e6 }
 
 func latencies(r *report.Report) *chart {
-	return overTime(r, "Latency over the run", "Of the deliveries of messages intended for each moment.", durationLabel, seriesOf{
-		{"three", "longest", func(p report.Point) float64 { return seconds(p.Max) }},
-		{"two", "p99", func(p report.Point) float64 { return seconds(p.P99) }},
-		{"one", "p50", func(p report.Point) float64 { return seconds(p.P50) }},
-	})
+	return overTime(r, "Latency over the run", "Of deliveries, by the intended time of their messages.", durationLabel,
+		seriesOf{
+			{"three", "longest", func(p report.Point) float64 { return seconds(p.Max) }},
+			{"two", "p99", func(p report.Point) float64 { return seconds(p.P99) }},
+			{"one", "p50", func(p report.Point) float64 { return seconds(p.P50) }},
+		})
 }
 
 func deliveries(r *report.Report) *chart {
 	clients := float64(r.Conditions.Connections)
-	c := overTime(r, "Deliveries per second", "What arrived, and what instant delivery of everything published would have been.", countLabel, seriesOf{
-		{"two", "published × clients", func(p report.Point) float64 { return p.Published * clients }},
-		{"one", "delivered", func(p report.Point) float64 { return p.Delivered }},
-	})
-	if c != nil { // as an area, since the other line would cover it where all is well
+	c := overTime(r, "Deliveries per second",
+		"Deliveries that arrived, and those that were published.", countLabel, seriesOf{
+			{"two", "published × clients", func(p report.Point) float64 { return p.Published * clients }},
+			{"one", "delivered", func(p report.Point) float64 { return p.Delivered }},
+		})
+	if c != nil { // as an area, since the other line covers it in a good run
 		c.Lines[0].Area = true
 		c.Lines[0].Path += fmt.Sprintf("V%gH0Z", chartHeight)
 	}
@@ -182,13 +199,15 @@ func deliveries(r *report.Report) *chart {
 }
 
 func harness(r *report.Report) *chart {
-	return overTime(r, "The harness itself", "Its worst lags; while they are small beside the latencies, the system made the figures.", durationLabel, seriesOf{
-		{"two", "read lag", func(p report.Point) float64 { return seconds(p.ReadLag) }},
-		{"one", "schedule lag", func(p report.Point) float64 { return seconds(p.ScheduleLag) }},
-	})
+	return overTime(r, "The harness itself",
+		"Largest lags. The figures are of the system if the lags are small compared with the latencies.", durationLabel,
+		seriesOf{
+			{"two", "read lag", func(p report.Point) float64 { return seconds(p.ReadLag) }},
+			{"one", "schedule lag", func(p report.Point) float64 { return seconds(p.ScheduleLag) }},
+		})
 }
 
-// spread shows for each message how long its first, its median and its last client waited.
+// spread draws the times until the first, the median and the last client received each message.
 func spread(r *report.Report) *chart {
 	type span struct{ at, first, median, last float64 }
 	var spans []span
@@ -205,7 +224,7 @@ func spread(r *report.Report) *chart {
 	if len(spans) == 0 {
 		return nil
 	}
-	// Of many messages, those of one column are drawn as one: its earliest first, its middle median, its latest last.
+	// Many messages are merged into columns: the earliest first, the middle median and the latest last of each column.
 	if size := (len(spans) + 2*maxColumns - 1) / (2 * maxColumns); size > 1 {
 		var fewer []span
 		for part := range slices.Chunk(spans, size) {
@@ -219,19 +238,22 @@ func spread(r *report.Report) *chart {
 	}
 	length = max(length, 1e-3)
 	a := newAxis(highest, durationLabel)
-	c := &chart{Title: "Time to last, by message", Note: "The band reaches from the first client to the last.", Y: a.ticks, X: timeTicks(length),
-		Summary: fmt.Sprintf("Until the last client had a message: half of them %s, the slowest %s.", r.Figures["time_to_last_p50"], r.Figures["time_to_last"])}
+	c := &chart{Title: "Time to last, by message", Note: "The area is between the first client and the last.", Y: a.ticks,
+		X: timeTicks(length),
+		Summary: fmt.Sprintf("Time until the last client received a message: median %s, slowest %s.",
+			r.Figures["time_to_last_p50"], r.Figures["time_to_last"])}
 	var first, median, last []point
 	for _, s := range spans {
 		x := s.at / length * chartWidth
-		first, median, last = append(first, point{x, a.y(s.first)}), append(median, point{x, a.y(s.median)}), append(last, point{x, a.y(s.last)})
+		first, median, last = append(first, point{x, a.y(s.first)}), append(median, point{x, a.y(s.median)}),
+			append(last, point{x, a.y(s.last)})
 	}
-	c.Lines = []line{{"one", "first to last", band(last, first), true}, {"three", "last client", path(last), false}, {"one", "half the clients", path(median), false}}
+	c.Lines = []line{{"one", "first to last", band(last, first), true}, {"three", "last client", path(last), false},
+		{"one", "half the clients", path(median), false}}
 	return c
 }
 
-// heat shows how many deliveries took how long, over the run. The latency axis is logarithmic, four rows to a factor of
-// ten.
+// heat draws the number of deliveries by time and latency. The latency axis is logarithmic, with eight rows per decade.
 func heat(r *report.Report) *chart {
 	const rowsPerDecade = 8
 	bins := r.Account.Series.Bins
@@ -261,7 +283,7 @@ func heat(r *report.Report) *chart {
 	if most == 0 {
 		return nil
 	}
-	// Whole decades' labels need some room.
+	// At least one decade is needed for the labels.
 	low, high = min(low, high-rowsPerDecade), high+1
 	height := chartHeight / float64(high-low)
 	width := chartWidth / float64(columns)
@@ -272,15 +294,18 @@ func heat(r *report.Report) *chart {
 			if n == 0 {
 				continue
 			}
-			// Few deliveries must show beside many, so the shade goes by the logarithm.
+			// The shade is logarithmic, so that few deliveries are visible beside many.
 			level := int(math.Log(float64(n)) / math.Log(float64(most)+1e-9) * (heatLevels - 1))
 			level = min(max(level, 0), heatLevels-1)
-			fmt.Fprintf(&paths[level], "M%s %sh%sv%sh-%sz", coordinate(float64(column)*width), coordinate(chartHeight-float64(row-low+1)*height),
+			fmt.Fprintf(&paths[level], "M%s %sh%sv%sh-%sz", coordinate(float64(column)*width),
+				coordinate(chartHeight-float64(row-low+1)*height),
 				coordinate(width), coordinate(height), coordinate(width))
 		}
 	}
-	c := &chart{Title: "Delivery heat map", Note: "How many deliveries took how long; stronger is more, on a logarithmic scale.", Log: true,
-		X: timeTicks(float64(len(bins)) * r.Width.Seconds()), Summary: fmt.Sprintf("Heat map of latencies over time, up to %s.", r.Figures["max"])}
+	c := &chart{Title: "Delivery heat map",
+		Note: "Number of deliveries by time and latency; darker is more, on a logarithmic scale.", Log: true,
+		X:       timeTicks(float64(len(bins)) * r.Width.Seconds()),
+		Summary: fmt.Sprintf("Heat map of latencies over time, up to %s.", r.Figures["max"])}
 	for level := range paths {
 		if paths[level].Len() > 0 {
 			c.Cells = append(c.Cells, cells{level + 1, paths[level].String()})
@@ -288,7 +313,8 @@ func heat(r *report.Report) *chart {
 	}
 	for row := low; row <= high; row++ {
 		if row%rowsPerDecade == 0 || (high-low <= rowsPerDecade+2 && row%4 == 0) {
-			c.Y = append(c.Y, tick{float64(row-low) / float64(high-low) * 100, durationLabel(math.Pow(10, float64(row)/rowsPerDecade))})
+			c.Y = append(c.Y, tick{float64(row-low) / float64(high-low) * 100,
+				durationLabel(math.Pow(10, float64(row)/rowsPerDecade))})
 		}
 	}
 	return c

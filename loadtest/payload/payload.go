@@ -1,15 +1,15 @@
-// Package payload makes the messages that a load test publishes and recognises them when they come back.
+// Package payload encodes the messages of a load test and recognises them when they are received.
 //
-// A payload is JSON text in one fixed layout:
+// A payload is a JSON text with a fixed layout:
 //
 //	{"run":"1f9c0a7e","pub":3,"seq":17,"at":1764000000123456,"sum":"5d2fe8a1","pad":"…"}
 //
-// run names the run, pub the publisher, seq counts that publisher's messages from 0, at is the intended time of
-// publishing in microseconds since the Unix epoch, sum is the CRC-32C of every other byte of the text, and pad fills
-// the payload to the size asked for. With a payload of the user's own, "body" takes the place of "pad".
+// run is the name of the run, pub the publisher, seq the number of the message among the publisher's, from 0, at the
+// intended time of publishing in microseconds since the Unix epoch, sum the CRC-32C of all other bytes of the text, and
+// pad fills the payload to its size. With content of the user, "body" replaces "pad".
 //
-// The system under test promises to deliver what was published as it was published, so anything but the same bytes is
-// corrupt: a re-ordered key or a changed space breaks the checksum, as it should.
+// The system under test must deliver the same bytes. Any change makes a payload corrupt, also a reordered key or a
+// changed space, as the checksum covers them.
 package payload
 
 import (
@@ -26,9 +26,10 @@ const (
 	// MaxSize is the largest payload in bytes. API Gateway posts at most 128 KB to a WebSocket client
 	// (API Gateway quotas for WebSocket APIs, "WebSocket frame/message size").
 	MaxSize = 131072
-	// MinSize is the smallest size that holds every header, whatever its numbers, with an empty pad.
-	MinSize = len(prefix) + RunLength + len(pubKey) + 10 + len(seqKey) + 10 + len(atKey) + atLength + len(sumKey) + sumLength + len(padKey) + len(`"}`)
-	// RunLength is the length of a run's name in bytes.
+	// MinSize is the smallest size in bytes that fits every header, with an empty pad.
+	MinSize = len(prefix) + RunLength + len(pubKey) + 10 + len(seqKey) + 10 + len(atKey) + atLength + len(sumKey) +
+		sumLength + len(padKey) + len(`"}`)
+	// RunLength is the length of the name of a run in bytes.
 	RunLength = 8
 
 	prefix = `{"run":"`
@@ -45,7 +46,7 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Header is what a payload says about itself.
+// Header identifies a payload.
 type Header struct {
 	Run       string // RunLength characters
 	Publisher uint32
@@ -53,33 +54,33 @@ type Header struct {
 	At        int64 // intended time, microseconds since the Unix epoch
 }
 
-// Maker makes the payloads of one run.
+// Maker encodes the payloads of one run. It is safe for concurrent use.
 type Maker struct {
 	run  string
 	size int
 	body []byte // JSON; nil means pad to size
 }
 
-// NewMaker returns a maker of payloads of size bytes exactly, MinSize to MaxSize. run must be RunLength characters that
-// JSON needs not escape.
+// NewMaker returns a maker of payloads of exactly size bytes, MinSize to MaxSize. run must have RunLength characters
+// that JSON does not escape.
 func NewMaker(run string, size int) (*Maker, error) {
 	if err := checkRun(run); err != nil {
 		return nil, err
 	}
 	if size < MinSize || size > MaxSize {
-		return nil, fmt.Errorf("payload of %d bytes: the size must be %d to %d bytes", size, MinSize, MaxSize)
+		return nil, fmt.Errorf("payload of %d bytes: want %d to %d", size, MinSize, MaxSize)
 	}
 	return &Maker{run: run, size: size}, nil
 }
 
-// NewBodyMaker returns a maker of payloads that carry content, the user's own: as it stands if it is JSON, or else as
-// a JSON string. The whole payload must not be over MaxSize.
+// NewBodyMaker returns a maker of payloads with content of the user: unchanged if it is JSON, else as a JSON string.
+// The whole payload must not exceed MaxSize.
 func NewBodyMaker(run string, content []byte) (*Maker, error) {
 	if err := checkRun(run); err != nil {
 		return nil, err
 	}
 	if !utf8.Valid(content) {
-		return nil, errors.New("payload file: a text frame must be UTF-8 (RFC 6455, section 5.6) and this file is not")
+		return nil, errors.New("payload file: not UTF-8, which text frames must be (RFC 6455, section 5.6)")
 	}
 	body := bytes.TrimSpace(content)
 	if !json.Valid(body) {
@@ -90,24 +91,24 @@ func NewBodyMaker(run string, content []byte) (*Maker, error) {
 		body = quoted
 	}
 	if size := MinSize + len(body); size > MaxSize {
-		return nil, fmt.Errorf("payload file: with its header the payload may reach %d bytes; the limit is %d", size, MaxSize)
+		return nil, fmt.Errorf("payload file: payload of %d bytes with its header, want at most %d", size, MaxSize)
 	}
 	return &Maker{run: run, body: body}, nil
 }
 
 func checkRun(run string) error {
 	if len(run) != RunLength {
-		return fmt.Errorf("run %q: a run's name has %d characters", run, RunLength)
+		return fmt.Errorf("run %q: want %d characters", run, RunLength)
 	}
 	for _, c := range []byte(run) {
 		if c <= ' ' || c >= 0x7f || c == '"' || c == '\\' {
-			return fmt.Errorf("run %q: only printable ASCII without quote and backslash", run)
+			return fmt.Errorf("run %q: want printable ASCII without quote and backslash", run)
 		}
 	}
 	return nil
 }
 
-// Append appends one payload to dst and returns the longer slice.
+// Append appends one payload to dst and returns the extended slice.
 func (m *Maker) Append(dst []byte, publisher, sequence uint32, at int64) []byte {
 	start := len(dst)
 	dst = append(dst, prefix...)
@@ -134,7 +135,8 @@ func (m *Maker) Append(dst []byte, publisher, sequence uint32, at int64) []byte 
 	return dst
 }
 
-// The pad differs from message to message, so that one message's tail is never mistaken for another's.
+// appendPad appends n characters that differ between messages, so that the end of one message cannot replace that of
+// another.
 func appendPad(dst []byte, n int, publisher, sequence uint32) []byte {
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	x := uint64(publisher)<<32 | uint64(sequence) + 0x9e3779b97f4a7c15
@@ -150,7 +152,7 @@ func appendPad(dst []byte, n int, publisher, sequence uint32) []byte {
 	return dst
 }
 
-// checksum covers everything but the sum's own digits.
+// checksum returns the CRC-32C of b without the digits of the sum.
 func checksum(b []byte, sum int) uint32 {
 	return crc32.Update(crc32.Update(0, castagnoli, b[:sum]), castagnoli, b[sum+sumLength:])
 }

@@ -20,7 +20,7 @@ func maker(t testing.TB, size int) *payload.Maker {
 	return m
 }
 
-func TestPayloadIsJSONOfTheSizeAskedFor(t *testing.T) {
+func TestMaker_SizeAndJSON(t *testing.T) {
 	for _, size := range []int{payload.MinSize, payload.MinSize + 1, 256, 1000, payload.MaxSize} {
 		m := maker(t, size)
 		for _, h := range []payload.Header{
@@ -40,30 +40,30 @@ func TestPayloadIsJSONOfTheSizeAskedFor(t *testing.T) {
 				t.Fatalf("size %d: %v", size, err)
 			}
 			if v.Run != run || v.Pub != h.Publisher || v.Seq != h.Sequence || v.At != h.At {
-				t.Errorf("JSON says %+v, want %+v", v, h)
+				t.Errorf("got JSON %+v, want %+v", v, h)
 			}
 			got, kind, readable := payload.Recognise(text, run)
 			if got != h || kind != payload.Sound || !readable {
-				t.Errorf("recognised as %+v %v, want %+v sound", got, kind, h)
+				t.Errorf("got %+v %v, want %+v sound", got, kind, h)
 			}
 		}
 	}
 }
 
-func TestSizeBounds(t *testing.T) {
+func TestNewMaker_Invalid(t *testing.T) {
 	for _, size := range []int{-1, 0, payload.MinSize - 1, payload.MaxSize + 1} {
 		if _, err := payload.NewMaker(run, size); err == nil {
-			t.Errorf("size %d was accepted", size)
+			t.Errorf("size %d: got no error, want one", size)
 		}
 	}
 	for _, name := range []string{"", "short", "far too long", "quote\"me", "space me"} {
 		if _, err := payload.NewMaker(name, 256); err == nil {
-			t.Errorf("run %q was accepted", name)
+			t.Errorf("run %q: got no error, want one", name)
 		}
 	}
 }
 
-func TestOwnBody(t *testing.T) {
+func TestNewBodyMaker(t *testing.T) {
 	for name, content := range map[string]string{
 		"json":    ` {"price": 1.5, "text": "ü"} `,
 		"plain":   "hello \"world\"\n",
@@ -75,28 +75,29 @@ func TestOwnBody(t *testing.T) {
 		}
 		text := m.Append(nil, 1<<32-1, 1<<32-1, 1764000000123456)
 		if !json.Valid(text) || len(text) > payload.MaxSize {
-			t.Errorf("%s: not a valid payload (%d bytes)", name, len(text))
+			t.Errorf("%s: got an invalid payload of %d bytes", name, len(text))
 		}
 		if _, kind, _ := payload.Recognise(text, run); kind != payload.Sound {
-			t.Errorf("%s: recognised as %v", name, kind)
+			t.Errorf("%s: got %v, want sound", name, kind)
 		}
 	}
-	for name, content := range map[string]string{"not UTF-8": "\xff\xfe", "too large": strings.Repeat("x", payload.MaxSize)} {
+	for name, content := range map[string]string{"not UTF-8": "\xff\xfe",
+		"too large": strings.Repeat("x", payload.MaxSize)} {
 		if _, err := payload.NewBodyMaker(run, []byte(content)); err == nil {
-			t.Errorf("%s was accepted", name)
+			t.Errorf("%s: got no error, want one", name)
 		}
 	}
 }
 
-// Every single changed bit must be noticed: CRC-32C finds all of them, and none may pass as sound or as foreign.
-func TestEveryFlippedBitIsCorrupt(t *testing.T) {
+// CRC-32C detects every changed bit; none of the texts may count as sound or foreign.
+func TestRecognise_FlippedBits(t *testing.T) {
 	text := maker(t, 200).Append(nil, 3, 17, 1764000000123456)
 	for i := range text {
 		for bit := range 8 {
 			changed := bytes.Clone(text)
 			changed[i] ^= 1 << bit
 			if _, kind, _ := payload.Recognise(changed, run); kind != payload.Corrupt {
-				t.Fatalf("bit %d of byte %d (%q) flipped: recognised as %v", bit, i, text[i], kind)
+				t.Fatalf("bit %d of byte %d (%q) flipped: got %v, want corrupt", bit, i, text[i], kind)
 			}
 		}
 	}
@@ -117,25 +118,25 @@ func TestRecognise(t *testing.T) {
 		"one byte more":     {append(bytes.Clone(text), ' '), payload.Corrupt},
 		"twice":             {append(bytes.Clone(text), text...), payload.Corrupt},
 		"of another run":    {other.Append(nil, 3, 17, 1764000000123456), payload.Foreign},
-		"somebody's JSON":   {[]byte(`{"run":"marathon","km":42}`), payload.Foreign},
+		"other JSON":        {[]byte(`{"run":"marathon","km":42}`), payload.Foreign},
 		"plain text":        {[]byte("hello"), payload.Foreign},
 		"empty":             {nil, payload.Foreign},
 		"keys in new order": {[]byte(`{"pub":3,"run":"` + run + `"}`), payload.Corrupt},
 	} {
 		if _, kind, _ := payload.Recognise(c.text, run); kind != c.want {
-			t.Errorf("%s: recognised as %v, want %v", name, kind, c.want)
+			t.Errorf("%s: got %v, want %v", name, kind, c.want)
 		}
 	}
 	h, kind, readable := payload.Recognise(append(bytes.Clone(text), ' '), run)
 	if kind != payload.Corrupt || !readable || h.Publisher != 3 || h.Sequence != 17 {
-		t.Errorf("a corrupt payload with a whole header must still name its message, got %+v %v %v", h, kind, readable)
+		t.Errorf("got %+v %v %v, want a corrupt payload with a readable header", h, kind, readable)
 	}
 }
 
-func TestRecogniseAllocatesNothing(t *testing.T) {
+func TestRecognise_Allocations(t *testing.T) {
 	text := maker(t, 256).Append(nil, 3, 17, 1764000000123456)
 	if n := testing.AllocsPerRun(100, func() { payload.Recognise(text, run) }); n != 0 {
-		t.Errorf("%v allocations per call", n)
+		t.Errorf("got %v allocations per call, want 0", n)
 	}
 }
 
@@ -152,12 +153,12 @@ func FuzzRecognise(f *testing.F) {
 		h, kind, readable := payload.Recognise(text, run)
 		if kind == payload.Sound {
 			if h.Run != run || !readable {
-				t.Errorf("sound but %+v, readable %v", h, readable)
+				t.Errorf("got sound with %+v, readable %v", h, readable)
 			}
 			return
 		}
 		if kind == payload.Foreign && (h != payload.Header{} || readable) {
-			t.Errorf("foreign with a header: %+v", h)
+			t.Errorf("got foreign with header %+v, want a zero header", h)
 		}
 	})
 }

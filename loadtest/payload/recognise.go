@@ -2,18 +2,20 @@ package payload
 
 import "bytes"
 
-// Kind is what a received text turns out to be.
+// Kind is the kind of a received text.
 type Kind uint8
 
+// The kinds of texts.
 const (
-	// Sound is a payload of this run, every byte as published.
+	// Sound is a payload of this run with the same bytes as published.
 	Sound Kind = iota + 1
-	// Foreign is a sound payload of another run, or a text that no load test made.
+	// Foreign is a sound payload of another run, or any text that is not a payload.
 	Foreign
-	// Corrupt is a payload of this run that was changed on its way.
+	// Corrupt is a damaged payload of this run.
 	Corrupt
 )
 
+// String returns the name of the kind.
 func (k Kind) String() string {
 	switch k {
 	case Sound:
@@ -26,9 +28,9 @@ func (k Kind) String() string {
 	return "unknown"
 }
 
-// Recognise tells what text is to the run of that name. The header is complete if Sound; if Corrupt it is what could
-// still be read, and readable tells whether that was all of it; a Foreign one is empty. The header's Run is run itself
-// and text is not kept, so a call allocates nothing.
+// Recognise classifies a received text for the run of that name. For Sound the header is complete; for Corrupt,
+// readable reports whether all its fields could be parsed, and it is zero if not; for Foreign it is zero. Recognise
+// does not allocate and does not keep text.
 func Recognise(text []byte, run string) (h Header, kind Kind, readable bool) {
 	h, sum, ok := parse(text)
 	switch {
@@ -39,7 +41,7 @@ func Recognise(text []byte, run string) (h Header, kind Kind, readable bool) {
 		h.Run = run
 		return h, Sound, true
 	case ok:
-		// Well formed with a wrong sum: the damage may be in the run's name too, so the name does not count.
+		// The sum is wrong: the damage may be in the name of the run, too, so the name is not compared.
 		h.Run = run
 		return h, Corrupt, true
 	case bytes.Contains(text, []byte(run)), bytes.HasPrefix(text, []byte(prefix)) && bytes.Contains(text, []byte(sumKey)):
@@ -49,7 +51,7 @@ func Recognise(text []byte, run string) (h Header, kind Kind, readable bool) {
 	}
 }
 
-// parse reads the fixed layout and returns where the digits of the sum begin.
+// parse reads the header. sum is the index of the digits of the checksum.
 func parse(text []byte) (h Header, sum int, ok bool) {
 	rest := text
 	if len(rest) < len(prefix)+RunLength || string(rest[:len(prefix)]) != prefix {
@@ -88,7 +90,7 @@ func sumMatches(text []byte, sum int) bool {
 	return string(digits[:]) == string(text[sum:sum+sumLength])
 }
 
-// Run returns the run that a text names where a payload does, "" if it does not.
+// Run returns the name of the run of a payload, "" for any other text.
 func Run(text []byte) string {
 	if len(text) < len(prefix)+RunLength || string(text[:len(prefix)]) != prefix {
 		return ""

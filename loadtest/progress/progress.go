@@ -1,5 +1,5 @@
-// Package progress shows a running load test: a bar and the few figures one looks at, redrawn in place on a terminal,
-// or a plain line now and then where there is none.
+// Package progress prints the progress of a load test: one line with a bar and the main figures, redrawn in place on a
+// terminal, or a new line every five seconds elsewhere.
 package progress
 
 import (
@@ -10,39 +10,50 @@ import (
 	"strings"
 	"time"
 
-	"fanfare/loadtest/expect"
 	"fanfare/loadtest/report"
 	"fanfare/loadtest/trial"
+
+	"golang.org/x/term"
 )
 
 const (
-	// redraw is the distance of redraws on a terminal: five a second read well, ten are the limit.
+	// redraw is the interval of redraws on a terminal.
 	redraw = 200 * time.Millisecond
-	// plain is the distance of lines without a terminal.
+	// plain is the interval of lines without a terminal.
 	plain = 5 * time.Second
 )
 
-// Terminal tells whether f is a terminal that can redraw a line.
+// Terminal reports whether f is a terminal that can redraw a line.
 func Terminal(f *os.File) bool {
-	return os.Getenv("TERM") != "dumb" && width(f) > 0
+	return os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd()))
 }
 
-// Colour tells whether f is a terminal that wants colours (no-color.org).
+// width returns the number of columns of the terminal f, 80 if unknown.
+func width(f *os.File) int {
+	columns, _, err := term.GetSize(int(f.Fd()))
+	if err != nil || columns == 0 {
+		return 80
+	}
+	return columns
+}
+
+// Colour reports whether output to f should have colours: it is a terminal, and NO_COLOR is not set (no-color.org).
 func Colour(f *os.File) bool { return Terminal(f) && os.Getenv("NO_COLOR") == "" }
 
-// Show shows how a trial is doing until ctx ends, and clears what it has drawn.
-func Show(ctx context.Context, f *os.File, of func() (trial.Progress, error)) {
+// Show prints the progress of a trial until ctx ends. On a terminal it redraws one line, and clears it at the end.
+func Show(ctx context.Context, f *os.File, current func() (trial.Progress, error)) {
 	if Terminal(f) {
-		show(ctx, f, of, redraw, func(p trial.Progress) string {
+		show(ctx, f, current, redraw, func(p trial.Progress) string {
 			return "\r\x1b[2K" + fit(Line(p, 24), width(f)-1)
 		})
 		fmt.Fprint(f, "\r\x1b[2K")
 		return
 	}
-	show(ctx, f, of, plain, func(p trial.Progress) string { return Line(p, 0) + "\n" })
+	show(ctx, f, current, plain, func(p trial.Progress) string { return Line(p, 0) + "\n" })
 }
 
-func show(ctx context.Context, w io.Writer, of func() (trial.Progress, error), every time.Duration, line func(trial.Progress) string) {
+func show(ctx context.Context, w io.Writer, current func() (trial.Progress, error), every time.Duration,
+	line func(trial.Progress) string) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
@@ -51,15 +62,15 @@ func show(ctx context.Context, w io.Writer, of func() (trial.Progress, error), e
 			return
 		case <-ticker.C:
 		}
-		p, err := of()
+		p, err := current()
 		if err != nil {
-			return // the trial itself says what is wrong
+			return // the trial returns the error
 		}
-		io.WriteString(w, line(p))
+		fmt.Fprint(w, line(p))
 	}
 }
 
-// Line says in one line how a trial is doing, behind a bar of that many cells.
+// Line returns the progress of a trial as one line, with a bar of that many cells; 0 is no bar.
 func Line(p trial.Progress, cells int) string {
 	done, figures := 0.0, ""
 	left := max(p.Duration-time.Since(p.Began), 0)
@@ -72,15 +83,18 @@ func Line(p trial.Progress, cells int) string {
 		}
 	case trial.Settling:
 		done = share(p.Asked-p.Unsettled, p.Asked)
-		figures = fmt.Sprintf("%s of %s messages settled", report.Grouped(float64(p.Asked-p.Unsettled)), report.Grouped(float64(p.Asked)))
+		figures = fmt.Sprintf("%s of %s messages settled", report.Grouped(float64(p.Asked-p.Unsettled)),
+			report.Grouped(float64(p.Asked)))
 	default:
 		done = share(int(p.Published), p.Messages)
 		expected := float64(p.Published) * float64(p.Wanted)
-		figures = fmt.Sprintf("%s clients · %s/%s messages · %s acked · %s received (%s)", report.Grouped(float64(p.Connected)),
+		figures = fmt.Sprintf("%s clients · %s/%s messages · %s acked · %s received (%s)",
+			report.Grouped(float64(p.Connected)),
 			report.Grouped(float64(p.Published)), report.Grouped(float64(p.Messages)), report.Grouped(float64(p.Accepted)),
 			report.Grouped(float64(p.Live.Count())), percent(float64(p.Live.Count()), expected))
 		if p.Live.Count() > 0 {
-			figures += fmt.Sprintf(" · p50 %s p99 %s", expect.Duration(p.Live.Quantile(0.5)), expect.Duration(p.Live.Quantile(0.99)))
+			figures += fmt.Sprintf(" · p50 %s p99 %s", report.Duration(p.Live.Quantile(0.5)),
+				report.Duration(p.Live.Quantile(0.99)))
 		}
 	}
 	bar := ""
@@ -109,7 +123,7 @@ func percent(part, whole float64) string {
 	return fmt.Sprintf("%.1f %%", part/whole*100)
 }
 
-// fit cuts a line to so many columns; everything in it is one column wide.
+// fit truncates a line to that many columns. Every character must be one column wide.
 func fit(line string, columns int) string {
 	runes := []rune(line)
 	if columns > 0 && len(runes) > columns {

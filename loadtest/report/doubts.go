@@ -3,130 +3,177 @@ package report
 import (
 	"fmt"
 	"time"
-
-	"fanfare/loadtest/expect"
 )
 
-// Doubt is a reason not to take a report at its word.
+// Doubt is a reason not to trust a report.
 type Doubt struct {
-	// Invalid means that the harness, not the system, may have made the figures.
+	// Invalid reports whether the harness, not the system, may have caused the figures.
 	Invalid bool `json:"invalid"`
-	// Lag means that the harness was late. Its lags only ever add to the latencies, so a bound that was kept in spite of
-	// them was kept.
+	// Lag reports whether the harness was late. A late harness only adds to latencies, so a bound that was kept although
+	// the harness was late is still kept.
 	Lag  bool   `json:"lag,omitempty"`
 	Text string `json:"text"`
 }
 
 const (
-	// lagFree is a lag that is never held against the harness: timers and schedulers are no better.
+	// lagFree is the lag that is always allowed: timers and schedulers are not more precise.
 	lagFree = 10 * time.Millisecond
-	// lagShare is the share of the latencies' p99 that the p99 of the harness's own lags may reach.
+	// lagShare is the allowed p99 of the harness's own lags, as a share of the p99 of the latencies.
 	lagShare = 0.1
-	// busy is the share of a machine's processors from which on it counts as full.
+	// busy is the share of a machine's processors, and of its file descriptors, at which they count as used up.
 	busy = 0.95
-	// unpublishedShare is the share of messages that may be unpublished before a run is not the one that was asked for.
+	// unpublishedShare is the share of messages that may remain unpublished in a valid run.
 	unpublishedShare = 0.01
 )
 
-// doubts looks for every way in which the harness may have fooled itself.
-func doubts(s *summary) []Doubt {
-	var all []Doubt
-	invalid := func(format string, args ...any) {
-		all = append(all, Doubt{Invalid: true, Text: fmt.Sprintf(format, args...)})
-	}
-	warn := func(format string, args ...any) { all = append(all, Doubt{Text: fmt.Sprintf(format, args...)}) }
+// doubtList collects doubts.
+type doubtList []Doubt
 
-	late := func(format string, args ...any) {
-		all = append(all, Doubt{Invalid: true, Lag: true, Text: fmt.Sprintf(format, args...)})
-	}
-	p99 := s.Latency.Delivery.Quantile(0.99)
-	allowed := max(lagFree, time.Duration(lagShare*float64(p99)))
+func (l *doubtList) invalid(format string, args ...any) {
+	*l = append(*l, Doubt{Invalid: true, Text: fmt.Sprintf(format, args...)})
+}
+
+func (l *doubtList) late(format string, args ...any) {
+	*l = append(*l, Doubt{Invalid: true, Lag: true, Text: fmt.Sprintf(format, args...)})
+}
+
+func (l *doubtList) warn(format string, args ...any) {
+	*l = append(*l, Doubt{Text: fmt.Sprintf(format, args...)})
+}
+
+// doubts returns all reasons to doubt the figures of a run.
+func doubts(s *summary) []Doubt {
+	var l doubtList
+	allowed := max(lagFree, time.Duration(lagShare*float64(s.Latency.Delivery.Quantile(0.99))))
+	l.lags(s, allowed)
+	l.processes(s, allowed)
+	l.machines(s)
+	l.connections(s)
+	l.publishing(s)
+	l.ledger(s)
+	return l
+}
+
+// lags doubts a harness that published or read late.
+func (l *doubtList) lags(s *summary, allowed time.Duration) {
+	const limit = "the limit is %s (a tenth of the p99 latency, at least %s)"
 	if lag := s.scheduleLag.Quantile(0.99); lag > allowed {
-		late("the harness published late: its schedule lag has a p99 of %s, and %s is allowed (a tenth of the latencies' p99, at least %s). Lower --rate, or give the harness more processors", expect.Duration(lag), expect.Duration(allowed), expect.Duration(lagFree))
+		l.late("the harness published late: p99 of the schedule lag is %s; "+limit+
+			". Lower --rate, or give the harness more processors", Duration(lag), Duration(allowed), Duration(lagFree))
 	}
 	if lag := s.readLag.Quantile(0.99); lag > allowed {
-		late("the harness read late: its read lag has a p99 of %s, and %s is allowed (a tenth of the latencies' p99, at least %s). Use fewer --connections, more --processes, or another machine for the system", expect.Duration(lag), expect.Duration(allowed), expect.Duration(lagFree))
+		l.late("the harness read late: p99 of the read lag is %s; "+limit+". Use fewer --connections, more --processes, "+
+			"or another machine for the system", Duration(lag), Duration(allowed), Duration(lagFree))
 	}
+}
+
+// processes doubts processes with incomplete results or a stepped clock.
+func (l *doubtList) processes(s *summary, allowed time.Duration) {
+	found := map[string]int{} // processes of each run
+	for _, p := range s.Processes {
+		found[p.Conditions.Run]++
+	}
+	for _, p := range s.Processes {
+		c, end := &p.Conditions, p.End
+		if end == nil {
+			l.invalid("process %d did not finish: its results are truncated", c.Process)
+			continue
+		}
+		if got := end.Frames - end.Answers; got != end.Records {
+			l.invalid("process %d received %d payloads and recorded %d", c.Process, got, end.Records)
+		}
+		if end.Interrupted {
+			l.warn("process %d was interrupted before the end of the run", c.Process)
+		}
+		if end.Unsent > 0 {
+			l.warn("process %d could not send %d bytes, as the system did not read them", c.Process, end.Unsent)
+		}
+		if step := end.Clock.Abs(); step > allowed {
+			l.invalid("process %d: the wall clock was set by %s during the run", c.Process, Duration(step))
+		} else if step > time.Millisecond {
+			l.warn("process %d: the wall clock was set by %s during the run", c.Process, Duration(step))
+		}
+		if u := end.Usage; u.Limit > 0 && float64(u.Descriptors) > busy*float64(u.Limit) {
+			l.warn("process %d used %d of %d file descriptors", c.Process, u.Descriptors, u.Limit)
+		}
+		if c.Process == 0 && c.Processes != found[c.Run] {
+			l.invalid("run %s had %d processes, but the results are of %d: name all files", c.Run, c.Processes, found[c.Run])
+		}
+	}
+}
+
+// machines doubts the clocks of several machines and machines with busy processors.
+func (l *doubtList) machines(s *summary) {
 	var full, samples int
-	machines := map[string]bool{}
-	processes := map[string]int{} // of each run
+	names := map[string]bool{}
 	for _, p := range s.Processes {
-		processes[p.Conditions.Run]++
-	}
-	for _, p := range s.Processes {
-		n := p.Conditions.Process
-		machines[p.Conditions.Host.Name] = true
+		names[p.Conditions.Host.Name] = true
+		samples += len(p.Samples)
 		for _, v := range p.Samples {
-			if samples++; v.Machine >= busy {
+			if v.Machine >= busy {
 				full++
 			}
 		}
-		if p.End == nil {
-			invalid("process %d did not finish: its results are cut short", n)
-			continue
-		}
-		if got := p.End.Frames - p.End.Answers; got != p.End.Records {
-			invalid("process %d received %d payloads and recorded %d", n, got, p.End.Records)
-		}
-		if p.End.Interrupted {
-			warn("process %d was interrupted before the end of the run", n)
-		}
-		if p.End.Unsent > 0 {
-			warn("process %d was left with %d bytes that the system did not read", n, p.End.Unsent)
-		}
-		if d := p.End.Clock.Abs(); d > allowed {
-			invalid("process %d: the wall clock was moved by %s during the run", n, expect.Duration(d))
-		} else if d > time.Millisecond {
-			warn("process %d: the wall clock was moved by %s during the run", n, expect.Duration(d))
-		}
-		if u := p.End.Usage; u.Limit > 0 && float64(u.Descriptors) > busy*float64(u.Limit) {
-			warn("process %d held %d of %d descriptors", n, u.Descriptors, u.Limit)
-		}
-		if got := processes[p.Conditions.Run]; n == 0 && p.Conditions.Processes != got {
-			invalid("run %s had %d processes and the results of %d are here: name all files", p.Conditions.Run, p.Conditions.Processes, got)
-		}
-	}
-	if s.Connections.Unmade > 0 {
-		invalid("%d connects failed on a limit of this machine (descriptors, ports or memory): raise it (ulimit -n) or spread the clients over more --processes or --source addresses", s.Connections.Unmade)
-	}
-	if s.Connections.Dropped > 0 || s.Deliveries.Harness > 0 {
-		invalid("the harness lost %d connections and with them %d deliveries", s.Connections.Dropped, s.Deliveries.Harness)
-	}
-	if n := total(s.Publishing.Unpublished); float64(n) > unpublishedShare*float64(s.Publishing.Scheduled) {
-		invalid("%d of %d messages could not be published", n, s.Publishing.Scheduled)
-	} else if n > 0 {
-		warn("%d of %d messages could not be published", n, s.Publishing.Scheduled)
 	}
 	if n := s.Latency.Delivery.Early(); n > 0 {
-		warn("%d deliveries came before their intended time: the clocks disagree", n)
+		l.warn("%d deliveries came before their intended time: the clocks disagree", n)
 	}
-	if len(machines) > 1 {
-		warn("the processes ran on %d machines: latencies between them are off by whatever their clocks are", len(machines))
+	if len(names) > 1 {
+		l.warn("the processes ran on %d machines: latencies between them include the difference of their clocks", len(names))
 	}
-	if samples > 0 && full*10 > samples {
-		warn("the machine's processors were full for %d of %d samples: if the system ran here too, it and the harness slowed each other down", full, samples)
+	if full*10 > samples {
+		l.warn("the processors of the machine were busy in %d of %d samples: a system on the same machine was slowed down "+
+			"by the harness", full, samples)
+	}
+}
+
+// connections doubts connections that the harness could not make or keep.
+func (l *doubtList) connections(s *summary) {
+	if n := s.Connections.Unmade; n > 0 {
+		l.invalid("%d connects failed at a limit of this machine (file descriptors, ports or memory): raise it (ulimit -n), "+
+			"or use more --processes or --source addresses", n)
+	}
+	if s.Connections.Dropped > 0 || s.Deliveries.Harness > 0 {
+		l.invalid("the harness lost %d connections and with them %d deliveries", s.Connections.Dropped, s.Deliveries.Harness)
+	}
+}
+
+// publishing doubts messages that were not published, and statistics of few or uncertain messages.
+func (l *doubtList) publishing(s *summary) {
+	if n := total(s.Publishing.Unpublished); float64(n) > unpublishedShare*float64(s.Publishing.Scheduled) {
+		l.invalid("%d of %d messages could not be published", n, s.Publishing.Scheduled)
+	} else if n > 0 {
+		l.warn("%d of %d messages could not be published", n, s.Publishing.Scheduled)
 	}
 	if n := s.Publishing.Guessed; n > 0 {
-		warn("%d answers came while several messages of one publisher waited for theirs: which was which is a guess, and with it their ids and the spread of ack times; more --publishers avoid it", n)
-	}
-	if l := s.Ledger; l != nil {
-		switch {
-		case l.Error != "":
-			invalid("the ledger could not be read: %s", l.Error)
-		case l.Compared == 0:
-			invalid("no message has an id that is known for certain, so nothing was compared with the ledger")
-		case l.Uncompared > 0:
-			warn("%d of %d messages have no id that is known for certain, and were not compared with the ledger", l.Uncompared, l.Compared+l.Uncompared)
-		}
-		if l.Excesses > 0 {
-			warn("the ledger has more deliveries of %d messages than the clients: other clients of the system would look the same; if it has any, say how many with --others", l.Excesses)
-		}
+		l.warn("%d answers came while their publisher waited for several: the message of each is a guess, as are its id and "+
+			"ack time. Use more --publishers", n)
 	}
 	if s.Publishing.Silent && s.Publishing.Sent > 0 {
-		warn("the system acknowledged nothing, so every message that was handed over counts as owed")
+		l.warn("the system acknowledged nothing, so every published message counts as owed")
 	}
 	if n := s.Latency.Last.Count(); n > 0 && n < 20 {
-		warn("percentiles over %d messages say little: publish more", n)
+		l.warn("percentiles of %d messages are not meaningful: publish more", n)
 	}
-	return all
+}
+
+// ledger doubts an incomplete comparison with the system's ledger.
+func (l *doubtList) ledger(s *summary) {
+	ledger := s.Ledger
+	if ledger == nil {
+		return
+	}
+	switch {
+	case ledger.Error != "":
+		l.invalid("the ledger could not be read: %s", ledger.Error)
+	case ledger.Compared == 0:
+		l.invalid("no message has a certain id, so none was compared with the ledger")
+	case ledger.Uncompared > 0:
+		l.warn("%d of %d messages have no certain id and were not compared with the ledger", ledger.Uncompared,
+			ledger.Compared+ledger.Uncompared)
+	}
+	if ledger.Excesses > 0 {
+		l.warn("the ledger has more deliveries of %d messages than the clients received. Other clients of the system have "+
+			"the same effect: give their number with --others", ledger.Excesses)
+	}
 }

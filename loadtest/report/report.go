@@ -1,8 +1,10 @@
-// Package report turns the account of a run into a verdict and into texts: for people, programs, spreadsheets and CI.
+// Package report computes the figures, checks and verdict of a run from its account, and writes them as text, JSON, CSV
+// and JUnit XML. It also compares runs.
 package report
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,15 +12,14 @@ import (
 	"time"
 
 	"fanfare/loadtest/account"
-	"fanfare/loadtest/expect"
 	"fanfare/loadtest/latency"
 	"fanfare/loadtest/result"
 )
 
-// Verdict is what a run came to.
+// Verdict is the result of a run.
 type Verdict string
 
-// The verdicts. An invalid run proves nothing, whatever its checks say.
+// The verdicts. An invalid run shows nothing about the system, even if all checks hold.
 const (
 	Pass    Verdict = "pass"
 	Fail    Verdict = "fail"
@@ -29,66 +30,76 @@ const (
 const (
 	ExitPass        = 0
 	ExitFail        = 1 // a threshold was missed
-	ExitUsage       = 2 // the command cannot be carried out as it was given
-	ExitInvalid     = 3 // the harness may have made the figures
+	ExitUsage       = 2 // wrong flags or arguments
+	ExitInvalid     = 3 // the harness may have caused the figures
 	ExitUnconnected = 4 // clients could not connect
 )
 
-// ExitCode returns the verdict's.
+// ExitCode returns the exit code for the verdict.
 func (v Verdict) ExitCode() int {
-	return map[Verdict]int{Pass: ExitPass, Fail: ExitFail, Invalid: ExitInvalid}[v]
+	switch v {
+	case Pass:
+		return ExitPass
+	case Fail:
+		return ExitFail
+	}
+	return ExitInvalid
 }
 
-// Defaults are the expectations of a run that names none on the same figure: what no system may do unnoticed.
-// Duplicates and another order are for the system to promise, so they are reported and not judged.
-var Defaults = []string{"missing == 0", "corrupt == 0", "cut == 0", "unknown == 0", "refused == 0", "unanswered == 0", "late == 0"}
+// Defaults are the thresholds of every run; one is dropped if the user names a threshold on the same figure. Duplicates
+// and reordering are reported only, as not every system promises anything about them.
+var Defaults = []string{"missing == 0", "corrupt == 0", "cut == 0", "unknown == 0", "refused == 0", "unanswered == 0",
+	"late == 0"}
 
-// LedgerDefaults come on top if the run read the system's ledger.
+// LedgerDefaults are further thresholds of runs that read the system's ledger.
 var LedgerDefaults = []string{"ledger_disagreements == 0", "ledger_unsettled == 0"}
 
-// Report is a run, judged. It is what the JSON output holds.
+// Report is a run with its checks and verdict. It is the content of the JSON output.
 type Report struct {
-	Verdict     Verdict                  `json:"verdict"`
-	Checks      []Check                  `json:"checks"`
-	Doubts      []Doubt                  `json:"doubts"`
-	Conditions  result.Conditions        `json:"conditions"`
-	Figures     map[string]expect.Figure `json:"figures"`
-	Reasons     Reasons                  `json:"reasons"`
-	SlowClients *account.Deliveries      `json:"slowClients,omitempty"`
-	Ledger      *account.Ledger          `json:"ledger,omitempty"`
-	Percentiles []Percentile             `json:"percentiles"`
-	Width       time.Duration            `json:"seriesWidth"`
-	Series      []Point                  `json:"series"`
-	Broadcasts  []account.Broadcast      `json:"broadcasts"`
-	Findings    []account.Finding        `json:"findings"`
+	Verdict     Verdict             `json:"verdict"`
+	Checks      []Check             `json:"checks"`
+	Doubts      []Doubt             `json:"doubts"`
+	Conditions  result.Conditions   `json:"conditions"`
+	Figures     map[string]Figure   `json:"figures"`
+	Reasons     Reasons             `json:"reasons"`
+	SlowClients *account.Deliveries `json:"slowClients,omitempty"`
+	Ledger      *account.Ledger     `json:"ledger,omitempty"`
+	Percentiles []Percentile        `json:"percentiles"`
+	Width       time.Duration       `json:"seriesWidth"`
+	Series      []Point             `json:"series"`
+	Broadcasts  []account.Broadcast `json:"broadcasts"`
+	Findings    []account.Finding   `json:"findings"`
 
-	// Account is what the report was made of.
+	// Account is the source of the report.
 	Account *account.Account `json:"-"`
 }
 
-// Check is one expectation and what became of it.
+// Check is one threshold and its result.
 type Check struct {
 	Expectation string `json:"expectation"`
 	Value       string `json:"value"`
 	Holds       bool   `json:"holds"`
 }
 
-// Reasons counts what went wrong by its reason.
+// Reasons counts failures by reason.
 type Reasons struct {
 	Unopened    map[string]int `json:"unopened,omitempty"`
 	Lost        map[string]int `json:"lost,omitempty"`
 	Unpublished map[string]int `json:"unpublished,omitempty"`
 	Refused     map[string]int `json:"refused,omitempty"`
-	Failed      map[string]int `json:"failed,omitempty"` // deliveries, as the system's ledger says
+	Failed      map[string]int `json:"failed,omitempty"` // deliveries, by the system's ledger
 }
 
-// Lines says them in words, one a line.
+// Lines returns one line for each reason.
 func (r *Reasons) Lines() []string {
 	var lines []string
 	for _, kind := range []struct {
 		what   string
 		counts map[string]int
-	}{{"not connected", r.Unopened}, {"lost", r.Lost}, {"not published", r.Unpublished}, {"refused", r.Refused}, {"failed by the ledger", r.Failed}} {
+	}{
+		{"not connected", r.Unopened}, {"lost", r.Lost}, {"not published", r.Unpublished}, {"refused", r.Refused},
+		{"failed by the ledger", r.Failed},
+	} {
 		for _, reason := range slices.Sorted(maps.Keys(kind.counts)) {
 			lines = append(lines, fmt.Sprintf("%s: %s × %s", kind.what, reason, Grouped(float64(kind.counts[reason]))))
 		}
@@ -96,15 +107,15 @@ func (r *Reasons) Lines() []string {
 	return lines
 }
 
-// Percentile is one point of the curves, in microseconds; 0 where there is none.
+// Percentile is one point of the latency curves.
 type Percentile struct {
 	Quantile float64          `json:"quantile"`
-	Micros   map[string]int64 `json:"micros"` // by distribution
+	Micros   map[string]int64 `json:"micros"` // by distribution, microseconds; without those that are empty
 }
 
-// Point is one stretch of the series. Rates are per second, latencies in microseconds.
+// Point is one period of the time series. Rates are per second, latencies in microseconds.
 type Point struct {
-	Offset       float64 `json:"offset"` // seconds from the run's start
+	Offset       float64 `json:"offset"` // seconds from the start of the run
 	Published    float64 `json:"published"`
 	Acknowledged float64 `json:"acknowledged"`
 	Delivered    float64 `json:"delivered"`
@@ -118,11 +129,11 @@ type Point struct {
 	Open         int     `json:"open"`
 }
 
-// Curves are the distributions whose percentile curves a report holds.
+// Curves are the distributions that have latency curves.
 var Curves = []string{"delivery", "acknowledged", "last"}
 
-// Of judges an account by the expectations given and by those defaults that name other figures. Lags of the harness
-// that cannot be read are an error.
+// Of returns the report of an account, checked against the given expectations and against the defaults on other
+// figures. It returns an error for an invalid expectation and for lags that cannot be decoded.
 func Of(a *account.Account, expectations []string) (*Report, error) {
 	s := &summary{Account: a, scheduleLag: &latency.Histogram{}, readLag: &latency.Histogram{}}
 	for _, p := range a.Processes {
@@ -135,14 +146,15 @@ func Of(a *account.Account, expectations []string) (*Report, error) {
 		}{{s.scheduleLag, p.End.Usage.ScheduleLag}, {s.readLag, p.End.Usage.ReadLag}} {
 			h, err := latency.Decode(lag.from)
 			if err != nil {
-				return nil, fmt.Errorf("process %d: %w", p.Conditions.Process, err)
+				return nil, fmt.Errorf("lag of process %d: %w", p.Conditions.Process, err)
 			}
 			lag.into.Merge(h)
 		}
 	}
 	s.span = span(a)
 	r := &Report{
-		Conditions: a.Conditions, Figures: map[string]expect.Figure{}, Findings: a.Findings, Broadcasts: a.Broadcasts, Account: a, Ledger: a.Ledger,
+		Conditions: a.Conditions, Figures: map[string]Figure{}, Findings: a.Findings, Broadcasts: a.Broadcasts, Account: a,
+		Ledger:  a.Ledger,
 		Reasons: Reasons{a.Connections.Unopened, a.Connections.Causes, a.Publishing.Unpublished, a.Publishing.Refused, nil},
 	}
 	if a.Ledger != nil {
@@ -152,10 +164,10 @@ func Of(a *account.Account, expectations []string) (*Report, error) {
 		r.SlowClients = &a.Slow
 	}
 	for _, f := range figures {
-		r.Figures[f.name] = expect.Figure{Value: f.of(s), Unit: f.unit}
+		r.Figures[f.name] = Figure{Value: f.of(s), Unit: f.unit}
 	}
 	r.Doubts = doubts(s)
-	if err := r.judge(expectations); err != nil {
+	if err := r.check(expectations); err != nil {
 		return nil, err
 	}
 	r.curves(a)
@@ -163,40 +175,41 @@ func Of(a *account.Account, expectations []string) (*Report, error) {
 	return r, nil
 }
 
-// Expectations reads expectations and adds the defaults on figures that they do not name. Without a ledger, one on what
-// it says is an error: it would hold for want of anything to compare.
-func Expectations(texts []string, ledger bool) ([]expect.Threshold, error) {
+// Expectations parses thresholds and adds the defaults on figures that they do not name. A threshold on a figure of the
+// ledger is an error without a ledger, as it would hold without any comparison.
+func Expectations(texts []string, ledger bool) ([]Threshold, error) {
 	known := Known()
-	var all []expect.Threshold
+	var all []Threshold
 	named := map[string]bool{}
 	for _, text := range texts {
-		t, err := expect.Parse(text, known)
+		t, err := ParseThreshold(text, known)
 		if err != nil {
 			return nil, err
 		}
 		if strings.HasPrefix(t.Metric, ledgerPrefix) && !ledger {
-			return nil, fmt.Errorf("--expect %q: the run does not read the system's ledger; say which table it is with --ledger", text)
+			return nil, fmt.Errorf("--expect %q: the run does not read the system's ledger; want a table of --ledger", text)
 		}
 		all, named[t.Metric] = append(all, t), true
 	}
-	standing := Defaults
+	defaults := Defaults
 	if ledger {
-		standing = slices.Concat(Defaults, LedgerDefaults)
+		defaults = slices.Concat(Defaults, LedgerDefaults)
 	}
-	var defaults []expect.Threshold
-	for _, text := range standing {
-		t, err := expect.Parse(text, known)
+	var kept []Threshold
+	for _, text := range defaults {
+		t, err := ParseThreshold(text, known)
 		if err != nil {
 			return nil, err
 		}
 		if !named[t.Metric] {
-			defaults = append(defaults, t)
+			kept = append(kept, t)
 		}
 	}
-	return append(defaults, all...), nil
+	return append(kept, all...), nil
 }
 
-func (r *Report) judge(texts []string) error {
+// check sets the checks and the verdict.
+func (r *Report) check(texts []string) error {
 	thresholds, err := Expectations(texts, r.Ledger != nil)
 	if err != nil {
 		return err
@@ -211,7 +224,7 @@ func (r *Report) judge(texts []string) error {
 		}
 	}
 	if r.Figures["owed"].Value == 0 {
-		r.Doubts = append(r.Doubts, Doubt{Invalid: true, Text: "nothing was owed to anybody, so nothing was tested"})
+		r.Doubts = append(r.Doubts, Doubt{Invalid: true, Text: "no delivery was owed, so nothing was tested"})
 	}
 	for _, d := range r.Doubts {
 		if d.Invalid {
@@ -221,8 +234,8 @@ func (r *Report) judge(texts []string) error {
 	return nil
 }
 
-// span is the time from the first message's intended time to the last arrival, but not less than the schedule took; of
-// several runs, the sum.
+// span returns the time from the first message's intended time to the last arrival, or the length of the schedule if
+// that is longer. For several runs it is the sum.
 func span(a *account.Account) time.Duration {
 	last := make([]int64, len(a.Starts))
 	messages := make([]int, len(a.Starts))
@@ -245,9 +258,10 @@ func span(a *account.Account) time.Duration {
 	return sum
 }
 
-// curves takes the percentiles at ever finer steps toward 1, as far as there are values to tell apart.
+// curves adds percentiles in ever finer steps toward 1, as far as the number of values allows.
 func (r *Report) curves(a *account.Account) {
-	all := map[string]*latency.Histogram{"delivery": &a.Latency.Delivery, "acknowledged": &a.Latency.Acknowledged, "last": &a.Latency.Last}
+	all := map[string]*latency.Histogram{"delivery": &a.Latency.Delivery, "acknowledged": &a.Latency.Acknowledged,
+		"last": &a.Latency.Last}
 	add := func(q float64) {
 		p := Percentile{Quantile: q, Micros: map[string]int64{}}
 		for name, h := range all {
@@ -266,6 +280,7 @@ func (r *Report) curves(a *account.Account) {
 	add(1)
 }
 
+// series adds the time series.
 func (r *Report) series(a *account.Account) {
 	r.Width = a.Series.Width
 	width := a.Series.Width.Seconds()
@@ -276,44 +291,37 @@ func (r *Report) series(a *account.Account) {
 			ScheduleLag: b.ScheduleLag.Microseconds(), ReadLag: b.ReadLag.Microseconds(), Open: b.Open,
 		}
 		if b.Latency != nil {
-			p.P50, p.P99, p.Max = b.Latency.Quantile(0.5).Microseconds(), b.Latency.Quantile(0.99).Microseconds(), b.Latency.Max().Microseconds()
+			p.P50, p.P99, p.Max = b.Latency.Quantile(0.5).Microseconds(), b.Latency.Quantile(0.99).Microseconds(),
+				b.Latency.Max().Microseconds()
 		}
 		r.Series = append(r.Series, p)
 	}
 }
 
-// Load makes the report of result files, of one run or of several; the runs' own expectations count too. Runs come in the
-// order in which they started, and those that started at once in the order of the files.
+// Load returns the report of the result files of one or more runs. It adds the expectations of the runs to those given.
+// Runs are in the order of their start times, or of the files if these are equal.
 func Load(names []string, expectations []string) (r *Report, err error) {
-	runs := map[string][]*result.Segment{}
-	var order []string // of the runs, as the files name them
-	var doubts []Doubt
+	var files []*result.File
+	defer func() {
+		for _, f := range files {
+			err = errors.Join(err, f.Close())
+		}
+	}()
+	var doubts doubtList
 	for _, name := range names {
 		f, err := result.Open(name)
 		if err != nil {
 			return nil, err
 		}
-		defer f.Close()
-		for _, s := range f.Segments {
-			run := s.Conditions.Run
-			if runs[run] == nil {
-				order = append(order, run)
-			}
-			runs[run] = append(runs[run], s)
-		}
+		files = append(files, f)
 		if f.Cut {
-			doubts = append(doubts, Doubt{Invalid: true, Text: fmt.Sprintf("%s ends in mid-sentence: the harness was killed", name)})
+			doubts.invalid("%s is truncated: the harness was killed", name)
 		}
 	}
-	var accounts []*account.Account
-	for _, run := range order {
-		a, err := account.Of(runs[run])
-		if err != nil {
-			return nil, err
-		}
-		accounts = append(accounts, a)
+	accounts, err := accountsOf(files)
+	if err != nil {
+		return nil, err
 	}
-	slices.SortStableFunc(accounts, func(a, b *account.Account) int { return cmp.Compare(a.Conditions.Start, b.Conditions.Start) })
 	a := accounts[0]
 	if len(accounts) > 1 {
 		if a, err = account.Merge(accounts); err != nil {
@@ -327,8 +335,8 @@ func Load(names []string, expectations []string) (r *Report, err error) {
 				all = append(all, text)
 			}
 		}
-		if d := Differences(&accounts[0].Conditions, &run.Conditions); len(d) > 0 {
-			doubts = append(doubts, Doubt{Text: fmt.Sprintf("runs %s and %s differ in %s", a.Conditions.Run, run.Conditions.Run, strings.Join(d, "; "))})
+		if d := Differences(&a.Conditions, &run.Conditions); len(d) > 0 {
+			doubts.warn("runs %s and %s differ in %s", a.Conditions.Run, run.Conditions.Run, strings.Join(d, "; "))
 		}
 	}
 	if r, err = Of(a, append(all, expectations...)); err != nil {
@@ -343,18 +351,46 @@ func Load(names []string, expectations []string) (r *Report, err error) {
 	return r, nil
 }
 
-// Differences names the conditions in which two runs differ.
+// accountsOf returns the account of each run in the files, in the order of the start times.
+func accountsOf(files []*result.File) ([]*account.Account, error) {
+	runs := map[string][]*result.Segment{}
+	var order []string // names of the runs, as in the files
+	for _, f := range files {
+		for _, s := range f.Segments {
+			run := s.Conditions.Run
+			if runs[run] == nil {
+				order = append(order, run)
+			}
+			runs[run] = append(runs[run], s)
+		}
+	}
+	var accounts []*account.Account
+	for _, run := range order {
+		a, err := account.Of(runs[run])
+		if err != nil {
+			return nil, err
+		}
+		accounts = append(accounts, a)
+	}
+	slices.SortStableFunc(accounts, func(a, b *account.Account) int {
+		return cmp.Compare(a.Conditions.Start, b.Conditions.Start)
+	})
+	return accounts, nil
+}
+
+// Differences lists the conditions in which two runs differ.
 func Differences(a, b *result.Conditions) []string {
 	var all []string
 	for _, c := range []struct {
 		name string
 		a, b any
 	}{
-		{"target", a.Target, b.Target}, {"connections", a.Connections, b.Connections}, {"rate", a.Rate, b.Rate}, {"messages", a.Count, b.Count},
-		{"size", a.Size, b.Size}, {"publishers", a.Publishers, b.Publishers}, {"published", a.Via, b.Via}, {"churn", a.Churn, b.Churn},
-		{"slow clients", a.Slow, b.Slow}, {"processes", a.Processes, b.Processes}, {"warm-up", a.Warmup, b.Warmup}, {"deadline", a.Deadline, b.Deadline},
+		{"target", a.Target, b.Target}, {"connections", a.Connections, b.Connections}, {"rate", a.Rate, b.Rate},
+		{"messages", a.Count, b.Count}, {"size", a.Size, b.Size}, {"publishers", a.Publishers, b.Publishers},
+		{"published", a.Via, b.Via}, {"churn", a.Churn, b.Churn}, {"slow clients", a.Slow, b.Slow},
+		{"processes", a.Processes, b.Processes}, {"warm-up", a.Warmup, b.Warmup}, {"deadline", a.Deadline, b.Deadline},
 		{"machine", a.Host.Name, b.Host.Name}, {"cores", a.Host.Cores, b.Host.Cores},
-		{"ledger", a.Ledger, b.Ledger}, {"others' clients", a.Others, b.Others},
+		{"ledger", a.Ledger, b.Ledger}, {"other clients", a.Others, b.Others},
 	} {
 		if c.a != c.b {
 			all = append(all, fmt.Sprintf("%s: %v and %v", c.name, c.a, c.b))

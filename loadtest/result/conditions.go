@@ -6,10 +6,10 @@ import (
 	"fanfare/loadtest/vitals"
 )
 
-// Version is the version of the file format; a reader refuses any other.
+// Version is the version of the file format. Readers return an error for other versions.
 const Version = 1
 
-// Conditions is what a segment says before its first record: enough to judge the records without knowing the command.
+// Conditions describes the run, at the beginning of a segment. The records can be interpreted with it.
 type Conditions struct {
 	Version   int    `json:"version"`
 	Run       string `json:"run"`
@@ -20,20 +20,20 @@ type Conditions struct {
 	Queue       string   `json:"queue,omitempty"` // queue URL
 	Local       bool     `json:"local,omitempty"` // the run started the system itself
 	Headers     []string `json:"headers,omitempty"`
-	Ledger      string   `json:"ledger,omitempty"` // table that the system's own report is read from; empty: none
-	Others      int      `json:"others,omitempty"` // clients besides the run's own that the ledger may count
-	Connections int      `json:"connections"`      // in the whole run
-	Ramp        float64  `json:"ramp"`             // connects per second
-	Slow        int      `json:"slow,omitempty"`
+	Ledger      string   `json:"ledger,omitempty"`   // table of the system's own report; empty: not read
+	Others      int      `json:"others,omitempty"`   // other clients, which the ledger may count
+	Connections int      `json:"connections"`        // in the whole run
+	Ramp        float64  `json:"ramp"`               // connects per second
+	Slow        int      `json:"slow,omitempty"`     // slow clients
 	SlowRate    int      `json:"slowRate,omitempty"` // bytes per second; 0 reads nothing
-	Churn       float64  `json:"churn,omitempty"`    // share per minute
+	Churn       float64  `json:"churn,omitempty"`    // share of the clients that reconnect per minute
 
 	Publishers int           `json:"publishers"`
 	Via        string        `json:"via"` // clients, queue or both
 	Rate       float64       `json:"rate"`
-	Count      int           `json:"count"` // events in the schedule
-	Size       int           `json:"size"`  // bytes; 0 with a body of the user's own
-	Start      int64         `json:"start"` // microseconds since the Unix epoch, of event 0
+	Count      int           `json:"count"` // messages in the schedule
+	Size       int           `json:"size"`  // bytes; 0: content of the user
+	Start      int64         `json:"start"` // intended time of message 0, microseconds since the Unix epoch
 	Warmup     time.Duration `json:"warmup,omitempty"`
 	Deadline   time.Duration `json:"deadline"`
 	Ping       time.Duration `json:"ping,omitempty"`
@@ -42,18 +42,18 @@ type Conditions struct {
 	PostBurst  float64       `json:"postBurst"` // quota: burst
 
 	Expect []string       `json:"expect,omitempty"` // thresholds of the run
-	Note   string         `json:"note,omitempty"`   // the user's own
+	Note   string         `json:"note,omitempty"`   // a remark of the user
 	Host   vitals.Machine `json:"host"`
 }
 
-// End is what a segment says after its last record.
+// End has the totals of a process, at the end of a segment.
 type End struct {
 	At          int64         `json:"at"`
-	Interrupted bool          `json:"interrupted,omitempty"` // stopped by the user before its time
+	Interrupted bool          `json:"interrupted,omitempty"` // stopped early by the user
 	Frames      int64         `json:"frames"`                // data frames received
-	Records     int64         `json:"records"`               // deliveries and odd arrivals written; equals Frames less answers and pongs
+	Records     int64         `json:"records"`               // deliveries and odd frames written; must be Frames - Answers
 	Answers     int64         `json:"answers"`               // answers and pongs received
-	Unsent      int64         `json:"unsent,omitempty"`      // bytes still in the harness at the end: the system did not read
-	Clock       time.Duration `json:"clock,omitempty"`       // how far the wall clock was moved during the run
+	Unsent      int64         `json:"unsent,omitempty"`      // bytes that the system did not read
+	Clock       time.Duration `json:"clock,omitempty"`       // by which the wall clock was set during the run
 	Usage       vitals.Usage  `json:"usage"`
 }

@@ -8,38 +8,38 @@ import (
 	"slices"
 )
 
-// Ledger is the system's own report on a run's broadcasts, as it stood when the harness stopped asking.
+// Ledger is the system's own report on a run's broadcasts, as the harness last read it.
 type Ledger struct {
 	Reports []LedgerReport `json:"reports,omitempty"`
-	Error   string         `json:"error,omitempty"` // why the ledger could not be read; there are no reports then
+	Error   string         `json:"error,omitempty"` // if the ledger could not be read; then there are no reports
 }
 
-// LedgerReport is what the system says became of one broadcast: Audience is the sum of Delivered, Gone, Failed and
-// Outstanding. One without Parts is of a broadcast that the ledger does not know.
+// LedgerReport is the system's report on one broadcast. Audience is the sum of Delivered, Gone, Failed and Outstanding.
+// Parts is 0 for a broadcast that is not in the ledger.
 type LedgerReport struct {
 	ID          string         `json:"id"`
 	Parts       int            `json:"parts"`
-	Dispatched  bool           `json:"dispatched"` // nobody will be added to the audience
-	Audience    int64          `json:"audience"`   // connections it was addressed to
-	Delivered   int64          `json:"delivered"`  // posted to, and the post was taken
+	Dispatched  bool           `json:"dispatched"` // the audience is complete
+	Audience    int64          `json:"audience"`   // connections addressed
+	Delivered   int64          `json:"delivered"`  // posts that were accepted
 	Gone        int64          `json:"gone"`       // no longer connected
-	Failed      int64          `json:"failed"`     // given up
+	Failed      int64          `json:"failed"`     // deliveries that failed
 	Outstanding int64          `json:"outstanding"`
-	Repeatable  int64          `json:"repeatable,omitempty"` // deliveries that may have been made again
+	Repeatable  int64          `json:"repeatable,omitempty"` // deliveries that may have been repeated
 	Reasons     map[string]int `json:"reasons,omitempty"`    // of Failed
 }
 
-// Settled tells whether the system is done with the broadcast: nothing more will become of it.
+// Settled reports whether the audience is complete and every delivery has an outcome.
 func (r *LedgerReport) Settled() bool { return r.Dispatched && r.Outstanding == 0 }
 
-// reportsPerBlock keeps a block far below maxBlock.
+// reportsPerBlock keeps blocks far smaller than maxBlock.
 const reportsPerBlock = 1000
 
-// AppendLedger adds what the ledger says to a finished result file of one run.
+// AppendLedger adds the system's ledger to a finished result file of one run.
 func AppendLedger(file string, l Ledger) (err error) {
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
-		return fmt.Errorf("result file: %w", err)
+		return fmt.Errorf("open result file: %w", err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	var blocks []byte
@@ -50,21 +50,21 @@ func AppendLedger(file string, l Ledger) (err error) {
 	for _, reports := range parts {
 		body, err := json.Marshal(Ledger{Reports: reports, Error: l.Error})
 		if err != nil {
-			return fmt.Errorf("write results: %w", err)
+			return fmt.Errorf("encode ledger: %w", err)
 		}
 		blocks = appendBlock(blocks, 'L', body)
 	}
 	if _, err := f.Write(blocks); err != nil {
-		return fmt.Errorf("write results: %w", err)
+		return fmt.Errorf("write ledger: %w", err)
 	}
 	return nil
 }
 
-// readLedger adds what one block says to a segment.
+// readLedger adds one block of the ledger to a segment.
 func (s *Segment) readLedger(body []byte) error {
 	var l Ledger
 	if err := json.Unmarshal(body, &l); err != nil {
-		return fmt.Errorf("ledger: %w", err)
+		return fmt.Errorf("decode ledger: %w", err)
 	}
 	if s.Ledger == nil {
 		s.Ledger = &Ledger{}

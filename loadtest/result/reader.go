@@ -14,20 +14,20 @@ import (
 	"fanfare/loadtest/vitals"
 )
 
-// File is an open result file. It may be read by several goroutines.
+// File is an open result file. It is safe for concurrent use.
 type File struct {
 	Name     string
 	Segments []*Segment
-	// Cut tells that the file ends in the middle of a block, as after a crash; everything before is there.
+	// Cut reports whether the file ends within a block, as after a crash. All blocks before are read.
 	Cut bool
 
 	file *os.File
 }
 
-// Segment is what one process left of one measurement.
+// Segment has the results of one process and one measurement.
 type Segment struct {
 	Conditions Conditions
-	End        *End // nil if the segment was cut short
+	End        *End // nil if the segment is truncated
 	Samples    []vitals.Sample
 	Ledger     *Ledger // of the whole run, if it is in this segment
 
@@ -35,12 +35,13 @@ type Segment struct {
 	events []extent
 }
 
+// extent is the place of a block of records in the file.
 type extent struct {
 	offset int64
 	length int
 }
 
-// Open opens a result file and checks all of it. The caller must Close it.
+// Open opens a result file and checks all blocks. The caller must Close it.
 func Open(name string) (*File, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -54,12 +55,12 @@ func Open(name string) (*File, error) {
 	return file, nil
 }
 
-// Close closes the file; its segments' records cannot be read after.
+// Close closes the file. The records of its segments cannot be read afterwards.
 func (f *File) Close() error { return f.file.Close() }
 
-var errForeign = errors.New("this is no result file of fanfare's loadtest")
+var errForeign = errors.New("not a result file of loadtest")
 
-// index walks over all blocks and remembers where the events are.
+// index reads all blocks and keeps the places of those with records.
 func (f *File) index(r *bufio.Reader, source io.ReaderAt) error {
 	var (
 		offset  int64
@@ -69,10 +70,10 @@ func (f *File) index(r *bufio.Reader, source io.ReaderAt) error {
 	for {
 		kind, next, length, err := readBlock(r, body)
 		body = next
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
-		if err == io.ErrUnexpectedEOF && segment != nil {
+		if errors.Is(err, io.ErrUnexpectedEOF) && segment != nil {
 			f.Cut = true
 			break
 		}
@@ -85,35 +86,12 @@ func (f *File) index(r *bufio.Reader, source io.ReaderAt) error {
 		if segment == nil && kind != 'S' {
 			return errForeign
 		}
-		switch kind {
-		case 'S':
+		if kind == 'S' {
 			segment = &Segment{source: source}
-			if err := json.Unmarshal(body, &segment.Conditions); err != nil {
-				return fmt.Errorf("start of segment: %w", err)
-			}
-			if v := segment.Conditions.Version; v != Version {
-				return fmt.Errorf("file format %d: this program reads format %d; use the release that wrote the file", v, Version)
-			}
 			f.Segments = append(f.Segments, segment)
-		case 'E':
-			segment.events = append(segment.events, extent{offset + int64(length-len(body)-4), len(body)})
-		case 'V':
-			var s vitals.Sample
-			if err := json.Unmarshal(body, &s); err != nil {
-				return fmt.Errorf("vitals: %w", err)
-			}
-			segment.Samples = append(segment.Samples, s)
-		case 'L':
-			if err := segment.readLedger(body); err != nil {
-				return err
-			}
-		case 'Z':
-			segment.End = new(End)
-			if err := json.Unmarshal(body, segment.End); err != nil {
-				return fmt.Errorf("end of segment: %w", err)
-			}
-		default:
-			return fmt.Errorf("unknown block %q", kind)
+		}
+		if err := segment.add(kind, body, offset+int64(length-len(body)-4)); err != nil {
+			return err
 		}
 		offset += int64(length)
 	}
@@ -123,8 +101,39 @@ func (f *File) index(r *bufio.Reader, source io.ReaderAt) error {
 	return nil
 }
 
-// readBlock reads one block, checks it, and returns its body in buf's memory if that is large enough. length is that of
-// the whole block.
+// add adds one block to the segment. offset is the place of its body in the file.
+func (s *Segment) add(kind byte, body []byte, offset int64) error {
+	switch kind {
+	case 'S':
+		if err := json.Unmarshal(body, &s.Conditions); err != nil {
+			return fmt.Errorf("decode start of segment: %w", err)
+		}
+		if v := s.Conditions.Version; v != Version {
+			return fmt.Errorf("got file format %d, want %d", v, Version)
+		}
+	case 'E':
+		s.events = append(s.events, extent{offset, len(body)})
+	case 'V':
+		var sample vitals.Sample
+		if err := json.Unmarshal(body, &sample); err != nil {
+			return fmt.Errorf("decode vitals: %w", err)
+		}
+		s.Samples = append(s.Samples, sample)
+	case 'L':
+		return s.readLedger(body)
+	case 'Z':
+		s.End = new(End)
+		if err := json.Unmarshal(body, s.End); err != nil {
+			return fmt.Errorf("decode end of segment: %w", err)
+		}
+	default:
+		return fmt.Errorf("unknown block %q", kind)
+	}
+	return nil
+}
+
+// readBlock reads and checks one block. The body is in the memory of buf if that is large enough. length is the length
+// of the whole block.
 func readBlock(r *bufio.Reader, buf []byte) (kind byte, body []byte, length int, err error) {
 	kind, err = r.ReadByte()
 	if err != nil {
@@ -132,7 +141,7 @@ func readBlock(r *bufio.Reader, buf []byte) (kind byte, body []byte, length int,
 	}
 	size, err := binary.ReadUvarint(r)
 	if err != nil {
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
 		return 0, buf, 0, err
@@ -150,15 +159,15 @@ func readBlock(r *bufio.Reader, buf []byte) (kind byte, body []byte, length int,
 	body = buf[:size]
 	sum := crc32.Update(crc32.Checksum([]byte{kind}, castagnoli), castagnoli, body)
 	if sum != binary.LittleEndian.Uint32(buf[size:]) {
-		return 0, buf, 0, errors.New("checksum does not match: the file is damaged")
+		return 0, buf, 0, errors.New("checksum mismatch")
 	}
 	return kind, body, 1 + uvarintLen(size) + int(size) + 4, nil
 }
 
 func uvarintLen(v uint64) int { return len(binary.AppendUvarint(nil, v)) }
 
-// Each calls f for every record of the segment in the order of the file. f must not keep r. It stops at f's first
-// error and returns it.
+// Each calls f for every record of the segment, in the order of the file. f must not keep r. Each returns the first
+// error of f.
 func (s *Segment) Each(f func(r *Record) error) error {
 	var buf []byte
 	for _, e := range s.events {
@@ -176,50 +185,15 @@ func (s *Segment) Each(f func(r *Record) error) error {
 	return nil
 }
 
-var errRecord = errors.New("read results: a record makes no sense")
+var errRecord = errors.New("read results: invalid record")
 
+// decode calls f for every record of a block.
 func decode(b []byte, f func(r *Record) error) error {
 	var r Record
 	for len(b) > 0 {
-		r = Record{Kind: Kind(b[0]), At: r.At, Connection: r.Connection, Broadcast: r.Broadcast}
-		if r.Kind == 0 || r.Kind > lastKind {
-			return errRecord
-		}
-		b = b[1:]
-		var at, connection, broadcast int64
 		var ok bool
-		if at, b, ok = varint(b); !ok {
+		if b, ok = r.decode(b); !ok {
 			return errRecord
-		}
-		if connection, b, ok = varint(b); !ok {
-			return errRecord
-		}
-		if broadcast, b, ok = varint(b); !ok {
-			return errRecord
-		}
-		r.At += at
-		connection += int64(r.Connection)
-		broadcast += int64(r.Broadcast)
-		if connection < 0 || connection > math.MaxUint32 || broadcast < 0 || broadcast > math.MaxUint32 {
-			return errRecord
-		}
-		r.Connection, r.Broadcast = uint32(connection), uint32(broadcast)
-		if r.Kind != Delivered {
-			if len(b) == 0 {
-				return errRecord
-			}
-			r.Flag, b = b[0], b[1:]
-			if r.A, b, ok = varint(b); !ok {
-				return errRecord
-			}
-			if r.B, b, ok = varint(b); !ok {
-				return errRecord
-			}
-			size, n := binary.Uvarint(b)
-			if n <= 0 || size > maxText || uint64(len(b)-n) < size {
-				return errRecord
-			}
-			r.Text, b = string(b[n:n+int(size)]), b[n+int(size):]
 		}
 		if err := f(&r); err != nil {
 			return err
@@ -228,6 +202,58 @@ func decode(b []byte, f func(r *Record) error) error {
 	return nil
 }
 
+// decode replaces r, the previous record, by the record at the beginning of b, which is not empty, and returns the
+// bytes after it. It is false for an invalid record.
+func (r *Record) decode(b []byte) (rest []byte, ok bool) {
+	*r = Record{Kind: Kind(b[0]), At: r.At, Connection: r.Connection, Broadcast: r.Broadcast}
+	if r.Kind == 0 || r.Kind > lastKind {
+		return nil, false
+	}
+	b = b[1:]
+	var at, connection, broadcast int64
+	if at, b, ok = varint(b); !ok {
+		return nil, false
+	}
+	if connection, b, ok = varint(b); !ok {
+		return nil, false
+	}
+	if broadcast, b, ok = varint(b); !ok {
+		return nil, false
+	}
+	r.At += at
+	connection += int64(r.Connection)
+	broadcast += int64(r.Broadcast)
+	if connection < 0 || connection > math.MaxUint32 || broadcast < 0 || broadcast > math.MaxUint32 {
+		return nil, false
+	}
+	r.Connection, r.Broadcast = uint32(connection), uint32(broadcast)
+	if r.Kind == Delivered {
+		return b, true
+	}
+	return r.decodeDetails(b)
+}
+
+// decodeDetails decodes the fields that a Delivered record does not have.
+func (r *Record) decodeDetails(b []byte) (rest []byte, ok bool) {
+	if len(b) == 0 {
+		return nil, false
+	}
+	r.Flag, b = b[0], b[1:]
+	if r.A, b, ok = varint(b); !ok {
+		return nil, false
+	}
+	if r.B, b, ok = varint(b); !ok {
+		return nil, false
+	}
+	size, n := binary.Uvarint(b)
+	if n <= 0 || size > maxText || uint64(len(b)-n) < size {
+		return nil, false
+	}
+	r.Text = string(b[n : n+int(size)])
+	return b[n+int(size):], true
+}
+
+// varint decodes a varint at the beginning of b. It is false if there is none.
 func varint(b []byte) (v int64, rest []byte, ok bool) {
 	// Most differences fit into one byte.
 	if len(b) > 0 && b[0] < 0x80 {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	"fanfare/loadtest/result"
 	"fanfare/loadtest/vitals"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 )
@@ -63,15 +63,16 @@ func write(t testing.TB, shards ...[]result.Record) []byte {
 	return out.Bytes()
 }
 
-func TestTheLedgerIsKept(t *testing.T) {
+func TestAppendLedger(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "results")
-	// As of two processes: what is added is of the whole run, and in the last segment.
+	// With two processes, the ledger is of the whole run and in the last segment.
 	if err := os.WriteFile(name, slices.Concat(write(t), write(t)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var want result.Ledger
-	for n := range 12_000 { // more than a block takes
-		want.Reports = append(want.Reports, result.LedgerReport{ID: strings.Repeat("i", 36), Parts: n, Dispatched: true, Audience: 5, Delivered: 3, Failed: 2, Reasons: map[string]int{"throttled": 2}})
+	for n := range 12_000 { // more than one block
+		want.Reports = append(want.Reports, result.LedgerReport{ID: strings.Repeat("i", 36), Parts: n, Dispatched: true,
+			Audience: 5, Delivered: 3, Failed: 2, Reasons: map[string]int{"throttled": 2}})
 	}
 	for _, l := range []result.Ledger{want, {Error: "no such table"}, {}} {
 		if err := result.AppendLedger(name, l); err != nil {
@@ -82,16 +83,17 @@ func TestTheLedgerIsKept(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := f.Segments[1].Ledger
-		if f.Segments[0].Ledger != nil || got == nil || !reflect.DeepEqual(got.Reports, want.Reports) || got.Error != l.Error || f.Cut || f.Segments[1].End == nil {
-			t.Errorf("%d reports, %q", len(got.Reports), got.Error)
+		if f.Segments[0].Ledger != nil || got == nil || !cmp.Equal(got.Reports, want.Reports) ||
+			got.Error != l.Error || f.Cut || f.Segments[1].End == nil {
+			t.Errorf("got %d reports, error %q, want %d, %q", len(got.Reports), got.Error, len(want.Reports), l.Error)
 		}
 		f.Close()
 	}
 	if f, err := open(t, write(t)); err != nil || f.Segments[0].Ledger != nil {
-		t.Errorf("a run without a ledger has %+v, %v", f.Segments[0].Ledger, err)
+		t.Errorf("run without a ledger: got %+v, %v, want nil, nil", f.Segments[0].Ledger, err)
 	}
 	if err := result.AppendLedger(name+".not", want); err == nil {
-		t.Error("added to a file that is not there")
+		t.Error("missing file: got no error, want one")
 	}
 }
 
@@ -117,7 +119,7 @@ func read(t testing.TB, s *result.Segment) []result.Record {
 	return got
 }
 
-func TestWhatIsWrittenIsRead(t *testing.T) {
+func TestWriter_RoundTrip(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		want := rapid.SliceOfN(rapid.Custom(record), 0, 50).Draw(rt, "records")
 		f, err := open(t, write(t, want))
@@ -126,7 +128,7 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 		}
 		s := f.Segments[0]
 		if got := read(t, s); !slices.Equal(got, want) {
-			rt.Fatalf("read %v\nwrote %v", got, want)
+			rt.Fatalf("got  %v\nwant %v", got, want)
 		}
 		counted := int64(0)
 		for _, r := range want {
@@ -135,10 +137,10 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 			}
 		}
 		if f.Cut || s.End == nil || s.End.Records != counted || s.End.Frames != 3 {
-			rt.Fatalf("cut %v, end %+v, want %d records", f.Cut, s.End, counted)
+			rt.Fatalf("got cut %v, end %+v, want %d records", f.Cut, s.End, counted)
 		}
 		if len(s.Samples) != 1 || s.Samples[0].CPU != 0.5 || s.Conditions.Run != "12345678" {
-			rt.Fatalf("samples %v, conditions %+v", s.Samples, s.Conditions)
+			rt.Fatalf("got samples %v, conditions %+v, want those written", s.Samples, s.Conditions)
 		}
 	})
 }
@@ -147,38 +149,39 @@ func deliveries(n int) []result.Record {
 	records := make([]result.Record, n)
 	at := time.Now().UnixMicro()
 	for i := range records {
-		records[i] = result.Record{Kind: result.Delivered, Connection: uint32(i % 5000), Broadcast: uint32(i / 5000), At: at + int64(i)*17}
+		records[i] = result.Record{Kind: result.Delivered, Connection: uint32(i % 5000), Broadcast: uint32(i / 5000), At: at +
+			int64(i)*17}
 	}
 	return records
 }
 
-func TestLargeSegmentsStayInOrderAndSmall(t *testing.T) {
+func TestWriter_LargeSegments(t *testing.T) {
 	want := deliveries(100_000)
 	content := write(t, want, want)
 	if perRecord := float64(len(content)) / 200_000; perRecord > 6 {
-		t.Errorf("%.1f bytes a delivery, want at most 6", perRecord)
+		t.Errorf("got %.1f bytes a delivery, want at most 6", perRecord)
 	}
 	f, err := open(t, content)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := read(t, f.Segments[0]); !slices.Equal(got, append(slices.Clone(want), want...)) {
-		t.Error("records changed or moved")
+		t.Error("got other records than those written")
 	}
 }
 
-func TestConcatenatedFilesAreSegments(t *testing.T) {
+func TestOpen_ConcatenatedFiles(t *testing.T) {
 	a, b := deliveries(10), deliveries(3)
 	f, err := open(t, append(write(t, a), write(t, b)...))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(f.Segments) != 2 || len(read(t, f.Segments[0])) != 10 || len(read(t, f.Segments[1])) != 3 {
-		t.Errorf("%d segments", len(f.Segments))
+		t.Errorf("got %d segments, want 2 of 10 and 3 records", len(f.Segments))
 	}
 }
 
-func TestACutFileIsReadUpToTheCut(t *testing.T) {
+func TestOpen_TruncatedFile(t *testing.T) {
 	whole := write(t, deliveries(20_000))
 	for _, cut := range []int{1, 4, 5, 100, len(whole) / 2} {
 		f, err := open(t, whole[:len(whole)-cut])
@@ -186,29 +189,29 @@ func TestACutFileIsReadUpToTheCut(t *testing.T) {
 			t.Fatalf("%d bytes short: %v", cut, err)
 		}
 		if !f.Cut || f.Segments[0].End != nil {
-			t.Errorf("%d bytes short: cut %v, end %v", cut, f.Cut, f.Segments[0].End)
+			t.Errorf("%d bytes short: got cut %v, end %v, want true, nil", cut, f.Cut, f.Segments[0].End)
 		}
 		read(t, f.Segments[0])
 	}
 }
 
-func TestDamageIsRefused(t *testing.T) {
+func TestOpen_DamagedFile(t *testing.T) {
 	whole := write(t, deliveries(100))
 	for _, at := range []int{10, len(whole) / 2, len(whole) - 6} {
 		damaged := bytes.Clone(whole)
 		damaged[at] ^= 4
 		if _, err := open(t, damaged); err == nil {
-			t.Errorf("byte %d of %d changed, and nobody noticed", at, len(whole))
+			t.Errorf("byte %d of %d changed: got no error, want one", at, len(whole))
 		}
 	}
 	for name, content := range map[string]string{"empty": "", "text": "hello, world\n", "JSON": `{"a":1}`} {
 		if _, err := open(t, []byte(content)); err == nil {
-			t.Errorf("%s passed for a result file", name)
+			t.Errorf("%s: got no error, want one", name)
 		}
 	}
 	newer := bytes.Replace(whole, []byte(`"version":1`), []byte(`"version":2`), 1)
 	if _, err := open(t, newer); err == nil {
-		t.Error("a changed header passed its checksum")
+		t.Error("changed header: got no error, want one")
 	}
 }
 
@@ -221,7 +224,7 @@ func (d *brokenDisk) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestAFullDiskIsAnError(t *testing.T) {
+func TestWriter_FullDisk(t *testing.T) {
 	w, err := result.NewWriter(&brokenDisk{left: 40_000}, result.Conditions{})
 	if err != nil {
 		t.Fatal(err)
@@ -232,7 +235,7 @@ func TestAFullDiskIsAnError(t *testing.T) {
 	}
 	s.Flush()
 	if err := w.Close(result.End{}); err == nil || !strings.Contains(err.Error(), "disk full") || !w.Failed() {
-		t.Errorf("close after a failed write: %v, failed %v", err, w.Failed())
+		t.Errorf("close after a failed write: got %v, failed %v, want disk full, true", err, w.Failed())
 	}
 }
 

@@ -13,28 +13,27 @@ import (
 )
 
 const (
-	// flushAt is the size in bytes at which a shard hands its block over; a block is a little larger at most, but for
-	// long texts.
+	// flushAt is the size in bytes at which a shard flushes its block. Blocks are larger by one record at most.
 	flushAt = 32 << 10
-	// maxText bounds a record's text; what is longer is cut.
+	// maxText bounds the text of a record in bytes; longer ones are cut.
 	maxText = 512
-	// maxBlock is the largest block that a reader believes in.
+	// maxBlock is the size in bytes of the largest block that a reader accepts.
 	maxBlock = 1 << 20
-	// queued bounds the blocks that wait for the disk, 8 MiB in all. When they are used up, shards wait: nothing is ever
-	// dropped, and the harness's read lag shows the wait.
+	// queued bounds the blocks that wait for the disk, 8 MiB in all. If it is reached, shards wait: nothing is dropped,
+	// and the read lag of the harness includes the wait.
 	queued = 256
-	// spare is how many blocks are kept for use again.
+	// spare bounds the blocks that are kept for reuse.
 	spare = 16
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Writer writes one segment. Its methods may be called concurrently; a Shard belongs to one goroutine at a time.
+// Writer writes one segment. It is safe for concurrent use; each Shard is used by one goroutine at a time.
 type Writer struct {
 	blocks  chan block
 	done    chan struct{}
-	free    chan []byte  // blocks to use again
-	records atomic.Int64 // deliveries and odd arrivals
+	free    chan []byte  // blocks for reuse
+	records atomic.Int64 // deliveries and odd frames
 	err     error        // read after done
 	failed  atomic.Bool
 }
@@ -57,6 +56,7 @@ func NewWriter(w io.Writer, c Conditions) (*Writer, error) {
 	return writer, nil
 }
 
+// drain writes the blocks until blocks is closed.
 func (w *Writer) drain(out io.Writer) {
 	defer close(w.done)
 	var frame []byte
@@ -86,7 +86,7 @@ func appendBlock(dst []byte, kind byte, body []byte) []byte {
 	return binary.LittleEndian.AppendUint32(dst, sum)
 }
 
-// Failed tells whether writing has failed, so that a run can stop early; Close returns the error.
+// Failed reports whether writing has failed, so that a run can stop early. Close returns the error.
 func (w *Writer) Failed() bool { return w.failed.Load() }
 
 // Sample writes a sample of the harness's vitals.
@@ -99,18 +99,18 @@ func (w *Writer) Sample(s vitals.Sample) error {
 	return nil
 }
 
-// Records returns how many deliveries and odd arrivals were flushed so far.
+// Records returns the number of deliveries and odd frames flushed so far.
 func (w *Writer) Records() int64 { return w.records.Load() }
 
-// Abandon stops without an end, as a process does that is killed.
+// Abandon stops without an End, as a killed process does.
 func (w *Writer) Abandon() error {
 	close(w.blocks)
 	<-w.done
 	return w.err
 }
 
-// Close ends the segment and returns the first error met. All shards must have been flushed before, and nothing may be
-// written after.
+// Close ends the segment and returns the first error. All shards must have been flushed before, and nothing may be
+// written afterwards.
 func (w *Writer) Close(e End) error {
 	e.Records = w.records.Load()
 	body, err := json.Marshal(e)
@@ -120,7 +120,7 @@ func (w *Writer) Close(e End) error {
 	return errors.Join(w.Abandon(), err)
 }
 
-// Shard gathers records for a Writer. It is not safe for concurrent use.
+// Shard buffers records for a Writer. It is not safe for concurrent use.
 type Shard struct {
 	w          *Writer
 	buf        []byte
@@ -133,7 +133,7 @@ type Shard struct {
 // Shard returns a new shard of the segment.
 func (w *Writer) Shard() *Shard { return &Shard{w: w} }
 
-// Delivered adds a Delivered record: the hot path.
+// Delivered adds a Delivered record. It is the hot path.
 func (s *Shard) Delivered(connection, broadcast uint32, at int64) {
 	s.head(Delivered, connection, broadcast, at)
 	s.counted++
@@ -161,6 +161,7 @@ func (s *Shard) Add(r Record) {
 	}
 }
 
+// head adds the fields that all kinds have.
 func (s *Shard) head(k Kind, connection, broadcast uint32, at int64) {
 	if s.buf == nil {
 		select {
@@ -176,7 +177,7 @@ func (s *Shard) head(k Kind, connection, broadcast uint32, at int64) {
 	s.at, s.connection, s.broadcast = at, connection, broadcast
 }
 
-// Flush hands over what was gathered. It waits while the disk is more than the queue behind.
+// Flush passes the buffered records to the writer. It waits while the queue of blocks is full.
 func (s *Shard) Flush() {
 	if len(s.buf) == 0 {
 		return

@@ -1,40 +1,37 @@
-// Package system starts the system under test on this machine for the length of a load test: the repository's local/,
-// as a program of its own, of which the harness knows only what it prints.
+// Package system starts the repository's local system (local/) on this machine, as the system under test. It is a
+// separate program; the harness reads its addresses from its ready file.
 package system
 
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 )
 
-// Command starts local/ on free ports. It is run in the repository's root.
+// Command starts local/ on free ports. Its working directory is the root of the repository.
 var Command = []string{"go", "run", "./local", "--port", "0", "--aws-port", "0", "--parameter", "Access=open"}
 
 const (
-	// startWithin bounds the wait for the system's addresses; the first start builds every function.
+	// startWithin bounds the wait for the ready file. The first start builds all functions.
 	startWithin = 3 * time.Minute
-	// stopWithin bounds its shutting down.
+	// stopWithin bounds the shutdown before the system is killed.
 	stopWithin = 20 * time.Second
-	// tail is how many of its last lines an error shows.
+	// tail is the number of lines of output in an error.
 	tail = 15
 )
 
-// What local/ prints when it is ready.
-var (
-	webSocket = regexp.MustCompile(`WebSocket API\s+(wss?://\S+)`)
-	broadcast = regexp.MustCompile(`Broadcast queue\s+(https?://\S+)`)
-)
+// poll is the interval at which Start looks for the ready file.
+const poll = 20 * time.Millisecond
 
 // System is a running system. Its addresses do not change.
 type System struct {
@@ -42,12 +39,13 @@ type System struct {
 	QueueURL string
 
 	process *exec.Cmd
+	dir     string // of the ready file
 	gone    chan struct{}
 	mu      sync.Mutex
 	lines   []string
 }
 
-// Root finds the repository that the working directory is in: the folder with go.mod and local/.
+// Root returns the root of the repository of the working directory: the directory with go.mod and local/.
 func Root() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -61,85 +59,109 @@ func Root() (string, error) {
 		}
 		parent := filepath.Dir(dir)
 		if parent == dir {
-			return "", errors.New("no --url, and no local system to start: run this in the repository, or say --url ws://… of a system that is running")
+			return "", errors.New("no local system to start: want --url, or a working directory in the repository")
 		}
 		dir = parent
 	}
 }
 
-// Start starts command in dir and waits until it has printed its addresses. The caller must Stop the system.
-func Start(ctx context.Context, dir string, command []string) (*System, error) {
-	c := exec.Command(command[0], command[1:]...)
-	c.Dir = dir
-	// A session of its own: a terminal's interrupt reaches the harness first, Stop reaches what "go run" has started, and
-	// the harness's priority is its own.
-	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	out, in, err := os.Pipe()
+// Start starts command in workDir, with --ready-file appended to its arguments, and waits until that file exists. The
+// caller must Stop the system.
+func Start(ctx context.Context, workDir string, command []string) (*System, error) {
+	dir, err := os.MkdirTemp("", "loadtest-")
 	if err != nil {
 		return nil, fmt.Errorf("start the local system: %w", err)
 	}
+	file := filepath.Join(dir, "ready.json")
+	c := exec.Command(command[0], append(command[1:len(command):len(command)], "--ready-file", file)...)
+	c.Dir = workDir
+	// A session of its own: the terminal does not interrupt it, Stop reaches the process that "go run" has started, and
+	// --priority does not apply to it.
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	out, in, err := os.Pipe()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start the local system: %w", err), os.RemoveAll(dir))
+	}
 	c.Stdout, c.Stderr = in, in
 	if err := c.Start(); err != nil {
-		return nil, errors.Join(fmt.Errorf("start the local system: %w", err), in.Close(), out.Close())
+		err = fmt.Errorf("start the local system: %w", err)
+		return nil, errors.Join(err, in.Close(), out.Close(), os.RemoveAll(dir))
 	}
 	in.Close()
-	s := &System{process: c, gone: make(chan struct{})}
-	ready := make(chan struct{})
-	go s.listen(out, ready)
-	select {
-	case <-ready:
+	s := &System{process: c, dir: dir, gone: make(chan struct{})}
+	go s.listen(out)
+	if err = s.await(ctx, file); err == nil {
 		return s, nil
-	case <-s.gone:
-		err = errors.New("the local system ended before it was ready")
-	case <-time.After(startWithin):
-		err = fmt.Errorf("the local system was not ready within %v", startWithin)
-	case <-ctx.Done():
-		err = ctx.Err()
 	}
-	stopped := s.Stop() // after which it has said everything
-	return nil, errors.Join(fmt.Errorf("start the local system: %w. Its last words:\n%s", err, s.last()), stopped)
+	stopped := s.Stop() // after which its output is complete
+	return nil, errors.Join(fmt.Errorf("start the local system: %w; its last output:\n%s", err, s.last()), stopped)
 }
 
-func (s *System) listen(r io.ReadCloser, ready chan struct{}) {
+// await waits for the ready file, which local/ renames into place, and reads the addresses.
+func (s *System) await(ctx context.Context, file string) error {
+	late := fmt.Errorf("the local system was not ready within %v", startWithin)
+	ctx, cancel := context.WithTimeoutCause(ctx, startWithin, late)
+	defer cancel()
+	for tick := time.NewTicker(poll); ; {
+		data, err := os.ReadFile(file)
+		if err == nil {
+			var ready struct {
+				WebSocket string `json:"webSocket"`
+				Outputs   struct {
+					BroadcastQueueURL string `json:"BroadcastQueueUrl"`
+				}
+			}
+			if err := json.Unmarshal(data, &ready); err != nil {
+				return fmt.Errorf("read its ready file: %w", err)
+			}
+			s.URL, s.QueueURL = ready.WebSocket, ready.Outputs.BroadcastQueueURL
+			return nil
+		}
+		if !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("read its ready file: %w", err)
+		}
+		select {
+		case <-tick.C:
+		case <-s.gone:
+			return errors.New("the local system ended before it was ready")
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// listen keeps the last lines of the output until it ends.
+func (s *System) listen(r io.ReadCloser) {
 	defer close(s.gone)
 	defer r.Close()
 	for lines := bufio.NewScanner(r); lines.Scan(); {
-		line := lines.Text()
 		s.mu.Lock()
-		if s.lines = append(s.lines, line); len(s.lines) > tail {
+		if s.lines = append(s.lines, lines.Text()); len(s.lines) > tail {
 			s.lines = s.lines[1:]
-		}
-		was := s.URL != "" && s.QueueURL != ""
-		if !was {
-			if m := webSocket.FindStringSubmatch(line); m != nil {
-				s.URL = m[1]
-			}
-			if m := broadcast.FindStringSubmatch(line); m != nil {
-				s.QueueURL = m[1]
-			}
-			if s.URL != "" && s.QueueURL != "" {
-				close(ready)
-			}
 		}
 		s.mu.Unlock()
 	}
 }
 
+// last returns the last lines of the output.
 func (s *System) last() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return strings.Join(s.lines, "\n")
 }
 
-// Stop ends the system: an interrupt first, so that it can clean up, and a kill if it does not.
+// Stop interrupts the system, so that it can clean up, and kills it after stopWithin.
 func (s *System) Stop() error {
 	group := -s.process.Process.Pid
-	_ = syscall.Kill(group, syscall.SIGINT) // it may have ended by itself
+	_ = syscall.Kill(group, syscall.SIGINT) // it may have ended already
 	kill := time.AfterFunc(stopWithin, func() { _ = syscall.Kill(group, syscall.SIGKILL) })
 	defer kill.Stop()
 	<-s.gone
-	var exit *exec.ExitError
-	if err := s.process.Wait(); err != nil && !errors.As(err, &exit) {
+	err := s.process.Wait()
+	if _, ok := errors.AsType[*exec.ExitError](err); ok {
+		err = nil // the exit status after an interrupt does not matter
+	}
+	if err = errors.Join(err, os.RemoveAll(s.dir)); err != nil {
 		return fmt.Errorf("stop the local system: %w", err)
 	}
 	return nil

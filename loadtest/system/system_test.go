@@ -2,6 +2,7 @@ package system_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -15,8 +16,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// The test binary plays the system when it is told where to leave word. A shell would not do: it cannot trap an interrupt
-// that whoever started the tests has it ignore.
+// The test binary is the system when SYSTEM_TEST_LEFT is set. A shell cannot trap an interrupt that its parent ignores.
 func TestMain(m *testing.M) {
 	left := os.Getenv("SYSTEM_TEST_LEFT")
 	if left == "" {
@@ -25,9 +25,17 @@ func TestMain(m *testing.M) {
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, os.Interrupt)
 	fmt.Println("building")
-	fmt.Println("WebSocket API     ws://127.0.0.1:3001/prod")
-	fmt.Fprintln(os.Stderr, "AWS endpoint      http://127.0.0.1:4566")
-	fmt.Println("Broadcast queue   http://127.0.0.1:4566/000000000000/websocket-broadcast")
+	if len(os.Args) != 3 || os.Args[1] != "--ready-file" {
+		fmt.Fprintf(os.Stderr, "got arguments %q, want --ready-file FILE\n", os.Args[1:])
+		os.Exit(1)
+	}
+	ready := `{"webSocket":"ws://127.0.0.1:3001/prod","aws":"http://127.0.0.1:4566",
+		"outputs":{"BroadcastQueueUrl":"http://127.0.0.1:4566/000000000000/websocket-broadcast","Other":"x"}}`
+	whole := os.Args[2] + ".new"
+	if err := errors.Join(os.WriteFile(whole, []byte(ready), 0o600), os.Rename(whole, os.Args[2])); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	<-interrupted
 	if err := os.WriteFile(left, []byte("bye"), 0o600); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -38,7 +46,7 @@ func TestMain(m *testing.M) {
 
 func shell(script string) []string { return []string{"/bin/sh", "-c", script} }
 
-func TestAddressesAreTakenFromWhatItPrints(t *testing.T) {
+func TestStart_Addresses(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -51,36 +59,39 @@ func TestAddressesAreTakenFromWhatItPrints(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.URL != "ws://127.0.0.1:3001/prod" || s.QueueURL != "http://127.0.0.1:4566/000000000000/websocket-broadcast" {
-		t.Errorf("%q, %q", s.URL, s.QueueURL)
+		t.Errorf("got addresses %q and %q, want those of the ready file", s.URL, s.QueueURL)
 	}
 	if err := s.Stop(); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Stat(left); err != nil {
-		t.Errorf("it was not given the time to clean up: %v", err)
+		t.Errorf("clean-up: got %v, want a file", err)
 	}
 }
 
-func TestFailuresShowItsLastWords(t *testing.T) {
-	if _, err := system.Start(t.Context(), t.TempDir(), shell(`echo "template.yaml:12: no such function"; exit 3`)); err == nil || !strings.Contains(err.Error(), "no such function") {
-		t.Errorf("%v", err)
+func TestStart_ErrorsQuoteOutput(t *testing.T) {
+	if _, err := system.Start(t.Context(), t.TempDir(),
+		shell(`echo "template.yaml:12: no such function"; exit 3`)); err == nil ||
+		!strings.Contains(err.Error(), "no such function") {
+		t.Errorf("got error %v, want one with the output", err)
 	}
 	if _, err := system.Start(t.Context(), t.TempDir(), []string{"/nonexistent/local"}); err == nil {
-		t.Error("a command that is not there was started")
+		t.Error("missing command: got no error, want one")
 	}
-	said := filepath.Join(t.TempDir(), "said")
-	if err := syscall.Mkfifo(said, 0o600); err != nil {
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		defer cancel()
-		if _, err := os.ReadFile(said); err != nil {
+		if _, err := os.ReadFile(fifo); err != nil {
 			t.Error(err)
 		}
 	}()
-	if _, err := system.Start(ctx, t.TempDir(), shell(`echo "still building"; : >"`+said+`"; exec sleep 60`)); err == nil || !strings.Contains(err.Error(), "still building") {
-		t.Errorf("%v", err)
+	if _, err := system.Start(ctx, t.TempDir(), shell(`echo "still building"; : >"`+fifo+
+		`"; exec sleep 60`)); err == nil || !strings.Contains(err.Error(), "still building") {
+		t.Errorf("got error %v, want one with the output", err)
 	}
 }
 
@@ -94,12 +105,12 @@ func TestRoot(t *testing.T) {
 	}
 	t.Chdir(deep)
 	if _, err := system.Root(); err == nil || !strings.Contains(err.Error(), "--url") {
-		t.Errorf("without go.mod: %v", err)
+		t.Errorf("without go.mod: got %v, want an error with --url", err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "go.mod"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := system.Root(); err != nil || filepath.Base(got) != filepath.Base(dir) {
-		t.Errorf("%q, %v", got, err)
+		t.Errorf("got %q, %v, want %q, nil", got, err, dir)
 	}
 }

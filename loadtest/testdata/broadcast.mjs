@@ -1,4 +1,4 @@
-// A broadcast server on the library ws: what any client sends, every client receives. With DROP=n it leaves out every nth send.
+// A broadcast server with the library ws: every client receives each message. DROP=n drops every nth send.
 import { WebSocket, WebSocketServer } from "ws";
 
 const drop = Number(process.env.DROP);

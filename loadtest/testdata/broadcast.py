@@ -1,5 +1,4 @@
-"""A broadcast server on the library websockets: what any client sends, every client receives. With DROP=n it leaves out every
-nth send."""
+"""A broadcast server with the library websockets: every client receives each message. DROP=n drops every nth send."""
 
 import asyncio
 import os

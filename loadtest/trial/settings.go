@@ -1,5 +1,5 @@
-// Package trial carries out load tests from settings to report: it plans the processes, connects the clients, measures,
-// and judges. The commands run, sweep and doctor are made of it.
+// Package trial runs load tests, from settings to report: it plans the processes, connects the clients, measures, and
+// loads the report. It also searches for the capacity. The commands run, sweep and doctor use it.
 package trial
 
 import (
@@ -11,65 +11,66 @@ import (
 	"runtime"
 	"time"
 
-	"fanfare/loadtest/clock"
 	"fanfare/loadtest/engine"
 	"fanfare/loadtest/payload"
 	"fanfare/loadtest/report"
+	"fanfare/loadtest/timing"
 	"fanfare/loadtest/vitals"
 )
 
-// Settings are what a user can choose. Validate tells whether they make sense.
+// Settings are a user's choices. Validate checks them and sets defaults.
 type Settings struct {
-	URL         string
-	QueueURL    string
-	Via         string // engine.Clients, Queue or Both
-	Local       bool   // the trial's own system under test
-	Header      http.Header
-	Connections int
-	Ramp        float64 // connects per second
-	Slow        int
-	SlowRate    int // bytes per second
-	Churn       float64
-	Publishers  int // 0: enough for two seconds between the messages of each, at most 1,000
-	Rate        float64
-	Duration    time.Duration
-	Size        int
-	Body        []byte
-	Warmup      time.Duration
-	Deadline    time.Duration // 0: patience, and the time that the quota alone costs one message
-	Settle      time.Duration
-	Ping        time.Duration
-	Connect     time.Duration // time-out of one attempt
-	Attempts    int
-	Fewest      int // connected clients to go on with; 0: all
-	Seed        uint64
-	Processes   int // 0: as many as the descriptors ask for
-	Shards      int // 0: one per processor, at most four
-	Sources     []netip.Addr
-	Streams     bool
-	PostRate    float64
-	PostBurst   float64
-	Expect      []string
-	Note        string
+	URL          string
+	QueueURL     string
+	Via          string // who publishes: engine.Clients, Queue or Both
+	Local        bool   // the system under test was started for this run
+	Header       http.Header
+	Connections  int
+	Ramp         float64 // connects per second
+	Slow         int     // clients that read slowly
+	SlowRate     int     // bytes per second; 0 reads nothing
+	Churn        float64 // share of the clients that reconnect per minute
+	Publishers   int     // 0: enough for two seconds between the messages of each, at most 1,000
+	Rate         float64 // messages per second
+	Duration     time.Duration
+	Size         int           // bytes; 0: 256, if there is no Body
+	Body         []byte        // content of the messages instead of padding
+	Warmup       time.Duration // at the beginning of Duration: counted, but not timed
+	Deadline     time.Duration // 0: baseDeadline plus the time that the posts of one message take at the quota
+	Settle       time.Duration // how long to watch for duplicates
+	Ping         time.Duration // interval of keep-alive messages; 0: none
+	Connect      time.Duration // time limit of one attempt
+	Attempts     int           // to connect each client; 0: 1
+	MinConnected int           // clients that suffice to start; 0: all
+	Seed         uint64
+	Processes    int          // 0: as many as the limit of file descriptors requires
+	Shards       int          // readers per process; 0: one per processor, at most four
+	Sources      []netip.Addr // local addresses to connect from
+	Streams      bool         // a goroutine per connection instead of epoll
+	PostRate     float64      // the system's quota, posts per second
+	PostBurst    float64      // burst of that quota, posts
+	Expect       []string
+	Note         string
 
-	Ledger         string        // table of the system's own report; empty: it is not read
-	LedgerEndpoint string        // empty: AWS's
+	Ledger         string        // table of the system's own report; empty: not read
+	LedgerEndpoint string        // empty: AWS
 	LedgerWait     time.Duration // how long to wait until the ledger is settled
-	Others         int           // clients besides the run's own that the ledger may count
+	Others         int           // other clients, which the ledger may count
 }
 
-// Limits of what can be asked for.
+// Limits of the settings.
 const (
 	maxConnections = 1_000_000
 	maxProcesses   = 256
 	maxEvents      = 100_000_000
-	// patience is the deadline of a message to no more clients than the burst of the quota.
-	patience = 10 * time.Second
-	// spare is how many descriptors a process needs besides its connections: dialling doubles 128 of them for a moment.
+	// baseDeadline is the deadline of a message to at most as many clients as the quota's burst.
+	baseDeadline = 10 * time.Second
+	// spare is the number of descriptors that a process needs besides its connections. Each of the 128 concurrent connects
+	// takes two for a moment.
 	spare = 400
 )
 
-// Validate fills in what was left open and tells what does not make sense.
+// Validate sets defaults and returns an error for the first setting that is not valid.
 func (s *Settings) Validate() error {
 	u, err := url.Parse(s.URL)
 	if err != nil || u.Host == "" || u.Scheme != "ws" && u.Scheme != "wss" {
@@ -85,8 +86,8 @@ func (s *Settings) Validate() error {
 		s.Shards = min(runtime.NumCPU(), 4)
 	}
 	if s.Deadline == 0 {
-		// No system can be held to less than its quota allows.
-		s.Deadline = patience + report.Floor(s.Connections-s.Slow, s.PostRate, s.PostBurst).Round(time.Second)
+		// A deadline that the quota alone exceeds would make every run fail.
+		s.Deadline = baseDeadline + report.Floor(s.Connections-s.Slow, s.PostRate, s.PostBurst).Round(time.Second)
 	}
 	if s.Size == 0 && s.Body == nil {
 		s.Size = 256
@@ -99,25 +100,31 @@ func (s *Settings) Validate() error {
 		{s.Ramp <= 0, "--ramp: want more than 0 connects per second"},
 		{s.Rate <= 0, "--rate: want more than 0 messages per second"},
 		{s.Duration <= 0, "--duration: want more than 0"},
-		{s.Rate*s.Duration.Seconds() < 1, "--rate and --duration: together they make not one message"},
-		{s.Rate*s.Duration.Seconds() > maxEvents, fmt.Sprintf("--rate and --duration: together they make more than %d messages", maxEvents)},
-		{s.Body == nil && (s.Size < payload.MinSize || s.Size > payload.MaxSize), fmt.Sprintf("--size: want %d to %d bytes; smaller ones could not carry what recognises them, larger ones API Gateway cannot post", payload.MinSize, payload.MaxSize)},
+		{s.Rate*s.Duration.Seconds() < 1, "--rate and --duration: want at least one message"},
+		{s.Rate*s.Duration.Seconds() > maxEvents,
+			fmt.Sprintf("--rate and --duration: want at most %d messages", maxEvents)},
+		{s.Body == nil && (s.Size < payload.MinSize || s.Size > payload.MaxSize),
+			fmt.Sprintf("--size: want %d to %d bytes, which the header needs and API Gateway can post",
+				payload.MinSize, payload.MaxSize)},
 		{s.Slow < 0 || s.Slow >= s.Connections, "--slow: want fewer than --connections"},
 		{s.Churn < 0, "--churn: want 0 or more"},
 		{s.Warmup < 0 || s.Warmup >= s.Duration, "--warmup: want less than --duration"},
 		{s.Deadline < 0, "--deadline: want 0 or more"},
 		{s.Publishers < 0, "--publishers: want 1 or more"},
-		{s.Via != engine.Queue && s.Publishers > s.Connections-s.Slow, fmt.Sprintf("--publishers: %d clients read as they should, so at most as many can publish", s.Connections-s.Slow)},
-		{s.Via != engine.Clients && s.QueueURL == "", "--publish " + s.Via + ": say through which queue with --queue-url"},
-		{s.Via == engine.Both && s.Publishers < 2, "--publish both: want at least two --publishers"},
+		{s.Via != engine.Queue && s.Publishers > s.Connections-s.Slow,
+			fmt.Sprintf("--publishers: want at most %d, the number of clients that are not slow", s.Connections-s.Slow)},
+		{s.Via != engine.Clients && s.QueueURL == "", "--publish " + s.Via + ": want a --queue-url"},
+		{s.Via == engine.Both && s.Publishers < 2, "--publish both: want at least 2 --publishers"},
 		{s.Processes < 0 || s.Processes > maxProcesses, fmt.Sprintf("--processes: want at most %d", maxProcesses)},
 		{s.Processes > s.Connections, "--processes: want no more than --connections"},
-		{s.Churn > 0 && s.Via == engine.Clients && s.Publishers >= s.Connections-s.Slow, "--churn needs clients that do not publish: lower --publishers"},
-		{s.Fewest > s.Connections, "--min-connected: want at most --connections"},
+		{s.Churn > 0 && s.Via == engine.Clients && s.Publishers >= s.Connections-s.Slow,
+			"--churn: want clients that do not publish; lower --publishers"},
+		{s.MinConnected > s.Connections, "--min-connected: want at most --connections"},
 		{s.LedgerWait < 0, "--ledger-wait: want 0 or more"},
 		{s.Others < 0, "--others: want 0 or more"},
-		{s.Ledger == "" && s.Others > 0, "--others: say which table the ledger is with --ledger"},
-		{s.Ledger != "" && s.LedgerEndpoint == "" && loopback(u), "--ledger: say where the system's DynamoDB is with --ledger-endpoint, as http://127.0.0.1:4566"},
+		{s.Ledger == "" && s.Others > 0, "--others: want a table of --ledger"},
+		{s.Ledger != "" && s.LedgerEndpoint == "" && loopback(u),
+			"--ledger: want the endpoint of the system's DynamoDB in --ledger-endpoint, for example http://127.0.0.1:4566"},
 	} {
 		if bad.when {
 			return errors.New(bad.say)
@@ -127,30 +134,33 @@ func (s *Settings) Validate() error {
 	return err
 }
 
-// loopback tells whether a URL is of this machine: AWS has no ledger of such a system.
+// loopback reports whether a URL names this machine. AWS has no ledger of such a system.
 func loopback(u *url.URL) bool {
 	ip, err := netip.ParseAddr(u.Hostname())
 	return u.Hostname() == "localhost" || err == nil && ip.IsLoopback()
 }
 
-// plan shares the work out.
+// plan divides the work among processes and local addresses.
 func (s *Settings) plan() (engine.Plan, error) {
 	p := engine.Plan{
-		URL: s.URL, Header: s.Header, Processes: s.Processes, Connections: s.Connections, Ramp: s.Ramp, Slow: s.Slow, SlowRate: s.SlowRate,
-		Publishers: s.Publishers, Via: s.Via, QueueURL: s.QueueURL, Sources: s.Sources, Shards: s.Shards, ConnectTimeout: s.Connect,
-		Attempts: max(s.Attempts, 1), Ping: s.Ping, Streams: s.Streams,
+		URL: s.URL, Header: s.Header, Processes: s.Processes, Connections: s.Connections, Ramp: s.Ramp, Slow: s.Slow,
+		SlowRate:   s.SlowRate,
+		Publishers: s.Publishers, Via: s.Via, QueueURL: s.QueueURL, Sources: s.Sources, Shards: s.Shards,
+		ConnectTimeout: s.Connect,
+		Attempts:       max(s.Attempts, 1), Ping: s.Ping, Streams: s.Streams,
 	}
-	// Two descriptors are left for each connection under way while it is made.
-	each := int(min(vitals.Limit(), 1<<31)) - spare
+	// A connect takes a second descriptor while it is under way; spare includes them.
+	each := int(min(vitals.RaiseFileLimit(), 1<<31)) - spare
 	if each < 1 {
-		return p, fmt.Errorf("only %d descriptors may be open: raise the limit with ulimit -n", vitals.Limit())
+		return p, fmt.Errorf("%d file descriptors are not enough: raise the limit with ulimit -n", vitals.RaiseFileLimit())
 	}
 	least := (s.Connections + each - 1) / each
 	if p.Processes == 0 {
 		p.Processes = least
 	}
 	if p.Processes < least {
-		return p, fmt.Errorf("--processes %d: %d connections need at least %d, since each may hold %d descriptors", p.Processes, s.Connections, least, vitals.Limit())
+		return p, fmt.Errorf("--processes %d: want at least %d for %d connections with %d file descriptors each",
+			p.Processes, least, s.Connections, vitals.RaiseFileLimit())
 	}
 	if len(p.Sources) == 0 {
 		var err error
@@ -158,24 +168,25 @@ func (s *Settings) plan() (engine.Plan, error) {
 			return p, err
 		}
 	}
-	// Workers need a moment to start.
-	p.Start = clock.Now() + 50_000
+	// Worker processes need a moment to start.
+	p.Start = timing.Now() + 50_000
 	return p, nil
 }
 
-// sources returns the local addresses to connect from: one has ports for some 28,000 connections to the same peer, and
-// the whole of 127.0.0.0/8 is this machine.
+// sources returns the local addresses to connect from, nil if the default is enough. One address has ports for about
+// 28,000 connections to the same peer; on Linux every address in 127.0.0.0/8 is this machine.
 func sources(target string, connections int) ([]netip.Addr, error) {
 	u, err := url.Parse(target)
 	if err != nil {
-		return nil, fmt.Errorf("url: %w", err)
+		return nil, fmt.Errorf("parse target URL: %w", err)
 	}
 	ports := vitals.Ports() * 9 / 10
 	if ports == 0 || connections <= ports {
 		return nil, nil
 	}
 	if ip, err := netip.ParseAddr(u.Hostname()); !loopback(u) || err == nil && !ip.Is4() || runtime.GOOS != "linux" {
-		return nil, fmt.Errorf("%d connections to one address need more local ports than the %d there are: name further local addresses with --source, or widen net.ipv4.ip_local_port_range", connections, vitals.Ports())
+		return nil, fmt.Errorf("%d connections need more than the %d local ports of one address: name further addresses "+
+			"with --source, or widen net.ipv4.ip_local_port_range", connections, vitals.Ports())
 	}
 	all := make([]netip.Addr, (connections+ports-1)/ports)
 	for i := range all {
@@ -184,7 +195,7 @@ func sources(target string, connections int) ([]netip.Addr, error) {
 	return all, nil
 }
 
-// target is the URL without what may be secret in it.
+// target returns the URL without its user, query and fragment, which may be secret.
 func target(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {

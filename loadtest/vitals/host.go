@@ -6,7 +6,7 @@ import (
 	"os"
 )
 
-// hostDigest tells machines apart in result files without writing their names into them.
+// hostDigest returns a digest of the host name, which distinguishes machines without naming them in result files.
 func hostDigest() string {
 	name, err := os.Hostname()
 	if err != nil {

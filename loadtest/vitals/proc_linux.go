@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// RSS returns the resident bytes of this process.
+// RSS returns the resident bytes of this process, 0 if unknown.
 func RSS() int64 {
 	b, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
@@ -26,30 +26,31 @@ func RSS() int64 {
 	return pages * int64(os.Getpagesize())
 }
 
-// Descriptors returns how many descriptors the process holds.
+// Descriptors returns the number of open file descriptors, 0 if unknown.
 func Descriptors() int {
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		return 0
 	}
-	return len(entries) - 1 // less the one that reads
+	return len(entries) - 1 // without the one that reads the directory
 }
 
-// ticks reads the machine's processor time so far, in ticks of the kernel (proc_stat(5)).
+// ticks returns the processor time of the machine since it started, in kernel ticks (proc_stat(5)); 0 if unknown.
 func ticks() (busy, all float64) {
 	b, err := os.ReadFile("/proc/stat")
 	if err != nil {
 		return 0, 0
 	}
 	var user, nice, system, idle, iowait, irq, softirq, steal float64
-	if _, err := fmt.Sscanf(string(b), "cpu %f %f %f %f %f %f %f %f", &user, &nice, &system, &idle, &iowait, &irq, &softirq, &steal); err != nil {
+	if _, err := fmt.Sscanf(string(b), "cpu %f %f %f %f %f %f %f %f", &user, &nice, &system, &idle, &iowait, &irq,
+		&softirq, &steal); err != nil {
 		return 0, 0
 	}
 	busy = user + nice + system + irq + softirq + steal
 	return busy, busy + idle + iowait
 }
 
-// Ports returns how many local ports the kernel gives to outgoing connections, per local and remote address.
+// Ports returns the number of local ports for outgoing connections, per pair of local and remote address; 0 if unknown.
 func Ports() int {
 	b, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
 	if err != nil {
@@ -62,13 +63,13 @@ func Ports() int {
 	return high - low + 1
 }
 
-// hurried is the nice value of a process in a hurry.
-const hurried = -10
+// raisedNice is the nice value of a process with a raised priority.
+const raisedNice = -10
 
-// Hurry raises the priority of this process, of those that it starts from now on, and, against other sessions, of its
-// session.
-func Hurry() error {
-	// On Linux a nice value belongs to a thread, and new threads have that of the one that starts them.
+// RaisePriority raises the priority of this process, of the processes that it starts afterwards, and of its session
+// against other sessions.
+func RaisePriority() error {
+	// On Linux a nice value belongs to a thread; a new thread inherits that of its creator.
 	tasks, err := os.ReadDir("/proc/self/task")
 	if err != nil {
 		return fmt.Errorf("raise priority: %w", err)
@@ -78,13 +79,13 @@ func Hurry() error {
 		if err != nil {
 			continue
 		}
-		if err := syscall.Setpriority(syscall.PRIO_PROCESS, id, hurried); err != nil && err != syscall.ESRCH {
+		if err := syscall.Setpriority(syscall.PRIO_PROCESS, id, raisedNice); err != nil && err != syscall.ESRCH {
 			return fmt.Errorf("raise priority: %w", err)
 		}
 	}
-	// Where the kernel groups processes by session, their nice values count within the group only, which has one of its
-	// own (sched(7), "The autogroup feature").
-	err = os.WriteFile("/proc/self/autogroup", []byte(strconv.Itoa(hurried)), 0)
+	// If the kernel groups processes by session, their nice values count only within the group, which has a nice value of
+	// its own (sched(7), "The autogroup feature").
+	err = os.WriteFile("/proc/self/autogroup", []byte(strconv.Itoa(raisedNice)), 0)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("raise priority: %w", err)
 	}

@@ -4,7 +4,7 @@ package vitals
 
 import "errors"
 
-// RSS, Descriptors, ticks and Ports have no portable source: 0 means unknown.
+// RSS, Descriptors, ticks and Ports return 0 for unknown: there is no portable source.
 
 func RSS() int64 { return 0 }
 
@@ -14,5 +14,5 @@ func ticks() (busy, all float64) { return 0, 0 }
 
 func Ports() int { return 0 }
 
-// Hurry raises the priority of this process.
-func Hurry() error { return errors.New("raise priority: only on Linux") }
+// RaisePriority returns an error: raising the priority is only implemented for Linux.
+func RaisePriority() error { return errors.New("raise priority: not supported on this system") }

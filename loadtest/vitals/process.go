@@ -12,20 +12,20 @@ import (
 func CPU() time.Duration {
 	var r syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
-		return 0 // it cannot fail for the process itself
+		return 0 // cannot fail for RUSAGE_SELF
 	}
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
-// Pause returns how long garbage collections have stopped the process, in all.
+// Pause returns the total time for which garbage collections have stopped the process.
 func Pause() time.Duration {
 	var s debug.GCStats
 	debug.ReadGCStats(&s)
 	return s.PauseTotal
 }
 
-// Limit returns how many descriptors the process may hold, after raising the limit as far as it may be raised.
-func Limit() uint64 {
+// RaiseFileLimit raises the limit of open file descriptors to its maximum and returns it, 0 if unknown.
+func RaiseFileLimit() uint64 {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return 0

@@ -4,10 +4,10 @@ import (
 	"runtime"
 	"time"
 
-	"fanfare/loadtest/clock"
+	"fanfare/loadtest/timing"
 )
 
-// Watch takes samples of this process and remembers what they need. It is not safe for concurrent use.
+// Watch takes samples of this process. It is not safe for concurrent use.
 type Watch struct {
 	at        int64
 	cpu       time.Duration
@@ -19,34 +19,34 @@ type Watch struct {
 	rss        int64
 }
 
-// NewWatch begins to watch.
+// NewWatch returns a watch that starts now.
 func NewWatch() *Watch {
-	w := &Watch{at: clock.Now(), cpu: CPU(), beganPause: Pause(), rss: RSS()}
+	w := &Watch{at: timing.Now(), cpu: CPU(), beganPause: Pause(), rss: RSS()}
 	w.busy, w.all = ticks()
 	w.began, w.beganCPU = w.at, w.cpu
 	return w
 }
 
-// Sample returns the figures since the sample before; connections and lags are the caller's to add.
+// Sample returns the figures since the last sample. The caller adds Open and the lags.
 func (w *Watch) Sample() Sample {
-	now, cpu := clock.Now(), CPU()
+	now, cpu := timing.Now(), CPU()
 	s := Sample{At: now, RSS: RSS(), Goroutines: runtime.NumGoroutine()}
 	if elapsed := now - w.at; elapsed > 0 {
 		s.CPU = float64((cpu - w.cpu).Microseconds()) / float64(elapsed)
 	}
 	busy, all := ticks()
 	if all > w.all {
-		s.Machine = min((busy-w.busy)/(all-w.all), 1) // what waited for a disk may be taken back (proc_stat(5), iowait)
+		s.Machine = min((busy-w.busy)/(all-w.all), 1) // iowait may decrease (proc_stat(5))
 	}
 	w.at, w.cpu, w.busy, w.all = now, cpu, busy, all
 	w.rss = max(w.rss, s.RSS)
 	return s
 }
 
-// Usage returns the account since the watch began; lags are the caller's to add.
+// Usage returns the figures since the watch started. The caller adds the lags.
 func (w *Watch) Usage() Usage {
 	return Usage{
-		CPU: CPU() - w.beganCPU, Wall: time.Duration(clock.Now()-w.began) * time.Microsecond,
-		RSS: max(w.rss, RSS()), Pause: Pause() - w.beganPause, Descriptors: Descriptors(), Limit: Limit(),
+		CPU: CPU() - w.beganCPU, Wall: time.Duration(timing.Now()-w.began) * time.Microsecond,
+		RSS: max(w.rss, RSS()), Pause: Pause() - w.beganPause, Descriptors: Descriptors(), Limit: RaiseFileLimit(),
 	}
 }

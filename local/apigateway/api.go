@@ -3,13 +3,16 @@ package apigateway
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
-// Route keys with a meaning of their own.
+// Route keys with special meanings.
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-develop-routes.html
 const (
 	connectRoute    = "$connect"
@@ -17,55 +20,56 @@ const (
 	defaultRoute    = "$default"
 )
 
-// Bounds of an integration's time-out.
+// Bounds of an integration's timeout.
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
 const (
 	minIntegrationTimeout = 50 * time.Millisecond
 	maxIntegrationTimeout = 29 * time.Second
 )
 
-// API describes a WebSocket API with its one stage. Fields are named for the CloudFormation properties they come from.
+// API describes a WebSocket API with one stage. The fields are named after the CloudFormation properties that they come
+// from.
 type API struct {
-	// ID is the API's id, ten characters on AWS, as ARNs and events name it.
+	// ID is the API's id in ARNs and events; on AWS it has ten characters.
 	ID string
-	// Stage is the stage's name: letters, digits, - and _, the first segment of every URL.
+	// Stage is the stage's name and the first segment of every URL: 1 to 128 letters, digits, - and _.
 	Stage string
-	// RouteSelectionExpression picks a message's route: "$request.body.action" or a text with ${request.body.x} in it.
+	// RouteSelectionExpression selects a message's route: "$request.body.action" or a text with ${request.body.x} in it.
 	RouteSelectionExpression string
-	// Routes are the API's routes, at most one for a key.
+	// Routes are the API's routes. Each key must be unique.
 	Routes []Route
-	// StageVariables are the stage's variables, in every event of a stage that has some.
+	// StageVariables are the stage's variables. If there are any, every event contains them.
 	StageVariables map[string]string
-	// DefaultRouteSettings throttles each route that RouteSettings does not name, each by itself. $disconnect is never
-	// throttled.
+	// DefaultRouteSettings throttles each route that RouteSettings does not name. Each route has its own bucket.
+	// $disconnect is never throttled.
 	DefaultRouteSettings Throttle
-	// RouteSettings throttles routes, by route key.
+	// RouteSettings throttles single routes, by route key.
 	RouteSettings map[string]Throttle
 }
 
-// Throttle limits the requests to a route, as ThrottlingRateLimit and ThrottlingBurstLimit of RouteSettings do. The zero
-// value does not.
+// Throttle limits the requests to a route, as ThrottlingRateLimit and ThrottlingBurstLimit of RouteSettings do. The
+// zero value sets no limit.
 type Throttle struct {
-	// Rate is in requests per second; 0 means no limit.
+	// Rate is in requests per second; 0 sets no limit.
 	Rate float64
-	// Burst is the size of the token bucket, in requests; with a Rate it must be at least 1.
+	// Burst is the size of the token bucket, in requests. If Rate is not 0, it must be at least 1.
 	Burst int
 }
 
-// Route is what happens to the messages with one route key.
+// Route selects an integration for the messages with one route key.
 type Route struct {
 	// Key is $connect, $disconnect, $default or the value that RouteSelectionExpression yields for the route's messages.
 	Key string
-	// AuthorizationType is "" or "NONE", or on $connect "CUSTOM", which needs an Authorizer.
+	// AuthorizationType is "", "NONE" or, on $connect only, "CUSTOM", which requires an Authorizer.
 	AuthorizationType string
-	// Authorizer decides who may connect; with AuthorizationType CUSTOM only.
+	// Authorizer decides which clients may connect. It requires AuthorizationType CUSTOM.
 	Authorizer *Authorizer
-	// Integration answers the route's messages; nil on $connect and $disconnect does nothing.
+	// Integration handles the route's messages. On $connect and $disconnect it may be nil, which does nothing.
 	Integration *Integration
-	// Response says that the route answers its client: it has both RouteResponseSelectionExpression $default and a
-	// RouteResponse with the key $default.
+	// Response reports whether the route replies to its client, that is, whether it has both a
+	// RouteResponseSelectionExpression of $default and a RouteResponse with the key $default.
 	Response bool
-	// APIKeyRequired is refused.
+	// APIKeyRequired must be false.
 	APIKeyRequired bool
 }
 
@@ -73,55 +77,81 @@ type Route struct {
 type Authorizer struct {
 	// Type must be REQUEST.
 	Type string
-	// Function is the name of the authorizer's function, as Invoker knows it.
+	// Function is the name of the authorizer's function, as passed to Invoker.
 	Function string
-	// IdentitySource lists what a handshake must have for the function to be asked at all:
-	// "route.request.header.X" or "route.request.querystring.X".
+	// Denied is the error of every invocation when API Gateway may not invoke the function; nil when it may.
+	Denied error
+	// IdentitySource lists what a handshake must contain, else it gets 401 and the function is not invoked. The
+	// entries have the form "route.request.header.X" or "route.request.querystring.X".
 	IdentitySource []string
 }
 
-// Integration is what a route leads to.
+// Integration is the backend of a route: a function or a mock.
 type Integration struct {
 	// Type is AWS_PROXY (a function) or MOCK (templates).
 	Type string
-	// Function is the name of the function, as Invoker knows it; AWS_PROXY only.
+	// Function is the name of the function, as passed to Invoker; AWS_PROXY only.
 	Function string
-	// Timeout bounds the function's answer, 50 ms to 29 s of the machine's time; 0 means 29 s.
+	// Denied is the error of every invocation when API Gateway may not invoke the function; nil when it may.
+	Denied error
+	// Timeout limits the function's duration, 50 ms to 29 s in real time, not in Clock's time; 0 means 29 s.
 	Timeout time.Duration
 
-	// RequestTemplates, by the value of TemplateSelectionExpression, yield the JSON whose statusCode is the mock's.
+	// RequestTemplates, by the value of TemplateSelectionExpression, produce JSON whose statusCode is the mock's status.
 	RequestTemplates map[string]string
-	// TemplateSelectionExpression picks the request template; empty picks "$default", else "application/json".
+	// TemplateSelectionExpression selects the request template; "" selects "$default", else "application/json".
 	TemplateSelectionExpression string
-	// PassthroughBehavior says what becomes of a message without a request template: WHEN_NO_MATCH (or empty) takes
-	// the message itself for the request, WHEN_NO_TEMPLATES does so only if there are no templates, NEVER fails.
+	// PassthroughBehavior applies to messages without a request template: WHEN_NO_MATCH (or "") uses the message
+	// itself as the request, WHEN_NO_TEMPLATES does so only if there are no templates, NEVER fails.
 	PassthroughBehavior string
-	// Responses turn the mock's status into a reply; MOCK only.
+	// Responses turn the mock's status into a reply. The first match is used, and $default last; MOCK only.
 	Responses []IntegrationResponse
 }
 
-// IntegrationResponse turns the outcome of a MOCK integration into a reply.
+// IntegrationResponse turns the result of a MOCK integration into a reply.
 type IntegrationResponse struct {
-	// Key is $default, or a regular expression between slashes that the status must match, like /4\d\d/.
+	// Key is $default, or a regular expression between slashes that must match the whole status, like /4\d\d/.
 	Key string
-	// TemplateSelectionExpression picks the response template; empty picks "$default", else "application/json".
+	// TemplateSelectionExpression selects the response template; "" selects "$default", else "application/json".
 	TemplateSelectionExpression string
-	// ResponseTemplates yield the reply. Without one that matches, the mock's request is the reply.
+	// ResponseTemplates produce the reply. If none matches, the mock's request is the reply.
 	ResponseTemplates map[string]string
 }
 
-// route is a Route made ready.
+// route is a validated Route.
 type route struct {
 	key        string
 	target     integration // nil does nothing
-	authorizer *authorizer // nil lets everybody in
+	authorizer *authorizer // nil accepts every client
 	replies    bool
-	throttle   *bucket
+	throttle   *rate.Limiter
+}
+
+// RouteError is a fault of a route.
+type RouteError struct {
+	// Key is the route's key.
+	Key string
+	// Err is the fault.
+	Err error
+}
+
+func (e *RouteError) Error() string { return fmt.Sprintf("route %q: %v", e.Key, e.Err) }
+
+func (e *RouteError) Unwrap() error { return e.Err }
+
+// Check returns the faults of the API that New would return, each as an error of its own. Those of routes are of type
+// *RouteError.
+func (api API) Check() []error {
+	_, _, err := api.compile(&Server{})
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	return nil
 }
 
 var stageName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$|^\$default$`)
 
-// compile checks the API and makes its routes ready. It reports everything wrong at once.
+// compile validates the API and returns its routes by key. Its error contains all faults found.
 func (api API) compile(s *Server) (map[string]*route, selection, error) {
 	var errs []error
 	refuse := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -129,7 +159,7 @@ func (api API) compile(s *Server) (map[string]*route, selection, error) {
 		refuse("the API has no ID")
 	}
 	if !stageName.MatchString(api.Stage) {
-		refuse("stage %q is not a name of letters, digits, - and _", api.Stage)
+		refuse("stage %q: the name is not of letters, digits, - and _", api.Stage)
 	} else if api.Stage == "$default" {
 		refuse("stage $default is not emulated")
 	}
@@ -142,11 +172,11 @@ func (api API) compile(s *Server) (map[string]*route, selection, error) {
 	routes := make(map[string]*route, len(api.Routes))
 	for _, r := range api.Routes {
 		if _, ok := routes[r.Key]; ok {
-			refuse("route %q: declared twice", r.Key)
+			errs = append(errs, &RouteError{r.Key, errors.New("declared twice")})
 		}
 		compiled, err := r.compile(s)
 		if err != nil {
-			refuse("route %q: %w", r.Key, err)
+			errs = append(errs, &RouteError{r.Key, err})
 		}
 		routes[r.Key] = compiled
 		if compiled != nil && r.Key != disconnectRoute {
@@ -154,15 +184,16 @@ func (api API) compile(s *Server) (map[string]*route, selection, error) {
 			if !ok {
 				throttle = api.DefaultRouteSettings
 			}
-			compiled.throttle = newBucket(throttle)
+			compiled.throttle = newLimiter(throttle)
 		}
 	}
-	for key, throttle := range api.RouteSettings {
+	for _, key := range slices.Sorted(maps.Keys(api.RouteSettings)) {
+		throttle := api.RouteSettings[key]
 		if _, ok := routes[key]; !ok {
 			refuse("RouteSettings: there is no route %q", key)
 		}
 		if err := throttle.check(); err != nil {
-			refuse("RouteSettings of %q: %w", key, err)
+			errs = append(errs, &RouteError{key, fmt.Errorf("RouteSettings: %w", err)})
 		}
 	}
 	if err := api.DefaultRouteSettings.check(); err != nil {
@@ -223,7 +254,8 @@ func (i Integration) compile(s *Server) (integration, error) {
 		i.Timeout = maxIntegrationTimeout
 	}
 	if i.Timeout < minIntegrationTimeout || i.Timeout > maxIntegrationTimeout {
-		return nil, fmt.Errorf("TimeoutInMillis of %v is not between %v and %v", i.Timeout, minIntegrationTimeout, maxIntegrationTimeout)
+		return nil, fmt.Errorf("TimeoutInMillis of %v is not between %v and %v",
+			i.Timeout, minIntegrationTimeout, maxIntegrationTimeout)
 	}
 	switch i.Type {
 	case "AWS_PROXY":
@@ -233,7 +265,7 @@ func (i Integration) compile(s *Server) (integration, error) {
 		if len(i.RequestTemplates)+len(i.Responses) > 0 {
 			return nil, errors.New("AWS_PROXY has neither templates nor integration responses")
 		}
-		return &proxy{invoker: s.invoker, function: i.Function, timeout: i.Timeout}, nil
+		return &proxy{invoker: s.invoker, function: i.Function, denied: i.Denied, timeout: i.Timeout}, nil
 	case "MOCK":
 		return i.compileMock()
 	}

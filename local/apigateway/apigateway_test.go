@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -28,10 +29,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience bounds every wait of the tests. Only a failing test waits so long.
-const patience = time.Minute
+// testTimeout limits the waits for conditions that a correct package always reaches.
+const testTimeout = time.Minute
 
-// functions are the Lambda functions of a test, by name. They keep the events they get.
+// functions are the Lambda functions of a test, by name. They record their events.
 type functions struct {
 	handlers map[string]handler
 
@@ -42,14 +43,14 @@ type functions struct {
 
 type handler func(ctx context.Context, event []byte) (string, error)
 
-// says returns a handler that always returns the same.
-func says(result string) handler {
+// returns makes a handler that always returns the same result.
+func returns(result string) handler {
 	return func(context.Context, []byte) (string, error) { return result, nil }
 }
 
 const ok = `{"statusCode":200}`
 
-// functionError is a function's own failure, as local/lambda reports it.
+// functionError is an error that a function returned, in the form of local/lambda.
 type functionError struct{ kind, message string }
 
 func (e functionError) Error() string                   { return e.kind + ": " + e.message }
@@ -57,7 +58,7 @@ func (e functionError) FunctionError() (string, string) { return e.kind, e.messa
 
 func (f *functions) Invoke(ctx context.Context, function string, event []byte, trace string) ([]byte, error) {
 	if !strings.HasPrefix(trace, "Root=1-") {
-		return nil, fmt.Errorf("the tracing header is %q", trace)
+		return nil, fmt.Errorf("tracing header: got %q, want a root", trace)
 	}
 	f.mu.Lock()
 	f.events[function] = append(f.events[function], json.RawMessage(bytes.Clone(event)))
@@ -72,10 +73,10 @@ func (f *functions) Invoke(ctx context.Context, function string, event []byte, t
 	return []byte(result), err
 }
 
-// await returns the events of a function, once there are n.
+// await waits until a function has received n events and returns its events.
 func (f *functions) await(t *testing.T, function string, n int) []json.RawMessage {
 	t.Helper()
-	deadline := time.After(patience)
+	deadline := time.After(testTimeout)
 	for {
 		f.mu.Lock()
 		events, called := f.events[function], f.called
@@ -86,7 +87,7 @@ func (f *functions) await(t *testing.T, function string, n int) []json.RawMessag
 		select {
 		case <-called:
 		case <-deadline:
-			t.Fatalf("%s was called %d times, want %d", function, len(events), n)
+			t.Fatalf("calls of %s: got %d, want %d", function, len(events), n)
 		}
 	}
 }
@@ -97,26 +98,26 @@ func (f *functions) calls(function string) int {
 	return len(f.events[function])
 }
 
-// gateway is a server of a test, with its functions.
+// gateway is a test's server and its functions.
 type gateway struct {
 	*apigateway.Server
 	*functions
 	address string
 }
 
-// lambda is a route to a function.
+// lambda returns a route to a function.
 func lambda(key, function string) apigateway.Route {
 	return apigateway.Route{Key: key, Integration: &apigateway.Integration{Type: "AWS_PROXY", Function: function}}
 }
 
-// replying is a route to a function whose answers go to the client.
+// replying returns a route to a function whose response is sent to the client.
 func replying(key, function string) apigateway.Route {
 	route := lambda(key, function)
 	route.Response = true
 	return route
 }
 
-// newAPI has the three routes, to functions of the same names without the $.
+// newAPI returns an API with the routes $connect, $disconnect and $default to functions of these names without the $.
 func newAPI(more ...apigateway.Route) apigateway.API {
 	return apigateway.API{
 		ID: "abcdef1234", Stage: "prod", RouteSelectionExpression: "$request.body.action",
@@ -126,7 +127,7 @@ func newAPI(more ...apigateway.Route) apigateway.API {
 	}
 }
 
-// start serves an API on loopback until the test is over. Functions that are not given answer with status 200.
+// start serves an API on loopback until the end of the test. The functions return status 200 unless handlers has one.
 func start(t testing.TB, api apigateway.API, options apigateway.Options, handlers map[string]handler) *gateway {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -136,12 +137,12 @@ func start(t testing.TB, api apigateway.API, options apigateway.Options, handler
 	return startOn(t, l, api, options, handlers)
 }
 
-func startOn(t testing.TB, l net.Listener, api apigateway.API, options apigateway.Options, handlers map[string]handler) *gateway {
+func startOn(
+	t testing.TB, l net.Listener, api apigateway.API, options apigateway.Options, handlers map[string]handler,
+) *gateway {
 	t.Helper()
-	all := map[string]handler{"connect": says(ok), "disconnect": says(ok), "default": says(ok)}
-	for name, handle := range handlers {
-		all[name] = handle
-	}
+	all := map[string]handler{"connect": returns(ok), "disconnect": returns(ok), "default": returns(ok)}
+	maps.Copy(all, handlers)
 	f := &functions{handlers: all, events: map[string][]json.RawMessage{}, called: make(chan struct{})}
 	server, err := apigateway.New(api, f, options)
 	if err != nil {
@@ -150,7 +151,7 @@ func startOn(t testing.TB, l net.Listener, api apigateway.API, options apigatewa
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 		defer cancel()
 		if err := server.Shutdown(ctx); err != nil {
 			t.Errorf("Shutdown: %v", err)
@@ -162,25 +163,25 @@ func startOn(t testing.TB, l net.Listener, api apigateway.API, options apigatewa
 	return &gateway{Server: server, functions: f, address: l.Addr().String()}
 }
 
-// client is a WebSocket client that hides nothing: it sees frames.
+// client is a WebSocket client that reads and writes single frames.
 type client struct {
 	t    testing.TB
 	conn net.Conn
 	r    *bufio.Reader
-	id   string // connection id, where the test knows it
+	id   string // connection id, "" if unknown
 }
 
-// dial connects. path is added to the stage's URL, like "?a=b".
+// dial connects. path is appended to the stage's URL, for example "?a=b".
 func (g *gateway) dial(t testing.TB, path string, header http.Header) *client {
 	t.Helper()
 	c, response := g.handshake(t, "/prod"+path, header)
 	if response.StatusCode != http.StatusSwitchingProtocols {
-		t.Fatalf("the handshake is answered with %s", response.Status)
+		t.Fatalf("handshake: got %s, want 101", response.Status)
 	}
 	return c
 }
 
-// open connects, and finds out the connection's id.
+// open connects and sets the client's id.
 func (g *gateway) open(t *testing.T) *client {
 	t.Helper()
 	before := g.calls("connect")
@@ -189,7 +190,7 @@ func (g *gateway) open(t *testing.T) *client {
 	return c
 }
 
-// handshake asks for a connection and returns whatever the answer is.
+// handshake sends a handshake and returns its response.
 func (g *gateway) handshake(t testing.TB, target string, header http.Header) (*client, *http.Response) {
 	t.Helper()
 	c := g.dialRaw(t)
@@ -200,7 +201,8 @@ func (g *gateway) handshake(t testing.TB, target string, header http.Header) (*c
 func upgradeRequest(host, target string, header http.Header) string {
 	var head strings.Builder
 	head.WriteString("GET " + target + " HTTP/1.1\r\nHost: " + host + "\r\n" +
-		"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n")
+		"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n")
 	for name, values := range header {
 		for _, value := range values {
 			head.WriteString(name + ": " + value + "\r\n")
@@ -216,7 +218,7 @@ func (g *gateway) dialRaw(t testing.TB) *client {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(patience))
+	conn.SetDeadline(time.Now().Add(testTimeout))
 	return newClient(t, conn)
 }
 
@@ -235,7 +237,7 @@ func (c *client) response() *http.Response {
 	c.t.Helper()
 	response, err := http.ReadResponse(c.r, nil)
 	if err != nil {
-		c.t.Fatalf("read the handshake's answer: %v", err)
+		c.t.Fatalf("read the response to the handshake: %v", err)
 	}
 	if response.StatusCode != http.StatusSwitchingProtocols {
 		body, err := io.ReadAll(response.Body)
@@ -247,7 +249,7 @@ func (c *client) response() *http.Response {
 	return response
 }
 
-// frame sends a frame, masked as a client's must be.
+// frame sends a masked frame.
 func (c *client) frame(f ws.Frame) {
 	c.t.Helper()
 	if err := ws.WriteFrame(c.conn, ws.MaskFrameWith(f, [4]byte{1, 2, 3, 4})); err != nil {
@@ -264,7 +266,7 @@ func (c *client) next() ws.Frame {
 		c.t.Fatalf("read a frame: %v", err)
 	}
 	if header.Masked {
-		c.t.Fatal("the server masked a frame")
+		c.t.Fatal("got a masked frame from the server")
 	}
 	payload := make([]byte, header.Length)
 	if _, err := io.ReadFull(c.r, payload); err != nil {
@@ -273,7 +275,7 @@ func (c *client) next() ws.Frame {
 	return ws.Frame{Header: header, Payload: payload}
 }
 
-// want reads a text message of one frame.
+// want reads a text message of one frame and compares it.
 func (c *client) want(text string) {
 	c.t.Helper()
 	f := c.next()
@@ -282,7 +284,7 @@ func (c *client) want(text string) {
 	}
 }
 
-// wantClose reads the closing frame and then the end, answering both as clients do.
+// wantClose reads the closing frame, answers it, and reads the end of the connection.
 func (c *client) wantClose(code ws.StatusCode, reason string) {
 	c.t.Helper()
 	f := c.next()
@@ -298,11 +300,11 @@ func (c *client) wantClose(code ws.StatusCode, reason string) {
 func (c *client) wantEnd() {
 	c.t.Helper()
 	if n, err := c.r.Read(make([]byte, 1)); err != io.EOF {
-		c.t.Fatalf("read %d bytes and %v, want the end", n, err)
+		c.t.Fatalf("read: got %d bytes and error %v, want EOF", n, err)
 	}
 }
 
-// eventContext are the parts of requestContext that tests look at.
+// eventContext has the members of requestContext that tests use.
 type eventContext struct {
 	RouteKey             string
 	EventType            string
@@ -325,33 +327,34 @@ func contextOf(t testing.TB, event []byte) eventContext {
 	return parsed.RequestContext
 }
 
-// management returns the AWS SDK's client for the gateway.
+// management returns an AWS SDK client for the gateway.
 func (g *gateway) management() *apigatewaymanagementapi.Client {
 	return apigatewaymanagementapi.New(apigatewaymanagementapi.Options{
 		Region:           "us-east-1",
 		BaseEndpoint:     aws.String("http://" + g.address + "/prod"),
 		Credentials:      credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", ""),
-		HTTPClient:       patient{awshttp.NewBuildableClient()},
+		HTTPClient:       keepBody{awshttp.NewBuildableClient()},
 		RetryMaxAttempts: 1,
 	})
 }
 
-// patient lets the SDK's requests be written to their end: smithy-go closes a body when the answer comes, which net/http may
-// take for an error and drop the connection under the answer. On a busy machine that happens.
-type patient struct{ client aws.HTTPClient }
+// keepBody wraps an SDK's HTTP client so that requests are written completely. smithy-go closes a request's body when
+// the response arrives; net/http may treat that as a write error and drop the connection before it has read the
+// response. This happens on a busy machine.
+type keepBody struct{ client aws.HTTPClient }
 
-func (p patient) Do(r *http.Request) (*http.Response, error) {
+func (p keepBody) Do(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
-		r.Body = struct{ io.ReadCloser }{r.Body} // hides its WriteTo, which is what fails after Close
+		r.Body = struct{ io.ReadCloser }{r.Body} // hides WriteTo, which fails after Close
 	}
 	return p.client.Do(r)
 }
 
-// signed is an Authorization header that the gateway takes for one.
+// signed is an Authorization header that the gateway accepts.
 const signed = "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261124/us-east-1/execute-api/aws4_request, " +
 	"SignedHeaders=host;x-amz-date, Signature=0123456789abcdef"
 
-// call makes a management request with any id, and returns the answer and its body.
+// call makes a signed management request and returns the response and its body.
 func (g *gateway) call(t testing.TB, method, path, body string, header http.Header) (*http.Response, string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, "http://"+g.address+path, strings.NewReader(body))
@@ -360,11 +363,9 @@ func (g *gateway) call(t testing.TB, method, path, body string, header http.Head
 	}
 	request.Header.Set("Authorization", signed)
 	request.Header.Set("X-Amz-Date", "20261124T000000Z")
-	for name, values := range header {
-		request.Header[name] = values
-	}
+	maps.Copy(request.Header, header)
 	transport := &http.Transport{DisableKeepAlives: true}
-	response, err := (&http.Client{Transport: transport, Timeout: patience}).Do(request)
+	response, err := (&http.Client{Transport: transport, Timeout: testTimeout}).Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,17 +13,18 @@ import (
 	"fanfare/local/iam"
 )
 
-// maxAuthorizerResult is how large an authorizer's answer may be, in bytes.
+// maxAuthorizerResult is the maximum size of an authorizer's response, in bytes.
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
 const maxAuthorizerResult = 8 << 10
 
-// authorizer is an Authorizer made ready.
+// authorizer is a validated Authorizer.
 type authorizer struct {
 	function string
+	denied   error
 	sources  []identitySource
 }
 
-// identitySource is a header or a query parameter that a handshake must have.
+// identitySource names a header or a query parameter that a handshake must have.
 type identitySource struct {
 	header bool
 	name   string
@@ -36,7 +37,7 @@ func (a Authorizer) compile() (*authorizer, error) {
 	if a.Function == "" {
 		return nil, errors.New("the function is missing")
 	}
-	compiled := &authorizer{function: a.Function}
+	compiled := &authorizer{function: a.Function, denied: a.Denied}
 	for _, source := range a.IdentitySource {
 		if name, ok := strings.CutPrefix(source, "route.request.header."); ok && name != "" {
 			compiled.sources = append(compiled.sources, identitySource{header: true, name: name})
@@ -49,7 +50,7 @@ func (a Authorizer) compile() (*authorizer, error) {
 	return compiled, nil
 }
 
-// in tells whether the handshake has the source, with a value.
+// in reports whether the handshake has a non-empty value for the source.
 func (s identitySource) in(h *handshake) bool {
 	if !s.header {
 		return len(h.query[s.name]) > 0 && h.query[s.name][0] != ""
@@ -62,10 +63,12 @@ func (s identitySource) in(h *handshake) bool {
 	return false
 }
 
-// authorize asks the authorizer, and gives the connection its context. It returns nil when the client may connect.
+// authorize invokes the authorizer and stores its context in c. It returns nil if the client may connect.
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-lambda-auth.html
 func (s *Server) authorize(a *authorizer, h *handshake, c *connection) *refusal {
-	unauthorized := &refusal{status: http.StatusUnauthorized, name: "UnauthorizedException", text: "Unauthorized", by: "authorizer"}
+	unauthorized := &refusal{
+		status: http.StatusUnauthorized, name: "UnauthorizedException", text: "Unauthorized", by: "authorizer",
+	}
 	for _, source := range a.sources {
 		if !source.in(h) {
 			return unauthorized
@@ -75,9 +78,12 @@ func (s *Server) authorize(a *authorizer, h *handshake, c *connection) *refusal 
 	defer cancel()
 	began := time.Now()
 	rc := s.newRequestContext(c, connectRoute, "CONNECT")
+	if a.denied != nil {
+		return authorizerFailure("AuthorizerFailureException", a.denied)
+	}
 	result, err := s.invoker.Invoke(ctx, a.function, s.authorizerEvent(h, rc).marshal(), h.trace)
 	if err != nil {
-		// The one error text that means 401.
+		// This error text, and no other, means 401.
 		if functionMessage(err) == "Unauthorized" {
 			return unauthorized
 		}
@@ -98,30 +104,32 @@ func (s *Server) authorize(a *authorizer, h *handshake, c *connection) *refusal 
 	return nil
 }
 
-// authorizerFailure is what clients are told of an authorizer that does not work.
+// authorizerFailure returns the answer to a handshake whose authorizer failed.
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html
 func authorizerFailure(name string, err error) *refusal {
-	return &refusal{status: http.StatusInternalServerError, name: name, text: "Internal server error", by: "authorizer", err: err}
+	return &refusal{
+		status: http.StatusInternalServerError, name: name, text: "Internal server error", by: "authorizer", err: err,
+	}
 }
 
-// functionMessage returns the message of an error that a function itself returned, or "".
+// functionMessage returns the message of an error that a function returned, or "" for any other error.
 func functionMessage(err error) string {
-	var failed interface {
+	failed, ok := errors.AsType[interface {
 		error
 		FunctionError() (kind, message string)
-	}
-	if !errors.As(err, &failed) {
+	}](err)
+	if !ok {
 		return ""
 	}
 	_, message := failed.FunctionError()
 	return message
 }
 
-// decide reads an authorizer's answer: whether its policy allows the route, and what later events tell of it, every
-// value as a string.
+// decide parses an authorizer's response. allowed reports whether its policy allows methodARN. members are the context
+// of later events; its values are strings.
 func decide(result []byte, methodARN, account string) (allowed bool, members map[string]any, err error) {
 	if len(result) > maxAuthorizerResult {
-		return false, nil, fmt.Errorf("authorizer: an answer of %d bytes, more than %d", len(result), maxAuthorizerResult)
+		return false, nil, fmt.Errorf("authorizer: response of %d bytes, more than %d", len(result), maxAuthorizerResult)
 	}
 	var answer struct {
 		PrincipalID    *string                    `json:"principalId"`
@@ -129,14 +137,14 @@ func decide(result []byte, methodARN, account string) (allowed bool, members map
 		Context        map[string]json.RawMessage `json:"context"`
 	}
 	if err := json.Unmarshal(result, &answer); err != nil {
-		return false, nil, fmt.Errorf("authorizer: its answer: %w", err)
+		return false, nil, fmt.Errorf("authorizer: parse response: %w", err)
 	}
 	if answer.PrincipalID == nil || *answer.PrincipalID == "" {
-		return false, nil, errors.New("authorizer: its answer has no principalId")
+		return false, nil, errors.New("authorizer: response has no principalId")
 	}
 	policy, err := iam.Parse(answer.PolicyDocument, iam.Identity)
 	if err != nil {
-		return false, nil, fmt.Errorf("authorizer: %w", err)
+		return false, nil, fmt.Errorf("authorizer: policy: %w", err)
 	}
 	members = map[string]any{"principalId": *answer.PrincipalID}
 	for key, raw := range answer.Context {

@@ -13,7 +13,7 @@ import (
 	"fanfare/local/apigateway"
 )
 
-// autobahnLeftOut are cases of the Autobahn test suite that an API Gateway must fail, and why.
+// autobahnLeftOut lists the cases of the Autobahn test suite that API Gateway does not support, with the reasons.
 var autobahnLeftOut = []struct{ cases, why string }{
 	{"1.2.*", "binary messages are refused with 1003"},
 	{"1.1.1", "an empty reply is not sent"},
@@ -28,8 +28,9 @@ var autobahnLeftOut = []struct{ cases, why string }{
 	{"13.*", "permessage-deflate is not negotiated"},
 }
 
-// TestAutobahn runs the fuzzing client of the Autobahn test suite (PyPI: autobahntestsuite 0.8.2, which needs Python
-// 2.7), if the environment variable WSTEST has the path of its command, against a route that echoes.
+// TestAutobahn runs the fuzzing client of the Autobahn test suite against an echo route. The environment variable
+// WSTEST is the path of its command (PyPI: autobahntestsuite 0.8.2, which needs Python 2.7); without it the test is
+// skipped.
 func TestAutobahn(t *testing.T) {
 	wstest := os.Getenv("WSTEST")
 	if wstest == "" {
@@ -57,7 +58,8 @@ func TestAutobahn(t *testing.T) {
 	if err := os.WriteFile(file, spec, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.CommandContext(t.Context(), wstest, "-m", "fuzzingclient", "-s", file).CombinedOutput(); err != nil {
+	command := exec.CommandContext(t.Context(), wstest, "-m", "fuzzingclient", "-s", file)
+	if out, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	report, err := os.ReadFile(filepath.Join(dir, "index.json"))
@@ -73,12 +75,12 @@ func TestAutobahn(t *testing.T) {
 		seen[result.Behavior]++
 		for _, behavior := range []string{result.Behavior, result.BehaviorClose} {
 			if !strings.Contains("OK, NON-STRICT, INFORMATIONAL", behavior) {
-				t.Errorf("case %s: %s, closing %s", id, result.Behavior, result.BehaviorClose)
+				t.Errorf("case %s: got %s, closing %s, want OK", id, result.Behavior, result.BehaviorClose)
 			}
 		}
 	}
 	t.Logf("%d cases: %v", len(index["gateway"]), seen)
 	if len(index["gateway"]) < 200 {
-		t.Errorf("only %d cases were run", len(index["gateway"]))
+		t.Errorf("got %d cases, want at least 200", len(index["gateway"]))
 	}
 }

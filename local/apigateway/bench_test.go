@@ -21,8 +21,8 @@ import (
 	"fanfare/local/apigateway"
 )
 
-// BenchmarkPost posts 256 bytes over 64 kept connections to clients whose messages the kernel's loopback swallows: what
-// is measured is the gateway with the cheapest caller possible, both on this machine.
+// BenchmarkPost posts 256 bytes over 64 persistent connections, with a minimal HTTP client, to clients that discard
+// their messages. Gateway and clients share the machine.
 func BenchmarkPost(b *testing.B) {
 	g := start(b, newAPI(), apigateway.Options{}, nil)
 	const clients, callers = 256, 64
@@ -50,11 +50,12 @@ func BenchmarkPost(b *testing.B) {
 			defer conn.Close()
 			r := bufio.NewReader(conn)
 			for i := caller; i < b.N; i += callers {
-				fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: a\r\nAuthorization: %s\r\nX-Amz-Date: x\r\nContent-Length: %d\r\n\r\n%s",
+				fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: a\r\nAuthorization: %s\r\nX-Amz-Date: x\r\n"+
+					"Content-Length: %d\r\n\r\n%s",
 					connectionPath(ids[i%clients]), signed, len(body), body)
 				response, err := http.ReadResponse(r, nil)
 				if err != nil || response.StatusCode != 200 {
-					b.Errorf("a post is answered with %v, %v", response, err)
+					b.Errorf("post: got %v, %v, want 200", response, err)
 					return
 				}
 			}
@@ -65,7 +66,7 @@ func BenchmarkPost(b *testing.B) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "posts/s")
 }
 
-// BenchmarkConnect opens connections, $connect included, from eight callers.
+// BenchmarkConnect opens connections, including $connect, from eight callers.
 func BenchmarkConnect(b *testing.B) {
 	g := start(b, newAPI(), apigateway.Options{}, nil)
 	before := cpu(b)
@@ -74,7 +75,7 @@ func BenchmarkConnect(b *testing.B) {
 		connecting.Go(func() {
 			for i := caller; i < b.N; i += 8 {
 				c := g.dial(b, "", nil)
-				c.conn.(*net.TCPConn).SetLinger(0) // leaves no port waiting
+				c.conn.(*net.TCPConn).SetLinger(0) // leaves no port in TIME_WAIT
 				c.conn.Close()
 			}
 		})
@@ -86,7 +87,8 @@ func BenchmarkConnect(b *testing.B) {
 
 // BenchmarkMessage sends messages from one client and reads the replies.
 func BenchmarkMessage(b *testing.B) {
-	g := start(b, newAPI(), apigateway.Options{}, map[string]handler{"default": says(`{"statusCode":200,"body":"yes"}`)})
+	yes := returns(`{"statusCode":200,"body":"yes"}`)
+	g := start(b, newAPI(), apigateway.Options{}, map[string]handler{"default": yes})
 	c := g.dial(b, "", nil)
 	c.conn.SetDeadline(time.Time{})
 	before := cpu(b)
@@ -102,7 +104,7 @@ func BenchmarkMessage(b *testing.B) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "messages/s")
 }
 
-// cpu returns the processor time that this process has used, client and server together.
+// cpu returns the processor time of this process, which contains both clients and gateway.
 func cpu(b *testing.B) time.Duration {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
@@ -115,8 +117,8 @@ func reportCPU(b *testing.B, before time.Duration) {
 	b.ReportMetric(float64((cpu(b)-before).Microseconds())/float64(b.N), "cpu-µs/op")
 }
 
-// BenchmarkIdle reports what an idle connection costs the gateway's process. The clients live in another process,
-// and the environment variable IDLE says how many there are; descriptors allow 19,000.
+// BenchmarkIdle reports the memory per idle connection in the gateway's process. The clients run in another process.
+// The environment variable IDLE sets their number; the usual limit of file descriptors allows 19,000.
 func BenchmarkIdle(b *testing.B) {
 	if address := os.Getenv("IDLE_CLIENTS_OF"); address != "" {
 		holdClients(b, address)
@@ -179,7 +181,8 @@ func holdClients(b *testing.B, address string) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		io.WriteString(conn, upgradeRequest("localhost", "/prod", http.Header{"User-Agent": {"Mozilla/5.0 (X11; Linux x86_64)"}}))
+		header := http.Header{"User-Agent": {"Mozilla/5.0 (X11; Linux x86_64)"}}
+		io.WriteString(conn, upgradeRequest("localhost", "/prod", header))
 		if _, err := io.ReadFull(conn, make([]byte, 100)); err != nil {
 			b.Fatal(err)
 		}
@@ -191,7 +194,7 @@ func holdClients(b *testing.B, address string) {
 	}
 }
 
-// resident returns the memory of this process that is in use, after all that is not has been given back.
+// resident returns the resident memory of this process, in bytes, after unused memory was returned to the system.
 func resident(b *testing.B) int {
 	debug.FreeOSMemory()
 	status, err := os.ReadFile("/proc/self/status")

@@ -1,6 +1,7 @@
 package apigateway
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"net"
@@ -14,18 +15,18 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// Limits on a connection's time.
+// Time limits of a connection.
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
 const (
 	idleTimeout = 10 * time.Minute
 	maxDuration = 2 * time.Hour
 )
 
-// closeGrace is how long, of the machine's time, a client that is being disconnected may take to agree and to read
-// what is on its way to it.
-var closeGrace = time.Second // a variable for tests alone
+// closeGrace limits, in real time, how long a client may take to answer a closing frame and to read pending data. Only
+// tests change it.
+var closeGrace = time.Second
 
-// Codes and reasons with which connections end. The texts of 1000, 1001 and 1005 are captured from AWS.
+// Codes and reasons of ended connections. The texts of 1000, 1001 and 1005 are captured from AWS.
 const (
 	statusGoingAway = uint16(ws.StatusGoingAway)
 	statusNormal    = uint16(ws.StatusNormalClosure)
@@ -37,55 +38,59 @@ const (
 	noStatus       = "Client-side close frame status not set"
 )
 
-// Why a frame is not sent.
+// Errors of send.
 var (
-	errGone = errors.New("the connection is gone")
-	errFull = errors.New("the client's buffer is full")
+	errGone = errors.New("connection is gone")
+	errFull = errors.New("client's send buffer is full")
 )
 
-var errLostDisconnect = errors.New("fault: $disconnect is lost")
+var errLostDisconnect = errors.New("fault: $disconnect lost")
 
-// connection is a client that $connect has let in, or that is about to be. One goroutine, serve, reads from it; whoever
-// has something for the client writes it, without waiting, and what the socket does not take waits in pending for a
-// goroutine that lives only as long as the client is behind.
+// connection is a client whose $connect has succeeded, or is still running. One goroutine, serve, reads from the
+// socket. Writers never wait: write passes to the socket what it accepts at once and appends the rest to pending. A
+// flusher goroutine runs only while pending data exists.
 type connection struct {
 	server      *Server
 	id          string
 	conn        net.Conn
-	raw         syscall.RawConn // nil if the connection has none
+	raw         syscall.RawConn // nil if conn has none
 	connectedAt int64           // milliseconds, by the server's clock
-	lastActive  atomic.Int64    // the same; of the last message in either direction
+	lastActive  atomic.Int64    // milliseconds, by the server's clock: the last message in either direction
 	userAgent   unique.Handle[string]
 	sourceIP    unique.Handle[string]
 	domain      unique.Handle[string]
 	authorizer  json.RawMessage
-	inbox       *inbox // of the reading goroutine; nil until the first message
+	inbox       *inbox // used by the reading goroutine only; nil until the first message
 
 	mu       sync.Mutex
-	pending  []byte        // waits for the flusher
-	flushing int           // bytes that the flusher holds; -1 when there is no flusher
-	drained  chan struct{} // closed by the flusher when it ends; nil without one
-	broken   bool          // writing has failed
+	pending  []byte        // to be written by the flusher
+	flushing int           // bytes that the flusher is writing; -1 if there is no flusher
+	drained  chan struct{} // closed when the flusher ends; nil without a flusher
+	broken   bool          // a write has failed
 	closing  bool          // nothing more is sent to the client
-	code     uint16        // how it ended, once closing
-	reason   string
-	closeBy  time.Time // the end of closeGrace
+	code     uint16        // closing code, valid if closing
+	reason   string        // closing reason, valid if closing
+	closeBy  time.Time     // the end of closeGrace, valid if closing
 }
 
-// start makes the connection known, opens it with the given answer, and serves it. early is what the client has sent
-// already. It owns the server's tally for this connection from here on.
+// start registers the connection, sends the handshake's answer and starts serve. early is the data that the client has
+// sent after the handshake. The caller must have called open.add; start takes over the call of open.done.
 func (c *connection) start(conn net.Conn, early, answer []byte) {
 	s := c.server
 	c.conn, c.flushing = conn, -1
 	conn.SetDeadline(time.Time{})
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		// The kernel's share of a slow client's backlog; left alone it grows to megabytes.
-		tcp.SetWriteBuffer(kernelBuffer)
+	if secure, ok := conn.(*tls.Conn); ok {
+		if tcp, ok := acceptedConn(secure).(*net.TCPConn); ok {
+			_ = tcp.SetWriteBuffer(kernelBuffer) // as below
+		}
+	} else if tcp, ok := conn.(*net.TCPConn); ok {
+		// Bounds the kernel's part of a slow client's backlog, which otherwise grows to megabytes.
+		_ = tcp.SetWriteBuffer(kernelBuffer) // an error leaves the system's size
 		if raw, err := tcp.SyscallConn(); err == nil {
 			c.raw = raw
 		}
 	}
-	// A client that has its answer can be posted to, and nothing is posted before the answer.
+	// Holding the lock sends the answer first: once the connection is in the table, posts may arrive.
 	c.mu.Lock()
 	s.table.put(c)
 	c.write(answer)
@@ -97,61 +102,64 @@ func (c *connection) start(conn net.Conn, early, answer []byte) {
 	go c.serve(early)
 }
 
-// kernelBuffer is the size asked for a socket's send buffer, in bytes.
+// kernelBuffer is the requested size of a socket's send buffer, in bytes.
 const kernelBuffer = 64 << 10
 
-// serve reads until the connection is over, and then runs $disconnect, once. Nearly all its time it waits for the
-// client, in awaitData, on a stack that must not outgrow the 2 KiB it begins with: hence the small functions down there.
+// serve reads until the connection ends, and then runs $disconnect once. It waits in awaitData nearly all the time. The
+// functions on that path are small so that the stack stays at its first 2 KiB.
 func (c *connection) serve(early []byte) {
-	c.farewell(c.readMessages(early))
+	c.sendClose(c.readMessages(early))
 	c.finish()
 }
 
-// finish ends a connection that is not read any more.
+// finish ends a connection that is no longer read.
 func (c *connection) finish() {
 	s := c.server
-	defer s.open.leave()
-	c.settle(statusBroken, "", nil)
+	defer s.open.done()
+	c.beginClose(statusBroken, "", nil)
 	c.conn.Close()
 	if c.inbox != nil {
-		c.inbox.taken()
+		c.inbox.waitStarted()
 	}
 	c.mu.Lock()
 	code, reason, drained := c.code, c.reason, c.drained
 	c.pending = nil
 	c.mu.Unlock()
-	err := c.disconnected(code, reason)
+	err := c.runDisconnect(code, reason)
 	if drained != nil {
 		<-drained
 	}
 	if c.inbox != nil {
-		c.inbox.finished()
+		c.inbox.waitIdle()
 	}
 	lasted := time.Duration(s.clock.Now().UnixMilli()-c.connectedAt) * time.Millisecond
 	s.observe(Event{Kind: Disconnected, Connection: c.id, Code: code, Reason: reason, Duration: lasted, Err: err})
 }
 
-// disconnected runs $disconnect.
-func (c *connection) disconnected(code uint16, reason string) error {
+// runDisconnect runs $disconnect.
+func (c *connection) runDisconnect(code uint16, reason string) error {
 	s := c.server
 	r := s.routes[disconnectRoute]
 	if r == nil || r.target == nil {
 		return nil
 	}
-	if s.luck.Load().losesDisconnect() {
+	if s.faults.Load().skipDisconnect() {
 		return errLostDisconnect
 	}
 	rc := s.newRequestContext(c, disconnectRoute, "DISCONNECT")
-	_, err := r.target.respond(s.base, request{
+	reply, err := r.target.respond(s.base, request{
 		event: s.disconnectEvent(rc, code, reason), trace: newTrace(time.Now()),
 	})
+	if err == nil && reply.status/100 != 2 {
+		err = statusError(reply.status)
+	}
 	if err != nil {
-		s.log.Error("run $disconnect", "connection_id", c.id, "error", err)
+		s.log.Error("$disconnect failed", "connection_id", c.id, "error", err)
 	}
 	return err
 }
 
-// Read reads from the socket for as long as the connection may be idle and may last.
+// Read reads from the socket until the connection's idle time or duration is over.
 func (c *connection) Read(p []byte) (int, error) {
 	for {
 		n, err := c.conn.Read(p)
@@ -161,8 +169,8 @@ func (c *connection) Read(p []byte) (int, error) {
 	}
 }
 
-// extend sets the time at which the connection must be looked at again, and closes it when its time is up. It returns
-// false when even the grace after closing is over.
+// extend sets the next read deadline and closes the connection if it was idle too long or has reached its maximum
+// duration. It returns false if the grace time after closing is over too.
 func (c *connection) extend() bool {
 	now := c.server.clock.Now()
 	due := min(c.lastActive.Load()+idleTimeout.Milliseconds(), c.connectedAt+maxDuration.Milliseconds())
@@ -179,15 +187,15 @@ func (c *connection) extend() bool {
 	return true
 }
 
-// close disconnects the client, unless it is being disconnected already, which it reports. It does not wait.
+// close sends a closing frame, without waiting. It returns false if the connection is closing already.
 func (c *connection) close(code uint16, reason string) bool {
 	body := ws.NewCloseFrameBody(ws.StatusCode(code), reason)
-	return c.settle(code, reason, ws.MustCompileFrame(ws.NewCloseFrame(body)))
+	return c.beginClose(code, reason, ws.MustCompileFrame(ws.NewCloseFrame(body)))
 }
 
-// settle decides how the connection ends, if that is not decided yet. The frame is the last that the client gets; nil
-// sends none.
-func (c *connection) settle(code uint16, reason string, frame []byte) bool {
+// beginClose sets the code and reason of the end and removes the connection from the table. It does nothing and returns
+// false if the connection is closing already. frame is the last that the client gets; nil sends none.
+func (c *connection) beginClose(code uint16, reason string, frame []byte) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closing {
@@ -203,7 +211,7 @@ func (c *connection) settle(code uint16, reason string, frame []byte) bool {
 	return true
 }
 
-// send sends a message to the client, or leaves it in the client's buffer. errGone and errFull are its errors.
+// send writes a text message to the client or to its send buffer. It returns errGone or errFull if it does neither.
 func (c *connection) send(payload []byte) error {
 	frames := compileMessage(payload)
 	defer frames.release()
@@ -212,7 +220,8 @@ func (c *connection) send(payload []byte) error {
 	if c.closing {
 		return errGone
 	}
-	if waiting := len(c.pending) + max(c.flushing, 0); waiting > 0 && waiting+len(frames.bytes) > c.server.options.SendBuffer {
+	waiting := len(c.pending) + max(c.flushing, 0)
+	if waiting > 0 && waiting+len(frames.bytes) > c.server.options.SendBuffer {
 		return errFull
 	}
 	if c.write(frames.bytes); c.broken {
@@ -222,7 +231,7 @@ func (c *connection) send(payload []byte) error {
 	return nil
 }
 
-// control sends a control frame, which a client that is behind does without.
+// control sends a control frame. It drops the frame if older data is still pending.
 func (c *connection) control(frame []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -231,8 +240,8 @@ func (c *connection) control(frame []byte) {
 	}
 }
 
-// write hands bytes to the socket or else to the flusher; c.mu is held, and kept for no longer than a system call
-// that does not wait. Errors are left to the reading goroutine, which gets its own.
+// write passes b to the socket, and what the socket does not accept to the flusher. The caller holds c.mu; write does
+// not wait. Errors are not returned: the reading goroutine gets its own.
 func (c *connection) write(b []byte) {
 	if c.broken {
 		return
@@ -255,7 +264,7 @@ func (c *connection) write(b []byte) {
 	}
 }
 
-// writeNow writes what the socket takes without waiting.
+// writeNow writes what the socket accepts without waiting.
 func (c *connection) writeNow(b []byte) (n int, err error) {
 	if c.raw == nil {
 		return 0, nil
@@ -281,7 +290,7 @@ func (c *connection) writeNow(b []byte) (n int, err error) {
 	return n, err
 }
 
-// flush writes what is pending, waiting for the client, and ends when nothing is. It is the connection's only flusher.
+// flush writes pending data, waiting for the client, until there is none. A connection has at most one flusher.
 func (c *connection) flush(drained chan struct{}) {
 	for {
 		c.mu.Lock()
@@ -302,7 +311,7 @@ func (c *connection) flush(drained chan struct{}) {
 	}
 }
 
-// awaitFlush waits until the client has been sent all it is due, or closing has taken too long.
+// awaitFlush waits until all pending data is written or the closing deadline has passed.
 func (c *connection) awaitFlush() {
 	c.mu.Lock()
 	drained := c.drained

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// event is what a function of a Lambda proxy integration gets. Members that a kind of event lacks on AWS are absent,
-// not null. Order and presence follow captures of real events, of which aws-lambda-go has some in events/testdata.
+// event is the input of a Lambda proxy integration or authorizer. Members that a kind of event lacks on AWS are absent,
+// not null. Order and presence follow captured events; aws-lambda-go has some of them in events/testdata.
 type event struct {
 	Type                            string              `json:"type,omitempty"`      // authorizer only
 	MethodARN                       string              `json:"methodArn,omitempty"` // authorizer only
@@ -25,7 +25,7 @@ type event struct {
 	IsBase64Encoded                 *bool               `json:"isBase64Encoded,omitempty"` // not for an authorizer
 }
 
-// requestContext is the event's part that the gateway knows.
+// requestContext is the event's requestContext.
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-logging.html
 type requestContext struct {
 	RouteKey             string          `json:"routeKey"`
@@ -47,16 +47,16 @@ type requestContext struct {
 	APIID                string          `json:"apiId"`
 }
 
-// identity is who the client is: absent members are absent on AWS too.
+// identity describes the client. A member that is absent on AWS is absent here too.
 type identity struct {
 	UserAgent string `json:"userAgent,omitempty"`
 	SourceIP  string `json:"sourceIp"`
 }
 
-// clfTime is the Common Log Format's time, as requestTime has it.
+// clfTime is the layout of requestTime, as in the Common Log Format.
 const clfTime = "02/Jan/2006:15:04:05 +0000"
 
-// newRequestContext fills what every event has.
+// newRequestContext sets the members that every event has.
 func (s *Server) newRequestContext(c *connection, routeKey, eventType string) requestContext {
 	now := s.clock.Now()
 	id := newID()
@@ -78,11 +78,11 @@ func (s *Server) newRequestContext(c *connection, routeKey, eventType string) re
 	}
 }
 
-// marshal writes the event as JSON.
+// marshal returns the event as JSON.
 func (e *event) marshal() []byte { return encode(e) }
 
-// encode writes JSON without the escapes for HTML, which AWS does not write either. It is for values that cannot fail:
-// strings, numbers, maps and structs of them, and JSON that was valid when it was read.
+// encode returns value as JSON without HTML escapes, which AWS does not write either. value must be one whose encoding
+// cannot fail: strings, numbers, valid JSON, and maps and structs of them.
 func encode(value any) []byte {
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
@@ -93,7 +93,7 @@ func encode(value any) []byte {
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n"))
 }
 
-// stageVariables is the event's member: absent for a stage without variables.
+// stageVariables returns the event's member, or nil for a stage without variables.
 func (s *Server) stageVariables() *map[string]string {
 	if len(s.api.StageVariables) == 0 {
 		return nil
@@ -101,10 +101,10 @@ func (s *Server) stageVariables() *map[string]string {
 	return &s.api.StageVariables
 }
 
-// hopByHop are headers that the authorizer's event has and the function's event lacks, as captures show.
+// hopByHop are headers that captured authorizer events have and captured $connect events lack.
 var hopByHop = []string{"connection", "content-length", "upgrade"}
 
-// connectEvent is the event of $connect.
+// connectEvent returns the event of $connect.
 func (s *Server) connectEvent(h *handshake, rc requestContext) *event {
 	e := s.handshakeEvent(h, rc)
 	e.Headers, e.MultiValueHeaders = maps.Clone(e.Headers), maps.Clone(e.MultiValueHeaders)
@@ -121,12 +121,12 @@ func (s *Server) connectEvent(h *handshake, rc requestContext) *event {
 	return e
 }
 
-// authorizerEvent is the event of a REQUEST authorizer.
+// authorizerEvent returns the event of a REQUEST authorizer.
 func (s *Server) authorizerEvent(h *handshake, rc requestContext) *event {
 	e := s.handshakeEvent(h, rc)
 	e.Type = "REQUEST"
 	e.MethodARN = s.arn(connectRoute)
-	// Present even when empty, unlike in the function's event.
+	// Present even if empty, unlike in the function's event.
 	variables := s.api.StageVariables
 	if variables == nil {
 		variables = map[string]string{}
@@ -144,22 +144,24 @@ func (s *Server) handshakeEvent(h *handshake, rc requestContext) *event {
 	return e
 }
 
-// messageEvent is the event of a client's message.
+// messageEvent returns the event of a client's message.
 func (s *Server) messageEvent(rc requestContext, body string) *event {
 	return &event{RequestContext: rc, StageVariables: s.stageVariables(), Body: &body, IsBase64Encoded: new(bool)}
 }
 
-// disconnectEvent is the event of $disconnect. Its odd headers are AWS's.
+// disconnectEvent returns the event of $disconnect. AWS sends the same unusual headers.
 func (s *Server) disconnectEvent(rc requestContext, code uint16, reason string) *event {
 	rc.DisconnectStatusCode, rc.DisconnectReason = code, &reason
-	headers := map[string][]string{"Host": {rc.DomainName}, "x-api-key": {""}, "X-Forwarded-For": {""}, "x-restapi": {""}}
+	headers := map[string][]string{
+		"Host": {rc.DomainName}, "x-api-key": {""}, "X-Forwarded-For": {""}, "x-restapi": {""},
+	}
 	return &event{
 		RequestContext: rc, Headers: last(headers), MultiValueHeaders: headers,
 		StageVariables: s.stageVariables(), IsBase64Encoded: new(bool),
 	}
 }
 
-// last keeps the last of several values, as headers and queryStringParameters do.
+// last returns the last of several values, as headers and queryStringParameters contain it.
 func last(values map[string][]string) map[string]string {
 	out := make(map[string]string, len(values))
 	for name, list := range values {
@@ -168,8 +170,8 @@ func last(values map[string][]string) map[string]string {
 	return out
 }
 
-// parseQuery reads a query string. What is not valid percent-encoding is kept as it was written, since AWS's answer to
-// it is not documented.
+// parseQuery parses a query string. Invalid percent-encoding is kept as written, because AWS does not document its
+// behaviour.
 func parseQuery(raw string) map[string][]string {
 	var values map[string][]string
 	for pair := range strings.SplitSeq(raw, "&") {
@@ -193,8 +195,8 @@ func unescape(s string) string {
 	return s
 }
 
-// eventHeaders returns the headers of a handshake as events have them: in the case in which the client wrote them, with
-// the ones that the gateway adds.
+// eventHeaders returns the headers of a handshake as events contain them: with names in the case in which the client
+// wrote them, and with the headers in added, which the gateway sets.
 func eventHeaders(r *http.Request, names map[string]string, added map[string]string) map[string][]string {
 	headers := make(map[string][]string, len(r.Header)+len(added)+1)
 	headers["Host"] = []string{r.Host}
@@ -215,7 +217,7 @@ func eventHeaders(r *http.Request, names map[string]string, added map[string]str
 	return headers
 }
 
-// milliseconds is an ISO 8601 time as the management API writes it.
+// milliseconds formats a time as the management API does (ISO 8601).
 func milliseconds(unixMilli int64) string {
 	return time.UnixMilli(unixMilli).UTC().Format("2006-01-02T15:04:05.000Z")
 }

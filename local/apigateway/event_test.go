@@ -20,13 +20,14 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files of this run")
 
-// chrome is a browser's handshake, with a header in a case of its own and one that comes twice.
+// chrome is a browser's handshake with a lower-case header name and a repeated header.
 const chrome = "GET /prod?token=a%20b&room=1&room=2 HTTP/1.1\r\n" +
 	"Host: HOST\r\n" +
 	"Connection: Upgrade\r\n" +
 	"Pragma: no-cache\r\n" +
 	"Cache-Control: no-cache\r\n" +
-	"User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/118.0.0.0 Safari/537.36\r\n" +
+	"User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/118.0.0.0 " +
+	"Safari/537.36\r\n" +
 	"Upgrade: websocket\r\n" +
 	"Origin: https://example.com\r\n" +
 	"Sec-WebSocket-Version: 13\r\n" +
@@ -37,7 +38,7 @@ const chrome = "GET /prod?token=a%20b&room=1&room=2 HTTP/1.1\r\n" +
 	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" +
 	"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n"
 
-// variable are the parts of an event that differ from run to run, by what stands for them in the golden files.
+// variable lists the parts of an event that differ between runs, and their values in the golden files.
 var variable = []struct {
 	pattern *regexp.Regexp
 	instead string
@@ -51,28 +52,29 @@ var variable = []struct {
 	{regexp.MustCompile(`("integrationLatency":)\d+`), `${1}12`},
 }
 
-// TestEventsAreAWSs compares whole events with golden files, which were compared with captures of AWS's by hand:
-// members present, absent and empty, their types, and the case of header names.
-func TestEventsAreAWSs(t *testing.T) {
+// The golden files were compared by hand with captured events of AWS: present, absent and empty members, types, and the
+// case of header names.
+func TestEvent_GoldenFiles(t *testing.T) {
 	api := newAPI()
 	api.Routes[0].AuthorizationType = "CUSTOM"
 	api.Routes[0].Authorizer = &apigateway.Authorizer{
 		Type: "REQUEST", Function: "authorizer", IdentitySource: []string{"route.request.querystring.token"},
 	}
-	g := start(t, api, apigateway.Options{}, map[string]handler{"authorizer": says(`{
+	g := start(t, api, apigateway.Options{}, map[string]handler{"authorizer": returns(`{
 		"principalId": "user|a1", "policyDocument": {"Version": "2012-10-17", "Statement": [
-			{"Action": "execute-api:Invoke", "Effect": "Allow", "Resource": "arn:aws:execute-api:us-east-1:000000000000:abcdef1234/prod/$connect"}]},
+			{"Action": "execute-api:Invoke", "Effect": "Allow",
+				"Resource": "arn:aws:execute-api:us-east-1:000000000000:abcdef1234/prod/$connect"}]},
 		"context": {"text": "a<b", "number": 1.50, "flag": true}}`)})
 	c := g.dialRaw(t)
 	c.write(strings.Replace(chrome, "HOST", g.address, 1))
 	if response := c.response(); response.StatusCode != 101 {
-		t.Fatalf("the answer is %s", response.Status)
+		t.Fatalf("handshake: got %s, want 101", response.Status)
 	}
 	c.send("{\r\n\t\"a\": \"<1>\"\r\n}")
 	g.await(t, "default", 1)
 	c.frame(ws.NewCloseFrame(nil))
 
-	// The same without an authorizer and without a user agent or a query string.
+	// The same without an authorizer, a user agent and a query string.
 	bare := start(t, newAPI(), apigateway.Options{}, nil)
 	c = bare.dial(t, "", nil)
 	c.send("x")
@@ -112,15 +114,15 @@ func TestEventsAreAWSs(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !sameJSON(t, got, want) {
-				t.Errorf("the event is\n%s\nwant\n%s", got, want)
+				t.Errorf("event: got\n%s\nwant\n%s", got, want)
 			}
 			if bytes.Contains(got, []byte(":null")) || bytes.Contains(got, []byte(`\u003c`)) {
-				t.Errorf("the event has a null or an escape that AWS does not write: %s", got)
+				t.Errorf("event: got a null or an HTML escape in %s, want none", got)
 			}
 			if test.typed == nil {
 				return
 			}
-			// What AWS's own types for Go read and write back is the same event: they know every member.
+			// The event survives decoding and encoding by aws-lambda-go's types, which have every member.
 			if err := json.Unmarshal(test.event, test.typed); err != nil {
 				t.Fatal(err)
 			}
@@ -128,10 +130,10 @@ func TestEventsAreAWSs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// The one member that these types cannot leave out.
+			// aws-lambda-go's types cannot leave out this member.
 			again = bytes.Replace(again, []byte(`,"userAgent":""`), nil, 1)
 			if !sameJSON(t, again, test.event) {
-				t.Errorf("aws-lambda-go makes of the event\n%s\nit was\n%s", again, test.event)
+				t.Errorf("after aws-lambda-go's types: got\n%s\nwant\n%s", again, test.event)
 			}
 		})
 	}
@@ -149,7 +151,7 @@ func sameJSON(t *testing.T, a, b []byte) bool {
 	return reflect.DeepEqual(x, y)
 }
 
-func TestIDsOfAnEvent(t *testing.T) {
+func TestEvent_IDs(t *testing.T) {
 	g := start(t, newAPI(), apigateway.Options{}, nil)
 	c := g.open(t)
 	c.send("x")
@@ -157,21 +159,21 @@ func TestIDsOfAnEvent(t *testing.T) {
 	messages := g.await(t, "default", 2)
 	one, two := contextOf(t, messages[0]), contextOf(t, messages[1])
 	if one.ConnectionID != c.id || two.ConnectionID != c.id {
-		t.Error("the connection's id changes")
+		t.Errorf("connection ids: got %s and %s, want %s", one.ConnectionID, two.ConnectionID, c.id)
 	}
 	seen := map[string]bool{}
 	for _, id := range []string{c.id, one.MessageID, one.RequestID, two.MessageID, two.RequestID} {
 		if !regexp.MustCompile(`^[A-Za-z0-9_-]{15}=$`).MatchString(id) {
-			t.Errorf("the id %q does not look like AWS's", id)
+			t.Errorf("id: got %q, want 15 characters and =", id)
 		}
 		seen[id] = true
 	}
 	if len(seen) != 5 {
-		t.Error("an id came twice")
+		t.Errorf("different ids: got %d, want 5", len(seen))
 	}
 }
 
-func TestStageVariablesAreInEvents(t *testing.T) {
+func TestEvent_StageVariables(t *testing.T) {
 	api := newAPI()
 	api.StageVariables = map[string]string{"colour": "blue"}
 	g := start(t, api, apigateway.Options{Domain: "example.com"}, nil)
@@ -185,12 +187,13 @@ func TestStageVariablesAreInEvents(t *testing.T) {
 			t.Fatal(err)
 		}
 		if event.StageVariables["colour"] != "blue" || event.RequestContext.DomainName != "example.com" {
-			t.Errorf("%s: stage variables %v, domain %q", function, event.StageVariables, event.RequestContext.DomainName)
+			t.Errorf("%s: got stage variables %v and domain %q, want colour blue and example.com",
+				function, event.StageVariables, event.RequestContext.DomainName)
 		}
 	}
 }
 
-func TestForwardedForIsContinued(t *testing.T) {
+func TestEvent_ForwardedHeaders(t *testing.T) {
 	g := start(t, newAPI(), apigateway.Options{}, nil)
 	g.dial(t, "", map[string][]string{"x-forwarded-for": {"192.0.2.1"}})
 	var event events.APIGatewayWebsocketProxyRequest
@@ -202,13 +205,13 @@ func TestForwardedForIsContinued(t *testing.T) {
 		"X-Forwarded-For": "192.0.2.1, 127.0.0.1", "X-Forwarded-Proto": "http", "X-Forwarded-Port": port,
 	} {
 		if event.Headers[name] != want {
-			t.Errorf("%s is %q, want %q", name, event.Headers[name], want)
+			t.Errorf("header %s: got %q, want %q", name, event.Headers[name], want)
 		}
 	}
 	if !strings.HasPrefix(event.Headers["X-Amzn-Trace-Id"], "Root=1-") {
-		t.Errorf("X-Amzn-Trace-Id is %q", event.Headers["X-Amzn-Trace-Id"])
+		t.Errorf("X-Amzn-Trace-Id: got %q, want one with a root", event.Headers["X-Amzn-Trace-Id"])
 	}
 	if _, ok := event.Headers["x-forwarded-for"]; ok {
-		t.Error("X-Forwarded-For is there twice")
+		t.Error("X-Forwarded-For: got two headers, want one")
 	}
 }

@@ -2,10 +2,10 @@ package apigateway
 
 import "time"
 
-// Without luck: a client that a busy machine holds up is not cut off. Tests in which it says nothing set the grace.
+// A client on a busy machine is not cut off in tests. Tests of the grace set it.
 func init() { closeGrace = time.Minute }
 
-// SetCloseGrace changes the grace and returns what restores it, once no server runs.
+// SetCloseGrace sets closeGrace and returns a function that restores it. No server may be running.
 func SetCloseGrace(grace time.Duration) (restore func()) {
 	before := closeGrace
 	closeGrace = grace

@@ -5,47 +5,50 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// Faults are things that go wrong on AWS seldom and at the worst time. Each share is between 0 and 1; those of one group
-// are of the same requests, so that together they are at most 1. The zero value is a gateway without faults.
+// Faults are rare AWS failures that the gateway injects. Each share is between 0 and 1. The shares of management
+// requests exclude each other, so that their sum is at most 1. The zero value injects no faults.
 //
-// Which of a run of requests suffers is decided by Seed and the request's place in the run alone, so that a run with
-// the same Seed suffers the same.
+// Seed and a request's position in the sequence decide its fault, so that equal seeds inject equal faults.
 type Faults struct {
-	// Seed chooses among the runs of bad luck.
+	// Seed is the seed of the fault generator.
 	Seed uint64
 
-	// Shares of the management requests that are signed and allowed:
+	// Shares of the signed and allowed management requests:
 
-	// Gone are answered with 410 GoneException, and do nothing.
+	// Gone are answered with 410 GoneException and have no effect.
 	Gone float64
-	// RateExceeded are answered with 429 LimitExceededException as if the account's bucket were empty.
+	// GonePause is the least real time between two such answers for one connection. Requests within it have no fault.
+	GonePause time.Duration
+	// RateExceeded are answered with 429 LimitExceededException, as if the account's bucket were empty.
 	RateExceeded float64
-	// BufferFull are answered with the same as if the client's buffer were full. Only an observer sees the difference.
+	// BufferFull are answered with 429 LimitExceededException, as if the client's buffer were full. Only
+	// Event.Reason differs from RateExceeded.
 	BufferFull float64
-	// ServerError are answered with 500, 502, 503 or 504, and do nothing.
+	// ServerError are answered with 500, 502, 503 or 504 and have no effect.
 	ServerError float64
-	// DeliveredError are answered so although they did what they should.
+	// DeliveredError are executed and then answered as ServerError.
 	DeliveredError float64
-	// Reset have their connection reset, and do nothing.
+	// Reset have their TCP connection reset and have no effect.
 	Reset float64
-	// LostAnswer have their connection reset after they did what they should.
+	// LostAnswer are executed, and then their TCP connection is reset.
 	LostAnswer float64
 
-	// Share of the connections that end:
+	// Share of the ended connections:
 
-	// LostDisconnect are not told of by $disconnect.
+	// LostDisconnect do not invoke the $disconnect route.
 	LostDisconnect float64
 
-	// Latency delays every management request, and Jitter by up to as much again, in the machine's time: half of it on
-	// the way there, half on the way back.
+	// Latency delays every management request, and Jitter by up to its own amount in addition, in real time: one
+	// half before the request is executed, one half before the answer.
 	Latency, Jitter time.Duration
 }
 
-// fault is what happens to one management request.
+// fault is the kind of failure injected into one management request.
 type fault int
 
 const (
@@ -59,7 +62,7 @@ const (
 	faultLostAnswer
 )
 
-// shares lists the shares of management requests by fault.
+// shares returns the shares of management requests, by fault.
 func (f Faults) shares() [faultLostAnswer + 1]float64 {
 	return [...]float64{
 		faultGone: f.Gone, faultRate: f.RateExceeded, faultBuffer: f.BufferFull, faultError: f.ServerError,
@@ -71,63 +74,66 @@ func (f Faults) check() error {
 	sum := 0.0
 	for _, share := range f.shares() {
 		if !(share >= 0) {
-			return fmt.Errorf("faults: a share of %v", share)
+			return fmt.Errorf("faults: share %v is not between 0 and 1", share)
 		}
 		sum += share
 	}
 	if sum > 1 || !(f.LostDisconnect >= 0 && f.LostDisconnect <= 1) {
-		return fmt.Errorf("faults: shares of %v and %v are more than all", sum, f.LostDisconnect)
+		return fmt.Errorf("faults: sum of shares %v or LostDisconnect %v is not between 0 and 1", sum, f.LostDisconnect)
 	}
-	if f.Latency < 0 || f.Jitter < 0 {
-		return fmt.Errorf("faults: latency %v with jitter %v", f.Latency, f.Jitter)
+	if f.Latency < 0 || f.Jitter < 0 || f.GonePause < 0 {
+		return fmt.Errorf("faults: latency %v, jitter %v or gone pause %v is negative", f.Latency, f.Jitter, f.GonePause)
 	}
 	return nil
 }
 
-// SetFaults changes the faults from now on, and begins a new run of them. It may be called at any time.
+// SetFaults replaces the faults and starts a new sequence of them. It may be called at any time.
 func (s *Server) SetFaults(f Faults) error {
 	if err := f.check(); err != nil {
 		return fmt.Errorf("api gateway: %w", err)
 	}
-	s.luck.Store(&luck{faults: f})
+	s.faults.Store(&faultSequence{faults: f})
 	return nil
 }
 
-// luck is a run of faults.
-type luck struct {
+// faultSequence is a sequence of faults.
+type faultSequence struct {
 	faults      Faults
 	requests    atomic.Uint64
 	disconnects atomic.Uint64
+
+	mu   sync.Mutex
+	gone map[string]time.Time // last injected 410, by connection; only with GonePause
 }
 
-// Streams of chance, which differ for the same seed.
+// Random streams, which differ for the same seed.
 const (
 	requestStream uint64 = iota + 1
 	disconnectStream
 )
 
-// misfortune is what becomes of one management request.
-type misfortune struct {
+// injection is the fault of one management request.
+type injection struct {
 	fault  fault
 	status int           // of faultError and faultDelivered
-	delay  time.Duration // each way
+	delay  time.Duration // applied twice
 }
 
-// serverErrors are the statuses that AWS's SDKs take for a passing failure of the server.
+// serverErrors are the statuses that AWS's SDKs treat as transient server errors.
 var serverErrors = [...]int{
 	http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout,
 }
 
-// request decides on the next management request.
-func (l *luck) request() misfortune {
-	f := l.faults
+// next returns the fault of the next management request, which is for a connection.
+func (s *faultSequence) next(connection string) injection {
+	f := s.faults
 	if f == (Faults{}) {
-		return misfortune{}
+		return injection{}
 	}
-	chance := rand.New(rand.NewPCG(f.Seed^requestStream<<56, l.requests.Add(1)))
-	m := misfortune{status: serverErrors[chance.IntN(len(serverErrors))]}
-	m.delay = (f.Latency + time.Duration(chance.Float64()*float64(f.Jitter))) / 2
-	drawn := chance.Float64()
+	random := rand.New(rand.NewPCG(f.Seed^requestStream<<56, s.requests.Add(1)))
+	m := injection{status: serverErrors[random.IntN(len(serverErrors))]}
+	m.delay = (f.Latency + time.Duration(random.Float64()*float64(f.Jitter))) / 2
+	drawn := random.Float64()
 	for kind, share := range f.shares() {
 		if drawn < share {
 			m.fault = fault(kind)
@@ -135,21 +141,41 @@ func (l *luck) request() misfortune {
 		}
 		drawn -= share
 	}
+	if m.fault == faultGone && !s.maybeGone(connection, time.Now()) {
+		m.fault = noFault
+	}
 	return m
 }
 
-// losesDisconnect decides on the next connection that ends.
-func (l *luck) losesDisconnect() bool {
-	f := l.faults
+// maybeGone reports whether a 410 for the connection is injected now: whether GonePause has passed since the last one.
+func (s *faultSequence) maybeGone(connection string, now time.Time) bool {
+	if s.faults.GonePause == 0 {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if last, ok := s.gone[connection]; ok && now.Sub(last) < s.faults.GonePause {
+		return false
+	}
+	if s.gone == nil {
+		s.gone = make(map[string]time.Time)
+	}
+	s.gone[connection] = now
+	return true
+}
+
+// skipDisconnect reports whether the next ended connection skips $disconnect.
+func (s *faultSequence) skipDisconnect() bool {
+	f := s.faults
 	if f.LostDisconnect == 0 {
 		return false
 	}
-	chance := rand.New(rand.NewPCG(f.Seed^disconnectStream<<56, l.disconnects.Add(1)))
-	return chance.Float64() < f.LostDisconnect
+	random := rand.New(rand.NewPCG(f.Seed^disconnectStream<<56, s.disconnects.Add(1)))
+	return random.Float64() < f.LostDisconnect
 }
 
-// wait delays a request, on its way there or back.
-func (m misfortune) wait(r *http.Request) {
+// wait waits for m.delay or until the request is cancelled.
+func (m injection) wait(r *http.Request) {
 	if m.delay == 0 {
 		return
 	}
@@ -161,7 +187,7 @@ func (m misfortune) wait(r *http.Request) {
 	}
 }
 
-// reset cuts the connection that a request came on. What has no connection is aborted.
+// reset resets the TCP connection of a request. If there is none, it aborts the handler.
 func reset(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -171,7 +197,7 @@ func reset(w http.ResponseWriter) {
 		conn = recorded.Conn
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok {
-		tcp.SetLinger(0)
+		_ = tcp.SetLinger(0) // fails only on a connection that is closed already
 	}
 	conn.Close()
 }

@@ -2,7 +2,6 @@ package apigateway_test
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"net/http"
 	"slices"
@@ -10,13 +9,12 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/apigatewaymanagementapi"
 	"github.com/aws/aws-sdk-go-v2/service/apigatewaymanagementapi/types"
 
 	"fanfare/local/apigateway"
 )
 
-func TestFaultsOfPosts(t *testing.T) {
+func TestFaults_Posts(t *testing.T) {
 	var limited *types.LimitExceededException
 	var gone *types.GoneException
 	serverError := func(err error) bool {
@@ -30,17 +28,19 @@ func TestFaultsOfPosts(t *testing.T) {
 	for _, test := range []struct {
 		name      string
 		faults    apigateway.Faults
-		is        func(error) bool
+		matches   func(error) bool
 		delivered bool
 		reason    string
 	}{
 		{"gone", apigateway.Faults{Gone: 1}, func(err error) bool { return errors.As(err, &gone) }, false, "GoneException"},
-		{"over the rate", apigateway.Faults{RateExceeded: 1}, func(err error) bool { return errors.As(err, &limited) }, false, "rate exceeded"},
-		{"the client's buffer is full", apigateway.Faults{BufferFull: 1}, func(err error) bool { return errors.As(err, &limited) }, false, "buffer full"},
+		{"rate exceeded", apigateway.Faults{RateExceeded: 1}, func(err error) bool { return errors.As(err, &limited) },
+			false, "rate exceeded"},
+		{"buffer full", apigateway.Faults{BufferFull: 1}, func(err error) bool { return errors.As(err, &limited) },
+			false, "buffer full"},
 		{"5xx", apigateway.Faults{ServerError: 1}, serverError, false, "fault: server error"},
-		{"5xx though delivered", apigateway.Faults{DeliveredError: 1}, serverError, true, "fault: server error"},
+		{"delivered with 5xx", apigateway.Faults{DeliveredError: 1}, serverError, true, "fault: server error"},
 		{"reset", apigateway.Faults{Reset: 1}, noAnswer, false, "fault: reset"},
-		{"the answer is lost", apigateway.Faults{LostAnswer: 1}, noAnswer, true, "fault: the answer is lost"},
+		{"lost answer", apigateway.Faults{LostAnswer: 1}, noAnswer, true, "fault: the answer is lost"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			reasons := make(chan string, 1)
@@ -50,21 +50,17 @@ func TestFaultsOfPosts(t *testing.T) {
 				}
 			}}, nil)
 			c := g.open(t)
-			post := func(data string) error {
-				_, err := g.management().PostToConnection(t.Context(), &apigatewaymanagementapi.PostToConnectionInput{ConnectionId: &c.id, Data: []byte(data)})
-				return err
-			}
-			if err := post("faulty"); !test.is(err) {
-				t.Errorf("the post is answered with %v", err)
+			if err := g.sdkPost(t, c.id, "faulty"); !test.matches(err) {
+				t.Errorf("post with fault: got error %v, want that of %s", err, test.name)
 			}
 			if got := <-reasons; got != test.reason {
-				t.Errorf("the observer is told %q, want %q", got, test.reason)
+				t.Errorf("reason: got %q, want %q", got, test.reason)
 			}
 			if err := g.SetFaults(apigateway.Faults{}); err != nil {
 				t.Fatal(err)
 			}
-			if err := post("sound"); err != nil {
-				t.Errorf("without faults the post is answered with %v", err)
+			if err := g.sdkPost(t, c.id, "sound"); err != nil {
+				t.Errorf("post without faults: got error %v, want none", err)
 			}
 			if test.delivered {
 				c.want("faulty")
@@ -74,12 +70,12 @@ func TestFaultsOfPosts(t *testing.T) {
 	}
 }
 
-// The same seed makes the same requests suffer; the shares are about what was asked for.
-func TestFaultsRepeat(t *testing.T) {
+// Equal seeds inject equal faults. The shares are about those that were set.
+func TestFaults_Seed(t *testing.T) {
 	const n = 2000
 	g := start(t, newAPI(), apigateway.Options{}, nil)
 	c := g.open(t)
-	g.call(t, "DELETE", connectionPath(c.id), "", nil) // gone, so that a fault is the only way to another answer
+	g.call(t, "DELETE", connectionPath(c.id), "", nil) // now every post without a fault is answered with 410
 	run := func(f apigateway.Faults) (statuses []int) {
 		t.Helper()
 		if err := g.SetFaults(f); err != nil {
@@ -93,28 +89,29 @@ func TestFaultsRepeat(t *testing.T) {
 	f := apigateway.Faults{Seed: 7, RateExceeded: 0.1, BufferFull: 0.05, ServerError: 0.2}
 	first, again := run(f), run(f)
 	if !slices.Equal(first, again) {
-		t.Error("the same seed brought other faults")
+		t.Error("equal seeds: got different faults, want equal ones")
 	}
 	f.Seed++
 	if slices.Equal(first, run(f)) {
-		t.Error("another seed brought the same faults")
+		t.Error("different seeds: got equal faults, want different ones")
 	}
 	count := map[int]float64{}
 	for _, status := range first {
 		count[status/100*100+status%100/10*10] += 1.0 / n
 	}
 	for status, want := range map[int]float64{410: 0.65, 420: 0.15, 500: 0.2} {
-		// Deterministic for the seed: the bound only says that the shares are not mixed up.
+		// The result depends on the seed only; the tolerance is for the deviation of this seed.
 		if math.Abs(count[status]-want) > 0.03 {
-			t.Errorf("the share of %d is %.3f, want about %.3f", status, count[status], want)
+			t.Errorf("share of status %d: got %.3f, want about %.3f", status, count[status], want)
 		}
 	}
 }
 
-func TestLostDisconnect(t *testing.T) {
+func TestFaults_LostDisconnect(t *testing.T) {
 	const n = 40
 	over := make(chan error, n)
-	g := start(t, newAPI(), apigateway.Options{Faults: apigateway.Faults{LostDisconnect: 0.5}, Observe: func(e apigateway.Event) {
+	faults := apigateway.Faults{LostDisconnect: 0.5}
+	g := start(t, newAPI(), apigateway.Options{Faults: faults, Observe: func(e apigateway.Event) {
 		if e.Kind == apigateway.Disconnected {
 			over <- e.Err
 		}
@@ -127,22 +124,24 @@ func TestLostDisconnect(t *testing.T) {
 		}
 	}
 	if ran := g.calls("disconnect"); lost == 0 || lost == n || ran != n-lost {
-		t.Errorf("of %d connections %d lost their $disconnect, and it ran %d times", n, lost, ran)
+		t.Errorf("of %d connections: got %d without $disconnect and %d with it, want a sum of all", n, lost, ran)
 	}
 }
 
-func TestLatencyOfManagementRequests(t *testing.T) {
+func TestFaults_Latency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := startOn(t, newMemory(), newAPI(), apigateway.Options{Faults: apigateway.Faults{Latency: 80 * time.Millisecond}}, nil)
+		faults := apigateway.Faults{Latency: 80 * time.Millisecond}
+		g := startOn(t, newMemoryListener(), newAPI(), apigateway.Options{Faults: faults}, nil)
 		took := func() time.Duration {
 			began := time.Now()
 			g.post(t, "AAAAAAAAAAAAAAA=", "x")
 			return time.Since(began)
 		}
 		if got := took(); got != 80*time.Millisecond {
-			t.Errorf("a post takes %v", got)
+			t.Errorf("duration of a post: got %v, want 80ms", got)
 		}
-		if err := g.SetFaults(apigateway.Faults{Latency: 80 * time.Millisecond, Jitter: 40 * time.Millisecond}); err != nil {
+		faults.Jitter = 40 * time.Millisecond
+		if err := g.SetFaults(faults); err != nil {
 			t.Fatal(err)
 		}
 		seen := map[time.Duration]bool{}
@@ -150,28 +149,52 @@ func TestLatencyOfManagementRequests(t *testing.T) {
 			got := took()
 			seen[got] = true
 			if got < 80*time.Millisecond || got > 120*time.Millisecond {
-				t.Errorf("with jitter a post takes %v", got)
+				t.Errorf("duration of a post with jitter: got %v, want 80ms to 120ms", got)
 			}
 		}
 		if len(seen) < 10 {
-			t.Errorf("twenty posts take only %d different times", len(seen))
+			t.Errorf("different durations of 20 posts: got %d, want at least 10", len(seen))
 		}
 	})
 }
 
-func TestFaultsThatAreRefused(t *testing.T) {
+func TestFaults_GonePause(t *testing.T) {
+	g := start(t, newAPI(), apigateway.Options{}, nil)
+	a := g.open(t)
+	ids := []string{a.id, g.open2(t, a.id).id}
+	for _, test := range []struct {
+		pause time.Duration
+		want  []int // statuses of two posts to each connection
+	}{
+		{time.Hour, []int{410, 200}},
+		{time.Nanosecond, []int{410, 410}},
+		{0, []int{410, 410}},
+	} {
+		if err := g.SetFaults(apigateway.Faults{Gone: 1, GonePause: test.pause}); err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range ids {
+			if got := []int{g.post(t, id, "x"), g.post(t, id, "x")}; !slices.Equal(got, test.want) {
+				t.Errorf("pause of %v: got %v, want %v", test.pause, got, test.want)
+			}
+		}
+	}
+}
+
+func TestFaults_Refusals(t *testing.T) {
 	g := start(t, newAPI(), apigateway.Options{}, nil)
 	for _, faults := range []apigateway.Faults{
-		{Gone: -0.1}, {Gone: 1.1}, {Gone: 0.6, Reset: 0.6}, {LostDisconnect: 2}, {Gone: math.NaN()}, {LostDisconnect: math.NaN()}, {Latency: -1}, {Jitter: -1},
+		{Gone: -0.1}, {Gone: 1.1}, {Gone: 0.6, Reset: 0.6}, {LostDisconnect: 2},
+		{Gone: math.NaN()}, {LostDisconnect: math.NaN()}, {Latency: -1}, {Jitter: -1}, {GonePause: -1},
 	} {
 		if err := g.SetFaults(faults); err == nil {
-			t.Errorf("%+v is accepted", faults)
+			t.Errorf("SetFaults(%+v): got no error, want one", faults)
 		}
-		if _, err := apigateway.New(newAPI(), nobody{}, apigateway.Options{Faults: faults}); err == nil {
-			t.Errorf("New accepts %+v", faults)
+		if _, err := apigateway.New(newAPI(), noopInvoker{}, apigateway.Options{Faults: faults}); err == nil {
+			t.Errorf("New with %+v: got no error, want one", faults)
 		}
 	}
 	if status := g.post(t, "AAAAAAAAAAAAAAA=", ""); status != http.StatusGone {
-		t.Error(fmt.Errorf("faults that were refused have an effect: %d", status))
+		t.Errorf("post after refused faults: got %d, want 410", status)
 	}
 }

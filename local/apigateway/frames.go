@@ -14,20 +14,20 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// Limits on what goes over a connection, in bytes.
+// Limits on frames and messages from clients, in bytes.
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
 const (
 	maxFrame   = 32 << 10
 	maxMessage = 128 << 10
 )
 
-// readBuffer is the size of the buffer that a connection has while there is something to read, in bytes. While it
-// waits it has none.
+// readBuffer is the size of a connection's read buffer, in bytes. A connection without data to read has no buffer.
 const readBuffer = 4 << 10
 
 var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, readBuffer) }}
 
-// violation is what a client did to be disconnected for. Binary frames: developerguide/websocket-api-develop-binary-media-types.html
+// violation is a client error that closes the connection. Binary frames are one:
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-develop-binary-media-types.html
 type violation struct {
 	code   ws.StatusCode
 	reason string
@@ -42,13 +42,13 @@ var (
 	protocolError = &violation{ws.StatusProtocolError, "Protocol error"}
 )
 
-// errGoodbye ends the reading of a connection after the closing handshake.
-var errGoodbye = errors.New("the closing handshake is over")
+// errClosed ends the reading of a connection after the closing handshake.
+var errClosed = errors.New("closing handshake complete")
 
-// readMessages takes messages from the client until it returns errGoodbye, a *violation, or the error that reading
-// failed with. early is what the client sent before it was let in.
+// readMessages reads messages from the client until it returns errClosed, a *violation, or a read error. early is data
+// that the client has sent before the answer to its handshake.
 func (c *connection) readMessages(early []byte) error {
-	var partial assembly
+	var partial partialMessage
 	if len(early) > 0 {
 		if err := c.readAvailable(early, &partial); err != nil {
 			return err
@@ -64,30 +64,31 @@ func (c *connection) readMessages(early []byte) error {
 	}
 }
 
-// farewell says the last words of a connection whose reading ended with err.
-func (c *connection) farewell(err error) {
-	var violated *violation
+// sendClose sends the closing frame, if err requires one, and waits until it is written. err is the error of
+// readMessages.
+func (c *connection) sendClose(err error) {
+	violated, ok := errors.AsType[*violation](err)
 	switch {
-	case errors.As(err, &violated):
+	case ok:
 		c.close(uint16(violated.code), violated.reason)
-	case err != errGoodbye:
-		return // lost
+	case !errors.Is(err, errClosed):
+		return // the connection is broken
 	}
-	// All is said; let it arrive. Closing while the client still sends would reset the connection and might cost it
-	// the closing frame (RFC 6455, section 7.1.1).
+	// Wait for the frame: closing while the client still sends would reset the connection and could lose the
+	// closing frame (RFC 6455, section 7.1.1).
 	c.awaitFlush()
 	if tcp, ok := c.conn.(*net.TCPConn); ok {
-		tcp.CloseWrite()
+		_ = tcp.CloseWrite() // fails only on a broken connection
 	}
 	if violated != nil {
-		io.Copy(io.Discard, c)
+		_, _ = io.Copy(io.Discard, c) // ends with the client's close or at closeBy
 	}
 }
 
-// awaitData waits until there is something to read.
+// awaitData waits until there is data to read.
 func (c *connection) awaitData() error {
 	if c.raw == nil {
-		return nil // then reading waits
+		return nil // Read waits instead
 	}
 	for {
 		if err := c.raw.Read(readable); !errors.Is(err, os.ErrDeadlineExceeded) || !c.extend() {
@@ -96,21 +97,21 @@ func (c *connection) awaitData() error {
 	}
 }
 
-// readable tells whether a socket has data, or an end or an error to report.
+// readable reports whether a socket has data, an end of file or an error to return.
 func readable(fd uintptr) bool {
 	var b [1]byte
 	_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK)
 	return err != syscall.EAGAIN
 }
 
-// assembly is a message of which some frames have been read.
-type assembly struct {
-	state   ws.State // ws.StateFragmented or nothing
+// partialMessage is the part of a fragmented message that has been read.
+type partialMessage struct {
+	state   ws.State // ws.StateFragmented or 0
 	message []byte
 }
 
-// readAvailable reads a frame, and more while they have arrived already. What is in early comes first.
-func (c *connection) readAvailable(early []byte, partial *assembly) error {
+// readAvailable reads one frame, and then all frames that have arrived already. It reads the data in early first.
+func (c *connection) readAvailable(early []byte, partial *partialMessage) error {
 	r := readers.Get().(*bufio.Reader)
 	defer func() {
 		r.Reset(nil)
@@ -129,7 +130,7 @@ func (c *connection) readAvailable(early []byte, partial *assembly) error {
 	}
 }
 
-func (c *connection) readFrame(r *bufio.Reader, head []byte, partial *assembly) error {
+func (c *connection) readFrame(r *bufio.Reader, head []byte, partial *partialMessage) error {
 	header, err := ws.ReadHeaderBuffer(r, head)
 	if errors.Is(err, ws.ErrHeaderLengthMSB) || errors.Is(err, ws.ErrHeaderLengthUnexpected) {
 		return protocolError
@@ -157,7 +158,7 @@ func (c *connection) readFrame(r *bufio.Reader, head []byte, partial *assembly) 
 		return nil
 	}
 	message := partial.message
-	*partial = assembly{}
+	*partial = partialMessage{}
 	if !utf8.Valid(message) {
 		return notUTF8
 	}
@@ -165,7 +166,7 @@ func (c *connection) readFrame(r *bufio.Reader, head []byte, partial *assembly) 
 	return nil
 }
 
-// appendPayload reads a frame's payload.
+// appendPayload reads a frame's payload and appends it to message.
 func appendPayload(message []byte, r io.Reader, header ws.Header) ([]byte, error) {
 	at := len(message)
 	if message == nil {
@@ -180,7 +181,7 @@ func appendPayload(message []byte, r io.Reader, header ws.Header) ([]byte, error
 	return message, nil
 }
 
-// readControl answers a ping, and a closing frame with its echo, after which it returns errGoodbye.
+// readControl answers a ping, and echoes a closing frame, for which it returns errClosed.
 func (c *connection) readControl(r io.Reader, header ws.Header) error {
 	payload, err := appendPayload(nil, r, header)
 	if err != nil {
@@ -194,19 +195,19 @@ func (c *connection) readControl(r io.Reader, header ws.Header) error {
 		return nil
 	}
 	if len(payload) == 0 {
-		c.settle(statusNone, noStatus, ws.CompiledClose)
-		return errGoodbye
+		c.beginClose(statusNone, noStatus, ws.CompiledClose)
+		return errClosed
 	}
 	code, reason := ws.ParseCloseFrameData(payload)
 	if len(payload) == 1 || code > ws.StatusRangePrivate.Max || ws.CheckCloseFrameData(code, reason) != nil {
 		return protocolError
 	}
 	echo := ws.NewCloseFrame(ws.NewCloseFrameBody(code, ""))
-	c.settle(uint16(code), reason, ws.MustCompileFrame(echo))
-	return errGoodbye
+	c.beginClose(uint16(code), reason, ws.MustCompileFrame(echo))
+	return errClosed
 }
 
-// frames are a message made ready for the wire.
+// frames is an encoded message.
 type frames struct {
 	bytes  []byte
 	pooled *bytes.Buffer
@@ -214,8 +215,7 @@ type frames struct {
 
 var framePool = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// compileMessage makes a text message, in frames of at most maxFrame: the limit holds for posted data too, and
-// clients that accept whole messages do not notice.
+// compileMessage encodes a text message in frames of at most maxFrame bytes. AWS's limit applies to posted data too.
 func compileMessage(payload []byte) frames {
 	buffer := framePool.Get().(*bytes.Buffer)
 	buffer.Reset()
@@ -223,7 +223,8 @@ func compileMessage(payload []byte) frames {
 	for {
 		part := payload[:min(len(payload), maxFrame)]
 		payload = payload[len(part):]
-		ws.WriteHeader(buffer, ws.Header{Fin: len(payload) == 0, OpCode: opcode, Length: int64(len(part))})
+		// A bytes.Buffer returns no errors.
+		_ = ws.WriteHeader(buffer, ws.Header{Fin: len(payload) == 0, OpCode: opcode, Length: int64(len(part))})
 		buffer.Write(part)
 		if len(payload) == 0 {
 			return frames{bytes: buffer.Bytes(), pooled: buffer}

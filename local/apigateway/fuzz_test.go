@@ -17,14 +17,15 @@ import (
 	"fanfare/local/apigateway"
 )
 
-// FuzzFrames sends a client whatever bytes. The gateway must stay up, hand functions only text within the limits, and end
-// the connection in good order.
+// FuzzFrames sends arbitrary bytes from a client. Functions must receive only text within the limits, and the
+// connection must end with $disconnect.
 func FuzzFrames(f *testing.F) {
 	seeds := [][]byte{
 		masked(ws.Header{OpCode: ws.OpText, Fin: true}, []byte(`{"action":"x"}`)),
 		masked(ws.Header{OpCode: ws.OpText, Fin: false}, []byte("a")),
 		bytes.Join([][]byte{
-			masked(ws.Header{OpCode: ws.OpText}, []byte("\xe2")), masked(ws.Header{OpCode: ws.OpPing, Fin: true}, []byte("p")),
+			masked(ws.Header{OpCode: ws.OpText}, []byte("\xe2")),
+			masked(ws.Header{OpCode: ws.OpPing, Fin: true}, []byte("p")),
 			masked(ws.Header{OpCode: ws.OpContinuation, Fin: true}, []byte("\x82\xac")),
 		}, nil),
 		masked(ws.Header{OpCode: ws.OpClose, Fin: true}, ws.NewCloseFrameBody(4000, "bye")),
@@ -39,7 +40,7 @@ func FuzzFrames(f *testing.F) {
 		f.Add(seed)
 	}
 	if len(seeds) < 10 {
-		f.Fatalf("%d seeds", len(seeds))
+		f.Fatalf("got %d seeds, want at least 10", len(seeds))
 	}
 	over := make(chan apigateway.Event, 1)
 	g := start(f, newAPI(), apigateway.Options{Observe: func(e apigateway.Event) {
@@ -58,33 +59,34 @@ func FuzzFrames(f *testing.F) {
 				break
 			}
 			if header.Masked || header.Length > 32*kib {
-				t.Fatalf("the server sent a frame %v", header)
+				t.Fatalf("frame of the server: got %v, want unmasked and at most 32 KiB", header)
 			}
 			io.CopyN(io.Discard, c.r, header.Length)
 		}
 		c.conn.Close()
 		ended := <-over
 		if code := ended.Code; code < 1000 || code > 4999 || code == 1015 {
-			t.Errorf("$disconnect was told %d", code)
+			t.Errorf("code of $disconnect: got %d, want a valid one", code)
 		}
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		for _, event := range g.events["default"][before:] {
 			if body := bodyOf(event); !utf8.ValidString(body) || len(body) > 128*kib {
-				t.Errorf("a function got %d bytes, or no text", len(body))
+				t.Errorf("message of a function: got %d bytes, want UTF-8 of at most 128 KiB", len(body))
 			}
 		}
-		// What the other inputs left is not needed any more.
+		// Events of earlier inputs are no longer needed.
 		clear(g.events)
 	})
 }
 
-// FuzzConnectionsPath asks the management API for whatever path. It must answer each with a status of its own, echo an
-// id only inside JSON, and never take an ill-formed id for a connection.
+// FuzzConnectionsPath requests arbitrary paths of the management API. Each must get a documented status. An id may be
+// echoed in JSON only, and an invalid id must never match a connection.
 func FuzzConnectionsPath(f *testing.F) {
 	seeds := []string{
-		"/prod/@connections/L0SM9cOFvHcCIhw%3D", "/prod/%40connections/L0SM9cOFvHcCIhw=", "/prod/@connections/a%2Fb", "/prod/@connections/%zz",
-		"/prod/@connections/", "/prod/@connections", "/prod//@connections/x", "/prod/@connections/%22%0a%00", "/%70rod/@connections/x",
+		"/prod/@connections/L0SM9cOFvHcCIhw%3D", "/prod/%40connections/L0SM9cOFvHcCIhw=", "/prod/@connections/a%2Fb",
+		"/prod/@connections/%zz", "/prod/@connections/", "/prod/@connections", "/prod//@connections/x",
+		"/prod/@connections/%22%0a%00", "/%70rod/@connections/x",
 		"//", "/prod/../prod/@connections/x", "/prod/@connections/x?y=z",
 	}
 	for _, seed := range seeds {
@@ -92,7 +94,7 @@ func FuzzConnectionsPath(f *testing.F) {
 		f.Add("GET", seed)
 	}
 	if len(seeds) < 10 {
-		f.Fatalf("%d seeds", len(seeds))
+		f.Fatalf("got %d seeds, want at least 10", len(seeds))
 	}
 	g := start(f, newAPI(), apigateway.Options{}, nil)
 	wellFormed := regexp.MustCompile(`^[A-Za-z0-9_-]{15}=$`)
@@ -102,7 +104,8 @@ func FuzzConnectionsPath(f *testing.F) {
 			return
 		}
 		request := &http.Request{
-			Method: method, URL: path, RequestURI: target, Host: "a", Body: http.NoBody, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+			Method: method, URL: path, RequestURI: target, Host: "a", Body: io.NopCloser(strings.NewReader("")),
+			Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 			Header: http.Header{"Authorization": {signed}, "X-Amz-Date": {"x"}},
 		}
 		answer := httptest.NewRecorder()
@@ -112,13 +115,13 @@ func FuzzConnectionsPath(f *testing.F) {
 		case 400:
 			id := path.Path[strings.LastIndex(path.Path, "@connections/")+len("@connections/"):]
 			if wellFormed.MatchString(id) && strings.HasSuffix(id, "A=") {
-				t.Errorf("the id %q is called ill-formed", id)
+				t.Errorf("id %q: got 400, want a status for a valid id", id)
 			}
 		default:
-			t.Errorf("%s %q is answered with %d", method, target, answer.Code)
+			t.Errorf("%s %q: got %d, want a documented status", method, target, answer.Code)
 		}
 		if body := answer.Body.Bytes(); len(body) > 0 && !json.Valid(body) {
-			t.Errorf("%s %q is answered with %q", method, target, body)
+			t.Errorf("%s %q: got body %q, want JSON", method, target, body)
 		}
 	})
 }

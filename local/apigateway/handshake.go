@@ -12,26 +12,28 @@ import (
 	"strings"
 	"time"
 	"unique"
+
+	"fanfare/local/awsapi"
 )
 
-// handshake is a client's wish to connect.
+// handshake is a client's request to connect.
 type handshake struct {
-	headers map[string][]string // as the authorizer's event has them
+	headers map[string][]string // as in the authorizer's event
 	query   map[string][]string
 	key     string // Sec-WebSocket-Key
 	trace   string
 }
 
-// refusal is the answer to a handshake that failed.
+// refusal is the answer to a failed handshake.
 type refusal struct {
 	status int
 	name   string // X-Amzn-ErrorType, may be empty
-	text   string // of the JSON body, may be empty
-	by     string // who decided, for the observer
-	err    error  // what the gateway's owner should know; nil if nothing went wrong
+	text   string // message of the JSON body, may be empty
+	by     string // the part of the gateway that refused, for Event.Reason
+	err    error  // the cause to log; nil if it is the client's
 }
 
-// websocketGUID is RFC 6455's, section 1.3.
+// websocketGUID is the GUID of RFC 6455, section 1.3.
 const websocketGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 // upgrade answers a request to the WebSocket endpoint. rest is the path after the stage.
@@ -42,11 +44,13 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, rest string) {
 		s.refuse(w, "", bad)
 		return
 	}
-	if !s.mayConnect() {
-		s.refuse(w, "", &refusal{status: http.StatusTooManyRequests, name: "TooManyRequestsException", text: "Too Many Requests", by: "throttle"})
+	if !s.takeConnect() {
+		s.refuse(w, "", &refusal{
+			status: http.StatusTooManyRequests, name: "TooManyRequestsException", text: "Too Many Requests", by: "throttle",
+		})
 		return
 	}
-	if !s.open.enter() {
+	if !s.open.add() {
 		s.refuse(w, "", &refusal{status: http.StatusServiceUnavailable, text: "Service Unavailable", by: "shutdown"})
 		return
 	}
@@ -54,35 +58,35 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, rest string) {
 	h := newHandshake(r, names, c)
 	protocol, bad := s.connect(h, c)
 	if bad != nil {
-		s.open.leave()
+		s.open.done()
 		s.refuse(w, c.id, bad)
 		return
 	}
-	// From here on $connect has succeeded, so that whatever happens the connection ends with $disconnect.
+	// $connect has succeeded, so that the connection must end with $disconnect from here on.
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		s.open.leave()
-		s.log.Error("hijack a connection", "connection_id", c.id, "error", err)
+		s.open.done()
+		s.log.Error("cannot hijack connection", "connection_id", c.id, "error", err)
 		refuse(w, http.StatusInternalServerError, "", "Internal server error")
 		return
 	}
-	early, _ := buffered.Reader.Peek(buffered.Reader.Buffered())
+	early, _ := buffered.Peek(buffered.Reader.Buffered())
 	if recorded, ok := conn.(*recording); ok {
-		conn = recorded.Conn
+		conn = recorded.stream()
 	}
 	s.observe(Event{Kind: Connected, Connection: c.id, Duration: time.Since(began)})
 	c.start(conn, append([]byte(nil), early...), switching(h.key, protocol))
 }
 
-// mayConnect takes what a handshake costs.
+// takeConnect takes a token for a handshake from each bucket. It reports whether all had one.
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-protect.html
-func (s *Server) mayConnect() bool {
+func (s *Server) takeConnect() bool {
 	now := s.clock.Now()
 	r := s.routes[connectRoute]
-	return s.connects.take(now) && s.requests.take(now) && (r == nil || r.throttle.take(now))
+	return take(s.connects, now) && take(s.requests, now) && (r == nil || take(r.throttle, now))
 }
 
-// checkUpgrade looks at what RFC 6455, section 4.2.1, demands of a handshake.
+// checkUpgrade validates a handshake as RFC 6455, section 4.2.1, requires.
 func checkUpgrade(w http.ResponseWriter, r *http.Request, rest string) *refusal {
 	if !hasToken(r.Header, "Upgrade", "websocket") || !hasToken(r.Header, "Connection", "upgrade") {
 		w.Header().Set("Upgrade", "websocket")
@@ -91,7 +95,7 @@ func checkUpgrade(w http.ResponseWriter, r *http.Request, rest string) *refusal 
 	key, err := base64.StdEncoding.DecodeString(r.Header.Get("Sec-WebSocket-Key"))
 	switch {
 	case rest != "":
-		// A stage has no resources; which answer AWS gives is not documented.
+		// A stage has no resources. AWS does not document the answer.
 		return &refusal{status: http.StatusForbidden, name: "ForbiddenException", text: "Forbidden", by: "path"}
 	case r.Header.Get("Sec-WebSocket-Version") != "13":
 		w.Header().Set("Sec-WebSocket-Version", "13")
@@ -127,6 +131,9 @@ func newHandshake(r *http.Request, names map[string]string, c *connection) *hand
 		"X-Amzn-Trace-Id": h.trace, "X-Forwarded-For": forwarded, "X-Forwarded-Proto": "http",
 		"Connection": "upgrade", "Upgrade": "websocket", "content-length": "0",
 	}
+	if recorded := recordingOf(r); recorded != nil && recorded.secure.Load() != nil {
+		added["X-Forwarded-Proto"] = "https"
+	}
 	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
 		_, added["X-Forwarded-Port"], _ = net.SplitHostPort(local.String())
 	}
@@ -152,7 +159,7 @@ func (s *Server) newConnection(r *http.Request) *connection {
 	return c
 }
 
-// connect asks the authorizer and $connect. It returns the sub-protocol that $connect chose.
+// connect invokes the authorizer and $connect. It returns the sub-protocol that $connect chose.
 func (s *Server) connect(h *handshake, c *connection) (protocol string, bad *refusal) {
 	r := s.routes[connectRoute]
 	if r == nil {
@@ -179,7 +186,7 @@ func (s *Server) connect(h *handshake, c *connection) (protocol string, bad *ref
 	return answer.header("Sec-WebSocket-Protocol"), nil
 }
 
-// switching is the answer that opens the connection.
+// switching returns the answer that opens the connection.
 func switching(key, protocol string) []byte {
 	sum := sha1.Sum([]byte(key + websocketGUID))
 	head := "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
@@ -190,20 +197,20 @@ func switching(key, protocol string) []byte {
 	return []byte(head + "\r\n")
 }
 
-// refuse answers a handshake that failed.
+// refuse answers a failed handshake.
 func (s *Server) refuse(w http.ResponseWriter, id string, bad *refusal) {
 	if bad.err != nil {
-		s.log.Error("refuse a connection", "connection_id", id, "by", bad.by, "status", bad.status, "error", bad.err)
+		s.log.Error("connection refused", "connection_id", id, "by", bad.by, "status", bad.status, "error", bad.err)
 	}
 	s.observe(Event{Kind: Refused, Connection: id, Status: bad.status, Reason: bad.by, Err: bad.err})
 	refuse(w, bad.status, bad.name, bad.text)
 }
 
-// refuse writes an answer of API Gateway's own. The body is empty when text is.
+// refuse writes an answer of API Gateway itself. The body is empty if text is empty.
 func refuse(w http.ResponseWriter, status int, name, text string) {
 	header := w.Header()
 	header.Set("Content-Type", "application/json")
-	header.Set("X-Amzn-Requestid", newUUID())
+	header.Set("X-Amzn-Requestid", awsapi.NewUUID())
 	header.Set("X-Amz-Apigw-Id", newID())
 	if name != "" {
 		header.Set("X-Amzn-Errortype", name)
@@ -214,7 +221,7 @@ func refuse(w http.ResponseWriter, status int, name, text string) {
 	}
 	header.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	w.Write(body)
+	_, _ = w.Write(body) // an error means that the client has gone
 }
 
 func unescapePath(s string) string {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"fanfare/local/apigateway"
@@ -14,26 +16,30 @@ import (
 	"github.com/gobwas/ws"
 )
 
-func TestConnectDecidesTheHandshake(t *testing.T) {
+func TestHandshake_ConnectStatus(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		connect handler
 		want    int
 	}{
-		{"200", says(ok), 101},
-		{"201", says(`{"statusCode":201,"body":"x"}`), 101},
-		{"a status as text", says(`{"statusCode":"200"}`), 101},
-		{"301", says(`{"statusCode":301}`), 301},
-		{"400", says(`{"statusCode":400}`), 400},
-		{"401", says(`{"statusCode":401}`), 401},
-		{"501", says(`{"statusCode":501}`), 501},
-		{"an error", func(context.Context, []byte) (string, error) { return "", functionError{"Error", "no"} }, 502},
-		{"no status", says(`{}`), 502},
-		{"null", says(`null`), 502},
-		{"not JSON", says(`yes`), 502},
-		{"a status that HTTP lacks", says(`{"statusCode":99}`), 502},
-		{"a header with a line break", says(`{"statusCode":200,"headers":{"Sec-WebSocket-Protocol":"a\r\nSet-Cookie: b"}}`), 502},
-		{"no time left", func(ctx context.Context, _ []byte) (string, error) { <-ctx.Done(); return "", errors.New("late") }, 504},
+		{"200", returns(ok), 101},
+		{"201", returns(`{"statusCode":201,"body":"x"}`), 101},
+		{"status as text", returns(`{"statusCode":"200"}`), 101},
+		{"301", returns(`{"statusCode":301}`), 301},
+		{"400", returns(`{"statusCode":400}`), 400},
+		{"401", returns(`{"statusCode":401}`), 401},
+		{"501", returns(`{"statusCode":501}`), 501},
+		{"error", func(context.Context, []byte) (string, error) { return "", functionError{"Error", "no"} }, 502},
+		{"no status", returns(`{}`), 502},
+		{"null", returns(`null`), 502},
+		{"not JSON", returns(`yes`), 502},
+		{"invalid status", returns(`{"statusCode":99}`), 502},
+		{"line break in a header",
+			returns(`{"statusCode":200,"headers":{"Sec-WebSocket-Protocol":"a\r\nSet-Cookie: b"}}`), 502},
+		{"timeout", func(ctx context.Context, _ []byte) (string, error) {
+			<-ctx.Done()
+			return "", errors.New("late")
+		}, 504},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			api := newAPI()
@@ -43,12 +49,12 @@ func TestConnectDecidesTheHandshake(t *testing.T) {
 			g := start(t, api, apigateway.Options{}, map[string]handler{"connect": test.connect})
 			c, response := g.handshake(t, "/prod", nil)
 			if response.StatusCode != test.want {
-				t.Fatalf("the answer is %s, want %d", response.Status, test.want)
+				t.Fatalf("handshake: got %s, want %d", response.Status, test.want)
 			}
 			if test.want != http.StatusSwitchingProtocols {
 				c.wantEnd()
 				if g.calls("disconnect") != 0 {
-					t.Error("$disconnect ran for a client that never connected")
+					t.Error("$disconnect: got called for a refused client, want not called")
 				}
 				return
 			}
@@ -58,7 +64,7 @@ func TestConnectDecidesTheHandshake(t *testing.T) {
 	}
 }
 
-func TestEveryoneConnectsWithoutConnectRoute(t *testing.T) {
+func TestHandshake_NoConnectRoute(t *testing.T) {
 	api := newAPI()
 	api.Routes = api.Routes[1:]
 	g := start(t, api, apigateway.Options{}, nil)
@@ -66,20 +72,21 @@ func TestEveryoneConnectsWithoutConnectRoute(t *testing.T) {
 	g.await(t, "default", 1)
 }
 
-func TestRequestsThatAreNoHandshake(t *testing.T) {
+func TestHandshake_InvalidRequests(t *testing.T) {
 	g := start(t, newAPI(), apigateway.Options{}, nil)
 	for _, test := range []struct {
 		name, request string
 		want          int
-		header        string // name and value that the answer must have
+		header        string // name and value of a header that the response must have
 	}{
 		{"plain HTTP", "GET /prod HTTP/1.1\r\nHost: a\r\n\r\n", 426, "Upgrade: websocket"},
 		{"plain HTTP below the stage", "GET /prod/x/y HTTP/1.1\r\nHost: a\r\n\r\n", 426, ""},
-		{"another stage", upgradeRequest("a", "/dev", nil), 403, "X-Amzn-Errortype: ForbiddenException"},
+		{"unknown stage", upgradeRequest("a", "/dev", nil), 403, "X-Amzn-Errortype: ForbiddenException"},
 		{"no stage", upgradeRequest("a", "/", nil), 403, "X-Amzn-Errortype: ForbiddenException"},
 		{"a path below the stage", upgradeRequest("a", "/prod/room", nil), 403, ""},
 		{"a URL of 4097 characters", upgradeRequest("a", "/prod?"+strings.Repeat("x", 4091), nil), 414, ""},
-		{"an old protocol", strings.Replace(upgradeRequest("a", "/prod", nil), "Version: 13", "Version: 8", 1), 426, "Sec-Websocket-Version: 13"},
+		{"an old protocol", strings.Replace(upgradeRequest("a", "/prod", nil), "Version: 13", "Version: 8", 1),
+			426, "Sec-Websocket-Version: 13"},
 		{"a bad key", strings.Replace(upgradeRequest("a", "/prod", nil), "dGhl", "x", 1), 400, ""},
 		{"a POST", strings.Replace(upgradeRequest("a", "/prod", nil), "GET", "POST", 1), 400, ""},
 	} {
@@ -88,57 +95,58 @@ func TestRequestsThatAreNoHandshake(t *testing.T) {
 			c.write(test.request)
 			response := c.response()
 			if response.StatusCode != test.want {
-				t.Errorf("the answer is %s, want %d", response.Status, test.want)
+				t.Errorf("got %s, want %d", response.Status, test.want)
 			}
 			if name, value, ok := strings.Cut(test.header, ": "); ok && response.Header.Get(name) != value {
-				t.Errorf("%s is %q, want %q", name, response.Header.Get(name), value)
+				t.Errorf("header %s: got %q, want %q", name, response.Header.Get(name), value)
 			}
 		})
 	}
 	if n := g.calls("connect"); n != 0 {
-		t.Errorf("$connect was called %d times", n)
+		t.Errorf("calls of $connect: got %d, want 0", n)
 	}
 }
 
-func TestLongestURLConnects(t *testing.T) {
+func TestHandshake_LongestURL(t *testing.T) {
 	g := start(t, newAPI(), apigateway.Options{}, nil)
 	g.dial(t, "?"+strings.Repeat("x", 4090), nil)
-	g.dial(t, "/", nil) // as wscat users write it
+	g.dial(t, "/", nil) // wscat users often append a slash
 }
 
-func TestSubprotocolIsWhatConnectReturned(t *testing.T) {
+func TestHandshake_Subprotocol(t *testing.T) {
 	for _, test := range []struct{ name, connect, want string }{
 		{"none", ok, ""},
-		{"one, in any case", `{"statusCode":200,"headers":{"sec-websocket-protocol":"v2"}}`, "v2"},
-		{"one of multiValueHeaders", `{"statusCode":200,"multiValueHeaders":{"Sec-WebSocket-Protocol":["v1"]}}`, "v1"},
+		{"header name in another case", `{"statusCode":200,"headers":{"sec-websocket-protocol":"v2"}}`, "v2"},
+		{"multiValueHeaders", `{"statusCode":200,"multiValueHeaders":{"Sec-WebSocket-Protocol":["v1"]}}`, "v1"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			g := start(t, newAPI(), apigateway.Options{}, map[string]handler{"connect": says(test.connect)})
+			g := start(t, newAPI(), apigateway.Options{}, map[string]handler{"connect": returns(test.connect)})
 			_, response := g.handshake(t, "/prod", http.Header{"Sec-WebSocket-Protocol": {"v1, v2"}})
 			if got := response.Header.Get("Sec-WebSocket-Protocol"); response.StatusCode != 101 || got != test.want {
-				t.Errorf("got %s with %q, want %q", response.Status, got, test.want)
+				t.Errorf("got %s with sub-protocol %q, want 101 with %q", response.Status, got, test.want)
 			}
 			if accept := response.Header.Get("Sec-WebSocket-Accept"); accept != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" {
-				t.Errorf("Sec-WebSocket-Accept is %q, not RFC 6455's example", accept)
+				t.Errorf("Sec-WebSocket-Accept: got %q, want that of RFC 6455's example", accept)
 			}
 		})
 	}
 }
 
-// Frames that a client sends before it is let in are its first messages if it is, and nothing at all if it is not.
-func TestFramesBeforeTheVerdict(t *testing.T) {
+// Frames sent before the response to the handshake become the first messages of an accepted client. Those of a refused
+// client are discarded.
+func TestHandshake_EarlyFrames(t *testing.T) {
 	for _, test := range []struct {
-		name    string
-		verdict string
-		want    int
+		name   string
+		result string
+		want   int
 	}{
 		{"allowed", ok, 101},
 		{"denied", `{"statusCode":403}`, 403},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			asked, decide := make(chan struct{}), make(chan struct{})
+			invoked, proceed := make(chan struct{}), make(chan struct{})
 			g := start(t, newAPI(), apigateway.Options{}, map[string]handler{
-				"connect": func(context.Context, []byte) (string, error) { close(asked); <-decide; return test.verdict, nil },
+				"connect": func(context.Context, []byte) (string, error) { close(invoked); <-proceed; return test.result, nil },
 				"default": func(_ context.Context, event []byte) (string, error) {
 					return `{"statusCode":200,"body":"taken"}`, nil
 				},
@@ -149,18 +157,18 @@ func TestFramesBeforeTheVerdict(t *testing.T) {
 			for _, text := range []string{"one", "two"} {
 				ws.WriteFrame(&early, ws.MaskFrame(ws.NewTextFrame([]byte(text))))
 			}
-			// A denied client must not get a second request in either.
+			// The bytes of a refused client must not be read as a second request.
 			early.WriteString("GET /prod HTTP/1.1\r\nHost: a\r\n\r\n")
 			if test.want == 101 {
 				c.write(strings.TrimSuffix(early.String(), "GET /prod HTTP/1.1\r\nHost: a\r\n\r\n"))
 			} else {
 				c.write(early.String())
 			}
-			<-asked
+			<-invoked
 			c.frame(ws.NewTextFrame([]byte("three")))
-			close(decide)
+			close(proceed)
 			if response := c.response(); response.StatusCode != test.want {
-				t.Fatalf("the answer is %s", response.Status)
+				t.Fatalf("handshake: got %s, want %d", response.Status, test.want)
 			}
 			if test.want == 101 {
 				g.await(t, "default", 3)
@@ -170,16 +178,16 @@ func TestFramesBeforeTheVerdict(t *testing.T) {
 				return
 			}
 			if rest, err := io.ReadAll(c.r); err == nil && len(rest) > 0 {
-				t.Errorf("after the denial there came %q", rest)
+				t.Errorf("data after the refusal: got %q, want none", rest)
 			}
 			if n := g.calls("default"); n != 0 {
-				t.Errorf("%d messages of a denied client were handled", n)
+				t.Errorf("messages of a refused client: got %d, want 0", n)
 			}
 		})
 	}
 }
 
-func TestPostBeforeConnectHasReturnedIsGone(t *testing.T) {
+func TestHandshake_PostDuringConnect(t *testing.T) {
 	status := make(chan int, 1)
 	var g *gateway
 	g = start(t, newAPI(), apigateway.Options{}, map[string]handler{
@@ -191,43 +199,73 @@ func TestPostBeforeConnectHasReturnedIsGone(t *testing.T) {
 	})
 	c := g.open(t)
 	if got := <-status; got != http.StatusGone {
-		t.Errorf("a post from inside $connect is answered with %d, want 410", got)
+		t.Errorf("post during $connect: got %d, want 410", got)
 	}
 	if response, _ := g.call(t, "POST", connectionPath(c.id), "x", nil); response.StatusCode != 200 {
-		t.Errorf("a post after $connect is answered with %s", response.Status)
+		t.Errorf("post after $connect: got %s, want 200", response.Status)
 	}
 	c.want("x")
 }
 
-// A connection that has served plain HTTP before can be upgraded, as proxies do.
-func TestHandshakeOnAUsedConnection(t *testing.T) {
+// A connection that was used for plain HTTP before can be upgraded. Proxies do that.
+func TestHandshake_UsedConnection(t *testing.T) {
 	g := start(t, newAPI(), apigateway.Options{}, nil)
 	c := g.dialRaw(t)
 	c.write("GET /prod/@connections/none HTTP/1.1\r\nHost: a\r\nAuthorization: " + signed + "\r\nX-Amz-Date: x\r\n\r\n")
 	if response := c.response(); response.StatusCode != http.StatusBadRequest {
-		t.Fatalf("the first request is answered with %s", response.Status)
+		t.Fatalf("first request: got %s, want 400", response.Status)
 	}
 	c.write(upgradeRequest(g.address, "/prod", nil))
 	if response := c.response(); response.StatusCode != 101 {
-		t.Fatalf("the handshake is answered with %s", response.Status)
+		t.Fatalf("handshake: got %s, want 101", response.Status)
 	}
 	c.send("hello")
 	g.await(t, "default", 1)
 }
 
-func TestClientThatLeavesDuringConnectIsDisconnected(t *testing.T) {
-	asked, decide := make(chan struct{}), make(chan struct{})
+func TestHandshake_ClientCloses(t *testing.T) {
+	invoked, proceed := make(chan struct{}), make(chan struct{})
 	g := start(t, newAPI(), apigateway.Options{}, map[string]handler{
-		"connect": func(context.Context, []byte) (string, error) { close(asked); <-decide; return ok, nil },
+		"connect": func(context.Context, []byte) (string, error) { close(invoked); <-proceed; return ok, nil },
 	})
 	c := g.dialRaw(t)
 	c.write(upgradeRequest(g.address, "/prod", nil))
-	<-asked
+	<-invoked
 	c.conn.Close()
-	close(decide)
+	close(proceed)
 	connected := contextOf(t, g.await(t, "connect", 1)[0])
 	disconnected := contextOf(t, g.await(t, "disconnect", 1)[0])
 	if connected.ConnectionID != disconnected.ConnectionID || disconnected.DisconnectStatusCode != 1006 {
-		t.Errorf("$disconnect got %+v", disconnected)
+		t.Errorf("$disconnect: got %+v, want connection %s and code 1006", disconnected, connected.ConnectionID)
+	}
+}
+
+// A request whose body does not arrive ends after a timeout.
+func TestServe_StalledBody(t *testing.T) {
+	for _, test := range []struct {
+		path string
+		want int
+	}{
+		{connectionPath("AAAAAAAAAAAAAAA="), 400},
+		{"/prod", 426},
+		{"/dev", 403},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newMemoryListener()
+			startOn(t, l, newAPI(), apigateway.Options{}, nil)
+			here, there := net.Pipe()
+			defer here.Close()
+			l.conns <- there
+			began := time.Now()
+			c := newClient(t, here)
+			c.write("POST " + test.path + " HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhell")
+			if response := c.response(); response.StatusCode != test.want {
+				t.Errorf("%s: got %s, want %d", test.path, response.Status, test.want)
+			}
+			c.wantEnd()
+			if took := time.Since(began); took != 10*time.Second {
+				t.Errorf("%s: got the end after %v, want 10s", test.path, took)
+			}
+		})
 	}
 }

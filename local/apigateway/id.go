@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// idBytes is the entropy in an id. Eleven bytes make the sixteen characters, the last of them "=", that captures of
-// connection, request and message ids show.
+// idBytes is the number of random bytes in an id. Captured connection, request and message ids have sixteen characters,
+// the last of which is "="; eleven bytes are encoded so.
 const idBytes = 11
 
 // newID returns an unguessable id for a connection, a request or a message.
@@ -19,24 +19,15 @@ func newID() string {
 	return base64.URLEncoding.EncodeToString(b[:])
 }
 
-// validID tells whether an id has the form of a connection's.
+// validID reports whether id has the form of a connection id.
 func validID(id string) bool {
 	var b [idBytes + 1]byte
 	if len(id) != base64.URLEncoding.EncodedLen(idBytes) {
 		return false
 	}
-	// Decode skips line breaks, so the length of what it yields is looked at too.
+	// Decode skips line breaks, so that the decoded length must be checked too.
 	n, err := base64.URLEncoding.Strict().Decode(b[:], []byte(id))
 	return err == nil && n == idBytes
-}
-
-// newUUID returns a random UUID (RFC 9562, version 4), the form of X-Amzn-RequestId.
-func newUUID() string {
-	var b [16]byte
-	rand.Read(b[:])
-	b[6] = b[6]&0x0f | 0x40
-	b[8] = b[8]&0x3f | 0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
 // newTrace returns a tracing header with a new root.

@@ -11,27 +11,27 @@ import (
 	"time"
 )
 
-// integration answers the requests of a route. An error means that the integration failed;
-// context.DeadlineExceeded in it that it did so for lack of time.
+// integration answers the requests of a route. An error means that the integration failed; it wraps
+// context.DeadlineExceeded if the integration timed out.
 type integration interface {
 	respond(ctx context.Context, r request) (answer, error)
 }
 
-// request is what an integration is asked.
+// request is the input of an integration.
 type request struct {
 	event *event
-	body  []byte // of a message, else nil
+	body  []byte // the message; nil for $connect and $disconnect
 	trace string // tracing header
 }
 
-// answer is what an integration says.
+// answer is the result of an integration.
 type answer struct {
 	status  int
 	headers map[string]string
 	body    string // empty for none
 }
 
-// header returns a header's value, whatever the case of its name.
+// header returns a header's value. The name is not case-sensitive.
 func (a answer) header(name string) string {
 	for key, value := range a.headers {
 		if strings.EqualFold(key, name) {
@@ -45,11 +45,15 @@ func (a answer) header(name string) string {
 type proxy struct {
 	invoker  Invoker
 	function string
+	denied   error
 	timeout  time.Duration
 }
 
 func (p *proxy) respond(ctx context.Context, r request) (answer, error) {
-	// In the machine's time: so are the function's own deadlines.
+	if p.denied != nil {
+		return answer{}, fmt.Errorf("function %s: %w", p.function, p.denied)
+	}
+	// In real time, as the function's own deadlines are.
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	result, err := p.invoker.Invoke(ctx, p.function, r.event.marshal(), r.trace)
@@ -59,15 +63,16 @@ func (p *proxy) respond(ctx context.Context, r request) (answer, error) {
 		}
 		return answer{}, fmt.Errorf("function %s: %w", p.function, err)
 	}
-	said, err := parseAnswer(result)
+	reply, err := parseAnswer(result)
 	if err != nil {
 		return answer{}, fmt.Errorf("function %s: malformed proxy response: %w", p.function, err)
 	}
-	return said, nil
+	return reply, nil
 }
 
-// parseAnswer reads what a function of a proxy integration returned. A status is needed, as a number or a number's text.
-// https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html#api-gateway-simple-proxy-for-lambda-output-format
+// parseAnswer parses the output of a function of a proxy integration. It must have a status code, which may be a number
+// or a string.
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html
 func parseAnswer(result []byte) (answer, error) {
 	var raw struct {
 		StatusCode        json.RawMessage            `json:"statusCode"`
@@ -86,22 +91,22 @@ func parseAnswer(result []byte) (answer, error) {
 	if raw.IsBase64Encoded {
 		return answer{}, errors.New("isBase64Encoded is not emulated")
 	}
-	said := answer{status: status, headers: map[string]string{}}
+	reply := answer{status: status, headers: map[string]string{}}
 	for name, value := range raw.Headers {
-		said.headers[name] = plain(value)
+		reply.headers[name] = plain(value)
 	}
 	for name, values := range raw.MultiValueHeaders {
 		if len(values) > 0 {
-			said.headers[name] = values[len(values)-1]
+			reply.headers[name] = values[len(values)-1]
 		}
 	}
-	for name, value := range said.headers {
+	for name, value := range reply.headers {
 		if strings.ContainsAny(name+value, "\r\n\x00") {
 			return answer{}, fmt.Errorf("header %q is not valid", name)
 		}
 	}
 	if raw.Body != nil {
-		said.body = *raw.Body
+		reply.body = *raw.Body
 	}
-	return said, nil
+	return reply, nil
 }

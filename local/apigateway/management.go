@@ -9,33 +9,38 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
+
+	"fanfare/local/awsapi"
+	"fanfare/local/loopback"
 )
 
-// maxPost is how much can be posted, in bytes: the service model of apigatewaymanagementapi says so of Data.
+// maxPost is the maximum size of a posted message, in bytes, as Data in the service model of apigatewaymanagementapi.
 const maxPost = 131072
 
-// maxDrained is how much of a request that is too large is read before it is answered, in bytes.
+// maxDrained limits how much of an oversized request is read before it is answered, in bytes.
 const maxDrained = 10 << 20
 
 var bodyPool = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// manage answers a request to the management API. id is what follows @connections/.
+// manage answers a request to the management API. id is the path after @connections/.
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-call-websocket-api-connections.html
 func (s *Server) manage(w http.ResponseWriter, r *http.Request, id string) {
 	body := bodyPool.Get().(*bytes.Buffer)
 	defer bodyPool.Put(body)
 	body.Reset()
-	// To its end, before it is answered: clients exist that lose an answer that overtakes their request.
+	// Read the whole body before the answer: some clients lose an answer that arrives before the request is sent.
 	size, err := readBody(body, r)
 	if err != nil {
 		refuse(w, http.StatusBadRequest, "BadRequestException", "Bad Request")
 		return
 	}
+	limitBody(w, time.Time{})
 	status, reason := s.serveManagement(w, r, id, body.Bytes(), size)
 	s.observe(Event{Kind: Posted, Connection: id, Method: r.Method, Status: status, Reason: reason, Bytes: size})
 }
 
-// readBody keeps the body, up to maxPost, and returns its size.
+// readBody reads the body, keeps up to maxPost bytes of it, and returns its size.
 func readBody(body *bytes.Buffer, r *http.Request) (int, error) {
 	kept, err := io.Copy(body, io.LimitReader(r.Body, maxPost))
 	if err != nil {
@@ -45,51 +50,68 @@ func readBody(body *bytes.Buffer, r *http.Request) (int, error) {
 	return int(kept + rest), err
 }
 
-// managementError is an answer of the management API that is not a success.
+// managementError is an error response of the management API.
 type managementError struct {
 	status int
-	name   string // X-Amzn-ErrorType, by which SDKs choose the error's type
+	name   string // X-Amzn-ErrorType, from which SDKs derive the error's type
 	text   string // empty for an empty body
-	reason string // for the observer, if the name does not tell
+	reason string // Event.Reason; "" means name
 }
 
-// Answers of the management API. That of errGoneException is captured: it has no body.
+// Error responses of the management API. That of errGoneException is captured: it has no body.
 var (
-	errNoSuchResource = &managementError{status: http.StatusForbidden, name: "MissingAuthenticationTokenException", text: "Missing Authentication Token"}
-	errGoneException  = &managementError{status: http.StatusGone, name: "GoneException"}
-	errTooLarge       = &managementError{status: http.StatusRequestEntityTooLarge, name: "PayloadTooLargeException", text: "Message too long"}
-	errBufferFull     = &managementError{status: http.StatusTooManyRequests, name: "LimitExceededException", reason: "buffer full"}
-	errRateExceeded   = &managementError{status: http.StatusTooManyRequests, name: "LimitExceededException", reason: "rate exceeded"}
+	errNoSuchResource = &managementError{
+		status: http.StatusForbidden, name: "MissingAuthenticationTokenException", text: "Missing Authentication Token",
+	}
+	errGoneException = &managementError{status: http.StatusGone, name: "GoneException"}
+	errTooLarge      = &managementError{
+		status: http.StatusRequestEntityTooLarge, name: "PayloadTooLargeException", text: "Message too long",
+	}
+	errNotText = &managementError{
+		status: http.StatusBadRequest, name: "BadRequestException", reason: "not UTF-8",
+		text: "The data is not UTF-8, and messages are text frames",
+	}
+	errBufferFull = &managementError{
+		status: http.StatusTooManyRequests, name: "LimitExceededException", reason: "buffer full",
+	}
+	errRateExceeded = &managementError{
+		status: http.StatusTooManyRequests, name: "LimitExceededException", reason: "rate exceeded",
+	}
 )
 
-// undone are the faults that keep a request from doing anything and answer it.
-var undone = map[fault]*managementError{faultGone: errGoneException, faultRate: errRateExceeded, faultBuffer: errBufferFull}
+// faultResponses are the responses of faults that answer a request without executing it.
+var faultResponses = map[fault]*managementError{
+	faultGone: errGoneException, faultRate: errRateExceeded, faultBuffer: errBufferFull,
+}
 
-// serveManagement answers a request whose body has been read, and returns the status of the answer and why it is not a
-// success.
-func (s *Server) serveManagement(w http.ResponseWriter, r *http.Request, id string, body []byte, size int) (status int, reason string) {
+// serveManagement answers a request whose body has been read. It returns the status of the response, or 0 without one,
+// and the reason for an error.
+func (s *Server) serveManagement(
+	w http.ResponseWriter, r *http.Request, id string, body []byte, size int,
+) (status int, reason string) {
 	if bad := s.authorizeManagement(r, id); bad != nil {
 		return bad.write(w)
 	}
-	luck := s.luck.Load().request()
-	luck.wait(r)
+	injected := s.faults.Load().next(id)
+	injected.wait(r)
 	var done outcome
-	if bad, ok := undone[luck.fault]; ok {
+	if bad, ok := faultResponses[injected.fault]; ok {
 		done.bad = bad
-	} else if luck.fault == faultReset {
+	} else if injected.fault == faultReset {
 		reset(w)
 		return 0, "fault: reset"
-	} else if luck.fault != faultError {
+	} else if injected.fault != faultError {
 		done = s.command(r.Method, id, body, size)
 	}
-	luck.wait(r)
-	switch luck.fault {
+	injected.wait(r)
+	switch injected.fault {
 	case faultLostAnswer:
 		reset(w)
 		return 0, "fault: the answer is lost"
 	case faultError, faultDelivered:
 		done = outcome{bad: &managementError{
-			status: luck.status, name: "InternalServerErrorException", text: "Internal server error", reason: "fault: server error",
+			status: injected.status, name: "InternalServerErrorException", text: "Internal server error",
+			reason: "fault: server error",
 		}}
 	}
 	if done.bad != nil {
@@ -99,16 +121,16 @@ func (s *Server) serveManagement(w http.ResponseWriter, r *http.Request, id stri
 	return done.status, ""
 }
 
-// outcome is what a command did.
+// outcome is the result of a management request.
 type outcome struct {
 	status int
 	body   string
-	bad    *managementError // if it failed
+	bad    *managementError // nil on success
 }
 
-// command does what a request asks for.
+// command executes a management request.
 func (s *Server) command(method, id string, body []byte, size int) outcome {
-	if !s.requests.take(s.clock.Now()) {
+	if !take(s.requests, s.clock.Now()) {
 		return outcome{bad: errRateExceeded}
 	}
 	if method == http.MethodPost && size > maxPost {
@@ -120,6 +142,9 @@ func (s *Server) command(method, id string, body []byte, size int) outcome {
 	}
 	switch method {
 	case http.MethodPost:
+		if !utf8.Valid(body) {
+			return outcome{bad: errNotText}
+		}
 		switch err := c.send(body); {
 		case errors.Is(err, errFull):
 			return outcome{bad: errBufferFull}
@@ -136,11 +161,11 @@ func (s *Server) command(method, id string, body []byte, size int) outcome {
 	return outcome{status: http.StatusOK, body: c.describe()}
 }
 
-// write answers with the headers of captured successes.
+// write writes a success response. Its headers are those of captured ones.
 func (o outcome) write(w http.ResponseWriter, now time.Time) {
 	header := w.Header()
-	// Set directly: the names are canonical, and there are many posts.
-	header["X-Amzn-Requestid"] = []string{newUUID()}
+	// Set directly, for speed: the names are canonical already.
+	header["X-Amzn-Requestid"] = []string{awsapi.NewUUID()}
 	header["X-Amz-Apigw-Id"] = []string{newID()}
 	header["X-Amzn-Trace-Id"] = []string{newTrace(now)}
 	if o.status == http.StatusOK {
@@ -148,10 +173,10 @@ func (o outcome) write(w http.ResponseWriter, now time.Time) {
 		header["Content-Length"] = []string{strconv.Itoa(len(o.body))}
 	}
 	w.WriteHeader(o.status)
-	io.WriteString(w, o.body)
+	_, _ = io.WriteString(w, o.body) // an error means that the client has gone
 }
 
-// write answers with the error, and returns its status and the reason for it.
+// write writes the error response and returns its status and reason.
 func (e *managementError) write(w http.ResponseWriter) (status int, reason string) {
 	refuse(w, e.status, e.name, e.text)
 	if e.reason == "" {
@@ -160,28 +185,30 @@ func (e *managementError) write(w http.ResponseWriter) (status int, reason strin
 	return e.status, e.reason
 }
 
-// authorizeManagement checks that a request is one of the API's three, that it is signed, and that the signer may make
-// it.
+// authorizeManagement checks that a request is one of the API's three, that it is signed, and that its signer is
+// authorized.
 func (s *Server) authorizeManagement(r *http.Request, id string) *managementError {
+	if loopback.FromPage(r) {
+		// AWS answers no preflight request for @connections, so that no page can call it.
+		return &managementError{status: http.StatusForbidden, name: "ForbiddenException", text: "Forbidden to web pages"}
+	}
 	if id == "" || r.Method != http.MethodPost && r.Method != http.MethodGet && r.Method != http.MethodDelete {
-		return errNoSuchResource // as a REST API answers for what it does not have
+		return errNoSuchResource // as REST APIs answer for unknown resources
 	}
 	accessKey, bad := s.signer(r)
 	if bad != nil {
 		return bad
 	}
-	if s.options.Authorize == nil {
-		return nil
-	}
-	err := s.options.Authorize(accessKey, "execute-api:ManageConnections", s.arn(r.Method+"/@connections/{connectionId}"))
+	resource := s.arn(r.Method + "/@connections/{connectionId}")
+	err := s.options.Authorize.Check(accessKey, "execute-api:ManageConnections", resource)
 	if err != nil {
-		// Not the ForbiddenException of the service model: captured.
+		// Captured: AWS sends this and not the ForbiddenException of the service model.
 		return &managementError{status: http.StatusForbidden, name: "AccessDeniedException", text: err.Error()}
 	}
 	return nil
 }
 
-// signer returns the access key that a request says it is signed with. The signature itself cannot be verified.
+// signer returns the access key of a request's signature. It does not verify the signature itself.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 func (s *Server) signer(r *http.Request) (accessKey string, bad *managementError) {
 	header := r.Header.Get("Authorization")
@@ -191,11 +218,12 @@ func (s *Server) signer(r *http.Request) (accessKey string, bad *managementError
 	parameters, ok := strings.CutPrefix(header, "AWS4-HMAC-SHA256 ")
 	credential := parameter(parameters, "Credential")
 	scope := strings.Split(credential, "/")
-	if !ok || len(scope) != 5 || parameter(parameters, "SignedHeaders") == "" || parameter(parameters, "Signature") == "" ||
-		r.Header.Get("X-Amz-Date") == "" && r.Header.Get("Date") == "" {
+	if !ok || len(scope) != 5 || parameter(parameters, "SignedHeaders") == "" ||
+		parameter(parameters, "Signature") == "" || r.Header.Get("X-Amz-Date") == "" && r.Header.Get("Date") == "" {
 		return "", &managementError{
 			status: http.StatusForbidden, name: "IncompleteSignatureException",
-			text: "Authorization header requires 'Credential', 'Signature' and 'SignedHeaders' parameters, and the request a date.",
+			text: "Authorization header requires 'Credential', 'Signature' and 'SignedHeaders' parameters, " +
+				"and the request a date.",
 		}
 	}
 	for _, part := range []struct{ got, want, what string }{
@@ -213,7 +241,7 @@ func (s *Server) signer(r *http.Request) (accessKey string, bad *managementError
 	return scope[0], nil
 }
 
-// parameter returns a parameter of the Authorization header.
+// parameter returns a parameter of the Authorization header, or "".
 func parameter(parameters, name string) string {
 	for part := range strings.SplitSeq(parameters, ",") {
 		if value, ok := strings.CutPrefix(strings.TrimSpace(part), name+"="); ok {
@@ -223,10 +251,12 @@ func parameter(parameters, name string) string {
 	return ""
 }
 
-// find returns a connection. One whose $connect has not returned yet is gone like one that is over.
+// find returns a connection. It returns errGoneException before $connect has returned and after the connection's end.
 func (s *Server) find(id string) (*connection, *managementError) {
 	if !validID(id) {
-		return nil, &managementError{status: http.StatusBadRequest, name: "BadRequestException", text: "Invalid connectionId: " + id}
+		return nil, &managementError{
+			status: http.StatusBadRequest, name: "BadRequestException", text: "Invalid connectionId: " + id,
+		}
 	}
 	if c := s.table.get(id); c != nil {
 		return c, nil
@@ -234,7 +264,7 @@ func (s *Server) find(id string) (*connection, *managementError) {
 	return nil, errGoneException
 }
 
-// describe is the answer to a GET. A client that named no user agent has a null, as reported.
+// describe returns the body of a GET response. The user agent is null if the client sent none, as reported for AWS.
 func (c *connection) describe() string {
 	agent := "null"
 	if name := c.userAgent.Value(); name != "" {

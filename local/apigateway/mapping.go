@@ -8,21 +8,20 @@ import (
 	"strings"
 )
 
-// mapping is a mapping template: text, and values of the request put into it. Of the Velocity Template Language it knows
-// references to $context.*, $input.body, $input.path('$.a.b') and $input.json('$.a.b'); everything else with a meaning
-// in that language is refused when the template is parsed.
+// mapping is a parsed mapping template. Of the Velocity Template Language it supports references to $context.*,
+// $input.body, $input.path('$.a.b') and $input.json('$.a.b'). parseMapping refuses all other syntax of the language.
 type mapping []mappingPart
 
-// mappingPart is text, or what yields it.
+// mappingPart is a literal text or a function that returns a value of the request.
 type mappingPart struct {
 	text  string
 	value func(e *event, body []byte) string
 }
 
-// reference matches, at a $, what Velocity would take for a reference: quiet or not, in braces or not.
+// reference matches a Velocity reference at a $: quiet or not, in braces or not.
 var reference = regexp.MustCompile(`^\$!?(?:\{([A-Za-z][^{}]*)\}|([A-Za-z][\w-]*(?:\.[A-Za-z][\w-]*(?:\([^)]*\))?)*))`)
 
-// directive matches, at a #, a directive, a macro or a comment.
+// directive matches a directive, a macro or a comment at a #.
 var directive = regexp.MustCompile(`^#(?:[A-Za-z@{]|#|\*)`)
 
 // bodyFunction matches $input.path('$.a.b') and $input.json('$.a.b').
@@ -68,8 +67,7 @@ func firstWord(s string) string {
 func parseReference(name string) (func(*event, []byte) string, error) {
 	if key, ok := strings.CutPrefix(name, "context.authorizer."); ok && key != "" {
 		return func(e *event, _ []byte) string {
-			raw, _ := lookup(e.RequestContext.Authorizer, []string{key})
-			return plain(raw)
+			return plain(lookup(e.RequestContext.Authorizer, []string{key}))
 		}, nil
 	}
 	if member, ok := contextVariables[name]; ok {
@@ -92,12 +90,11 @@ func parseReference(name string) (func(*event, []byte) string, error) {
 	return nil, fmt.Errorf("the reference $%s is not emulated", name)
 }
 
-// bodyValue returns a value of the body: as JSON, or as text. What is not there is "" for $input.path, and for
-// $input.json an empty string's JSON.
+// bodyValue returns a value of the body, as JSON or as text. A missing value is "" as text and an empty string as JSON.
 func bodyValue(body []byte, path []string, asJSON bool) string {
 	var raw json.RawMessage
 	if json.Valid(body) {
-		raw, _ = lookup(body, path)
+		raw = lookup(body, path)
 	}
 	if !asJSON {
 		return plain(raw)
@@ -108,7 +105,7 @@ func bodyValue(body []byte, path []string, asJSON bool) string {
 	return string(raw)
 }
 
-// contextVariables are the $context variables that can be put into a template.
+// contextVariables are the supported $context variables.
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-mapping-template-reference.html
 var contextVariables = map[string]func(*requestContext) string{
 	"context.apiId":              func(rc *requestContext) string { return rc.APIID },
@@ -140,5 +137,5 @@ func (m mapping) render(e *event, body []byte) string {
 	return out.String()
 }
 
-// quote writes a text as a JSON string.
+// quote returns text as a JSON string.
 func quote(text string) string { return string(encode(text)) }

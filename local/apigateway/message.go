@@ -1,15 +1,16 @@
 package apigateway
 
 import (
+	"fmt"
 	"sync"
 	"time"
 )
 
-// maxWaiting is how many messages of a connection may wait while MessagesInFlight others are worked on. A client that
-// sends more is not read until one is taken up.
+// maxWaiting limits the messages of a connection that wait while MessagesInFlight others are handled. At the limit the
+// connection is not read.
 const maxWaiting = 16
 
-// inbox holds the messages of a connection that wait for their turn.
+// inbox holds the waiting messages of a connection.
 type inbox struct {
 	mu      sync.Mutex
 	changed sync.Cond
@@ -17,7 +18,7 @@ type inbox struct {
 	working int
 }
 
-// receive takes a message from the client, in the reading goroutine.
+// receive accepts a message from the client. The reading goroutine calls it; it blocks while the inbox is full.
 func (c *connection) receive(message []byte) {
 	c.lastActive.Store(c.server.clock.Now().UnixMilli())
 	c.mu.Lock()
@@ -65,8 +66,8 @@ func (c *connection) work(in *inbox) {
 	}
 }
 
-// taken waits until every message has been taken up: $disconnect does not overtake them.
-func (in *inbox) taken() {
+// waitStarted waits until no message is waiting, so that $disconnect does not overtake one.
+func (in *inbox) waitStarted() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for len(in.waiting) > 0 {
@@ -74,8 +75,8 @@ func (in *inbox) taken() {
 	}
 }
 
-// finished waits until no message is worked on.
-func (in *inbox) finished() {
+// waitIdle waits until no message is being handled.
+func (in *inbox) waitIdle() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for in.working > 0 {
@@ -83,26 +84,26 @@ func (in *inbox) finished() {
 	}
 }
 
-// handle takes a message to its route and the answer, if there is one, to the client.
+// handle invokes the route of a message and sends the reply, if there is one.
 func (c *connection) handle(message []byte) {
 	s := c.server
 	began := time.Now()
-	r := s.pick(message)
-	happened := Event{Kind: Received, Connection: c.id, Bytes: len(message)}
+	r := s.routeFor(message)
+	observed := Event{Kind: Received, Connection: c.id, Bytes: len(message)}
 	switch now := s.clock.Now(); {
-	case !s.requests.take(now) || r != nil && !r.throttle.take(now):
-		// What AWS sends is not documented; this is its text for REST APIs, in the form of its other frames.
-		happened.Err = errThrottled
-		c.complain("Too Many Requests", newID())
+	case !take(s.requests, now) || r != nil && !take(r.throttle, now):
+		// AWS does not document its frame. The text is that of REST APIs, in the form of other frames.
+		observed.Err = errThrottled
+		c.sendError("Too Many Requests", newID())
 	case r == nil:
-		happened.Err = errNoRoute
-		c.complain("Forbidden", newID())
+		observed.Err = errNoRoute
+		c.sendError("Forbidden", newID())
 	default:
-		happened.Route = r.key
-		happened.Err = c.answer(r, message)
+		observed.Route = r.key
+		observed.Err = c.answer(r, message)
 	}
-	happened.Duration = time.Since(began)
-	s.observe(happened)
+	observed.Duration = time.Since(began)
+	s.observe(observed)
 }
 
 type routeError string
@@ -110,17 +111,23 @@ type routeError string
 func (e routeError) Error() string { return string(e) }
 
 const (
-	errThrottled = routeError("the message is throttled")
-	errNoRoute   = routeError("no route for the message")
-	errNotOK     = routeError("the integration's status is not 2xx")
-	errReplyLost = routeError("the reply cannot be sent")
+	errThrottled = routeError("message throttled")
+	errNoRoute   = routeError("no route for message")
+	errReplyLost = routeError("cannot send reply")
 )
 
-// pick returns the route of a message, or nil.
+// statusError is the status of an integration's answer that is not 2xx.
+type statusError int
+
+func (e statusError) Error() string {
+	return fmt.Sprintf("integration answered with status %d", int(e))
+}
+
+// routeFor returns the route of a message, or nil.
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-develop-routes.html
-func (s *Server) pick(message []byte) *route {
+func (s *Server) routeFor(message []byte) *route {
 	key, ok := s.selection.evaluate(message)
-	// A client must not be able to play $connect or $disconnect.
+	// A client must not be able to invoke $connect or $disconnect.
 	if ok && key != connectRoute && key != disconnectRoute {
 		if r := s.routes[key]; r != nil {
 			return r
@@ -129,37 +136,39 @@ func (s *Server) pick(message []byte) *route {
 	return s.routes[defaultRoute]
 }
 
-// answer has the route's integration answer a message, and tells the client what there is to tell.
+// answer invokes the route's integration and sends its reply, or an error frame, to the client.
 func (c *connection) answer(r *route, message []byte) error {
 	s := c.server
 	rc := s.newRequestContext(c, r.key, "MESSAGE")
 	rc.MessageID = newID()
-	said, err := r.target.respond(s.base, request{
+	reply, err := r.target.respond(s.base, request{
 		event: s.messageEvent(rc, string(message)), body: message, trace: newTrace(time.Now()),
 	})
 	if err != nil {
-		s.log.Error("answer a message", "connection_id", c.id, "route", r.key, "error", err)
-		c.complain("Internal server error", rc.RequestID)
+		s.log.Error("integration failed", "connection_id", c.id, "route", r.key, "error", err)
+		c.sendError("Internal server error", rc.RequestID)
 		return err
+	}
+	if reply.status/100 != 2 {
+		if r.replies {
+			// Not documented; the only public report of such a case says so.
+			c.sendError("Internal server error", rc.RequestID)
+		}
+		return statusError(reply.status)
 	}
 	if !r.replies {
 		return nil
 	}
-	if said.status/100 != 2 {
-		// The only public report of such an answer on a route with a response says so; nothing is documented.
-		c.complain("Internal server error", rc.RequestID)
-		return errNotOK
-	}
-	if said.body != "" && c.send([]byte(said.body)) != nil {
+	if reply.body != "" && c.send([]byte(reply.body)) != nil {
 		return errReplyLost
 	}
 	return nil
 }
 
-// complain sends a frame of API Gateway's own. Its spaces are as captured.
-func (c *connection) complain(text, requestID string) {
+// sendError sends an error frame of API Gateway. Its spaces are those of captured frames.
+func (c *connection) sendError(text, requestID string) {
 	frame := `{"message": "` + text + `", "connectionId":"` + c.id + `", "requestId":"` + requestID + `"}`
 	if err := c.send([]byte(frame)); err != nil {
-		c.server.log.Debug("tell a client of an error", "connection_id", c.id, "error", err)
+		c.server.log.Debug("cannot send error frame", "connection_id", c.id, "error", err)
 	}
 }

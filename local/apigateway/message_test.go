@@ -16,7 +16,7 @@ import (
 	"fanfare/local/apigateway"
 )
 
-func TestRouteSelection(t *testing.T) {
+func TestMessage_RouteSelection(t *testing.T) {
 	bare, nested, braced := "$request.body.action", "$request.body.a.b", "${request.body.service}/${request.body.action}"
 	for _, test := range []struct {
 		expression, message, want string
@@ -59,79 +59,80 @@ func TestRouteSelection(t *testing.T) {
 				if e.Kind == apigateway.Received {
 					received <- e.Route
 				}
-			}}, map[string]handler{"route": says(ok)})
+			}}, map[string]handler{"route": returns(ok)})
 			g.dial(t, "", nil).send(test.message)
 			if got := <-received; got != test.want {
-				t.Errorf("the message went to %s, want %s", got, test.want)
+				t.Errorf("route: got %s, want %s", got, test.want)
 			}
 			if g.calls("connect") != 1 || g.calls("disconnect") != 0 {
-				t.Error("a message reached $connect or $disconnect")
+				t.Error("got a message on $connect or $disconnect, want none")
 			}
 		})
 	}
 }
 
-// wantComplaint reads a frame of API Gateway's own, to the space.
-func (c *client) wantComplaint(text string) {
+// wantErrorFrame reads an error frame of API Gateway and compares it, including its spaces.
+func (c *client) wantErrorFrame(text string) {
 	c.t.Helper()
 	f := c.next()
-	want := regexp.MustCompile(`^\{"message": "` + text + `", "connectionId":"` + regexp.QuoteMeta(c.id) + `", "requestId":"[A-Za-z0-9_-]{15}="\}$`)
+	want := regexp.MustCompile(`^\{"message": "` + text + `", "connectionId":"` + regexp.QuoteMeta(c.id) +
+		`", "requestId":"[A-Za-z0-9_-]{15}="\}$`)
 	if !want.Match(f.Payload) {
 		c.t.Fatalf("got %q, want %s", f.Payload, want)
 	}
 }
 
-func TestMessageWithoutRouteIsForbidden(t *testing.T) {
+func TestMessage_NoRoute(t *testing.T) {
 	api := newAPI(replying("echo", "default"))
 	api.Routes[2].Key = "other" // no $default
-	g := start(t, api, apigateway.Options{}, map[string]handler{"default": says(`{"statusCode":200,"body":"yes"}`)})
+	g := start(t, api, apigateway.Options{}, map[string]handler{"default": returns(`{"statusCode":200,"body":"yes"}`)})
 	c := g.open(t)
 	for _, message := range []string{"hello", `{"action":"none"}`, `{"action":"$connect"}`} {
 		c.send(message)
-		c.wantComplaint("Forbidden")
+		c.wantErrorFrame("Forbidden")
 	}
 	c.send(`{"action":"echo"}`)
 	c.want("yes")
 }
 
-func TestReplies(t *testing.T) {
+func TestMessage_Replies(t *testing.T) {
 	fails := func(context.Context, []byte) (string, error) { return "", errors.New("broken") }
 	for _, test := range []struct {
 		name     string
 		response bool
 		function handler
-		want     string // "" for nothing, "!" for the error frame
+		want     string // "" means no frame, "!" the error frame
 	}{
-		{"a body on a route with a response", true, says(`{"statusCode":200,"body":"hé"}`), "hé"},
-		{"a body on a route without", false, says(`{"statusCode":200,"body":"hé"}`), ""},
-		{"no body", true, says(ok), ""},
-		{"a null body", true, says(`{"statusCode":200,"body":null}`), ""},
-		{"not 2xx, with a response", true, says(`{"statusCode":400,"body":"no"}`), "!"},
-		{"not 2xx, without", false, says(`{"statusCode":500,"body":"no"}`), ""},
-		{"an error", true, fails, "!"},
-		{"an error, without a response", false, fails, "!"},
-		{"no status", false, says(`{"body":"x"}`), "!"},
-		{"null", false, says(`null`), "!"},
-		{"a body that is no text", true, says(`{"statusCode":200,"body":{}}`), "!"},
-		{"base64, which is refused", true, says(`{"statusCode":200,"body":"eA==","isBase64Encoded":true}`), "!"},
-		{"no time left", true, func(ctx context.Context, _ []byte) (string, error) { <-ctx.Done(); return "", ctx.Err() }, "!"},
+		{"body with a response", true, returns(`{"statusCode":200,"body":"hé"}`), "hé"},
+		{"body without a response", false, returns(`{"statusCode":200,"body":"hé"}`), ""},
+		{"no body", true, returns(ok), ""},
+		{"null body", true, returns(`{"statusCode":200,"body":null}`), ""},
+		{"not 2xx with a response", true, returns(`{"statusCode":400,"body":"no"}`), "!"},
+		{"not 2xx without a response", false, returns(`{"statusCode":500,"body":"no"}`), ""},
+		{"error", true, fails, "!"},
+		{"error without a response", false, fails, "!"},
+		{"no status", false, returns(`{"body":"x"}`), "!"},
+		{"null", false, returns(`null`), "!"},
+		{"body not text", true, returns(`{"statusCode":200,"body":{}}`), "!"},
+		{"base64", true, returns(`{"statusCode":200,"body":"eA==","isBase64Encoded":true}`), "!"},
+		{"timeout", true, func(ctx context.Context, _ []byte) (string, error) { <-ctx.Done(); return "", ctx.Err() }, "!"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			api := newAPI(replying("end", "end"))
 			api.Routes[2].Response = test.response
-			if test.name == "no time left" {
+			if test.name == "timeout" {
 				api.Routes[2].Integration.Timeout = 50 * time.Millisecond
 			}
 			g := start(t, api, apigateway.Options{MessagesInFlight: 1}, map[string]handler{
-				"default": test.function, "end": says(`{"statusCode":200,"body":"end"}`),
+				"default": test.function, "end": returns(`{"statusCode":200,"body":"end"}`),
 			})
 			c := g.open(t)
 			c.send("x")
-			c.send(`{"action":"end"}`) // one after the other, so nothing is on its way any more
+			c.send(`{"action":"end"}`) // messages are handled one by one: no frame can come after its reply
 			switch test.want {
 			case "":
 			case "!":
-				c.wantComplaint("Internal server error")
+				c.wantErrorFrame("Internal server error")
 			default:
 				c.want(test.want)
 			}
@@ -149,11 +150,32 @@ func bodyOf(event []byte) string {
 	return parsed.Body
 }
 
-func TestMessagesOfAConnectionInOrder(t *testing.T) {
+// TestMessage_StatusObserved checks that an answer that is not 2xx is seen on a route without replies, too, and on
+// $disconnect.
+func TestMessage_StatusObserved(t *testing.T) {
+	failed := returns(`{"statusCode":500}`)
+	seen := make(chan apigateway.Event, 2)
+	g := start(t, newAPI(lambda("quiet", "quiet")), apigateway.Options{Observe: func(e apigateway.Event) {
+		if e.Kind == apigateway.Received || e.Kind == apigateway.Disconnected {
+			seen <- e
+		}
+	}}, map[string]handler{"quiet": failed, "disconnect": failed})
+	c := g.open(t)
+	c.send(`{"action":"quiet"}`)
+	for _, kind := range []apigateway.Kind{apigateway.Received, apigateway.Disconnected} {
+		e := <-seen
+		if want := "integration answered with status 500"; e.Kind != kind || e.Err == nil || e.Err.Error() != want {
+			t.Errorf("got %+v, want %s with the error %s", e, kind, want)
+		}
+		c.conn.Close()
+	}
+}
+
+func TestMessage_Order(t *testing.T) {
 	var got []string
 	g := start(t, newAPI(), apigateway.Options{MessagesInFlight: 1}, map[string]handler{
 		"default": func(_ context.Context, event []byte) (string, error) {
-			got = append(got, bodyOf(event)) // one after the other, or the race detector speaks
+			got = append(got, bodyOf(event)) // not locked: the race detector finds concurrent calls
 			return fmt.Sprintf(`{"statusCode":200,"body":%q}`, bodyOf(event)), nil
 		},
 	})
@@ -167,17 +189,17 @@ func TestMessagesOfAConnectionInOrder(t *testing.T) {
 		c.want(text)
 	}
 	if strings.Join(got, " ") != strings.Join(want, " ") {
-		t.Errorf("the function saw %v", got)
+		t.Errorf("messages of the function: got %v, want %v", got, want)
 	}
 }
 
-// A slow message delays neither the later ones of its connection, within the bound, nor other connections at all.
-func TestSlowMessageDelaysNoOther(t *testing.T) {
+// A slow message delays neither later messages of its connection, up to MessagesInFlight, nor other connections.
+func TestMessage_SlowIntegration(t *testing.T) {
 	release, working := make(chan struct{}), make(chan struct{}, 64)
 	api := newAPI(replying("slow", "slow"))
 	g := start(t, api, apigateway.Options{MessagesInFlight: 2}, map[string]handler{
 		"slow":    func(context.Context, []byte) (string, error) { working <- struct{}{}; <-release; return ok, nil },
-		"default": says(`{"statusCode":200,"body":"quick"}`),
+		"default": returns(`{"statusCode":200,"body":"quick"}`),
 	})
 	defer close(release)
 	c := g.open(t)
@@ -185,7 +207,7 @@ func TestSlowMessageDelaysNoOther(t *testing.T) {
 	<-working
 	c.send("x")
 	c.want("quick")
-	// The second place is taken too: now the connection waits, and only it.
+	// A second slow message reaches the limit: now this connection waits, but no other.
 	c.send(`{"action":"slow"}`)
 	<-working
 	c.send("waits")
@@ -193,15 +215,15 @@ func TestSlowMessageDelaysNoOther(t *testing.T) {
 	other.send("x")
 	other.want("quick")
 	if n := g.calls("default"); n != 2 {
-		t.Errorf("%d quick messages were handled, want 2", n)
+		t.Errorf("handled quick messages: got %d, want 2", n)
 	}
 }
 
-// unseen is how long a test looks out for what must not happen. Only a gateway with a fault needs the time.
-const unseen = 20 * time.Millisecond
+// absenceWait is the time for which a test waits for something that must not happen.
+const absenceWait = 20 * time.Millisecond
 
-// What a client sent before it closed is handled, and $disconnect begins when all of it has been taken up.
-func TestDisconnectDoesNotOvertakeMessages(t *testing.T) {
+// Messages sent before the client closed are handled. $disconnect starts when all of them have started.
+func TestDisconnect_AfterMessages(t *testing.T) {
 	release, disconnected := make(chan struct{}), make(chan struct{})
 	g := start(t, newAPI(), apigateway.Options{MessagesInFlight: 1}, map[string]handler{
 		"default":    func(context.Context, []byte) (string, error) { <-release; return ok, nil },
@@ -216,8 +238,8 @@ func TestDisconnectDoesNotOvertakeMessages(t *testing.T) {
 	g.awaitEmpty(t)
 	select {
 	case <-disconnected:
-		t.Error("$disconnect overtook four messages")
-	case <-time.After(unseen):
+		t.Error("$disconnect: got it before four messages, want it after them")
+	case <-time.After(absenceWait):
 	}
 	close(release)
 	<-disconnected
@@ -227,15 +249,15 @@ func TestDisconnectDoesNotOvertakeMessages(t *testing.T) {
 // awaitEmpty waits until no client is connected.
 func (g *gateway) awaitEmpty(t *testing.T) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); g.Connections() > 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(testTimeout); g.Connections() > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%d clients are still connected", g.Connections())
+			t.Fatalf("connections: got %d, want 0", g.Connections())
 		}
 	}
 }
 
-// A client that sends more than can be handled is not read any more.
-func TestClientThatSendsTooMuchHasToWait(t *testing.T) {
+// A client that sends faster than its messages are handled is not read.
+func TestMessage_BackPressure(t *testing.T) {
 	release := make(chan struct{})
 	g := start(t, newAPI(), apigateway.Options{MessagesInFlight: 1}, map[string]handler{
 		"default": func(context.Context, []byte) (string, error) { <-release; return ok, nil },
@@ -245,9 +267,9 @@ func TestClientThatSendsTooMuchHasToWait(t *testing.T) {
 	message := masked(ws.Header{OpCode: ws.OpText, Fin: true}, text(32*kib))
 	for sent := 0; ; sent += len(message) {
 		if sent > 64*kib*kib {
-			t.Fatalf("%d bytes were taken from a client whose first message is not handled yet", sent)
+			t.Fatalf("bytes read before the first message was handled: got %d, want a limit", sent)
 		}
-		c.conn.SetWriteDeadline(time.Now().Add(unseen))
+		c.conn.SetWriteDeadline(time.Now().Add(absenceWait))
 		if _, err := c.conn.Write(message); errors.Is(err, os.ErrDeadlineExceeded) {
 			return
 		} else if err != nil {

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// mock is a MOCK integration: a request template yields a status, an integration response the reply.
+// mock is a MOCK integration: a request template yields the status, an integration response the reply.
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-integration-requests.html
 type mock struct {
 	requests    templates
@@ -18,19 +18,19 @@ type mock struct {
 	responses   []mockResponse
 }
 
-// mockResponse is an IntegrationResponse made ready.
+// mockResponse is a validated IntegrationResponse.
 type mockResponse struct {
 	matches   func(status string) bool
 	templates templates
 }
 
-// templates are mapping templates and the expression that picks one of them.
+// templates are mapping templates and the expression that selects one of them.
 type templates struct {
-	expression selection // nil picks by the default keys
+	expression selection // nil selects by the default keys
 	byKey      map[string]mapping
 }
 
-// passthroughs are the values of PassthroughBehavior.
+// Values of PassthroughBehavior.
 const (
 	whenNoMatch     = "WHEN_NO_MATCH"
 	whenNoTemplates = "WHEN_NO_TEMPLATES"
@@ -53,11 +53,12 @@ func (i Integration) compileMock() (*mock, error) {
 	if m.requests, err = compileTemplates(i.TemplateSelectionExpression, i.RequestTemplates); err != nil {
 		return nil, fmt.Errorf("RequestTemplates: %w", err)
 	}
-	// The default is the last resort, wherever it is written.
+	// $default is tried last, wherever it is declared.
 	var fallback *mockResponse
 	for _, response := range i.Responses {
 		compiled := mockResponse{}
-		if compiled.templates, err = compileTemplates(response.TemplateSelectionExpression, response.ResponseTemplates); err != nil {
+		compiled.templates, err = compileTemplates(response.TemplateSelectionExpression, response.ResponseTemplates)
+		if err != nil {
 			return nil, fmt.Errorf("integration response %q: %w", response.Key, err)
 		}
 		pattern, slashed := strings.CutPrefix(response.Key, "/")
@@ -114,30 +115,30 @@ func (t templates) pick(body []byte) (mapping, bool) {
 }
 
 func (m *mock) respond(_ context.Context, r request) (answer, error) {
-	said := string(r.body)
+	reply := string(r.body)
 	if template, ok := m.requests.pick(r.body); ok {
-		said = template.render(r.event, r.body)
+		reply = template.render(r.event, r.body)
 	} else if m.passthrough == never || m.passthrough == whenNoTemplates && len(m.requests.byKey) > 0 {
-		return answer{}, errors.New("mock: no request template matches, and nothing passes through")
+		return answer{}, errors.New("mock: no request template matches, and passthrough is off")
 	}
 	var request struct {
 		StatusCode json.RawMessage `json:"statusCode"`
 	}
-	if err := json.Unmarshal([]byte(said), &request); err != nil {
-		return answer{}, fmt.Errorf("mock: its request: %w", err)
+	if err := json.Unmarshal([]byte(reply), &request); err != nil {
+		return answer{}, fmt.Errorf("mock: parse request: %w", err)
 	}
 	status, err := strconv.Atoi(plain(request.StatusCode))
 	if err != nil || status < 200 || status > 599 {
-		return answer{}, fmt.Errorf("mock: its request has the statusCode %q", request.StatusCode)
+		return answer{}, fmt.Errorf("mock: request has statusCode %q", request.StatusCode)
 	}
 	for _, response := range m.responses {
 		if !response.matches(strconv.Itoa(status)) {
 			continue
 		}
 		if template, ok := response.templates.pick(r.body); ok {
-			said = template.render(r.event, r.body)
+			reply = template.render(r.event, r.body)
 		}
-		return answer{status: status, body: said}, nil
+		return answer{status: status, body: reply}, nil
 	}
 	return answer{}, fmt.Errorf("mock: no integration response for status %d", status)
 }

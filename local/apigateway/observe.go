@@ -2,25 +2,27 @@ package apigateway
 
 import "time"
 
-// Kind is what an Event is about.
+// Kind is the kind of an Event.
 type Kind string
 
-// The kinds of events, and the fields that each has besides Time, Kind and Connection.
+// The kinds of events, each with the fields that it sets besides Time, Kind and Connection.
 const (
-	// Connected: a client was let in; Duration is the handshake's.
+	// Connected: a handshake succeeded. Duration is that of the handshake.
 	Connected Kind = "connected"
-	// Refused: a handshake failed; Status is what the client was told, Reason who decided.
+	// Refused: a handshake failed. Status is the HTTP status, Reason names the part of the gateway that refused.
 	Refused Kind = "refused"
-	// Received: a client's message has been answered by its route; Route, Bytes, Duration; Err when that failed.
+	// Received: a client's message was handled. Sets Route, Bytes and Duration, and Err on failure, which an answer
+	// that is not 2xx is, too.
 	Received Kind = "received"
-	// Posted: a management request; Method, Status, Bytes; Reason when it was not a success. Status 0 was not answered.
+	// Posted: a management request. Sets Method, Status and Bytes, and Reason on failure. Status is 0 if there was
+	// no response.
 	Posted Kind = "posted"
-	// Disconnected: a connection is over and its $disconnect has run; Code, Reason, Duration of the connection; Err
-	// when $disconnect failed.
+	// Disconnected: a connection ended and its $disconnect returned. Sets Code, Reason and Duration, which is that of
+	// the connection, and Err if $disconnect failed.
 	Disconnected Kind = "disconnected"
 )
 
-// Event is something that happened, for whoever prints a line about it.
+// Event describes one occurrence at the API, for Options.Observe.
 type Event struct {
 	Time       time.Time
 	Kind       Kind

@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// selection is a selection expression: text in which values of the message's body are put. The zero value yields "".
+// selection is a parsed selection expression: text with values of the message's body. The zero value yields "".
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-selection-expressions.html
 type selection []selectionPart
 
-// selectionPart is either text or the path of a value in the body.
+// selectionPart is either a text or the path of a value in the body.
 type selectionPart struct {
 	text string
 	path []string
@@ -22,8 +22,8 @@ const (
 	barePrefix   = "$" + bodyVariable
 )
 
-// parseSelection reads an expression such as $request.body.action, ${request.body.service}/${request.body.action},
-// \$default or plain text. Any other variable is an error that names it.
+// parseSelection parses an expression such as $request.body.action, ${request.body.service}/${request.body.action},
+// \$default or plain text. It refuses any other variable and names it.
 func parseSelection(expression string) (selection, error) {
 	if path, ok := strings.CutPrefix(expression, barePrefix); ok && !strings.Contains(path, "$") {
 		steps, err := parsePath(path)
@@ -62,7 +62,7 @@ func parseSelection(expression string) (selection, error) {
 			parts = append(parts, selectionPart{path: steps})
 			rest = after
 		case rest[0] == '$':
-			// $default stands for itself where AWS's own samples write it without the backslash.
+			// AWS's own samples write $default without the backslash.
 			if expression == defaultRoute {
 				text.WriteString(defaultRoute)
 				rest = ""
@@ -89,8 +89,8 @@ func parsePath(path string) ([]string, error) {
 	return steps, nil
 }
 
-// evaluate yields the expression's value for a message, and whether the message is one it can be asked of: with a
-// variable in the expression, the body must be JSON.
+// evaluate returns the expression's value for a message. ok is false if the expression has a variable and the body is
+// not JSON.
 func (s selection) evaluate(body []byte) (value string, ok bool) {
 	var out strings.Builder
 	checked := false
@@ -103,31 +103,30 @@ func (s selection) evaluate(body []byte) (value string, ok bool) {
 			return "", false
 		}
 		checked = true
-		raw, _ := lookup(body, part.path)
-		out.WriteString(plain(raw))
+		out.WriteString(plain(lookup(body, part.path)))
 	}
 	return out.String(), true
 }
 
-// lookup returns the JSON found at a path of member names in valid JSON, and whether there is something.
-func lookup(document []byte, path []string) (json.RawMessage, bool) {
+// lookup returns the value at a path of member names in a valid JSON document, or nil if there is none.
+func lookup(document []byte, path []string) json.RawMessage {
 	raw := json.RawMessage(document)
 	for _, step := range path {
 		var members map[string]json.RawMessage
-		// Whatever is not an object has no members.
+		// Only objects have members.
 		if json.Unmarshal(raw, &members) != nil {
-			return nil, false
+			return nil
 		}
 		value, ok := members[step]
 		if !ok {
-			return nil, false
+			return nil
 		}
 		raw = value
 	}
-	return raw, true
+	return raw
 }
 
-// plain turns a JSON value into text: a string's own characters, nothing for null, otherwise the JSON as written.
+// plain returns a JSON value as text: a string without quotes, "" for null, any other value as written.
 func plain(raw json.RawMessage) string {
 	raw = bytes.TrimSpace(raw)
 	if len(raw) == 0 || bytes.Equal(raw, []byte("null")) {

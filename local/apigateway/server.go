@@ -1,7 +1,9 @@
 package apigateway
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,61 +13,72 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
+	"fanfare/local/awsapi"
 	"fanfare/local/clock"
 )
 
-// Invoker runs functions. Invoke is called concurrently; ctx ends when the gateway no longer waits for the answer. Any
-// error is a failed integration; one with a method FunctionError() (kind, message string) is the function's own.
+// Invoker invokes functions. Invoke is called concurrently; ctx ends when the gateway stops waiting. An error means
+// that the integration failed. An error with a method FunctionError() (kind, message string) is an error that the
+// function returned.
 type Invoker interface {
 	Invoke(ctx context.Context, function string, event []byte, trace string) ([]byte, error)
 }
 
-// Options are the settings that no template has. The zero value works.
+// Options are the settings that no template has. The zero value is valid.
 type Options struct {
-	// Region and Account stand in ARNs; empty means us-east-1 and 000000000000.
+	// Region and Account are used in ARNs; "" means us-east-1 and 000000000000.
 	Region, Account string
-	// Domain is the events' domainName; empty means the Host that the client asked for.
+	// Domain is the domainName of events; "" means the Host header of the client's handshake.
 	Domain string
-	// Clock is the time of idleness, of a connection's duration and of throttles; nil is the machine's.
+	// AllowHost reports whether requests with this Host header are served; others get 403. nil serves all.
+	AllowHost func(host string) bool
+	// TLS is the configuration of TLS on the same port: a connection whose first byte begins a TLS handshake uses it.
+	// nil serves plain HTTP only.
+	TLS *tls.Config
+	// Clock measures idle time, connection duration and throttles; nil means real time.
 	Clock *clock.Clock
-	// Log gets what goes wrong, never payloads; nil discards it.
+	// Log receives errors, never payloads; nil discards them.
 	Log *slog.Logger
-	// Authorize decides on a management request, by the access key it is signed with; its error's text is what the
-	// caller is told. The resource ends in the literal text {connectionId}, as on AWS. nil allows everything.
-	Authorize func(accessKeyID, action, resource string) error
-	// Observe is told everything that happens. It is called by many goroutines at once and delays whoever calls it.
-	// nil observes nothing.
+	// Authorize decides on a management request by the access key of its signature. The text of its error is sent to
+	// the caller. The resource ends in the literal text {connectionId}, as on AWS. nil allows everything.
+	Authorize awsapi.Authorizer
+	// Observe receives every event. It is called concurrently and blocks its caller. nil observes nothing.
 	Observe func(Event)
-	// SendBuffer is how many bytes may wait for one client that does not read, 0 means DefaultSendBuffer. An empty
-	// buffer takes any message.
+	// SendBuffer limits the bytes that wait for one slow client; 0 means DefaultSendBuffer. An empty buffer accepts
+	// a message of any size.
 	SendBuffer int
-	// MessagesInFlight is how many messages of one connection are worked on at once; 0 means
-	// DefaultMessagesInFlight, 1 means one after the other.
+	// MessagesInFlight limits how many messages of one connection are handled at once; 0 means
+	// DefaultMessagesInFlight, and 1 handles one after the other.
 	MessagesInFlight int
-	// Quotas limit what an account may do; the zero value does not.
+	// Quotas are the account's quotas; the zero value sets none.
 	Quotas Quotas
-	// Faults are what goes wrong from the start; SetFaults changes them.
+	// Faults are the initial faults; SetFaults changes them.
 	Faults Faults
 }
 
 const (
-	// DefaultSendBuffer holds two messages of the greatest size. AWS's own figure is not known.
+	// DefaultSendBuffer is two messages of the maximum size. AWS does not publish its value.
 	DefaultSendBuffer = 2 * maxMessage
-	// DefaultMessagesInFlight lets the messages of a client overtake each other, as they may on AWS.
+	// DefaultMessagesInFlight lets messages of one client overtake each other, as they may on AWS.
 	DefaultMessagesInFlight = 16
 )
 
-// headerTimeout bounds how long a client may take over the head of a request.
+// headerTimeout limits the time for reading the head of a request.
 const headerTimeout = 10 * time.Second
 
-// maxURL is the greatest length of a URL, in bytes.
+// bodyTimeout limits the time for reading the body of a request, whether the gateway or net/http reads it.
+const bodyTimeout = 10 * time.Second
+
+// maxURL is the maximum length of a URL, in bytes.
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
 const maxURL = 4096
 
-// maxHeader bounds the head of a request, in bytes; enough for the greatest URL and the cookies of any browser.
+// maxHeader limits the head of a request, in bytes. A URL of the maximum length and a browser's cookies fit.
 const maxHeader = 32 << 10
 
-// Server is an API that clients can connect to. Its methods may be called concurrently.
+// Server is a running API. It is safe for concurrent use.
 type Server struct {
 	api       API
 	options   Options
@@ -75,35 +88,28 @@ type Server struct {
 	routes    map[string]*route
 	selection selection
 	table     *table
-	open      tally // connections and handshakes that are not over
-	connects  *bucket
-	requests  *bucket
-	luck      atomic.Pointer[luck]
+	open      drainGroup // connections and handshakes that have not ended
+	connects  *rate.Limiter
+	requests  *rate.Limiter
+	faults    atomic.Pointer[faultSequence]
 	http      *http.Server
 
-	base   context.Context // of every invocation
+	base   context.Context // parent of every invocation
 	cancel context.CancelFunc
 }
 
-// New checks the API and returns a server for it. Its error names everything in the API that is wrong or not emulated.
+// New validates the API and returns a server for it. Its error contains everything that is wrong or not emulated.
 func New(api API, invoker Invoker, options Options) (*Server, error) {
-	if options.Region == "" {
-		options.Region = "us-east-1"
-	}
-	if options.Account == "" {
-		options.Account = "000000000000"
-	}
+	options.Region = cmp.Or(options.Region, awsapi.DefaultRegion)
+	options.Account = cmp.Or(options.Account, awsapi.DefaultAccount)
+	options.SendBuffer = cmp.Or(options.SendBuffer, DefaultSendBuffer)
+	options.MessagesInFlight = cmp.Or(options.MessagesInFlight, DefaultMessagesInFlight)
 	if options.Log == nil {
 		options.Log = slog.New(slog.DiscardHandler)
 	}
-	if options.SendBuffer == 0 {
-		options.SendBuffer = DefaultSendBuffer
-	}
-	if options.MessagesInFlight == 0 {
-		options.MessagesInFlight = DefaultMessagesInFlight
-	}
 	if options.SendBuffer < 0 || options.MessagesInFlight < 0 {
-		return nil, fmt.Errorf("api gateway: SendBuffer %d or MessagesInFlight %d is negative", options.SendBuffer, options.MessagesInFlight)
+		return nil, fmt.Errorf("api gateway: SendBuffer %d or MessagesInFlight %d is negative",
+			options.SendBuffer, options.MessagesInFlight)
 	}
 	s := &Server{api: api, options: options, invoker: invoker, clock: options.Clock, log: options.Log, table: newTable()}
 	var err error
@@ -113,7 +119,7 @@ func New(api API, invoker Invoker, options Options) (*Server, error) {
 	if err := options.Quotas.check(); err != nil {
 		return nil, fmt.Errorf("api gateway: quotas: %w", err)
 	}
-	s.connects, s.requests = newBucket(options.Quotas.Connections), newBucket(options.Quotas.Requests)
+	s.connects, s.requests = newLimiter(options.Quotas.Connections), newLimiter(options.Quotas.Requests)
 	if err := s.SetFaults(options.Faults); err != nil {
 		return nil, err
 	}
@@ -130,15 +136,14 @@ func New(api API, invoker Invoker, options Options) (*Server, error) {
 
 // Serve accepts connections until Shutdown, and then returns nil.
 func (s *Server) Serve(l net.Listener) error {
-	if err := s.http.Serve(recordingListener{l}); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.http.Serve(recordingListener{l, s.options.TLS}); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("api gateway: %w", err)
 	}
 	return nil
 }
 
-// Shutdown closes every connection with 1001 and runs its $disconnect, during which the management API still answers,
-// and then stops serving. When ctx ends before all is done, invocations are cancelled and ctx's error is
-// returned.
+// Shutdown closes every connection with 1001, waits for each $disconnect, and then stops serving. The management API
+// answers until then. If ctx ends first, Shutdown cancels all invocations and returns ctx's error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	defer s.cancel()
 	over := s.open.close()
@@ -146,7 +151,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	select {
 	case <-over:
 	case <-ctx.Done():
-		// Invocations end at once, sockets within closeGrace.
+		// Cancelled invocations return at once; sockets are closed within closeGrace.
 		s.cancel()
 		return errors.Join(ctx.Err(), s.http.Close())
 	}
@@ -156,16 +161,21 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return nil
 }
 
-// Connections returns how many clients are connected.
+// Connections returns the number of connected clients.
 func (s *Server) Connections() int { return s.table.len() }
 
 // ServeHTTP answers handshakes and management requests. Handshakes need a connection that can be hijacked.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Upgrade") != "" {
-		// Whatever the client has sent after a handshake that fails is not HTTP: never read it as a next request.
+		// Bytes that follow a failed handshake are not HTTP: close, so that they are not read as the next request.
 		w.Header().Set("Connection", "close")
 	} else {
-		recordingOf(r).forget()
+		recordingOf(r).stop()
+		limitBody(w, time.Now().Add(bodyTimeout))
+	}
+	if s.options.AllowHost != nil && !s.options.AllowHost(r.Host) {
+		refuse(w, http.StatusForbidden, "ForbiddenException", "Forbidden: no API with this host name")
+		return
 	}
 	if len(r.RequestURI) > maxURL {
 		refuse(w, http.StatusRequestURITooLong, "", "Request-URI Too Long")
@@ -184,7 +194,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.upgrade(w, r, rest)
 }
 
-// arn is the ARN of a route, or of anything else under the stage.
+// limitBody sets the time by which the body of a request must have arrived; the zero time sets no limit.
+func limitBody(w http.ResponseWriter, deadline time.Time) {
+	_ = http.NewResponseController(w).SetReadDeadline(deadline) // httptest's recorder has no deadlines and the whole body
+}
+
+// arn returns the ARN of a route or of another resource under the stage.
 func (s *Server) arn(resource string) string {
-	return "arn:aws:execute-api:" + s.options.Region + ":" + s.options.Account + ":" + s.api.ID + "/" + s.api.Stage + "/" + resource
+	return "arn:aws:execute-api:" + s.options.Region + ":" + s.options.Account + ":" +
+		s.api.ID + "/" + s.api.Stage + "/" + resource
 }

@@ -11,26 +11,26 @@ import (
 	"fanfare/local/apigateway"
 )
 
-// A client whose $connect succeeds during a shutdown is connected, told to go, and $disconnect runs for it.
-func TestShutdownDuringAHandshake(t *testing.T) {
-	asked, decide := make(chan struct{}), make(chan struct{})
+// A client whose $connect succeeds during a shutdown is connected, closed with 1001, and $disconnect runs.
+func TestShutdown_DuringHandshake(t *testing.T) {
+	invoked, proceed := make(chan struct{}), make(chan struct{})
 	g := start(t, newAPI(), apigateway.Options{}, map[string]handler{
 		"connect": func(_ context.Context, event []byte) (string, error) {
 			if strings.Contains(string(event), `"late"`) {
 				return `{"statusCode":403}`, nil
 			}
-			close(asked)
-			<-decide
+			close(invoked)
+			<-proceed
 			return ok, nil
 		},
 	})
 	c := g.dialRaw(t)
 	c.write(upgradeRequest(g.address, "/prod", nil))
-	<-asked
+	<-invoked
 	down := make(chan error, 1)
 	go func() { down <- g.Shutdown(context.Background()) }()
-	// From when the shutdown has begun, newcomers are turned away.
-	deadline := time.Now().Add(patience)
+	// Once the shutdown has begun, new clients are refused.
+	deadline := time.Now().Add(testTimeout)
 	for {
 		late, response := g.handshake(t, "/prod?late", nil)
 		late.conn.Close()
@@ -38,24 +38,24 @@ func TestShutdownDuringAHandshake(t *testing.T) {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("the shutdown does not begin")
+			t.Fatal("timed out waiting for the shutdown to refuse clients")
 		}
 	}
-	close(decide)
+	close(proceed)
 	if response := c.response(); response.StatusCode != 101 {
-		t.Fatalf("the handshake is answered with %s", response.Status)
+		t.Fatalf("handshake: got %s, want 101", response.Status)
 	}
 	c.wantClose(1001, "Going away")
 	if err := <-down; err != nil {
 		t.Error(err)
 	}
 	if n := g.calls("disconnect"); n != 1 {
-		t.Errorf("$disconnect ran %d times", n)
+		t.Errorf("calls of $disconnect: got %d, want 1", n)
 	}
 }
 
-// While $disconnect runs, a function can still tell the others.
-func TestManagementAnswersDuringShutdown(t *testing.T) {
+// While $disconnect runs, functions can still post.
+func TestShutdown_ManagementAnswers(t *testing.T) {
 	statuses := make(chan int, 1)
 	var g *gateway
 	g = start(t, newAPI(), apigateway.Options{}, map[string]handler{
@@ -73,11 +73,11 @@ func TestManagementAnswersDuringShutdown(t *testing.T) {
 		t.Error(err)
 	}
 	if got := <-statuses; got != http.StatusGone {
-		t.Errorf("a post from $disconnect is answered with %d", got)
+		t.Errorf("post during $disconnect: got %d, want 410", got)
 	}
 }
 
-func TestShutdownWaitsForMessages(t *testing.T) {
+func TestShutdown_WaitsForMessages(t *testing.T) {
 	release := make(chan struct{})
 	g := start(t, newAPI(), apigateway.Options{}, map[string]handler{
 		"default": func(context.Context, []byte) (string, error) { <-release; return ok, nil },
@@ -91,9 +91,9 @@ func TestShutdownWaitsForMessages(t *testing.T) {
 	go func() { down <- g.Shutdown(context.Background()) }()
 	select {
 	case err := <-down:
-		t.Errorf("Shutdown returns %v while a message is worked on", err)
+		t.Errorf("Shutdown: got %v while a message is handled, want no return", err)
 		down <- err
-	case <-time.After(unseen):
+	case <-time.After(absenceWait):
 	}
 	close(release)
 	if err := <-down; err != nil {
@@ -101,7 +101,7 @@ func TestShutdownWaitsForMessages(t *testing.T) {
 	}
 }
 
-func TestShutdownEndsWithItsContext(t *testing.T) {
+func TestShutdown_ContextEnds(t *testing.T) {
 	stuck := make(chan struct{})
 	over := make(chan error, 1)
 	g := start(t, newAPI(), apigateway.Options{Observe: func(e apigateway.Event) {
@@ -109,7 +109,11 @@ func TestShutdownEndsWithItsContext(t *testing.T) {
 			over <- e.Err
 		}
 	}}, map[string]handler{
-		"disconnect": func(ctx context.Context, _ []byte) (string, error) { close(stuck); <-ctx.Done(); return "", ctx.Err() },
+		"disconnect": func(ctx context.Context, _ []byte) (string, error) {
+			close(stuck)
+			<-ctx.Done()
+			return "", ctx.Err()
+		},
 	})
 	c := g.open(t)
 	c.conn.Close()
@@ -117,22 +121,22 @@ func TestShutdownEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := g.Shutdown(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("Shutdown returns %v", err)
+		t.Errorf("Shutdown: got error %v, want context.Canceled", err)
 	}
 	if err := <-over; !errors.Is(err, context.Canceled) {
-		t.Errorf("$disconnect ended with %v", err)
+		t.Errorf("$disconnect: got error %v, want context.Canceled", err)
 	}
 }
 
-func TestServeOnABrokenListener(t *testing.T) {
-	server, err := apigateway.New(newAPI(), nobody{}, apigateway.Options{})
+func TestServe_BrokenListener(t *testing.T) {
+	server, err := apigateway.New(newAPI(), noopInvoker{}, apigateway.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := newMemory()
+	l := newMemoryListener()
 	l.Close()
 	if err := server.Serve(l); err == nil {
-		t.Error("Serve returns no error")
+		t.Error("Serve: got no error, want one")
 	}
 	if err := server.Shutdown(t.Context()); err != nil {
 		t.Error(err)

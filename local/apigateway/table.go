@@ -5,10 +5,10 @@ import (
 	"sync"
 )
 
-// shards is how many locks the table of connections is spread over, so that posts do not queue for one.
+// shards is the number of the table's locks. Several reduce contention among posts.
 const shards = 64
 
-// table finds connections by id. Its methods may be called concurrently.
+// table holds the connections by id. It is safe for concurrent use.
 type table struct {
 	seed   maphash.Seed
 	shards [shards]struct {
@@ -58,7 +58,7 @@ func (t *table) len() int {
 	return n
 }
 
-// each calls f for the connections that are there, without holding a lock.
+// each calls f for every connection in the table, without holding a lock.
 func (t *table) each(f func(*connection)) {
 	for i := range t.shards {
 		shard := &t.shards[i]

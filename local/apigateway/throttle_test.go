@@ -9,14 +9,14 @@ import (
 	"fanfare/local/apigateway"
 )
 
-// attempt makes a request of one kind and tells whether it was let through.
+// attempt makes a request of one kind and reports whether it was accepted.
 type attempt func(t *testing.T, g *gateway, c *client) bool
 
 func connecting(t *testing.T, g *gateway, _ *client) bool {
 	c, response := g.handshake(t, "/prod", nil)
 	c.conn.Close()
 	if response.StatusCode != 101 && response.StatusCode != 429 {
-		t.Errorf("a handshake is answered with %s", response.Status)
+		t.Errorf("handshake: got %s, want 101 or 429", response.Status)
 	}
 	return response.StatusCode == 101
 }
@@ -28,7 +28,7 @@ func sending(t *testing.T, g *gateway, c *client) bool {
 		return true
 	}
 	if want := `{"message": "Too Many Requests", `; string(f.Payload[:len(want)]) != want {
-		t.Errorf("a message is answered with %q", f.Payload)
+		t.Errorf("message: got %q, want the error frame", f.Payload)
 	}
 	return false
 }
@@ -39,13 +39,13 @@ func posting(t *testing.T, g *gateway, c *client) bool {
 		return true
 	}
 	if response.StatusCode != 429 || response.Header.Get("X-Amzn-ErrorType") != "LimitExceededException" {
-		t.Errorf("a management request is answered with %s %v", response.Status, response.Header)
+		t.Errorf("management request: got %s %v, want 429 LimitExceededException", response.Status, response.Header)
 	}
 	return false
 }
 
-func TestThrottles(t *testing.T) {
-	const seldom = 1e-6 // no token comes back while a test runs
+func TestThrottle_Limits(t *testing.T) {
+	const seldom = 1e-6 // adds no token during a test
 	for _, test := range []struct {
 		name     string
 		quotas   apigateway.Quotas
@@ -54,13 +54,13 @@ func TestThrottles(t *testing.T) {
 		want     []bool
 	}{
 		{
-			name:     "new connections, and nothing else",
+			name:     "new connections",
 			quotas:   apigateway.Quotas{Connections: apigateway.Throttle{Rate: seldom, Burst: 3}},
 			attempts: []attempt{connecting, connecting, connecting, sending, posting},
-			want:     []bool{true, true, false, true, true}, // the test's client was the first
+			want:     []bool{true, true, false, true, true}, // g.open took the first token
 		},
 		{
-			name:     "the bucket that all share",
+			name:     "shared bucket",
 			quotas:   apigateway.Quotas{Requests: apigateway.Throttle{Rate: seldom, Burst: 4}},
 			attempts: []attempt{connecting, sending, posting, posting, sending, connecting},
 			want:     []bool{true, true, true, false, false, false},
@@ -74,7 +74,7 @@ func TestThrottles(t *testing.T) {
 			want:     []bool{true, true, false, true, true},
 		},
 		{
-			name: "each route by itself",
+			name: "one bucket per route",
 			change: func(api *apigateway.API) {
 				api.DefaultRouteSettings = apigateway.Throttle{Rate: seldom, Burst: 2}
 				api.RouteSettings = map[string]apigateway.Throttle{"$default": {Rate: seldom, Burst: 1}}
@@ -83,7 +83,14 @@ func TestThrottles(t *testing.T) {
 			want:     []bool{true, false, true, false},
 		},
 		{
-			name:     "a rate that suffices",
+			// The time to fill this bucket does not fit in a time.Duration.
+			name:     "low rate and large burst",
+			quotas:   apigateway.Quotas{Requests: apigateway.Throttle{Rate: seldom, Burst: 10_000}},
+			attempts: []attempt{connecting, sending, posting},
+			want:     []bool{true, true, true},
+		},
+		{
+			name:     "high rate",
 			quotas:   apigateway.DefaultQuotas(),
 			attempts: []attempt{connecting, sending, posting},
 			want:     []bool{true, true, true},
@@ -94,21 +101,23 @@ func TestThrottles(t *testing.T) {
 			if test.change != nil {
 				test.change(&api)
 			}
-			g := start(t, api, apigateway.Options{Quotas: test.quotas}, map[string]handler{"default": says(`{"statusCode":200,"body":"yes"}`)})
+			g := start(t, api, apigateway.Options{Quotas: test.quotas},
+				map[string]handler{"default": returns(`{"statusCode":200,"body":"yes"}`)})
 			c := g.open(t)
 			for i, try := range test.attempts {
 				if got := try(t, g, c); got != test.want[i] {
-					t.Errorf("attempt %d: let through: %v, want %v", i+1, got, test.want[i])
+					t.Errorf("attempt %d: got accepted %v, want %v", i+1, got, test.want[i])
 				}
 			}
 		})
 	}
 }
 
-// The tokens come back at their rate, in the gateway's time.
-func TestBucketFillsAgain(t *testing.T) {
+// The bucket refills at its rate, in the gateway's time.
+func TestThrottle_Refill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := startOn(t, newMemory(), newAPI(), apigateway.Options{Quotas: apigateway.Quotas{Requests: apigateway.Throttle{Rate: 10, Burst: 5}}}, nil)
+		quotas := apigateway.Quotas{Requests: apigateway.Throttle{Rate: 10, Burst: 5}}
+		g := startOn(t, newMemoryListener(), newAPI(), apigateway.Options{Quotas: quotas}, nil)
 		taken := func() (n int) {
 			for range 20 {
 				if g.post(t, "AAAAAAAAAAAAAAA=", "x") == http.StatusGone {
@@ -125,19 +134,19 @@ func TestBucketFillsAgain(t *testing.T) {
 		} {
 			time.Sleep(step.pause)
 			if got := taken(); got != step.want {
-				t.Errorf("%v later %d requests are let through, want %d", step.pause, got, step.want)
+				t.Errorf("accepted requests after %v: got %d, want %d", step.pause, got, step.want)
 			}
 		}
 	})
 }
 
-func TestNewRefusesQuotasThatAreNone(t *testing.T) {
+func TestNew_InvalidQuotas(t *testing.T) {
 	for _, quotas := range []apigateway.Quotas{
 		{Requests: apigateway.Throttle{Rate: 1}},
 		{Connections: apigateway.Throttle{Rate: -1, Burst: 1}},
 	} {
-		if _, err := apigateway.New(newAPI(), nobody{}, apigateway.Options{Quotas: quotas}); err == nil {
-			t.Errorf("%+v is accepted", quotas)
+		if _, err := apigateway.New(newAPI(), noopInvoker{}, apigateway.Options{Quotas: quotas}); err == nil {
+			t.Errorf("New with %+v: got no error, want one", quotas)
 		}
 	}
 }

@@ -6,37 +6,39 @@ import (
 	"slices"
 )
 
-// Limits of the batch operations (API reference, BatchGetItem and BatchWriteItem).
+// Limits of BatchWriteItem (API reference).
 const (
-	maxBatchGet      = 100      // items
-	maxBatchGetSize  = 16 << 20 // bytes; what is beyond comes back as UnprocessedKeys
-	maxBatchWrite    = 25       // items
-	tooManyForLength = "1 validation error detected: Value at '%s' failed to satisfy constraint: Member must have length less than or equal to %d"
-	tooFewForLength  = "1 validation error detected: Value at '%s' failed to satisfy constraint: Member must have length greater than or equal to 1"
+	maxBatchWrite    = 25 // items
+	tooManyForLength = "1 validation error detected: Value at '%s' failed to satisfy constraint: Member must have " +
+		"length less than or equal to %d"
+	tooFewForLength = "1 validation error detected: Value at '%s' failed to satisfy constraint: Member must have " +
+		"length greater than or equal to 1"
 )
 
-// requestItems returns the member RequestItems, with the names of its tables in order.
+// requestItems returns the member RequestItems and its table names, sorted.
 func (c *call) requestItems() (requests *members, tables []string, err error) {
 	requests = c.object("RequestItems")
 	switch {
 	case c.failure != nil:
 		return nil, nil, c.failure
 	case !c.has("RequestItems"):
-		return nil, nil, invalid("1 validation error detected: Value null at 'requestItems' failed to satisfy constraint: Member must not be null")
+		return nil, nil, validationError("1 validation error detected: Value null at 'requestItems' failed to satisfy " +
+			"constraint: " +
+			"Member must not be null")
 	case len(requests.values) == 0:
-		return nil, nil, invalid(tooFewForLength, "requestItems")
+		return nil, nil, validationError(tooFewForLength, "requestItems")
 	}
 	return requests, slices.Sorted(maps.Keys(requests.values)), nil
 }
 
-// write is one put or delete of a batch, and where it stands in the request.
+// write is one put or delete of a batch, and its place in the request.
 type write struct {
 	mutation *mutation
-	table    string // as the request has it
+	table    string // as in the request
 	request  map[string]any
 }
 
-// batchWriteItem serves BatchWriteItem.
+// batchWriteItem executes BatchWriteItem.
 func (c *call) batchWriteItem() ([]byte, error) {
 	consumed := c.consumption()
 	c.choice("ReturnItemCollectionMetrics", "NONE SIZE")
@@ -55,7 +57,10 @@ func (c *call) batchWriteItem() ([]byte, error) {
 			return nil, requests.failure
 		}
 		if len(writes) == 0 || len(writes) > maxBatchWrite {
-			return nil, invalid("1 validation error detected: Value at 'requestItems' failed to satisfy constraint: Map value must satisfy constraint: [Member must have length less than or equal to %d, Member must have length greater than or equal to 1]", maxBatchWrite)
+			return nil, validationError("1 validation error detected: Value at 'requestItems' failed to satisfy "+
+				"constraint: Map "+
+				"value must satisfy constraint: [Member must have length less than or equal to %d, Member must have length "+
+				"greater than or equal to 1]", maxBatchWrite)
 		}
 		seen := make(map[string]bool)
 		for _, request := range writes {
@@ -63,15 +68,15 @@ func (c *call) batchWriteItem() ([]byte, error) {
 			if err != nil {
 				return nil, err
 			}
-			if seen[m.place] {
-				return nil, invalid("Provided list of item keys contains duplicates")
+			if seen[m.rowKey] {
+				return nil, validationError("Provided list of item keys contains duplicates")
 			}
-			seen[m.place] = true
+			seen[m.rowKey] = true
 			batch = append(batch, write{m, name, request.values})
 		}
 	}
 	if len(batch) > maxBatchWrite {
-		return nil, invalid("Too many items requested for the BatchWriteItem call")
+		return nil, validationError("Too many items requested for the BatchWriteItem call")
 	}
 	unprocessed := make(map[string][]any)
 	done := 0
@@ -82,7 +87,7 @@ func (c *call) batchWriteItem() ([]byte, error) {
 		}
 		old, changed, err := w.mutation.write()
 		if err != nil {
-			return nil, err // none can: they have no conditions
+			return nil, err // cannot happen: the writes have no conditions
 		}
 		done++
 		consumed.add(w.mutation.table, writeUnits(old, changed))
@@ -96,11 +101,11 @@ func (c *call) batchWriteItem() ([]byte, error) {
 	}
 	var a answer
 	a.raw("UnprocessedItems", rest)
-	consumed.tell(&a, true)
+	consumed.write(&a, true)
 	return a.end(), nil
 }
 
-// parseWriteRequest reads one put or delete of a batch.
+// parseWriteRequest parses one put or delete of a batch.
 func parseWriteRequest(t *table, m *members) (*mutation, error) {
 	if err := m.allow("a WriteRequest", "DeleteRequest PutRequest", ""); err != nil {
 		return nil, err
@@ -110,7 +115,9 @@ func parseWriteRequest(t *table, m *members) (*mutation, error) {
 	case m.failure != nil:
 		return nil, m.failure
 	case m.has("PutRequest") == m.has("DeleteRequest"):
-		return nil, invalid("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes")
+		return nil, validationError("Supplied AttributeValue has more than one datatypes set, must contain exactly one " +
+			"of the " +
+			"supported datatypes")
 	case m.has("PutRequest"):
 		if err := put.allow("a PutRequest", "Item", ""); err != nil {
 			return nil, err
@@ -131,125 +138,6 @@ func parseWriteRequest(t *table, m *members) (*mutation, error) {
 	if err := t.schema.checkKey(key); err != nil {
 		return nil, err
 	}
-	return &mutation{table: t, key: key, place: t.schema.place(key),
+	return &mutation{table: t, key: key, rowKey: t.schema.rowKey(key),
 		change: func(item) (item, error) { return nil, nil }}, nil
-}
-
-// keysOf is what BatchGetItem asks of one table.
-type keysOf struct {
-	table      *table
-	name       string // as the request has it
-	places     []string
-	consistent bool
-	projection projection
-}
-
-// batchGetItem serves BatchGetItem.
-func (c *call) batchGetItem() ([]byte, error) {
-	consumed := c.consumption()
-	requests, tables, err := c.requestItems()
-	if err := c.first(err); err != nil {
-		return nil, err
-	}
-	var wanted []*keysOf
-	count := 0
-	for _, name := range tables {
-		t, err := c.table(name, "BatchGetItem")
-		if err != nil {
-			return nil, err
-		}
-		request := requests.object(name)
-		if requests.failure != nil {
-			return nil, requests.failure
-		}
-		keys, err := parseKeysOf(t, request)
-		if err != nil {
-			return nil, err
-		}
-		keys.name = name
-		wanted = append(wanted, keys)
-		count += len(keys.places)
-	}
-	if count > maxBatchGet {
-		return nil, invalid("Too many items requested for the BatchGetItem call")
-	}
-	var responses answer
-	unprocessed := make(map[string]any)
-	size, done := 0, 0
-	for _, keys := range wanted {
-		var left []any
-		responses.member(keys.name)
-		responses.text = append(responses.text, '[')
-		begin := len(responses.text)
-		for i, place := range keys.places {
-			if size >= maxBatchGetSize || !c.fault.processes() {
-				left = append(left, requests.object(keys.name).list("Keys")[i])
-				continue
-			}
-			done++
-			units := 0
-			if r := keys.table.get(place); r != nil {
-				if len(responses.text) > begin {
-					responses.text = append(responses.text, ',')
-				}
-				responses.text = r.appendTo(responses.text, keys.projection)
-				units = r.size
-				size += r.size
-			}
-			consumed.add(keys.table, readUnits(units, keys.consistent))
-		}
-		responses.text = append(responses.text, ']')
-		if left != nil {
-			rest := maps.Clone(requests.object(keys.name).values)
-			rest["Keys"] = left
-			unprocessed[keys.name] = rest
-		}
-	}
-	if done == 0 {
-		return nil, throughputExceeded()
-	}
-	rest, err := json.Marshal(unprocessed)
-	if err != nil {
-		return nil, err
-	}
-	var a answer
-	a.raw("Responses", responses.end())
-	a.raw("UnprocessedKeys", rest)
-	consumed.tell(&a, true)
-	return a.end(), nil
-}
-
-// parseKeysOf reads the keys that are wanted of one table.
-func parseKeysOf(t *table, m *members) (*keysOf, error) {
-	if err := m.allow("KeysAndAttributes", "ConsistentRead ExpressionAttributeNames Keys ProjectionExpression", "AttributesToGet"); err != nil {
-		return nil, err
-	}
-	ph := m.placeholders()
-	keys := &keysOf{table: t, consistent: m.boolean("ConsistentRead")}
-	var err error
-	if keys.projection, err = m.parseProjection(ph); err == nil {
-		err = ph.checkUsed()
-	}
-	if err := m.first(err); err != nil {
-		return nil, err
-	}
-	list := m.objects("Keys")
-	if m.failure == nil && len(list) == 0 {
-		return nil, invalid(tooFewForLength, "requestItems."+t.name+".member.keys")
-	}
-	for _, element := range list {
-		key, failure := parseItem(element.values, 0)
-		if failure != nil {
-			return nil, failure
-		}
-		if err := t.schema.checkKey(key); err != nil {
-			return nil, err
-		}
-		place := t.schema.place(key)
-		if slices.Contains(keys.places, place) {
-			return nil, invalid("Provided list of item keys contains duplicates")
-		}
-		keys.places = append(keys.places, place)
-	}
-	return keys, m.err()
 }

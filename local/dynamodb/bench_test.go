@@ -11,7 +11,7 @@ import (
 	"fanfare/local/dynamodb"
 )
 
-// large makes a server with a table of n rows like those of WebSocket connections, about 48 bytes each.
+// large returns a server with a table of n rows of about 48 bytes, like those of WebSocket connections.
 func large(b *testing.B, n int) *dynamodb.Server {
 	b.Helper()
 	server := dynamodb.New(dynamodb.Options{})
@@ -31,10 +31,11 @@ func large(b *testing.B, n int) *dynamodb.Server {
 }
 
 func put(i int) string {
-	return fmt.Sprintf(`{"TableName":"connections","Item":{"connectionId":{"S":"c%013d="},"connectedAt":{"N":"1763906400123"},"expiresAt":{"N":"1763913600"}}}`, i)
+	return fmt.Sprintf(`{"TableName":"connections","Item":{"connectionId":{"S":"c%013d="},`+
+		`"connectedAt":{"N":"1763906400123"},"expiresAt":{"N":"1763913600"}}}`, i)
 }
 
-// post makes a request without a socket, so that the server alone is measured.
+// post sends a request without a socket, so that only the server is measured.
 func post(b *testing.B, server *dynamodb.Server, operation, body string) int {
 	request := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
 	request.Header.Set("X-Amz-Target", "DynamoDB_20120810."+operation)
@@ -42,12 +43,12 @@ func post(b *testing.B, server *dynamodb.Server, operation, body string) int {
 	var answer sink
 	server.ServeHTTP(&answer, request)
 	if answer.status != http.StatusOK {
-		b.Fatalf("%s: status %d", operation, answer.status)
+		b.Fatalf("%s: got status %d, want 200", operation, answer.status)
 	}
 	return answer.size
 }
 
-// sink takes an answer and keeps none of it.
+// sink is a ResponseWriter that discards the answer.
 type sink struct {
 	header       http.Header
 	status, size int
@@ -85,7 +86,9 @@ func BenchmarkUpdate(b *testing.B) {
 	server := large(b, 10_000)
 	b.ReportAllocs()
 	for b.Loop() {
-		post(b, server, "UpdateItem", `{"TableName":"connections","Key":{"connectionId":{"S":"c0000000005000="}},"UpdateExpression":"SET expiresAt = :e","ConditionExpression":"attribute_exists(connectionId)","ExpressionAttributeValues":{":e":{"N":"1763913601"}}}`)
+		post(b, server, "UpdateItem", `{"TableName":"connections","Key":{"connectionId":{"S":"c0000000005000="}},`+
+			`"UpdateExpression":"SET expiresAt = :e","ConditionExpression":"attribute_exists(connectionId)",`+
+			`"ExpressionAttributeValues":{":e":{"N":"1763913601"}}}`)
 	}
 }
 

@@ -2,8 +2,9 @@ package dynamodb
 
 import "strconv"
 
-// Capacity units (developer guide, "DynamoDB read and write operations"): a strongly consistent read takes one for
-// each 4 KB begun, an eventually consistent one half of that; a write one for each 1 KB begun; a transaction double.
+// Sizes of capacity units (developer guide, "DynamoDB read and write operations"). A strongly consistent read consumes
+// one unit for each started 4 KB, an eventually consistent read half of that, and a write one for each started 1 KB. A
+// transaction consumes twice as much.
 const (
 	readUnitSize  = 4 << 10
 	writeUnitSize = 1 << 10
@@ -17,7 +18,7 @@ func readUnits(size int, consistent bool) float64 {
 	return units
 }
 
-// writeUnits are those of a write that replaces one row by another; the larger counts, either may be nil.
+// writeUnits returns the units of a write that replaces a row. The larger row counts. Either may be nil.
 func writeUnits(old, changed *row) float64 {
 	size := 0
 	for _, r := range []*row{old, changed} {
@@ -28,12 +29,12 @@ func writeUnits(old, changed *row) float64 {
 	return float64(max(1, (size+writeUnitSize-1)/writeUnitSize))
 }
 
-// consumption is what a request consumed, to be told if it asked.
+// consumption sums the consumed units of a request, in case the request asks for them.
 type consumption struct {
 	mode   string   // ReturnConsumedCapacity
-	tables []string // in the order in which they were first met
+	tables []string // in the order of their first use
 	units  map[string]float64
-	kind   string // of a transaction, the units by their kind too: "ReadCapacityUnits" or "WriteCapacityUnits"
+	kind   string // "ReadCapacityUnits" or "WriteCapacityUnits" for a transaction, which reports these too
 }
 
 func (m *members) consumption() *consumption {
@@ -47,8 +48,8 @@ func (c *consumption) add(t *table, units float64) {
 	c.units[t.name] += units
 }
 
-// tell adds ConsumedCapacity to an answer: one object, or a list of them from operations on several tables.
-func (c *consumption) tell(a *answer, asList bool) {
+// write adds ConsumedCapacity to an answer: one object, or a list for operations on several tables.
+func (c *consumption) write(a *answer, asList bool) {
 	if c.mode == "NONE" {
 		return
 	}

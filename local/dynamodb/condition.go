@@ -11,7 +11,7 @@ type condition interface {
 	holds(item) bool
 }
 
-// operand is what a condition compares.
+// operand is an operand of a condition.
 type operand interface {
 	resolve(item) (value, bool)
 }
@@ -63,7 +63,7 @@ func (c comparison) holds(it item) bool {
 	left, foundLeft := c.left.resolve(it)
 	right, foundRight := c.right.resolve(it)
 	if !foundLeft || !foundRight {
-		return c.operator == "<>" // what is not there differs from anything
+		return c.operator == "<>" // an absent attribute differs from every value
 	}
 	switch c.operator {
 	case "=":
@@ -119,7 +119,7 @@ func (c contains) holds(it item) bool {
 	return v.kind == part.kind && (v.kind == kindString || v.kind == kindBinary) && strings.Contains(v.text, part.text)
 }
 
-// parseCondition reads the condition in the request's member of this name; absent, it is nil.
+// parseCondition parses the condition in this member of the request. It returns nil if the member is absent.
 func (m *members) parseCondition(member string, ph *placeholders) (condition, error) {
 	if !m.has(member) {
 		return nil, nil
@@ -127,24 +127,24 @@ func (m *members) parseCondition(member string, ph *placeholders) (condition, er
 	return parse(member, m.text(member), ph, func(p *parser) condition { return p.condition(p.disjunction()) })
 }
 
-// condition takes what was read as a condition: an operand alone is none.
+// condition asserts that a parsed term is a condition, not an operand.
 func (p *parser) condition(term any) condition {
 	c, ok := term.(condition)
 	if !ok {
 		if _, ok := term.(sizeOf); ok {
-			panic(invalid("The function is not allowed to be used this way in an expression; function: size"))
+			panic(validationError("The function is not allowed to be used this way in an expression; function: size"))
 		}
 		p.syntaxError()
 	}
 	return c
 }
 
-// operand takes what was read as an operand: a condition is none.
+// operand asserts that a parsed term is an operand, not a condition.
 func (p *parser) operand(term any) operand {
 	o, ok := term.(operand)
 	if !ok {
 		if name, ok := functionName(term); ok {
-			panic(invalid("The function is not allowed to be used this way in an expression; function: %s", name))
+			panic(validationError("The function is not allowed to be used this way in an expression; function: %s", name))
 		}
 		p.syntaxError()
 	}
@@ -168,8 +168,8 @@ func functionName(term any) (string, bool) {
 	return "", false
 }
 
-// disjunction, conjunction, negation and term read the grammar from its loosest operator to its tightest. Each
-// returns a condition, or an operand when it met no operator.
+// disjunction, conjunction, negation and term parse the grammar from its loosest operator to its tightest. Each returns
+// a condition, or an operand if there is no operator.
 func (p *parser) disjunction() any {
 	term := p.conjunction()
 	for p.next().is("OR") {
@@ -214,7 +214,8 @@ func (p *parser) comparison() any {
 		members := list(p, func() operand { return p.operand(p.term()) })
 		p.expect(")")
 		if len(members) > maxInList {
-			panic(invalid("Incorrect number of operands for operator or function; operator or function: IN, number of operands: %d", len(members)))
+			panic(validationError("Incorrect number of operands for operator or function; operator or function: IN, number of "+
+				"operands: %d", len(members)))
 		}
 		return in{what, members}
 	case slices.Contains([]string{"=", "<>", "<", "<=", ">", ">="}, operator.text) && operator.kind == tokenPunctuation:
@@ -227,7 +228,7 @@ func (p *parser) comparison() any {
 	return term
 }
 
-// maxInList is how many operands IN may have (developer guide, "Comparison operator and function reference").
+// maxInList is the largest number of operands of IN (developer guide, "Comparison operator and function reference").
 const maxInList = 100
 
 func (p *parser) term() any {
@@ -237,7 +238,7 @@ func (p *parser) term() any {
 		start := p.at
 		term := p.disjunction()
 		if doubled && p.closes(start) {
-			panic(invalid("The expression has redundant parentheses;"))
+			panic(validationError("The expression has redundant parentheses;"))
 		}
 		p.expect(")")
 		return term
@@ -249,7 +250,7 @@ func (p *parser) term() any {
 	return p.path()
 }
 
-// closes tells whether the bracket that opened at the token start closed just before the next token.
+// closes reports whether the bracket that opened at the token start closed just before the next token.
 func (p *parser) closes(start int) bool {
 	depth := 0
 	for i := start; i < p.at; i++ {
@@ -265,7 +266,7 @@ func (p *parser) closes(start int) bool {
 	return false
 }
 
-// functions are the functions of conditions with the number of their operands.
+// functions maps the functions of conditions to their numbers of operands.
 var functions = map[string]int{
 	"attribute_exists": 1, "attribute_not_exists": 1, "size": 1,
 	"attribute_type": 2, "begins_with": 2, "contains": 2,
@@ -275,13 +276,14 @@ func (p *parser) function() any {
 	name := p.take().text
 	count, known := functions[name]
 	if !known {
-		panic(invalid("Invalid function name; function: %s", name))
+		panic(validationError("Invalid function name; function: %s", name))
 	}
 	p.expect("(")
 	arguments := list(p, func() operand { return p.operand(p.term()) })
 	p.expect(")")
 	if len(arguments) != count {
-		panic(invalid("Incorrect number of operands for operator or function; operator or function: %s, number of operands: %d", name, len(arguments)))
+		panic(validationError("Incorrect number of operands for operator or function; operator or function: %s, number of "+
+			"operands: %d", name, len(arguments)))
 	}
 	if count == 2 {
 		checkDistinct(name, arguments[0], arguments[1])
@@ -290,7 +292,7 @@ func (p *parser) function() any {
 	case "attribute_exists", "attribute_not_exists":
 		where, ok := arguments[0].(path)
 		if !ok {
-			panic(invalid("Operator or function requires a document path; operator or function: %s", name))
+			panic(validationError("Operator or function requires a document path; operator or function: %s", name))
 		}
 		return exists{where, name == "attribute_exists"}
 	case "attribute_type":
@@ -306,22 +308,26 @@ func (p *parser) function() any {
 	return sizeOf{arguments[0]}
 }
 
-// typeOperand returns the type that the second operand of attribute_type names.
+// typeOperand returns the type in the second operand of attribute_type.
 func typeOperand(o operand) kind {
 	c, ok := o.(constant)
 	if !ok {
-		panic(invalid("Incorrect operand type for operator or function; operator or function: attribute_type, operand type: {NS,SS,L,BS,N,M,B,BOOL,NULL,S}"))
+		panic(validationError("Incorrect operand type for operator or function; operator or function: attribute_type, " +
+			"operand " +
+			"type: {NS,SS,L,BS,N,M,B,BOOL,NULL,S}"))
 	}
 	checkKind("attribute_type", c, kindString)
 	named := kind(c.text)
-	if !slices.Contains([]kind{kindString, kindNumber, kindBinary, kindBoolean, kindNull, kindList, kindMap, kindStringSet, kindNumberSet, kindBinarySet}, named) {
-		panic(invalid("Invalid attribute type name found; type: %s, valid types: {B,NULL,SS,BOOL,L,BS,N,NS,S,M}", c.text))
+	if !slices.Contains([]kind{kindString, kindNumber, kindBinary, kindBoolean, kindNull, kindList, kindMap,
+		kindStringSet, kindNumberSet, kindBinarySet}, named) {
+		panic(validationError("Invalid attribute type name found; type: %s, valid types: {B,NULL,SS,BOOL,L,BS,N,NS,S,M}",
+			c.text))
 	}
 	return named
 }
 
-// checkKind refuses a constant, or a size, whose type the function cannot take. The type of an attribute is known
-// only when the item is.
+// checkKind refuses a constant, or a size, of a type that the function does not accept. The type of an attribute is not
+// known before evaluation.
 func checkKind(function string, o operand, allowed ...kind) {
 	var actual kind
 	switch o := o.(type) {
@@ -333,20 +339,23 @@ func checkKind(function string, o operand, allowed ...kind) {
 		return
 	}
 	if !slices.Contains(allowed, actual) {
-		panic(invalid("Incorrect operand type for operator or function; operator or function: %s, operand type: %s", function, actual))
+		panic(validationError("Incorrect operand type for operator or function; operator or function: %s, operand type: %s",
+			function, actual))
 	}
 }
 
-// checkDistinct refuses to compare an attribute with itself.
+// checkDistinct refuses a comparison of an attribute with itself.
 func checkDistinct(operator string, first, second operand) {
 	left, ok := first.(path)
 	right, alsoPath := second.(path)
 	if ok && alsoPath && left.equal(right) {
-		panic(invalid("The first operand must be distinct from the remaining operands for this operator or function; operator: %s, first operand: %s", operator, left))
+		panic(validationError("The first operand must be distinct from the remaining operands for this operator or "+
+			"function; "+
+			"operator: %s, first operand: %s", operator, left))
 	}
 }
 
-// checkBetween refuses constant bounds of two types, or in the wrong order.
+// checkBetween refuses constant bounds of different types or in the wrong order.
 func checkBetween(c between) condition {
 	low, ok := c.low.(constant)
 	high, alsoConstant := c.high.(constant)
@@ -354,19 +363,21 @@ func checkBetween(c between) condition {
 		return c
 	}
 	bounds := func() string {
-		return "lower bound operand: AttributeValue: " + describe(low.value) + ", upper bound operand: AttributeValue: " + describe(high.value)
+		return "lower bound operand: AttributeValue: " + describe(low.value) + ", upper bound operand: AttributeValue: " +
+			describe(high.value)
 	}
 	order, comparable := low.compare(high.value)
 	switch {
 	case low.kind != high.kind:
-		panic(invalid("The BETWEEN operator requires same data type for lower and upper bounds; %s", bounds()))
+		panic(validationError("The BETWEEN operator requires same data type for lower and upper bounds; %s", bounds()))
 	case comparable && order > 0:
-		panic(invalid("The BETWEEN operator requires upper bound to be greater than or equal to lower bound; %s", bounds()))
+		panic(validationError("The BETWEEN operator requires upper bound to be greater than or equal to lower bound; %s",
+			bounds()))
 	}
 	return c
 }
 
-// describe writes a value as AWS's error messages do.
+// describe formats a value as in AWS's error messages.
 func describe(v value) string {
 	return "{" + string(v.kind) + ":" + v.text + "}"
 }

@@ -14,14 +14,14 @@ type KeyElement struct {
 	KeyType       string // "HASH", the partition key, or "RANGE", the sort key
 }
 
-// AttributeDefinition gives the type of a key attribute.
+// AttributeDefinition defines the type of a key attribute.
 type AttributeDefinition struct {
 	AttributeName string
 	AttributeType string // "S", "N" or "B"
 }
 
-// TableConfig describes a table, as CreateTable of the API and AWS::DynamoDB::Table of CloudFormation do. What a table
-// can have beyond this (indexes, streams, replicas) is not emulated.
+// TableConfig describes a table, like CreateTable of the API and AWS::DynamoDB::Table of CloudFormation. Other
+// properties of tables, such as indexes, streams and replicas, are not emulated.
 type TableConfig struct {
 	Name                 string // 3 to 255 of a-z A-Z 0-9 _ - .
 	KeySchema            []KeyElement
@@ -31,13 +31,12 @@ type TableConfig struct {
 	// The throughput of a Provisioned table, at least 1. It is described, not enforced.
 	ReadCapacityUnits, WriteCapacityUnits int64
 
-	TTLAttribute       string // the attribute of the time to live; "" switches it off
+	TTLAttribute       string // the attribute with the expiry time; "" disables expiry
 	TableClass         string // "" is STANDARD
-	DeletionProtection bool   // DeleteTable is refused
-	Tags               map[string]string
+	DeletionProtection bool   // refuse DeleteTable
 }
 
-// check refuses what AWS would refuse, and returns the primary key.
+// check returns the primary key, or the error that AWS would answer.
 func (c *TableConfig) check() (schema, error) {
 	if err := checkTableName(c.Name); err != nil {
 		return schema{}, err
@@ -49,14 +48,19 @@ func (c *TableConfig) check() (schema, error) {
 	switch c.BillingMode {
 	case PayPerRequest:
 		if c.ReadCapacityUnits != 0 || c.WriteCapacityUnits != 0 {
-			return schema{}, invalid("One or more parameter values were invalid: Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST")
+			return schema{}, validationError("One or more parameter values were invalid: Neither ReadCapacityUnits nor " +
+				"WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST")
 		}
 	case Provisioned, "":
 		if c.ReadCapacityUnits < 1 || c.WriteCapacityUnits < 1 {
-			return schema{}, invalid("One or more parameter values were invalid: ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED")
+			return schema{}, validationError("One or more parameter values were invalid: ReadCapacityUnits and " +
+				"WriteCapacityUnits " +
+				"must both be specified when BillingMode is PROVISIONED")
 		}
 	default:
-		return schema{}, invalid("1 validation error detected: Value '%s' at 'billingMode' failed to satisfy constraint: Member must satisfy enum value set: [PROVISIONED, PAY_PER_REQUEST]", c.BillingMode)
+		return schema{}, validationError("1 validation error detected: Value '%s' at 'billingMode' failed to satisfy "+
+			"constraint: "+
+			"Member must satisfy enum value set: [PROVISIONED, PAY_PER_REQUEST]", c.BillingMode)
 	}
 	return key, nil
 }
@@ -66,32 +70,41 @@ func (c *TableConfig) schema() (schema, error) {
 	for _, definition := range c.AttributeDefinitions {
 		k := kind(definition.AttributeType)
 		if !slices.Contains([]kind{kindString, kindNumber, kindBinary}, k) {
-			return schema{}, invalid("1 validation error detected: Value '%s' at 'attributeDefinitions.1.member.attributeType' failed to satisfy constraint: Member must satisfy enum value set: [B, N, S]", k)
+			return schema{}, validationError("1 validation error detected: Value '%s' at "+
+				"'attributeDefinitions.1.member.attributeType' failed to satisfy constraint: Member must satisfy enum value "+
+				"set: [B, N, S]", k)
 		}
 		if kinds[definition.AttributeName] != "" {
-			return schema{}, invalid("Cannot have two attributes with the same name")
+			return schema{}, validationError("Cannot have two attributes with the same name")
 		}
 		kinds[definition.AttributeName] = k
 	}
 	if len(c.KeySchema) < 1 || len(c.KeySchema) > 2 {
-		return schema{}, invalid("1 validation error detected: Value at 'keySchema' failed to satisfy constraint: Member must have length between 1 and 2")
+		return schema{}, validationError("1 validation error detected: Value at 'keySchema' failed to satisfy constraint: " +
+			"Member " +
+			"must have length between 1 and 2")
 	}
 	var keys [2]keyAttribute
 	for i, element := range c.KeySchema {
 		if element.KeyType != [2]string{"HASH", "RANGE"}[i] {
-			return schema{}, invalid("Invalid KeySchema: element %d of the KeySchema is not a %s key type", i+1, [2]string{"HASH", "RANGE"}[i])
+			return schema{}, validationError("Invalid KeySchema: element %d of the KeySchema is not a %s key type", i+1,
+				[2]string{"HASH", "RANGE"}[i])
 		}
 		k, defined := kinds[element.AttributeName]
 		if !defined {
-			return schema{}, invalid("One or more parameter values were invalid: Some index key attributes are not defined in AttributeDefinitions. Keys: [%s]", element.AttributeName)
+			return schema{}, validationError("One or more parameter values were invalid: Some index key attributes are not "+
+				"defined "+
+				"in AttributeDefinitions. Keys: [%s]", element.AttributeName)
 		}
 		keys[i] = keyAttribute{element.AttributeName, k}
 	}
 	if keys[0].name == keys[1].name {
-		return schema{}, invalid("Both the Hash Key and the Range Key element in the KeySchema have the same name")
+		return schema{}, validationError("Both the Hash Key and the Range Key element in the KeySchema have the same name")
 	}
 	if len(kinds) != len(c.KeySchema) {
-		return schema{}, invalid("One or more parameter values were invalid: Number of attributes in KeySchema does not exactly match number of attributes defined in AttributeDefinitions")
+		return schema{}, validationError("One or more parameter values were invalid: Number of attributes in KeySchema " +
+			"does not " +
+			"exactly match number of attributes defined in AttributeDefinitions")
 	}
 	return schema{keys[0], keys[1]}, nil
 }
@@ -99,11 +112,15 @@ func (c *TableConfig) schema() (schema, error) {
 func checkTableName(name string) error {
 	for i := range len(name) {
 		if c := name[i]; !isWordByte(c) && c != '-' && c != '.' {
-			return invalid("1 validation error detected: Value '%s' at 'tableName' failed to satisfy constraint: Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+", name)
+			return validationError("1 validation error detected: Value '%s' at 'tableName' failed to satisfy constraint: "+
+				"Member must "+
+				"satisfy regular expression pattern: [a-zA-Z0-9_.-]+", name)
 		}
 	}
 	if len(name) < 3 || len(name) > 255 {
-		return invalid("Invalid table/index name.  Table/index names must be between 3 and 255 characters long, and may contain only the characters a-z, A-Z, 0-9, '_', '-', and '.'")
+		return validationError("Invalid table/index name.  Table/index names must be between 3 and 255 characters long, " +
+			"and may " +
+			"contain only the characters a-z, A-Z, 0-9, '_', '-', and '.'")
 	}
 	return nil
 }

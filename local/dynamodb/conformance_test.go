@@ -17,8 +17,8 @@ import (
 	"fanfare/local/dynamodb"
 )
 
-// The tests of this file and of expression_test.go say what any DynamoDB does. They also run against another endpoint
-// (see otherEndpoint); where DynamoDB Local 1.25 differs from AWS, the case says so with ours.
+// The tests of this file and of expression_test.go apply to every DynamoDB. They also run against another endpoint (see
+// otherEndpoint). Cases in which DynamoDB Local 1.25 differs from AWS call skipElsewhere.
 
 func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
 func number(n int) types.AttributeValue {
@@ -27,7 +27,7 @@ func number(n int) types.AttributeValue {
 
 type row = map[string]types.AttributeValue
 
-// fill stores rows with the keys of pk, 25 at a time.
+// fill stores rows, 25 at a time.
 func fill(t *testing.T, c *client.Client, table string, rows []row) {
 	t.Helper()
 	for chunk := range slices.Chunk(rows, 25) {
@@ -35,20 +35,21 @@ func fill(t *testing.T, c *client.Client, table string, rows []row) {
 		for _, r := range chunk {
 			writes = append(writes, types.WriteRequest{PutRequest: &types.PutRequest{Item: r}})
 		}
-		out, err := c.BatchWriteItem(t.Context(), &client.BatchWriteItemInput{RequestItems: map[string][]types.WriteRequest{table: writes}})
+		out, err := c.BatchWriteItem(t.Context(),
+			&client.BatchWriteItemInput{RequestItems: map[string][]types.WriteRequest{table: writes}})
 		if err != nil || len(out.UnprocessedItems) > 0 {
-			t.Fatalf("BatchWriteItem: %v, %d tables unprocessed", err, len(out.UnprocessedItems))
+			t.Fatalf("BatchWriteItem: got %v, %d tables unprocessed", err, len(out.UnprocessedItems))
 		}
 	}
 }
 
-func keyed(n int, extra row) row {
+func keyedItem(n int, extra row) row {
 	r := row{"pk": text(fmt.Sprintf("key-%06d", n))}
 	maps.Copy(r, extra)
 	return r
 }
 
-// scanAll reads a segment to its end and returns the keys in their order, and the rows of each page.
+// scanAll reads a segment to its end and returns the keys in order, and the number of rows of each page.
 func scanAll(t *testing.T, c *client.Client, in client.ScanInput) (keys []string, pages []int) {
 	t.Helper()
 	for {
@@ -66,93 +67,99 @@ func scanAll(t *testing.T, c *client.Client, in client.ScanInput) (keys []string
 	}
 }
 
-func TestItemsLiveAndDie(t *testing.T) {
+func TestItem_Lifecycle(t *testing.T) {
 	e := start(t, dynamodb.Options{})
 	c, table, ctx := e.sdk(), aws.String(e.table("")), t.Context()
 	key := row{"pk": text("a")}
 
 	if out, err := c.GetItem(ctx, &client.GetItemInput{TableName: table, Key: key}); err != nil || out.Item != nil {
-		t.Fatalf("an item that was never put: %v, %v", out.Item, err)
+		t.Fatalf("absent item: got %v, %v, want none", out.Item, err)
 	}
 	put := func(n int, condition *string) error {
-		_, err := c.PutItem(ctx, &client.PutItemInput{TableName: table, Item: row{"pk": text("a"), "n": number(n)}, ConditionExpression: condition,
+		_, err := c.PutItem(ctx, &client.PutItemInput{TableName: table, Item: row{"pk": text("a"), "n": number(n)},
+			ConditionExpression:                 condition,
 			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld})
 		return err
 	}
 	var failed *types.ConditionalCheckFailedException
 	if err := put(0, aws.String("attribute_exists(pk)")); !errors.As(err, &failed) || failed.Item != nil {
-		t.Fatalf("a put on condition that there is an item, when there is none: %v", err)
+		t.Fatalf("conditional put without an item: got %v, want ConditionalCheckFailedException", err)
 	}
 	unlessThere := aws.String("attribute_not_exists(pk)")
 	if err := put(1, unlessThere); err != nil {
 		t.Fatal(err)
 	}
 	if err := put(2, unlessThere); !errors.As(err, &failed) {
-		t.Fatalf("the second conditional put: %v", err)
+		t.Fatalf("second conditional put: got %v, want ConditionalCheckFailedException", err)
 	}
 	if n := failed.Item["n"].(*types.AttributeValueMemberN).Value; n != "1" {
-		t.Errorf("the failure shows n = %s, want that of the item in the table, 1", n)
+		t.Errorf("item of the failure: got n = %s, want 1", n)
 	}
-	updated, err := c.UpdateItem(ctx, &client.UpdateItemInput{TableName: table, Key: key, UpdateExpression: aws.String("ADD n :one"),
+	updated, err := c.UpdateItem(ctx, &client.UpdateItemInput{TableName: table, Key: key,
+		UpdateExpression:          aws.String("ADD n :one"),
 		ExpressionAttributeValues: row{":one": number(1)}, ReturnValues: types.ReturnValueAllNew})
 	if err != nil || updated.Attributes["n"].(*types.AttributeValueMemberN).Value != "2" || len(updated.Attributes) != 2 {
-		t.Fatalf("ALL_NEW: %v, %v", updated.Attributes, err)
+		t.Fatalf("ALL_NEW: got %v, %v", updated.Attributes, err)
 	}
 	got, err := c.GetItem(ctx, &client.GetItemInput{TableName: table, Key: key, ProjectionExpression: aws.String("#n"),
 		ExpressionAttributeNames: map[string]string{"#n": "n"}, ConsistentRead: aws.Bool(true)})
 	if err != nil || len(got.Item) != 1 || got.Item["n"] == nil {
-		t.Fatalf("projected item: %v, %v", got.Item, err)
+		t.Fatalf("projected item: got %v, %v", got.Item, err)
 	}
-	_, err = c.DeleteItem(ctx, &client.DeleteItemInput{TableName: table, Key: key, ConditionExpression: aws.String("n > :n"), ExpressionAttributeValues: row{":n": number(2)}})
+	_, err = c.DeleteItem(ctx, &client.DeleteItemInput{TableName: table, Key: key,
+		ConditionExpression: aws.String("n > :n"), ExpressionAttributeValues: row{":n": number(2)}})
 	if !errors.As(err, &failed) {
-		t.Fatalf("the conditional delete: %v", err)
+		t.Fatalf("conditional delete: got %v, want ConditionalCheckFailedException", err)
 	}
-	deleted, err := c.DeleteItem(ctx, &client.DeleteItemInput{TableName: table, Key: key, ReturnValues: types.ReturnValueAllOld})
+	deleted, err := c.DeleteItem(ctx, &client.DeleteItemInput{TableName: table, Key: key,
+		ReturnValues: types.ReturnValueAllOld})
 	if err != nil || len(deleted.Attributes) != 2 {
-		t.Fatalf("ALL_OLD: %v, %v", deleted.Attributes, err)
+		t.Fatalf("ALL_OLD: got %v, %v", deleted.Attributes, err)
 	}
-	if out, err := c.DeleteItem(ctx, &client.DeleteItemInput{TableName: table, Key: key, ReturnValues: types.ReturnValueAllOld}); err != nil || out.Attributes != nil {
-		t.Fatalf("deleting what is not there: %v, %v", out.Attributes, err)
+	if out, err := c.DeleteItem(ctx, &client.DeleteItemInput{TableName: table, Key: key,
+		ReturnValues: types.ReturnValueAllOld}); err != nil || out.Attributes != nil {
+		t.Fatalf("delete an absent item: got %v, %v, want none", out.Attributes, err)
 	}
 }
 
-func TestSegmentsShareTheTable(t *testing.T) {
+func TestScan_Segments(t *testing.T) {
 	e := start(t, dynamodb.Options{})
 	c, table := e.sdk(), e.table("")
 	const total = 1000
 	var rows []row
 	for n := range total {
-		rows = append(rows, keyed(n, nil))
+		rows = append(rows, keyedItem(n, nil))
 	}
 	fill(t, c, table, rows)
 	for _, segments := range []int32{1, 2, 3, 7, 64} {
 		seen := make(map[string]int)
 		for segment := range segments {
-			keys, _ := scanAll(t, c, client.ScanInput{TableName: &table, Segment: aws.Int32(segment), TotalSegments: aws.Int32(segments), Limit: aws.Int32(50)})
+			keys, _ := scanAll(t, c, client.ScanInput{TableName: &table, Segment: aws.Int32(segment),
+				TotalSegments: aws.Int32(segments), Limit: aws.Int32(50)})
 			if share := total / int(segments); len(keys) < share/3 || len(keys) > share*3+10 {
-				t.Errorf("segment %d of %d has %d rows", segment, segments, len(keys))
+				t.Errorf("segment %d of %d: got %d rows", segment, segments, len(keys))
 			}
 			for _, key := range keys {
 				seen[key]++
 			}
 		}
 		if len(seen) != total {
-			t.Errorf("%d segments together have %d of %d rows", segments, len(seen), total)
+			t.Errorf("%d segments: got %d rows, want %d", segments, len(seen), total)
 		}
 		for key, times := range seen {
 			if times != 1 {
-				t.Fatalf("%d segments show %s %d times", segments, key, times)
+				t.Fatalf("%d segments: got %s %d times, want once", segments, key, times)
 			}
 		}
 	}
 }
 
-func TestScanGoesOnAfterADeletedKey(t *testing.T) {
+func TestScan_StartKeyDeleted(t *testing.T) {
 	e := start(t, dynamodb.Options{})
 	c, table := e.sdk(), e.table("")
 	var rows []row
 	for n := range 100 {
-		rows = append(rows, keyed(n, nil))
+		rows = append(rows, keyedItem(n, nil))
 	}
 	fill(t, c, table, rows)
 	order, _ := scanAll(t, c, client.ScanInput{TableName: &table})
@@ -174,65 +181,70 @@ func TestScanGoesOnAfterADeletedKey(t *testing.T) {
 		}
 	}
 	if !slices.Equal(read, order) {
-		t.Errorf("a scan that deletes what it reads read %d rows, want the %d of the table in their order", len(read), len(order))
+		t.Errorf("scan with deletions: got %d rows, want the %d of the table in order", len(read),
+			len(order))
 	}
 }
 
-func TestPagesEndAtOneMegabyteBeforeTheFilter(t *testing.T) {
+func TestScan_PageSize(t *testing.T) {
 	e := start(t, dynamodb.Options{})
 	c, table := e.sdk(), e.table("")
 	// 2 (pk) + 10 (its value) + 4 (data) + 9,984 = 10,000 bytes: the 105th row crosses 1,048,576.
 	var rows []row
 	for n := range 150 {
-		rows = append(rows, keyed(n, row{"data": text(strings.Repeat("x", 9984))}))
+		rows = append(rows, keyedItem(n, row{"data": text(strings.Repeat("x", 9984))}))
 	}
 	for chunk := range slices.Chunk(rows, 25) {
 		fill(t, c, table, chunk)
 	}
 	in := client.ScanInput{TableName: &table}
 	if _, pages := scanAll(t, c, in); !slices.Equal(pages, []int{105, 45}) {
-		t.Errorf("pages have %v rows, want 105 and 45", pages)
+		t.Errorf("rows of the pages: got %v, want 105 and 45", pages)
 	}
 	in.FilterExpression, in.ExpressionAttributeValues = aws.String("begins_with(#d, :y)"), row{":y": text("y")}
 	in.ExpressionAttributeNames = map[string]string{"#d": "data"}
 	out, err := c.Scan(t.Context(), &in)
 	if err != nil || out.Count != 0 || out.ScannedCount != 105 || out.LastEvaluatedKey == nil {
-		t.Errorf("a page that is all filtered out: count %d, scanned %d, last key %v, %v", out.Count, out.ScannedCount, out.LastEvaluatedKey, err)
+		t.Errorf("page without matches: got count %d, scanned %d, last key %v, %v", out.Count, out.ScannedCount,
+			out.LastEvaluatedKey, err)
 	}
 	for _, test := range []struct {
 		consistent bool
 		want       float64 // 105 rows of 10,000 bytes are 1,050,000 bytes, 257 units of 4 KB
 	}{{true, 257}, {false, 128.5}} {
-		out, err := c.Scan(t.Context(), &client.ScanInput{TableName: &table, ConsistentRead: aws.Bool(test.consistent), Select: types.SelectCount,
+		out, err := c.Scan(t.Context(), &client.ScanInput{TableName: &table, ConsistentRead: aws.Bool(test.consistent),
+			Select:                 types.SelectCount,
 			ReturnConsumedCapacity: types.ReturnConsumedCapacityTotal})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got := *out.ConsumedCapacity.CapacityUnits; got != test.want || out.Count != 105 || out.Items != nil {
-			t.Errorf("consistent %v: %v units, %d counted, %d items; want %v units", test.consistent, got, out.Count, len(out.Items), test.want)
+			t.Errorf("consistent %v: got %v units, %d counted, %d items, want %v units", test.consistent, got, out.Count,
+				len(out.Items), test.want)
 		}
 	}
 }
 
-func TestLimitLeavesAKeyEvenAtTheEnd(t *testing.T) {
+func TestScan_LimitReturnsKey(t *testing.T) {
 	e := start(t, dynamodb.Options{})
 	c, table := e.sdk(), e.table("")
-	fill(t, c, table, []row{keyed(1, nil), keyed(2, nil)})
+	fill(t, c, table, []row{keyedItem(1, nil), keyedItem(2, nil)})
 	for _, test := range []struct {
 		limit int32
 		last  bool
 	}{{1, true}, {2, true}, {3, false}} {
 		out, err := c.Scan(t.Context(), &client.ScanInput{TableName: &table, Limit: &test.limit})
 		if err != nil || (out.LastEvaluatedKey != nil) != test.last {
-			t.Errorf("limit %d: last key %v, %v", test.limit, out.LastEvaluatedKey, err)
+			t.Errorf("limit %d: got last key %v, %v", test.limit, out.LastEvaluatedKey, err)
 		}
 	}
 }
 
-func TestQueriesComeInOrder(t *testing.T) {
+func TestQuery_Order(t *testing.T) {
 	e := start(t, dynamodb.Options{})
 	values := map[string][]string{ // in ascending order
-		"N": {"-1e30", "-100", "-99.5", "-1.25", "-1.2", "-1", "-0.001", "0", "1e-20", "0.5", "2", "9", "10", "10.5", "100", "1e30"},
+		"N": {"-1e30", "-100", "-99.5", "-1.25", "-1.2", "-1", "-0.001", "0", "1e-20", "0.5", "2", "9", "10", "10.5", "100",
+			"1e30"},
 		"S": {"!", "A", "a", "aa", "ab", "b", "z", "ä", "𝄞"},
 		"B": {"AA==", "AAA=", "AQ==", "AQE=", "/w==", "//8="},
 	}
@@ -244,7 +256,7 @@ func TestQueriesComeInOrder(t *testing.T) {
 				e.put(table, `{"pk":{"S":"a"},"sk":{"`+kind+`":"`+order[(i*7+3)%len(order)]+`"}}`)
 				e.put(table, `{"pk":{"S":"b"},"sk":{"`+kind+`":"`+order[(i*5+1)%len(order)]+`"}}`)
 			}
-			plain := func(v string) string { // as the table answers it
+			plain := func(v string) string { // as the API answers it
 				body := e.must("GetItem", `{"TableName":"`+table+`","Key":{"pk":{"S":"a"},"sk":{"`+kind+`":"`+v+`"}}}`)
 				return body["Item"].(map[string]any)["sk"].(map[string]any)[kind].(string)
 			}
@@ -253,7 +265,8 @@ func TestQueriesComeInOrder(t *testing.T) {
 				ascending[i] = plain(v)
 			}
 			query := func(condition string, values ...string) []string {
-				body := `{"TableName":"` + table + `","KeyConditionExpression":"pk = :p` + condition + `","ExpressionAttributeValues":{":p":{"S":"a"}`
+				body := `{"TableName":"` + table + `","KeyConditionExpression":"pk = :p` + condition +
+					`","ExpressionAttributeValues":{":p":{"S":"a"}`
 				for i, v := range values {
 					body += fmt.Sprintf(`,":%c":{"%s":"%s"}`, 'x'+i, kind, v)
 				}
@@ -277,7 +290,7 @@ func TestQueriesComeInOrder(t *testing.T) {
 				}
 				slices.Reverse(backward)
 				if !slices.Equal(forward, backward) {
-					t.Errorf("%s %v: forwards %v, backwards %v", condition, values, forward, backward)
+					t.Errorf("%s %v: got ascending %v, descending %v", condition, values, forward, backward)
 				}
 				return forward
 			}
@@ -296,19 +309,19 @@ func TestQueriesComeInOrder(t *testing.T) {
 				{" AND sk BETWEEN :x AND :y", []string{order[low], order[high]}, ascending[low : high+1]},
 			} {
 				if got := query(test.condition, test.values...); !slices.Equal(got, test.want) {
-					t.Errorf("%s %v: %v\nwant %v", test.condition, test.values, got, test.want)
+					t.Errorf("%s %v: got %v, want %v", test.condition, test.values, got, test.want)
 				}
 			}
 			if kind == "S" {
 				if got := query(" AND begins_with(sk, :x)", "a"); !slices.Equal(got, []string{"a", "aa", "ab"}) {
-					t.Errorf("begins_with a: %v", got)
+					t.Errorf("begins_with a: got %v", got)
 				}
 			}
 		})
 	}
 }
 
-func TestKeyConditionsThatAreRefused(t *testing.T) {
+func TestQuery_InvalidKeyConditions(t *testing.T) {
 	e := start(t, dynamodb.Options{})
 	table := e.table("N")
 	for _, test := range []struct{ condition, values, want string }{
@@ -319,11 +332,14 @@ func TestKeyConditionsThatAreRefused(t *testing.T) {
 		{"NOT pk = :p", `":p":{"S":"a"}`, "Invalid operator used in KeyConditionExpression: NOT"},
 		{"pk = :p AND sk <> :s", `":p":{"S":"a"},":s":{"N":"1"}`, "Invalid operator used in KeyConditionExpression: <>"},
 		{"pk = :p AND sk IN (:s)", `":p":{"S":"a"},":s":{"N":"1"}`, "Invalid operator used in KeyConditionExpression: IN"},
-		{"pk = :p AND attribute_exists(sk)", `":p":{"S":"a"}`, "Invalid operator used in KeyConditionExpression: attribute_exists"},
+		{"pk = :p AND attribute_exists(sk)", `":p":{"S":"a"}`, "Invalid operator used in KeyConditionExpression: " +
+			"attribute_exists"},
 		{"pk = :p AND begins_with(sk, :p)", `":p":{"S":"a"}`, "Condition parameter type does not match schema type"},
-		{"pk = :p AND size(sk) = :s", `":p":{"S":"a"},":s":{"N":"1"}`, "KeyConditionExpressions cannot contain nested operations"},
+		{"pk = :p AND size(sk) = :s", `":p":{"S":"a"},":s":{"N":"1"}`,
+			"KeyConditionExpressions cannot contain nested operations"},
 		{"pk = sk", ``, "Multiple attribute names used in one condition"},
-		{"pk.x = :p", `":p":{"S":"a"}`, "Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: Key: pk"},
+		{"pk.x = :p", `":p":{"S":"a"}`, "Key attributes must be scalars; list random access '[]' and map lookup '.' are " +
+			"not allowed: Key: pk"},
 		{"pk = :p", `":p":{"S":""}`, "The AttributeValue for a key attribute cannot contain an empty string value. Key: pk"},
 		{"pk = :p", `":p":{"N":"1"}`, "Condition parameter type does not match schema type"},
 		{"pk = :p AND elsewhere = :p", `":p":{"S":"a"}`, "Query condition missed key schema element"},
@@ -339,7 +355,7 @@ func TestKeyConditionsThatAreRefused(t *testing.T) {
 	}
 }
 
-func TestTransactionsAreAllOrNothing(t *testing.T) {
+func TestTransactWriteItems_Atomic(t *testing.T) {
 	e := start(t, dynamodb.Options{})
 	c, ctx := e.sdk(), t.Context()
 	first, second := aws.String(e.table("")), aws.String(e.table(""))
@@ -347,72 +363,66 @@ func TestTransactionsAreAllOrNothing(t *testing.T) {
 	transact := func(condition string) error {
 		_, err := c.TransactWriteItems(ctx, &client.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
 			{Put: &types.Put{TableName: first, Item: row{"pk": text("new")}}},
-			{Update: &types.Update{TableName: first, Key: row{"pk": text("there")}, UpdateExpression: aws.String("SET n = n + :n"),
+			{Update: &types.Update{TableName: first, Key: row{"pk": text("there")},
+				UpdateExpression:    aws.String("SET n = n + :n"),
 				ConditionExpression: aws.String(condition), ExpressionAttributeValues: row{":n": number(1)},
 				ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}},
-			{ConditionCheck: &types.ConditionCheck{TableName: second, Key: row{"pk": text("gone")}, ConditionExpression: aws.String("attribute_not_exists(pk)")}},
+			{ConditionCheck: &types.ConditionCheck{TableName: second, Key: row{"pk": text("gone")},
+				ConditionExpression: aws.String("attribute_not_exists(pk)")}},
 			{Delete: &types.Delete{TableName: second, Key: row{"pk": text("never was")}}},
 		}})
 		return err
 	}
 	var canceled *types.TransactionCanceledException
 	if err := transact("n > :n"); !errors.As(err, &canceled) {
-		t.Fatalf("a transaction with a failed condition: %v", err)
+		t.Fatalf("transaction with a false condition: got %v, want TransactionCanceledException", err)
 	}
 	var codes []string
 	for _, reason := range canceled.CancellationReasons {
 		codes = append(codes, aws.ToString(reason.Code))
 	}
 	if want := []string{"None", "ConditionalCheckFailed", "None", "None"}; !slices.Equal(codes, want) {
-		t.Errorf("reasons %v, want %v", codes, want)
+		t.Errorf("reasons: got %v, want %v", codes, want)
 	}
 	if canceled.CancellationReasons[1].Item["n"] == nil {
-		t.Error("the failed action does not show its item")
+		t.Error("item of the failed action: got none")
 	}
-	if want := "Transaction cancelled, please refer cancellation reasons for specific reasons [None, ConditionalCheckFailed, None, None]"; canceled.ErrorMessage() != want {
-		t.Errorf("message %q", canceled.ErrorMessage())
+	if want := "Transaction cancelled, please refer cancellation reasons for specific reasons [None, " +
+		"ConditionalCheckFailed, None, None]"; canceled.ErrorMessage() != want {
+		t.Errorf("message: got %q", canceled.ErrorMessage())
 	}
 	if got := e.get(*first, `{"pk":{"S":"new"}}`); got != "" {
-		t.Errorf("the cancelled transaction put %s", got)
+		t.Errorf("item after a canceled transaction: got %s, want none", got)
 	}
 	if err := transact("n = :n"); err != nil {
 		t.Fatal(err)
 	}
 	if got := e.get(*first, `{"pk":{"S":"there"}}`); !sameJSON(t, got, `{"pk":{"S":"there"},"n":{"N":"2"}}`) {
-		t.Errorf("after the transaction: %s", got)
+		t.Errorf("item after the transaction: got %s", got)
 	}
 }
 
-func TestATokenMakesARepeatedTransactionHarmless(t *testing.T) {
+func TestTransactWriteItems_Token(t *testing.T) {
 	e := start(t, dynamodb.Options{})
 	table := e.table("")
 	transaction := func(step string) string {
-		return `{"ClientRequestToken":"` + table + `","TransactItems":[{"Update":{"TableName":"` + table + `","Key":{"pk":{"S":"a"}},"UpdateExpression":"ADD n :n","ExpressionAttributeValues":{":n":{"N":"` + step + `"}}}}]}`
+		return `{"ClientRequestToken":"` + table + `","TransactItems":[{"Update":{"TableName":"` + table +
+			`","Key":{"pk":{"S":"a"}},"UpdateExpression":"ADD n :n","ExpressionAttributeValues":{":n":{"N":"` + step + `"}}}}]}`
 	}
 	e.must("TransactWriteItems", transaction("1"))
 	e.must("TransactWriteItems", transaction("1"))
 	if got := e.get(table, `{"pk":{"S":"a"}}`); !sameJSON(t, got, `{"pk":{"S":"a"},"n":{"N":"1"}}`) {
-		t.Errorf("done twice: %s", got)
+		t.Errorf("after a repeated transaction: got %s, want n = 1", got)
 	}
 	if a := e.send("TransactWriteItems", transaction("2")); a.code() != "IdempotentParameterMismatchException" {
-		t.Errorf("another transaction with the token: %d %s", a.status, a.code())
+		t.Errorf("other transaction with the token: got %d %s, want IdempotentParameterMismatchException", a.status, a.code())
 	}
 }
 
-func TestBatches(t *testing.T) {
+func TestBatchWriteItem(t *testing.T) {
 	e := start(t, dynamodb.Options{})
-	c, table, ctx := e.sdk(), e.table(""), t.Context()
-	fill(t, c, table, []row{keyed(1, row{"v": text("one")}), keyed(2, row{"v": text("two")})})
-	out, err := c.BatchGetItem(ctx, &client.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{
-		table: {Keys: []row{keyed(1, nil), keyed(2, nil), keyed(3, nil)}, ProjectionExpression: aws.String("v")}}})
-	if err != nil || len(out.Responses[table]) != 2 || len(out.UnprocessedKeys) != 0 {
-		t.Fatalf("BatchGetItem: %v, %v", out, err)
-	}
-	for _, item := range out.Responses[table] {
-		if len(item) != 1 || item["v"] == nil {
-			t.Errorf("projected item: %v", item)
-		}
-	}
+	table := e.table("")
+	fill(t, e.sdk(), table, []row{keyedItem(1, row{"v": text("one")}), keyedItem(2, row{"v": text("two")})})
 	put := func(n int) string { return fmt.Sprintf(`{"PutRequest":{"Item":{"pk":{"S":"%d"}}}}`, n) }
 	var many []string
 	for n := range 26 {
@@ -420,36 +430,40 @@ func TestBatches(t *testing.T) {
 	}
 	for _, test := range []struct{ name, writes, want string }{
 		{"delete and put", put(1) + `,{"DeleteRequest":{"Key":{"pk":{"S":"key-000001"}}}}`, ""},
-		{"twice the same key", put(1) + `,{"DeleteRequest":{"Key":{"pk":{"S":"1"}}}}`, "Provided list of item keys contains duplicates"},
-		{"neither", `{}`, "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes"},
+		{"twice the same key", put(1) + `,{"DeleteRequest":{"Key":{"pk":{"S":"1"}}}}`,
+			"Provided list of item keys contains duplicates"},
+		{"neither", `{}`, "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the " +
+			"supported datatypes"},
 		{"bad key", `{"DeleteRequest":{"Key":{"x":{"S":"1"}}}}`, "The provided key element does not match the schema"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			e.t = t
 			if test.name == "bad key" {
-				ours(t, "dynalite's suite, which ran against AWS, has this message")
+				skipElsewhere(t, "dynalite's tests, which ran against AWS, have this message")
 			}
 			check(t, e.send("BatchWriteItem", `{"RequestItems":{"`+table+`":[`+test.writes+`]}}`), test.want)
 		})
 	}
-	if a := e.send("BatchWriteItem", `{"RequestItems":{"`+table+`":[`+strings.Join(many, ",")+`]}}`); a.code() != "ValidationException" {
-		t.Errorf("26 writes: %d %s", a.status, a.code())
+	if a := e.send("BatchWriteItem", `{"RequestItems":{"`+table+`":[`+strings.Join(many,
+		",")+`]}}`); a.code() != "ValidationException" {
+		t.Errorf("26 writes: got %d %s, want ValidationException", a.status, a.code())
 	}
 	if got := e.get(table, `{"pk":{"S":"25"}}`); got != "" {
-		t.Errorf("a batch of 26 was refused, but wrote %s", got)
+		t.Errorf("item of the refused batch: got %s, want none", got)
 	}
 }
 
 func TestCapacityUnits(t *testing.T) {
 	e := start(t, dynamodb.Options{})
 	table := e.table("")
-	data := func(size int) string { return strings.Repeat("x", size-len("pk")-len("a")-len("d")) } // for an item of size bytes
+	// for an item of size bytes
+	data := func(size int) string { return strings.Repeat("x", size-len("pk")-len("a")-len("d")) }
 	units := func(operation, body string) any {
 		t.Helper()
 		answer := e.must(operation, `{"TableName":"`+table+`","ReturnConsumedCapacity":"TOTAL",`+body+`}`)
 		consumed := answer["ConsumedCapacity"].(map[string]any)
 		if consumed["TableName"] != table {
-			t.Errorf("%s: consumed of table %v", operation, consumed["TableName"])
+			t.Errorf("%s: got capacity of table %v", operation, consumed["TableName"])
 		}
 		return consumed["CapacityUnits"]
 	}
@@ -459,7 +473,7 @@ func TestCapacityUnits(t *testing.T) {
 		operation, body string
 		want            float64
 	}{
-		{"GetItem", key, 0.5}, // nothing there
+		{"GetItem", key, 0.5}, // no item
 		{"GetItem", key + `,"ConsistentRead":true`, 1},
 		{"PutItem", put(1024), 1},
 		{"PutItem", put(1025), 2},
@@ -474,25 +488,26 @@ func TestCapacityUnits(t *testing.T) {
 		{"DeleteItem", key, 1},
 	} {
 		if got := units(test.operation, test.body); got != test.want {
-			t.Errorf("%s %.60s: %v units, want %v", test.operation, test.body, got, test.want)
+			t.Errorf("%s %.60s: got %v units, want %v", test.operation, test.body, got, test.want)
 		}
 	}
 }
 
-func TestTransactionsTakeTwiceTheUnits(t *testing.T) {
-	ours(t, "DynamoDB Local counts 10; the developer guide: two writes of every item in the transaction")
+func TestCapacityUnits_Transaction(t *testing.T) {
+	skipElsewhere(t, "DynamoDB Local consumes 10 units; the developer guide says two writes of every item")
 	e := start(t, dynamodb.Options{})
 	table := e.table("")
 	transaction := `{"ReturnConsumedCapacity":"TOTAL","TransactItems":[` +
-		`{"Put":{"TableName":"` + table + `","Item":{"pk":{"S":"a"},"d":{"S":"` + strings.Repeat("x", 1025-len("pkad")) + `"}}}},` +
+		`{"Put":{"TableName":"` + table + `","Item":{"pk":{"S":"a"},"d":{"S":"` + strings.Repeat("x", 1025-len("pkad")) +
+		`"}}}},` +
 		`{"Delete":{"TableName":"` + table + `","Key":{"pk":{"S":"b"}}}}]}`
 	consumed := e.must("TransactWriteItems", transaction)["ConsumedCapacity"].([]any)[0].(map[string]any)
 	if consumed["CapacityUnits"] != 6.0 || consumed["WriteCapacityUnits"] != 6.0 {
-		t.Errorf("a transaction that puts 1,025 bytes and deletes nothing consumed %v, want 6 units", consumed)
+		t.Errorf("put of 1,025 bytes and delete without an item: got %v units, want 6", consumed)
 	}
 }
 
-func TestTableLife(t *testing.T) {
+func TestTable_Lifecycle(t *testing.T) {
 	e := start(t, dynamodb.Options{})
 	c, ctx, name := e.sdk(), t.Context(), e.table("N")
 	described, err := c.DescribeTable(ctx, &client.DescribeTableInput{TableName: &name})
@@ -500,40 +515,41 @@ func TestTableLife(t *testing.T) {
 		t.Fatal(err)
 	}
 	table := described.Table
-	if table.TableStatus != types.TableStatusActive || *table.TableName != name || len(table.KeySchema) != 2 || table.KeySchema[1].KeyType != types.KeyTypeRange ||
-		table.BillingModeSummary == nil || table.BillingModeSummary.BillingMode != types.BillingModePayPerRequest || !strings.HasSuffix(*table.TableArn, ":table/"+name) {
-		t.Errorf("described as %+v", table)
+	if table.TableStatus != types.TableStatusActive || *table.TableName != name || len(table.KeySchema) != 2 ||
+		table.KeySchema[1].KeyType != types.KeyTypeRange ||
+		table.BillingModeSummary == nil || table.BillingModeSummary.BillingMode != types.BillingModePayPerRequest ||
+		!strings.HasSuffix(*table.TableArn, ":table/"+name) {
+		t.Errorf("DescribeTable: got %+v", table)
 	}
 	listed, err := c.ListTables(ctx, &client.ListTablesInput{})
 	if err != nil || !slices.Contains(listed.TableNames, name) {
-		t.Errorf("listed: %v, %v", listed.TableNames, err)
+		t.Errorf("ListTables: got %v, %v", listed.TableNames, err)
 	}
 	var inUse *types.ResourceInUseException
 	if _, err := c.CreateTable(ctx, &client.CreateTableInput{TableName: &name, BillingMode: types.BillingModePayPerRequest,
-		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("pk"), KeyType: types.KeyTypeHash}},
-		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("pk"), AttributeType: types.ScalarAttributeTypeS}}}); !errors.As(err, &inUse) {
-		t.Errorf("a second table of the name: %v", err)
-	}
-	live, err := c.UpdateTimeToLive(ctx, &client.UpdateTimeToLiveInput{TableName: &name, TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String("e"), Enabled: aws.Bool(true)}})
-	if err != nil || *live.TimeToLiveSpecification.AttributeName != "e" {
-		t.Errorf("UpdateTimeToLive: %v", err)
+		KeySchema: []types.KeySchemaElement{{AttributeName: aws.String("pk"), KeyType: types.KeyTypeHash}},
+		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("pk"),
+			AttributeType: types.ScalarAttributeTypeS}}}); !errors.As(err, &inUse) {
+		t.Errorf("CreateTable with a used name: got %v, want ResourceInUseException", err)
 	}
 	ttl, err := c.DescribeTimeToLive(ctx, &client.DescribeTimeToLiveInput{TableName: &name})
-	if err != nil || ttl.TimeToLiveDescription.TimeToLiveStatus != types.TimeToLiveStatusEnabled || *ttl.TimeToLiveDescription.AttributeName != "e" {
-		t.Errorf("DescribeTimeToLive: %v", err)
+	if err != nil || ttl.TimeToLiveDescription.TimeToLiveStatus != types.TimeToLiveStatusDisabled {
+		t.Errorf("DescribeTimeToLive: got %+v, %v, want DISABLED", ttl, err)
 	}
 	if _, err := c.DeleteTable(ctx, &client.DeleteTableInput{TableName: &name}); err != nil {
 		t.Fatal(err)
 	}
 	var notFound *types.ResourceNotFoundException
 	if _, err := c.DescribeTable(ctx, &client.DescribeTableInput{TableName: &name}); !errors.As(err, &notFound) {
-		t.Errorf("describing a deleted table: %v", err)
+		t.Errorf("DescribeTable of a deleted table: got %v, want ResourceNotFoundException", err)
 	}
-	if _, err := c.GetItem(ctx, &client.GetItemInput{TableName: &name, Key: row{"pk": text("a"), "sk": number(1)}}); !errors.As(err, &notFound) {
-		t.Errorf("reading a deleted table: %v", err)
+	if _, err := c.GetItem(ctx, &client.GetItemInput{TableName: &name, Key: row{"pk": text("a"),
+		"sk": number(1)}}); !errors.As(err, &notFound) {
+		t.Errorf("GetItem of a deleted table: got %v, want ResourceNotFoundException", err)
 	}
 	var api smithy.APIError
-	if _, err := c.Scan(ctx, &client.ScanInput{TableName: aws.String("a")}); !errors.As(err, &api) || api.ErrorCode() != "ValidationException" {
-		t.Errorf("a table with a name of one letter: %v", err)
+	if _, err := c.Scan(ctx, &client.ScanInput{TableName: aws.String("a")}); !errors.As(err, &api) ||
+		api.ErrorCode() != "ValidationException" {
+		t.Errorf("table with a name of one letter: got %v, want ValidationException", err)
 	}
 }

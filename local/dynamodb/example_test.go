@@ -27,7 +27,8 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	visits := client.New(client.Options{Region: "us-east-1", BaseEndpoint: aws.String(listener.URL), HTTPClient: patient{listener.Client()},
+	visits := client.New(client.Options{Region: "us-east-1", BaseEndpoint: aws.String(listener.URL),
+		HTTPClient:  keepBodyOpen{listener.Client()},
 		Credentials: credentials.NewStaticCredentialsProvider("any", "any", "")})
 	for range 3 {
 		out, err := visits.UpdateItem(context.Background(), &client.UpdateItemInput{

@@ -4,10 +4,11 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"fanfare/local/awsapi"
 )
 
-// Namespaces of error types on the wire. The SDKs cut them off; these are as public captures of AWS's answers and
-// DynamoDB Local show them.
+// Namespaces of error types, as in public captures of AWS's answers and in DynamoDB Local. The SDKs remove them.
 const (
 	namespaceDynamoDB     = "com.amazonaws.dynamodb.v20120810#"
 	namespaceValidation   = "com.amazon.coral.validate#"
@@ -20,7 +21,7 @@ type failure struct {
 	kind    string // __type with its namespace
 	status  int
 	message string
-	members string // further members, as JSON text that starts with a comma
+	members string // more members, as JSON that starts with a comma
 }
 
 func (f *failure) Error() string { return f.code() + ": " + f.message }
@@ -30,37 +31,36 @@ func (f *failure) code() string { return f.kind[strings.IndexByte(f.kind, '#')+1
 
 // body returns the answer's JSON.
 func (f *failure) body() []byte {
-	text := appendString([]byte(`{"__type":`), f.kind)
-	label := `,"message":`
+	messageKey := "message"
 	if strings.HasPrefix(f.kind, namespaceService) {
-		label = `,"Message":` // the front end in which these arise spells it so
+		messageKey = "Message" // errors of AWS's front end have a capital letter
 	}
-	text = append(text, label...)
-	text = appendString(text, f.message)
-	text = append(text, f.members...)
-	return append(text, '}')
+	text := awsapi.ErrorBody(f.kind, messageKey, f.message)
+	return append(append(text[:len(text)-1], f.members...), '}')
 }
 
-func invalid(format string, args ...any) *failure {
-	return &failure{kind: namespaceValidation + "ValidationException", status: http.StatusBadRequest, message: fmt.Sprintf(format, args...)}
+func validationError(format string, args ...any) *failure {
+	return &failure{kind: namespaceValidation + "ValidationException", status: http.StatusBadRequest,
+		message: fmt.Sprintf(format, args...)}
 }
 
-func unserializable(format string, args ...any) *failure {
-	return &failure{kind: namespaceService + "SerializationException", status: http.StatusBadRequest, message: fmt.Sprintf(format, args...)}
+func serializationError(format string, args ...any) *failure {
+	return &failure{kind: namespaceService + "SerializationException", status: http.StatusBadRequest,
+		message: fmt.Sprintf(format, args...)}
 }
 
-// notEmulated names something that AWS has and this server does not.
+// notEmulated returns the error for a feature of AWS that this package does not have.
 func notEmulated(what string) *failure {
-	return invalid("%s is not emulated by the local DynamoDB", what)
+	return validationError("%s is not emulated by the local DynamoDB", what)
 }
 
-func modelled(code, format string, args ...any) *failure {
+func serviceError(code, format string, args ...any) *failure {
 	return &failure{kind: namespaceDynamoDB + code, status: http.StatusBadRequest, message: fmt.Sprintf(format, args...)}
 }
 
-// conditionFailed answers a write whose condition does not hold; old is the row as it is, when it was asked for.
+// conditionFailed returns the error of a write whose condition is false. old is the row to return, or nil.
 func conditionFailed(old *row) *failure {
-	f := modelled("ConditionalCheckFailedException", "The conditional request failed")
+	f := serviceError("ConditionalCheckFailedException", "The conditional request failed")
 	if old != nil {
 		f.members = `,"Item":` + old.json
 	}

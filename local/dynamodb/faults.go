@@ -9,49 +9,58 @@ import (
 	"time"
 )
 
-// Faults are what goes wrong with requests for items, as it can at AWS. Rates are shares of requests from 0 to 1, and
-// are drawn one after the other, so that their sum may exceed 1. The zero value is no faults.
+// Faults makes requests for items fail as they may on AWS. Rates are shares of requests, from 0 to 1. They are drawn
+// one after the other, so their sum may exceed 1. The zero value has no faults.
 //
-// The same Seed makes the same faults as long as the same requests come in the same order.
+// Equal seeds give equal faults for equal requests in the same order.
 type Faults struct {
 	Seed       uint64
-	Operations []string // which operations they befall: "Scan", "PutItem"; nil is every operation on items
+	Operations []string // affected operations, like "Scan"; nil is every operation on items
 
-	ProvisionedThroughputExceeded float64 // ProvisionedThroughputExceededException: nothing was done
-	Throttling                    float64 // ThrottlingException: nothing was done
-	InternalServerError           float64 // InternalServerError, 500: nothing was done
-	AnswerLost                    float64 // InternalServerError, 500, although everything was done
+	ProvisionedThroughputExceeded float64 // ProvisionedThroughputExceededException, without effect
+	Throttling                    float64 // ThrottlingException, without effect
+	InternalServerError           float64 // InternalServerError, 500, without effect
+	AnswerLost                    float64 // InternalServerError, 500, after the request was executed
 
-	// Unprocessed is the share of the items of BatchWriteItem and BatchGetItem that come back as UnprocessedItems or
-	// UnprocessedKeys. When none is left, the request fails with ProvisionedThroughputExceededException, as at AWS.
+	// Unprocessed is the share of the items of BatchWriteItem that come back as UnprocessedItems. If no item is
+	// processed, the request fails with ProvisionedThroughputExceededException, as on AWS.
 	Unprocessed float64
 
-	// Latency is added to every request, and a random time below Jitter on top, by the server's clock.
+	// Stale is the share of the reads without ConsistentRead that return the rows as they were StaleBy ago, or when
+	// StaleBy was set if that is later. StaleBy is by Options.Clock; with 0, no read is stale.
+	Stale   float64
+	StaleBy time.Duration
+
+	// Latency is added to every request, and a random time below Jitter as well, by Options.Clock.
 	Latency, Jitter time.Duration
 }
 
-// itemOperations are those that faults befall.
-var itemOperations = []string{"BatchGetItem", "BatchWriteItem", "DeleteItem", "GetItem", "PutItem", "Query", "Scan", "TransactWriteItems", "UpdateItem"}
+// itemOperations are the operations that faults can affect.
+var itemOperations = []string{"BatchWriteItem", "DeleteItem", "GetItem", "PutItem", "Query", "Scan",
+	"TransactWriteItems", "UpdateItem"}
 
 func (f *Faults) check() error {
-	for _, rate := range []float64{f.ProvisionedThroughputExceeded, f.Throttling, f.InternalServerError, f.AnswerLost, f.Unprocessed} {
+	for _, rate := range []float64{f.ProvisionedThroughputExceeded, f.Throttling, f.InternalServerError, f.AnswerLost,
+		f.Unprocessed, f.Stale} {
 		if !(rate >= 0 && rate <= 1) {
 			return fmt.Errorf("dynamodb faults: rate %v is not between 0 and 1", rate)
 		}
 	}
 	for _, name := range f.Operations {
 		if !slices.Contains(itemOperations, name) {
-			return fmt.Errorf("dynamodb faults: %q is not an operation on items that is emulated", name)
+			return fmt.Errorf("dynamodb faults: %q is not an emulated operation on items", name)
 		}
 	}
-	if f.Latency < 0 || f.Jitter < 0 {
-		return fmt.Errorf("dynamodb faults: latency %v, jitter %v: both must not be negative", f.Latency, f.Jitter)
+	for _, d := range []time.Duration{f.Latency, f.Jitter, f.StaleBy} {
+		if d < 0 {
+			return fmt.Errorf("dynamodb faults: duration %v is negative", d)
+		}
 	}
 	return nil
 }
 
-// SetFaults replaces the faults from the next request on, and starts their random numbers anew. The error says what
-// of them is impossible; the faults then stay as they were. It may be called at any time.
+// SetFaults replaces the faults from the next request on, and restarts their random numbers. If faults are invalid, it
+// returns an error and changes nothing. It is safe for concurrent use.
 func (s *Server) SetFaults(faults Faults) error {
 	if err := faults.check(); err != nil {
 		return err
@@ -59,6 +68,11 @@ func (s *Server) SetFaults(faults Faults) error {
 	faults.Operations = slices.Clone(faults.Operations)
 	if len(faults.Operations) == 0 {
 		faults.Operations = itemOperations
+	}
+	s.mu.Lock() // against new tables
+	defer s.mu.Unlock()
+	for _, t := range s.tables {
+		t.setReplica(faults.StaleBy)
 	}
 	s.faults.Store(&injector{Faults: faults, random: rand.New(rand.NewPCG(faults.Seed, 0))})
 	return nil
@@ -71,24 +85,25 @@ type injector struct {
 	random *rand.Rand
 }
 
-// fault is what befalls one request. A nil *fault is none.
+// fault holds the faults of one request. A nil *fault has none.
 type fault struct {
 	delay       time.Duration
-	failure     *failure // instead of doing it
-	lost        *failure // after doing it
+	failure     *failure // instead of executing the request
+	answerLost  *failure // after executing the request
 	unprocessed float64
-	random      *rand.Rand // of this request alone
+	staleRate   float64
+	random      *rand.Rand // of this request only
 }
 
-// draw returns the fault of one request. Every request takes the same number of random numbers, so that one rate can be
-// changed without changing what else happens.
+// draw returns the faults of one request. Every request consumes the same number of random numbers, so that changing
+// one rate does not change the other faults.
 func (d *injector) draw(operation string) *fault {
 	if d == nil || !slices.Contains(d.Operations, operation) {
 		return nil
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	m := &fault{delay: d.Latency, unprocessed: d.Unprocessed}
+	m := &fault{delay: d.Latency, unprocessed: d.Unprocessed, staleRate: d.Stale}
 	m.delay += time.Duration(d.random.Float64() * float64(d.Jitter))
 	for _, chance := range []struct {
 		rate    float64
@@ -98,7 +113,7 @@ func (d *injector) draw(operation string) *fault {
 		{d.ProvisionedThroughputExceeded, &m.failure, throughputExceeded},
 		{d.Throttling, &m.failure, throttled},
 		{d.InternalServerError, &m.failure, internalError},
-		{d.AnswerLost, &m.lost, internalError},
+		{d.AnswerLost, &m.answerLost, internalError},
 	} {
 		if d.random.Float64() < chance.rate && m.failure == nil {
 			*chance.into = chance.failure()
@@ -108,13 +123,20 @@ func (d *injector) draw(operation string) *fault {
 	return m
 }
 
-// processes tells whether the next item of a batch is processed.
+// processes reports whether the next item of a batch is processed.
 func (m *fault) processes() bool {
 	return m == nil || m.random.Float64() >= m.unprocessed
 }
 
+// stale reports whether a read that may be eventually consistent is stale.
+func (m *fault) stale() bool {
+	return m != nil && m.random.Float64() < m.staleRate
+}
+
 func throughputExceeded() *failure {
-	return modelled("ProvisionedThroughputExceededException", "The level of configured provisioned throughput for the table was exceeded. Consider increasing your provisioning level with the UpdateTable API.")
+	return serviceError("ProvisionedThroughputExceededException",
+		"The level of configured provisioned throughput for the "+
+			"table was exceeded. Consider increasing your provisioning level with the UpdateTable API.")
 }
 
 func throttled() *failure {
@@ -123,7 +145,7 @@ func throttled() *failure {
 }
 
 func internalError() *failure {
-	f := modelled("InternalServerError", "Internal server error")
+	f := serviceError("InternalServerError", "Internal server error")
 	f.status = http.StatusInternalServerError
 	return f
 }

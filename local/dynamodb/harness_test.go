@@ -26,26 +26,27 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// otherEndpoint is the URL of another DynamoDB that the conformance tests shall run against, DynamoDB Local for one.
-// Without it they run against this package.
+// otherEndpoint returns the URL of another DynamoDB to run the conformance tests against, such as DynamoDB Local, or
+// "".
 func otherEndpoint() string { return os.Getenv("DYNAMODB_ENDPOINT") }
 
-// ours skips a test, or a case of it, that another DynamoDB is known to fail; the reason says what AWS documents.
-func ours(t *testing.T, reason string) {
+// skipElsewhere skips a test or a case against another DynamoDB that is known to fail it. The reason is what AWS
+// documents.
+func skipElsewhere(t *testing.T, reason string) {
 	t.Helper()
 	if otherEndpoint() != "" {
-		t.Skip("this package only: ", reason)
+		t.Skip("only for this package: ", reason)
 	}
 }
 
-// endpoint is a DynamoDB to test.
+// endpoint is the DynamoDB under test.
 type endpoint struct {
 	t    testing.TB
 	url  string
 	http *http.Client
 }
 
-// start returns the DynamoDB under test: a new server on a socket of its own, or the other endpoint.
+// start returns the DynamoDB under test: a server on a new socket, or the other endpoint.
 func start(t testing.TB, options dynamodb.Options) *endpoint {
 	transport := &http.Transport{MaxIdleConnsPerHost: 16}
 	t.Cleanup(transport.CloseIdleConnections)
@@ -66,31 +67,31 @@ func (e *endpoint) sdk() *client.Client {
 		Region:           "us-east-1",
 		BaseEndpoint:     aws.String(e.url),
 		Credentials:      credentials.NewStaticCredentialsProvider("AKIDTEST", "secret", ""),
-		HTTPClient:       patient{e.http},
+		HTTPClient:       keepBodyOpen{e.http},
 		RetryMaxAttempts: 1,
 	})
 }
 
-// patient is an HTTP client that lets a request be written to its end. Without it smithy-go 1.28 closes the body when
-// the answer comes, and if net/http then still looks for the body's end, it takes the closing for an error and drops
-// the connection under the answer: on a busy machine it happens even though the server has read the whole request.
-type patient struct{ client *http.Client }
+// keepBodyOpen lets net/http finish writing a request. smithy-go 1.28 closes the body when the answer arrives. If
+// net/http then still waits for the end of the body, it takes this for an error and drops the connection, which happens
+// on a busy machine.
+type keepBodyOpen struct{ client *http.Client }
 
-func (p patient) Do(r *http.Request) (*http.Response, error) {
+func (p keepBodyOpen) Do(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
-		r.Body = struct{ io.ReadCloser }{r.Body} // hides its WriteTo, which is what fails after Close
+		r.Body = struct{ io.ReadCloser }{r.Body} // hides WriteTo, which fails after Close
 	}
 	return p.client.Do(r)
 }
 
-// answer is what the wire brought.
+// answer is a received answer.
 type answer struct {
 	status int
 	header http.Header
 	body   map[string]any
 }
 
-// code returns the type of an error without its namespace, "" when there is none.
+// code returns the type of an error without its namespace, or "".
 func (a answer) code() string {
 	kind, _ := a.body["__type"].(string)
 	return kind[strings.IndexByte(kind, '#')+1:]
@@ -105,7 +106,7 @@ func (a answer) message() string {
 	return ""
 }
 
-// send makes a request of the API with a body as it is.
+// send sends a request with this body.
 func (e *endpoint) send(operation, body string) answer {
 	e.t.Helper()
 	request, err := http.NewRequestWithContext(context.Background(), http.MethodPost, e.url, strings.NewReader(body))
@@ -114,7 +115,8 @@ func (e *endpoint) send(operation, body string) answer {
 	}
 	request.Header.Set("Content-Type", "application/x-amz-json-1.0")
 	request.Header.Set("X-Amz-Target", "DynamoDB_20120810."+operation)
-	request.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKIDTEST/20261123/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0")
+	request.Header.Set("Authorization",
+		"AWS4-HMAC-SHA256 Credential=AKIDTEST/20261123/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0")
 	response, err := e.http.Do(request)
 	if err != nil {
 		e.t.Fatal(err)
@@ -124,32 +126,34 @@ func (e *endpoint) send(operation, body string) answer {
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	if sum := strconv.FormatUint(uint64(crc32.ChecksumIEEE(text)), 10); otherEndpoint() == "" && response.Header.Get("X-Amz-Crc32") != sum {
-		e.t.Errorf("%s: X-Amz-Crc32 is %q, the body's is %s", operation, response.Header.Get("X-Amz-Crc32"), sum)
+	if sum := strconv.FormatUint(uint64(crc32.ChecksumIEEE(text)), 10); otherEndpoint() == "" &&
+		response.Header.Get("X-Amz-Crc32") != sum {
+		e.t.Errorf("%s: X-Amz-Crc32: got %q, want %s", operation, response.Header.Get("X-Amz-Crc32"), sum)
 	}
 	if response.Header.Get("X-Amzn-Requestid") == "" {
-		e.t.Errorf("%s: no X-Amzn-RequestId", operation)
+		e.t.Errorf("%s: X-Amzn-RequestId: got none", operation)
 	}
 	a := answer{status: response.StatusCode, header: response.Header}
 	if err := json.Unmarshal(text, &a.body); err != nil {
-		e.t.Fatalf("%s: %v in %q", operation, err, text)
+		e.t.Fatalf("%s: decode %q: %v", operation, text, err)
 	}
 	return a
 }
 
-// must makes a request that has to succeed.
+// must sends a request that must succeed.
 func (e *endpoint) must(operation, body string) map[string]any {
 	e.t.Helper()
 	a := e.send(operation, body)
 	if a.status != http.StatusOK {
-		e.t.Fatalf("%s %s: %d %s: %s", operation, body, a.status, a.code(), a.message())
+		e.t.Fatalf("%s %s: got %d %s: %s, want 200", operation, body, a.status, a.code(), a.message())
 	}
 	return a.body
 }
 
 var tableNumber atomic.Int64
 
-// table makes a table with the key pk (S), or pk and a sort key sk of this type, and returns its name.
+// table creates a table with the key pk (S) and, if sortType is not empty, a sort key sk of that type. It returns the
+// name.
 func (e *endpoint) table(sortType string) string {
 	e.t.Helper()
 	name := fmt.Sprintf("conformance-%d-%d", os.Getpid(), tableNumber.Add(1))
@@ -158,7 +162,8 @@ func (e *endpoint) table(sortType string) string {
 		keys += `,{"AttributeName":"sk","KeyType":"RANGE"}`
 		attributes += `,{"AttributeName":"sk","AttributeType":"` + sortType + `"}`
 	}
-	e.must("CreateTable", `{"TableName":"`+name+`","BillingMode":"PAY_PER_REQUEST","KeySchema":[`+keys+`],"AttributeDefinitions":[`+attributes+`]}`)
+	e.must("CreateTable", `{"TableName":"`+name+`","BillingMode":"PAY_PER_REQUEST",`+
+		`"KeySchema":[`+keys+`],"AttributeDefinitions":[`+attributes+`]}`)
 	e.t.Cleanup(func() { e.send("DeleteTable", `{"TableName":"`+name+`"}`) })
 	return name
 }
@@ -169,7 +174,7 @@ func (e *endpoint) put(table, item string) {
 	e.must("PutItem", `{"TableName":"`+table+`","Item":`+item+`}`)
 }
 
-// get returns an item as JSON, "" when there is none.
+// get returns an item as JSON, or "" if there is none.
 func (e *endpoint) get(table, key string) string {
 	e.t.Helper()
 	body := e.must("GetItem", `{"TableName":"`+table+`","ConsistentRead":true,"Key":`+key+`}`)
@@ -189,7 +194,7 @@ func encode(v any) string {
 	return strings.TrimSpace(text.String())
 }
 
-// sameJSON compares two JSON texts, whatever the order of members; elements of sets must be in order.
+// sameJSON reports whether two JSON texts are equal except for the order of members.
 func sameJSON(t testing.TB, got, want string) bool {
 	t.Helper()
 	if got == "" || want == "" {
@@ -197,10 +202,10 @@ func sameJSON(t testing.TB, got, want string) bool {
 	}
 	var g, w any
 	if err := json.Unmarshal([]byte(got), &g); err != nil {
-		t.Fatalf("%v in %q", err, got)
+		t.Fatalf("decode %q: %v", got, err)
 	}
 	if err := json.Unmarshal([]byte(want), &w); err != nil {
-		t.Fatalf("%v in %q", err, want)
+		t.Fatalf("decode %q: %v", want, err)
 	}
 	return reflect.DeepEqual(g, w)
 }

@@ -13,11 +13,11 @@ type attribute struct {
 
 func (a attribute) compareName(name string) int { return strings.Compare(a.name, name) }
 
-// item is the attributes of a row, or the fields of a map, in the order of their names. Like a value it is never
-// changed once made. A slice takes a third of a map's memory, and a scan reads it faster.
+// item holds the attributes of a row, or the fields of a map, sorted by name. It is immutable. A slice needs a third of
+// the memory of a map, and scans read it faster.
 type item []attribute
 
-// find returns where the attribute is or would be. Few attributes are looked through sooner than searched.
+// find returns the index of the attribute, or the index to insert it at. A linear search is faster for few attributes.
 func (it item) find(name string) (at int, found bool) {
 	if len(it) > 8 {
 		return slices.BinarySearchFunc(it, name, attribute.compareName)
@@ -42,13 +42,13 @@ func (it item) get(name string) (v value, found bool) {
 	return it[at].value, true
 }
 
-// value returns the value of an attribute, or one without a kind.
+// value returns the value of an attribute, or the zero value if it is absent.
 func (it item) value(name string) value {
 	v, _ := it.get(name)
 	return v
 }
 
-// with returns the item with this attribute set.
+// with returns a copy in which this attribute is set.
 func (it item) with(name string, v value) item {
 	at, found := it.find(name)
 	if found {
@@ -62,7 +62,7 @@ func (it item) with(name string, v value) item {
 	return append(changed, it[at:]...)
 }
 
-// without returns the item without this attribute.
+// without returns a copy in which this attribute is absent.
 func (it item) without(name string) item {
 	at, found := it.find(name)
 	if !found {
@@ -75,7 +75,7 @@ func (it item) equal(other item) bool {
 	return slices.EqualFunc(it, other, func(a, b attribute) bool { return a.name == b.name && a.value.equal(b.value) })
 }
 
-// size returns the bytes of the attributes with their names.
+// size returns the size of the attributes with their names, in bytes.
 func (it item) size() int {
 	size := 0
 	for _, a := range it {
@@ -84,7 +84,7 @@ func (it item) size() int {
 	return size
 }
 
-// appendJSON appends the item as the API writes it.
+// appendJSON appends the item in the JSON of the API.
 func (it item) appendJSON(text []byte) []byte {
 	text = append(text, '{')
 	for i, a := range it {

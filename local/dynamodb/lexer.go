@@ -2,7 +2,7 @@ package dynamodb
 
 import "strings"
 
-// tokenKind says what a token of an expression is.
+// tokenKind is the kind of a token in an expression.
 type tokenKind int
 
 const (
@@ -20,7 +20,7 @@ type token struct {
 	start, end int // offsets in the expression
 }
 
-// is tells whether the token is this punctuation, or this keyword in any case.
+// is reports whether the token is this punctuation, or this keyword in any case.
 func (t token) is(text string) bool {
 	switch t.kind {
 	case tokenPunctuation:
@@ -33,7 +33,7 @@ func (t token) is(text string) bool {
 
 const punctuation = "= < > ( ) [ ] , . + -"
 
-// tokenize splits an expression. The last token is tokenEnd.
+// tokenize splits an expression into tokens. The last token is tokenEnd.
 func tokenize(expression string) ([]token, *failure) {
 	var tokens []token
 	for at := 0; at < len(expression); {
@@ -50,7 +50,7 @@ func tokenize(expression string) ([]token, *failure) {
 				t.kind = tokenValue
 			}
 			if t.end == at+1 {
-				t.kind = tokenPunctuation // a placeholder without a name fits nowhere
+				t.kind = tokenPunctuation // a placeholder without a name is valid nowhere
 			}
 		case '0' <= c && c <= '9':
 			digits, _ := splitDigits(expression[at:])
@@ -62,7 +62,8 @@ func tokenize(expression string) ([]token, *failure) {
 			if pair := expression[at:min(at+2, len(expression))]; pair == "<>" || pair == "<=" || pair == ">=" {
 				t.end = at + 2
 			} else if !strings.Contains(punctuation, string(c)) {
-				return nil, invalid("Syntax error; token: \"%s\", near: \"%s\"", expression[at:at+1], expression[at:min(at+2, len(expression))])
+				return nil, validationError("Syntax error; token: \"%s\", near: \"%s\"", expression[at:at+1],
+					expression[at:min(at+2, len(expression))])
 			}
 		}
 		t.text = expression[t.start:t.end]

@@ -6,26 +6,26 @@ import (
 	"strings"
 )
 
-// Limits of a DynamoDB number ("Supported data types" in the developer guide): up to 38 digits, magnitudes from
-// 1E-130 to 9.99...E+125, and zero.
+// Limits of a number (developer guide, "Supported data types"): up to 38 digits, magnitudes from 1E-130 to
+// 9.99...E+125, and zero.
 const (
 	maxDigits   = 38
 	maxExponent = 126  // of 0.digits × 10^exponent, so of 9.9E+125
 	minExponent = -129 // of 1E-130
 )
 
-// decimal is a DynamoDB number in its one normal form: 0.digits × 10^exponent, digits without leading or trailing
-// zeros. Zero has no digits and the exponent 0.
+// decimal is a DynamoDB number in normal form: 0.digits × 10^exponent, where digits has no leading or trailing zeros.
+// Zero has no digits and the exponent 0.
 type decimal struct {
 	negative bool
 	digits   string
 	exponent int
 }
 
-// parseDecimal reads a number as the API takes it: digits with an optional sign, point and exponent.
+// parseDecimal parses a number: digits with an optional sign, point and exponent.
 func parseDecimal(text string) (decimal, error) {
 	if text == "" {
-		return decimal{}, invalid("The parameter cannot be converted to a numeric value")
+		return decimal{}, validationError("The parameter cannot be converted to a numeric value")
 	}
 	rest, negative := text, false
 	if rest[0] == '-' || rest[0] == '+' {
@@ -56,17 +56,19 @@ func parseDecimal(text string) (decimal, error) {
 	}
 	switch {
 	case exponent > maxExponent:
-		return decimal{}, invalid("Number overflow. Attempting to store a number with magnitude larger than supported range")
+		return decimal{}, validationError("Number overflow. Attempting to store a number with magnitude larger than " +
+			"supported range")
 	case exponent < minExponent:
-		return decimal{}, invalid("Number underflow. Attempting to store a number with magnitude smaller than supported range")
+		return decimal{}, validationError("Number underflow. Attempting to store a number with magnitude smaller than " +
+			"supported range")
 	case len(digits) > maxDigits:
-		return decimal{}, invalid("Attempting to store more than 38 significant digits in a Number")
+		return decimal{}, validationError("Attempting to store more than 38 significant digits in a Number")
 	}
 	return decimal{negative, digits, exponent}, nil
 }
 
 func notANumber(text string) *failure {
-	return invalid("The parameter cannot be converted to a numeric value: %s", text)
+	return validationError("The parameter cannot be converted to a numeric value: %s", text)
 }
 
 func splitDigits(text string) (digits, rest string) {
@@ -77,7 +79,7 @@ func splitDigits(text string) (digits, rest string) {
 	return text[:n], text[n:]
 }
 
-// parseExponent reads "e12", "E-3" or "e+4". Beyond any magnitude that can be stored it saturates.
+// parseExponent parses "e12", "E-3" or "e+4". It saturates far beyond the largest magnitude.
 func parseExponent(text string) (exponent int, ok bool) {
 	if text[0] != 'e' && text[0] != 'E' {
 		return 0, false
@@ -100,7 +102,7 @@ func parseExponent(text string) (exponent int, ok bool) {
 	return sign * exponent, true
 }
 
-// mustDecimal reads a number that was normalised before, so that no error is possible.
+// mustDecimal parses a number in normal form. It panics if the number is malformed.
 func mustDecimal(text string) decimal {
 	d, err := parseDecimal(text)
 	if err != nil {
@@ -109,7 +111,7 @@ func mustDecimal(text string) decimal {
 	return d
 }
 
-// String returns the number as DynamoDB answers it: plain notation, no exponent.
+// String returns the number in DynamoDB's format: plain notation, without an exponent.
 func (d decimal) String() string {
 	if d.digits == "" {
 		return "0"
@@ -134,7 +136,7 @@ func (d decimal) String() string {
 	return text.String()
 }
 
-// compareNumbers orders two numbers in their normal form, as String writes it, without reading them.
+// compareNumbers compares two numbers in the format of String without parsing them.
 func compareNumbers(a, b string) int {
 	negativeA, negativeB := a[0] == '-', b[0] == '-'
 	switch {
@@ -149,8 +151,8 @@ func compareNumbers(a, b string) int {
 }
 
 func compareMagnitudes(a, b string) int {
-	// The normal form has no superfluous zeros: more digits before the point are a larger number, and with as many
-	// of them the texts compare digit by digit.
+	// The normal form has no superfluous zeros. The number with more digits before the point is larger; with equally many
+	// digits, the texts compare like the numbers.
 	return cmp.Or(cmp.Compare(wholeDigits(a), wholeDigits(b)), strings.Compare(a, b))
 }
 
@@ -159,7 +161,7 @@ func wholeDigits(text string) int {
 	return len(digits)
 }
 
-// add returns d + other, or d - other when subtract is set. The sum has to fit a DynamoDB number.
+// add returns d + other, or d - other if subtract is set. It fails if the result is not a DynamoDB number.
 func (d decimal) add(other decimal, subtract bool) (decimal, error) {
 	scale := min(d.exponent-len(d.digits), other.exponent-len(other.digits))
 	sum, addend := d.scaled(scale), other.scaled(scale)
@@ -176,7 +178,7 @@ func (d decimal) add(other decimal, subtract bool) (decimal, error) {
 	return parseDecimal(total.String())
 }
 
-// scaled returns the number as an integer count of 10^scale.
+// scaled returns the number in units of 10^scale.
 func (d decimal) scaled(scale int) *big.Int {
 	count := new(big.Int)
 	if d.digits == "" {
@@ -191,16 +193,16 @@ func (d decimal) scaled(scale int) *big.Int {
 	return count
 }
 
-// size returns the bytes that the number takes in an item: about one for two digits, and one more (developer guide,
-// "DynamoDB item sizes and formats"). The pairs of digits are aligned at the decimal point, a negative number takes
-// one byte more.
+// size returns the size of the number in an item, in bytes: about one for two digits, and one more (developer guide,
+// "DynamoDB item sizes and formats"). Pairs of digits are aligned at the decimal point, and a negative number needs one
+// byte more.
 func (d decimal) size() int {
 	if d.digits == "" {
 		return 1
 	}
 	digits := len(d.digits)
 	if d.exponent%2 != 0 {
-		digits++ // the first pair holds one digit only
+		digits++ // the first pair has only one digit
 	}
 	size := 1 + (digits+1)/2
 	if d.negative {
@@ -209,7 +211,7 @@ func (d decimal) size() int {
 	return size
 }
 
-// sortable returns bytes that sort as the numbers do.
+// sortable returns bytes that compare like the numbers.
 func (d decimal) sortable() string {
 	const negative, zero, positive = 0, 1, 2
 	if d.digits == "" {
@@ -224,5 +226,5 @@ func (d decimal) sortable() string {
 	for i := range len(d.digits) {
 		text = append(text, '0'+'9'-d.digits[i])
 	}
-	return string(append(text, 0xff)) // the longer of two with equal first digits is the smaller
+	return string(append(text, 0xff)) // of two numbers with equal first digits, the longer is smaller
 }

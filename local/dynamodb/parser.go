@@ -10,16 +10,16 @@ import (
 // maxExpression is the length of the longest expression, in bytes (Service quotas, "Expression parameters").
 const maxExpression = 4096
 
-// placeholders are a request's ExpressionAttributeNames and ExpressionAttributeValues, and which of them its
-// expressions used.
+// placeholders holds the ExpressionAttributeNames and ExpressionAttributeValues of a request, and records which of them
+// its expressions use.
 type placeholders struct {
 	names      map[string]string
 	values     map[string]value
 	used       map[string]bool
-	attributes map[string][]string // the top attributes that each expression names, by the expression's member
+	attributes map[string][]string // the top-level attributes that each expression names, by its member
 }
 
-// placeholders reads the names and values of a request.
+// placeholders parses the names and values of a request.
 func (m *members) placeholders() *placeholders {
 	ph := &placeholders{used: make(map[string]bool), attributes: make(map[string][]string)}
 	if m.has("ExpressionAttributeNames") {
@@ -32,7 +32,7 @@ func (m *members) placeholders() *placeholders {
 			v, err := parseValue(raw, 0)
 			if err != nil {
 				if err.code() == "ValidationException" {
-					err = invalid("ExpressionAttributeValues contains invalid value: %s for key %s", err.message, name)
+					err = validationError("ExpressionAttributeValues contains invalid value: %s for key %s", err.message, name)
 				}
 				m.fail(err)
 			}
@@ -45,16 +45,16 @@ func (m *members) placeholders() *placeholders {
 
 func (m *members) checkPlaceholders(member string, mark byte, names []string) {
 	if len(names) == 0 {
-		m.fail(invalid("%s must not be empty", member))
+		m.fail(validationError("%s must not be empty", member))
 	}
 	for _, name := range names {
 		if len(name) < 2 || name[0] != mark || endOfWord(name, 1) != len(name) {
-			m.fail(invalid("%s contains invalid key: Syntax error; key: \"%s\"", member, name))
+			m.fail(validationError("%s contains invalid key: Syntax error; key: \"%s\"", member, name))
 		}
 	}
 }
 
-// checkUsed refuses placeholders that no expression used.
+// checkUsed refuses placeholders that no expression uses.
 func (ph *placeholders) checkUsed() error {
 	for _, given := range []struct {
 		member string
@@ -64,18 +64,19 @@ func (ph *placeholders) checkUsed() error {
 		{"ExpressionAttributeValues", slices.Sorted(maps.Keys(ph.values))},
 	} {
 		if len(given.names) > 0 && len(ph.attributes) == 0 {
-			return invalid("%s can only be specified when using expressions", given.member)
+			return validationError("%s can only be specified when using expressions", given.member)
 		}
 		unused := slices.DeleteFunc(given.names, func(name string) bool { return ph.used[name] })
 		if len(unused) > 0 {
-			return invalid("Value provided in %s unused in expressions: keys: {%s}", given.member, strings.Join(unused, ", "))
+			return validationError("Value provided in %s unused in expressions: keys: {%s}", given.member,
+				strings.Join(unused, ", "))
 		}
 	}
 	return nil
 }
 
-// parser reads one expression. Its methods panic with a *failure, which parse turns into an error: a grammar reads
-// best without an error at each step.
+// parser parses one expression. Its methods panic with a *failure, which parse returns as an error. This keeps error
+// handling out of the grammar.
 type parser struct {
 	member string // the request's member that holds the expression
 	text   string
@@ -84,7 +85,7 @@ type parser struct {
 	*placeholders
 }
 
-// parse runs a grammar over the expression in the request's member of this name, to its end.
+// parse parses the whole expression in this member of the request with a grammar.
 func parse[T any](member, text string, ph *placeholders, grammar func(*parser) T) (result T, err error) {
 	defer func() {
 		switch cause := recover().(type) {
@@ -96,12 +97,12 @@ func parse[T any](member, text string, ph *placeholders, grammar func(*parser) T
 			panic(cause)
 		}
 	}()
-	ph.attributes[member] = nil // there is such an expression
+	ph.attributes[member] = nil // record that the expression exists
 	if strings.TrimSpace(text) == "" {
-		panic(invalid("The expression can not be empty;"))
+		panic(validationError("The expression can not be empty;"))
 	}
 	if len(text) > maxExpression {
-		panic(invalid("Expression size has exceeded the maximum allowed size; expression size: %d", len(text)))
+		panic(validationError("Expression size has exceeded the maximum allowed size; expression size: %d", len(text)))
 	}
 	tokens, lexical := tokenize(text)
 	if lexical != nil {
@@ -128,7 +129,7 @@ func (p *parser) take() token {
 	return t
 }
 
-// accept takes the next token if it is this one.
+// accept consumes the next token if it is this one, and reports whether it did.
 func (p *parser) accept(text string) bool {
 	if !p.next().is(text) {
 		return false
@@ -143,13 +144,13 @@ func (p *parser) expect(text string) {
 	}
 }
 
-// syntaxError fails at the next token, showing its neighbours.
+// syntaxError fails at the next token. The message shows its neighbours.
 func (p *parser) syntaxError() {
 	before, after := p.tokens[max(p.at-1, 0)], p.following()
-	panic(invalid("Syntax error; token: \"%s\", near: \"%s\"", p.next().text, p.text[before.start:after.end]))
+	panic(validationError("Syntax error; token: \"%s\", near: \"%s\"", p.next().text, p.text[before.start:after.end]))
 }
 
-// path reads an attribute's name and the steps behind it.
+// path parses a document path.
 func (p *parser) path() path {
 	steps := path{{name: p.attributeName()}}
 	p.attributes[p.member] = append(p.attributes[p.member], steps[0].name)
@@ -163,7 +164,7 @@ func (p *parser) path() path {
 			}
 			index, err := strconv.Atoi(p.take().text)
 			if err != nil {
-				panic(invalid("List index is not within the allowable range; index: [%s]", p.tokens[p.at-1].text))
+				panic(validationError("List index is not within the allowable range; index: [%s]", p.tokens[p.at-1].text))
 			}
 			p.expect("]")
 			steps = append(steps, step{index: index})
@@ -180,28 +181,29 @@ func (p *parser) attributeName() string {
 		p.at++
 		name, defined := p.names[t.text]
 		if !defined {
-			panic(invalid("An expression attribute name used in the document path is not defined; attribute name: %s", t.text))
+			panic(validationError("An expression attribute name used in the document path is not defined; attribute name: %s",
+				t.text))
 		}
 		if name == "" {
-			panic(invalid("ExpressionAttributeNames contains invalid value: Empty attribute name; key: %s", t.text))
+			panic(validationError("ExpressionAttributeNames contains invalid value: Empty attribute name; key: %s", t.text))
 		}
 		p.used[t.text] = true
 		return name
 	case t.kind != tokenWord || isKeyword(t):
 		p.syntaxError()
 	case isReserved(t.text):
-		panic(invalid("Attribute name is a reserved keyword; reserved keyword: %s", t.text))
+		panic(validationError("Attribute name is a reserved keyword; reserved keyword: %s", t.text))
 	}
 	p.at++
 	return t.text
 }
 
-// isKeyword tells the words that have a meaning in the grammar itself.
+// isKeyword reports whether the word is a keyword of the grammar.
 func isKeyword(t token) bool {
 	return slices.ContainsFunc([]string{"AND", "OR", "NOT", "BETWEEN", "IN"}, t.is)
 }
 
-// value reads a placeholder of a value.
+// value parses the placeholder of a value.
 func (p *parser) value() value {
 	t := p.next()
 	if t.kind != tokenValue {
@@ -210,18 +212,18 @@ func (p *parser) value() value {
 	p.at++
 	v, defined := p.values[t.text]
 	if !defined {
-		panic(invalid("An expression attribute value used in expression is not defined; attribute value: %s", t.text))
+		panic(validationError("An expression attribute value used in expression is not defined; attribute value: %s", t.text))
 	}
 	p.used[t.text] = true
 	return v
 }
 
-// isCall tells whether a function's name and its bracket are next.
+// isCall reports whether a function call is next.
 func (p *parser) isCall() bool {
 	return p.next().kind == tokenWord && !isKeyword(p.next()) && p.following().is("(")
 }
 
-// list reads elements with commas between.
+// list parses a list of elements, separated by commas.
 func list[T any](p *parser, element func() T) []T {
 	elements := []T{element()}
 	for p.accept(",") {

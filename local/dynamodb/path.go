@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// step is one step of a document path: into a map's field, or to a list's element.
+// step is one step of a document path: a field of a map or an element of a list.
 type step struct {
 	name  string
 	index int // of the element when name is empty
@@ -19,10 +19,10 @@ func (s step) compare(other step) int {
 	return cmp.Or(cmp.Compare(s.name, other.name), cmp.Compare(s.index, other.index))
 }
 
-// path leads from the item to an attribute, at the top or nested. It has at least one step; the first is a name.
+// path is a document path to an attribute of an item. It has at least one step. The first step is a name.
 type path []step
 
-// String writes the path as AWS's error messages do.
+// String formats the path as in AWS's error messages.
 func (p path) String() string {
 	steps := make([]string, len(p))
 	for i, s := range p {
@@ -36,7 +36,7 @@ func (p path) String() string {
 
 func (p path) equal(other path) bool { return p.String() == other.String() }
 
-// find returns what is at the path.
+// find returns the value at the path.
 func (p path) find(it item) (value, bool) {
 	v, found := it.get(p[0].name)
 	for _, s := range p[1:] {
@@ -48,7 +48,7 @@ func (p path) find(it item) (value, bool) {
 	return v, found
 }
 
-// child returns the field or element of a map or list.
+// child returns the field of a map or the element of a list.
 func (v value) child(s step) (value, bool) {
 	if !s.isIndex() {
 		return v.fields().get(s.name)
@@ -59,7 +59,7 @@ func (v value) child(s step) (value, bool) {
 	return v.list()[s.index], true
 }
 
-// checkOverlap refuses paths of which one lies in another, or that need one attribute to be both a map and a list.
+// checkOverlap refuses two paths if one contains the other, or if one attribute would have to be both a map and a list.
 func checkOverlap(paths []path) error {
 	for i, second := range paths {
 		for _, first := range paths[:i] {
@@ -74,17 +74,21 @@ func checkOverlap(paths []path) error {
 func (p path) overlap(other path) error {
 	for i := range min(len(p), len(other)) {
 		if p[i].isIndex() != other[i].isIndex() {
-			return invalid("Two document paths conflict with each other; must remove or rewrite one of these paths; path one: %s, path two: %s", p, other)
+			return validationError("Two document paths conflict with each other; must remove or rewrite one of these "+
+				"paths; path "+
+				"one: %s, path two: %s", p, other)
 		}
 		if p[i] != other[i] {
 			return nil
 		}
 	}
-	return invalid("Two document paths overlap with each other; must remove or rewrite one of these paths; path one: %s, path two: %s", p, other)
+	return validationError("Two document paths overlap with each other; must remove or rewrite one of these paths; "+
+		"path one: "+
+		"%s, path two: %s", p, other)
 }
 
-// projection is a tree of the paths that are wanted, its branches in the order of their names and indexes. What hangs
-// on a branch without further ones is wanted whole.
+// projection is a tree of paths, its branches sorted by name and index. A branch without further branches selects the
+// whole value.
 type projection []branch
 
 type branch struct {
@@ -101,7 +105,7 @@ func newProjection(paths []path) projection {
 	return root
 }
 
-// with returns the projection with one path more.
+// with returns the projection with one more path.
 func (p projection) with(wanted path) projection {
 	if len(wanted) == 0 {
 		return p
@@ -114,10 +118,10 @@ func (p projection) with(wanted path) projection {
 	return p
 }
 
-// apply returns those attributes of the item that are wanted. Elements of lists close ranks.
+// apply returns the selected attributes of the item. The remaining elements of a list are renumbered.
 func (p projection) apply(it item) item {
 	var picked item
-	for _, b := range p { // in the order of the names, as an item has to be
+	for _, b := range p { // in the order of an item
 		if v, found := b.pickFrom(it); found {
 			picked = append(picked, attribute{b.step.name, v})
 		}
@@ -125,7 +129,7 @@ func (p projection) apply(it item) item {
 	return picked
 }
 
-// appendJSON appends the wanted attributes of the item, without making an item of them: scans do it for every row.
+// appendJSON appends the selected attributes of the item. It builds no item, because scans call it for every row.
 func (p projection) appendJSON(text []byte, it item) []byte {
 	text = append(text, '{')
 	begin := len(text)
@@ -150,7 +154,7 @@ func (b branch) pickFrom(it item) (value, bool) {
 	return b.below.pick(v)
 }
 
-// pick returns the wanted part of a value; found is false when there is none.
+// pick returns the selected part of a value and reports whether there is one.
 func (p projection) pick(v value) (picked value, found bool) {
 	if len(p) == 0 {
 		return v, true
@@ -175,7 +179,7 @@ func (p projection) pick(v value) (picked value, found bool) {
 	return value{}, false
 }
 
-// parseProjection reads a ProjectionExpression; absent, everything is wanted and the projection is nil.
+// parseProjection parses a ProjectionExpression. Without one it returns nil, which selects everything.
 func (m *members) parseProjection(ph *placeholders) (projection, error) {
 	if !m.has("ProjectionExpression") {
 		return nil, nil

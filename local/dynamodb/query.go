@@ -2,7 +2,7 @@ package dynamodb
 
 import "slices"
 
-// query serves Query.
+// query executes Query.
 func (c *call) query() ([]byte, error) {
 	ph := c.placeholders()
 	t, err := c.table(c.required("TableName"), "Query")
@@ -10,10 +10,12 @@ func (c *call) query() ([]byte, error) {
 		return nil, c.first(err)
 	}
 	if c.has("IndexName") {
-		return nil, invalid("The table does not have the specified index: %s", c.text("IndexName"))
+		return nil, validationError("The table does not have the specified index: %s", c.text("IndexName"))
 	}
 	if !c.has("KeyConditionExpression") {
-		return nil, c.first(invalid("Either the KeyConditions or KeyConditionExpression parameter must be specified in the request."))
+		return nil, c.first(validationError("Either the KeyConditions or KeyConditionExpression parameter must be " +
+			"specified in " +
+			"the request."))
 	}
 	condition, err := c.parseCondition("KeyConditionExpression", ph)
 	if err != nil {
@@ -23,7 +25,7 @@ func (c *call) query() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := c.parseReading(t, ph)
+	r, err := c.parsePageRead(t, ph)
 	if err != nil {
 		return nil, c.first(err)
 	}
@@ -36,25 +38,25 @@ func (c *call) query() ([]byte, error) {
 	if start != "" {
 		switch {
 		case !keys.partition.equal(c.item("ExclusiveStartKey").value(t.schema.partition.name)):
-			return nil, invalid("The provided starting key is outside query boundaries based on provided conditions")
+			return nil, validationError("The provided starting key is outside query boundaries based on provided conditions")
 		case start < r.low || start >= r.high:
-			return nil, invalid("The provided starting key does not match the range key predicate")
+			return nil, validationError("The provided starting key does not match the range key predicate")
 		}
 		r.startAfter(start)
 	}
 	return r.page(c.page), nil
 }
 
-// keyCondition is the range of places that a KeyConditionExpression describes.
+// keyCondition is the range of row keys of a KeyConditionExpression.
 type keyCondition struct {
 	partition value
 	low, high string
 }
 
-var errKeyCondition = invalid("Query key condition not supported")
+var errKeyCondition = validationError("Query key condition not supported")
 
-// newKeyCondition makes the range of a condition that is an equality on the partition key and, with AND, at most one
-// condition on the sort key.
+// newKeyCondition returns the range of a condition, which must be an equality on the partition key and, after AND, at
+// most one condition on the sort key.
 func newKeyCondition(c condition, s schema) (*keyCondition, error) {
 	conditions := make(map[string]condition)
 	for _, part := range conjuncts(c) {
@@ -63,13 +65,13 @@ func newKeyCondition(c condition, s schema) (*keyCondition, error) {
 			return nil, err
 		}
 		if conditions[name] != nil {
-			return nil, invalid("KeyConditionExpressions must only contain one condition per key")
+			return nil, validationError("KeyConditionExpressions must only contain one condition per key")
 		}
 		conditions[name] = same
 	}
 	onPartition, onSort := conditions[s.partition.name], condition(nil)
 	if onPartition == nil {
-		return nil, invalid("Query condition missed key schema element: %s", s.partition.name)
+		return nil, validationError("Query condition missed key schema element: %s", s.partition.name)
 	}
 	if s.hasSort() {
 		onSort = conditions[s.sort.name]
@@ -78,7 +80,7 @@ func newKeyCondition(c condition, s schema) (*keyCondition, error) {
 	case len(conditions) > 2 || len(conditions) == 2 && !s.hasSort():
 		return nil, errKeyCondition
 	case len(conditions) == 2 && onSort == nil:
-		return nil, invalid("Query condition missed key schema element: %s", s.sort.name)
+		return nil, validationError("Query condition missed key schema element: %s", s.sort.name)
 	}
 	equality, ok := onPartition.(comparison)
 	if !ok || equality.operator != "=" {
@@ -88,8 +90,8 @@ func newKeyCondition(c condition, s schema) (*keyCondition, error) {
 	if err != nil {
 		return nil, err
 	}
-	prefix := s.partitionPlace(partition)
-	k := &keyCondition{partition, prefix, beyond(prefix)}
+	prefix := s.partitionPrefix(partition)
+	k := &keyCondition{partition, prefix, prefixEnd(prefix)}
 	if onSort == nil {
 		return k, nil
 	}
@@ -104,11 +106,11 @@ func conjuncts(c condition) []condition {
 	return []condition{c}
 }
 
-// mirrored are the operators that say the same with the operands exchanged.
+// mirrored maps comparison operators to those for exchanged operands.
 var mirrored = map[string]string{"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
-// onKey returns one condition, with the attribute on the left, and the attribute that it is on. Conditions that no key
-// can have are refused.
+// onKey returns a condition on one attribute, with the attribute on the left, and the attribute's name. It refuses
+// conditions that are not allowed on keys.
 func onKey(c condition) (name string, same condition, err error) {
 	var what operand
 	refused := ""
@@ -135,75 +137,80 @@ func onKey(c condition) (name string, same condition, err error) {
 		refused, _ = functionName(c)
 	}
 	if refused != "" {
-		return "", nil, invalid("Invalid operator used in KeyConditionExpression: %s", refused)
+		return "", nil, validationError("Invalid operator used in KeyConditionExpression: %s", refused)
 	}
 	where, ok := what.(path)
 	switch {
 	case !ok:
-		return "", nil, invalid("KeyConditionExpressions cannot contain nested operations")
+		return "", nil, validationError("KeyConditionExpressions cannot contain nested operations")
 	case len(where) > 1:
-		return "", nil, invalid("Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: Key: %s", where[0].name)
+		return "", nil, validationError("Key attributes must be scalars; list random access '[]' and map lookup '.' are not "+
+			"allowed: Key: %s", where[0].name)
 	}
 	return where[0].name, same, nil
 }
 
-// keyConstant returns the constant that a key attribute is compared with.
+// keyConstant returns the constant that is compared with a key attribute.
 func keyConstant(o operand, attribute keyAttribute) (value, error) {
 	c, ok := o.(constant)
 	switch {
 	case !ok:
-		return value{}, invalid("Invalid condition in KeyConditionExpression: Multiple attribute names used in one condition")
+		return value{}, validationError("Invalid condition in KeyConditionExpression: Multiple attribute names used in " +
+			"one condition")
 	case c.kind != attribute.kind:
-		return value{}, invalid("One or more parameter values were invalid: Condition parameter type does not match schema type")
+		return value{}, validationError("One or more parameter values were invalid: Condition parameter type does " +
+			"not match " +
+			"schema type")
 	case c.kind != kindNumber && c.text == "":
-		return value{}, invalid("One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty %s value. Key: %s",
+		return value{}, validationError("One or more parameter values are not valid. The AttributeValue for a key attribute "+
+			"cannot contain an empty %s value. Key: %s",
 			map[kind]string{kindString: "string", kindBinary: "binary"}[c.kind], attribute.name)
 	}
 	return c.value, nil
 }
 
-// narrow limits the range to the rows of the partition whose sort key fits the condition.
+// narrow limits the range to the rows of the partition whose sort keys meet the condition.
 func (k *keyCondition) narrow(prefix string, onSort condition, attribute keyAttribute) error {
-	bounds := func(operands ...operand) (places []string, err error) {
+	bounds := func(operands ...operand) (rowKeys []string, err error) {
 		for _, o := range operands {
 			v, err := keyConstant(o, attribute)
 			if err != nil {
 				return nil, err
 			}
-			places = append(places, prefix+sortable(v))
+			rowKeys = append(rowKeys, prefix+sortable(v))
 		}
-		return places, nil
+		return rowKeys, nil
 	}
 	switch c := onSort.(type) {
 	case beginsWith:
-		places, err := bounds(c.prefix)
+		rowKeys, err := bounds(c.prefix)
 		if err != nil {
 			return err
 		}
-		k.low, k.high = places[0], beyond(places[0])
+		k.low, k.high = rowKeys[0], prefixEnd(rowKeys[0])
 	case between:
-		places, err := bounds(c.low, c.high)
+		rowKeys, err := bounds(c.low, c.high)
 		if err != nil {
 			return err
 		}
-		k.low, k.high = places[0], after(places[1])
+		k.low, k.high = rowKeys[0], successor(rowKeys[1])
 	case comparison:
-		places, err := bounds(c.right)
+		rowKeys, err := bounds(c.right)
 		if err != nil {
 			return err
 		}
-		place := places[0]
+		rowKey := rowKeys[0]
 		switch c.operator {
 		case "=":
-			k.low, k.high = place, after(place)
+			k.low, k.high = rowKey, successor(rowKey)
 		case "<":
-			k.high = place
+			k.high = rowKey
 		case "<=":
-			k.high = after(place)
+			k.high = successor(rowKey)
 		case ">":
-			k.low = after(place)
+			k.low = successor(rowKey)
 		case ">=":
-			k.low = place
+			k.low = rowKey
 		}
 	}
 	return nil

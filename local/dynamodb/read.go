@@ -2,18 +2,19 @@ package dynamodb
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 )
 
-// maxPage is how much a page of Query or Scan reads, in bytes of items, before the filter (Query and Scan, "1 MB").
+// maxPage is the size of a page of Query or Scan, in bytes of items before the filter (Query and Scan, "1 MB").
 const maxPage = 1 << 20
 
-// getItem serves GetItem.
+// getItem executes GetItem.
 func (c *call) getItem() ([]byte, error) {
 	ph := c.placeholders()
 	consistent := c.boolean("ConsistentRead")
 	consumed := c.consumption()
-	wanted, err := c.keyed(c.members, "GetItem")
+	wanted, err := c.parseKey(c.members, "GetItem")
 	if err != nil {
 		return nil, err
 	}
@@ -26,17 +27,17 @@ func (c *call) getItem() ([]byte, error) {
 	}
 	var a answer
 	size := 0
-	if r := wanted.table.get(wanted.place); r != nil {
+	if r := wanted.table.get(wanted.rowKey, !consistent && c.fault.stale()); r != nil {
 		size = r.size
 		a.member("Item")
 		a.text = r.appendTo(a.text, projection)
 	}
 	consumed.add(wanted.table, readUnits(size, consistent))
-	consumed.tell(&a, false)
+	consumed.write(&a, false)
 	return a.end(), nil
 }
 
-// appendTo appends the wanted part of the row's item as JSON.
+// appendTo appends the selected part of the item as JSON.
 func (r *row) appendTo(text []byte, wanted projection) []byte {
 	if wanted == nil {
 		return append(text, r.json...)
@@ -44,40 +45,44 @@ func (r *row) appendTo(text []byte, wanted projection) []byte {
 	return wanted.appendJSON(text, r.item)
 }
 
-// reading is what Query and Scan have in common: a range of places, read upwards or downwards, a page at a time.
-type reading struct {
+// pageRead reads a page of a range of row keys, in ascending or descending order. Query and Scan share it.
+type pageRead struct {
 	table      *table
-	low, high  string // places from low to below high; "" for high is no bound
+	low, high  string // low <= row key < high; a high of "" is no bound
 	descending bool
-	limit      int // rows; 0 is no limit
+	limit      int // of rows; 0 is no limit
 	consistent bool
+	stale      bool // read the replica
 	filter     condition
 	projection projection
-	count      bool // the items are only counted
+	count      bool // return the count only
 	consumed   *consumption
 }
 
-// parseReading reads the parameters that Query and Scan share. It checks that every placeholder is used, so it has
-// to run after the key condition was read.
-func (c *call) parseReading(t *table, ph *placeholders) (*reading, error) {
-	r := &reading{
+// parsePageRead parses the parameters that Query and Scan share. It checks that every placeholder is used, so it must
+// be called after the key condition was parsed.
+func (c *call) parsePageRead(t *table, ph *placeholders) (*pageRead, error) {
+	r := &pageRead{
 		table:      t,
 		limit:      int(c.integer("Limit", 1, 1<<31-1)),
 		consistent: c.boolean("ConsistentRead"),
 		consumed:   c.consumption(),
 	}
+	r.stale = !r.consistent && c.fault.stale()
 	if c.has("IndexName") {
-		return nil, invalid("The table does not have the specified index: %s", c.text("IndexName"))
+		return nil, validationError("The table does not have the specified index: %s", c.text("IndexName"))
 	}
 	selected := c.choice("Select", "ALL_ATTRIBUTES ALL_PROJECTED_ATTRIBUTES COUNT SPECIFIC_ATTRIBUTES")
 	r.count = selected == "COUNT"
 	switch projected := c.has("ProjectionExpression"); {
 	case selected == "ALL_PROJECTED_ATTRIBUTES":
-		return nil, invalid("ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName")
+		return nil, validationError("ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName")
 	case selected == "SPECIFIC_ATTRIBUTES" && !projected:
-		return nil, invalid("Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES")
+		return nil, validationError("Must specify the AttributesToGet or ProjectionExpression when choosing to get " +
+			"SPECIFIC_ATTRIBUTES")
 	case projected && c.has("Select") && selected != "SPECIFIC_ATTRIBUTES":
-		return nil, invalid("Cannot specify the ProjectionExpression when choosing to get %s", cmp.Or(map[string]string{"COUNT": "only the Count"}[selected], selected))
+		return nil, validationError("Cannot specify the ProjectionExpression when choosing to get %s",
+			cmp.Or(map[string]string{"COUNT": "only the Count"}[selected], selected))
 	}
 	var err error
 	if r.filter, err = c.parseCondition("FilterExpression", ph); err != nil {
@@ -85,7 +90,8 @@ func (c *call) parseReading(t *table, ph *placeholders) (*reading, error) {
 	}
 	for _, name := range ph.attributes["FilterExpression"] {
 		if c.operation == "Query" && t.schema.isKey(name) {
-			return nil, invalid("Filter Expression can only contain non-primary key attributes: Primary key attribute: %s", name)
+			return nil, validationError("Filter Expression can only contain non-primary key attributes: Primary key "+
+				"attribute: %s", name)
 		}
 	}
 	if r.projection, err = c.parseProjection(ph); err != nil {
@@ -97,8 +103,8 @@ func (c *call) parseReading(t *table, ph *placeholders) (*reading, error) {
 	return r, c.err()
 }
 
-// startKey reads ExclusiveStartKey; place is "" when there is none.
-func (c *call) startKey(s schema) (place string, err error) {
+// startKey parses ExclusiveStartKey. It returns "" if the request has none.
+func (c *call) startKey(s schema) (rowKey string, err error) {
 	if !c.has("ExclusiveStartKey") {
 		return "", nil
 	}
@@ -107,25 +113,28 @@ func (c *call) startKey(s schema) (place string, err error) {
 		return "", c.failure
 	}
 	if err := s.checkKey(key); err != nil {
-		return "", invalid("The provided starting key is invalid: %s", err.(*failure).message)
+		if invalid, ok := errors.AsType[*failure](err); ok {
+			return "", validationError("The provided starting key is invalid: %s", invalid.message)
+		}
+		return "", err
 	}
-	return s.place(key), nil
+	return s.rowKey(key), nil
 }
 
-// startAfter lets the reading begin behind a place in its range.
-func (r *reading) startAfter(place string) {
+// startAfter makes the read begin after a row key in its range.
+func (r *pageRead) startAfter(rowKey string) {
 	if r.descending {
-		r.high = place
+		r.high = rowKey
 	} else {
-		r.low = after(place)
+		r.low = successor(rowKey)
 	}
 }
 
-// after returns the least string greater than place.
-func after(place string) string { return place + "\x00" }
+// successor returns the smallest string that is greater than rowKey.
+func successor(rowKey string) string { return rowKey + "\x00" }
 
-// beyond returns the least string greater than all that begin with prefix, which must not be all 0xff.
-func beyond(prefix string) string {
+// prefixEnd returns the smallest string that is greater than all strings with the prefix, which must not be all 0xff.
+func prefixEnd(prefix string) string {
 	text := []byte(prefix)
 	for i := len(text) - 1; ; i-- {
 		if text[i] < 0xff {
@@ -135,35 +144,35 @@ func beyond(prefix string) string {
 	}
 }
 
-// collect returns the rows of the next page; full tells that the page ended at a limit, so there may be more.
-// It is all that happens under the table's lock.
-func (r *reading) collect() (page []*row, size int, full bool) {
-	r.table.mu.RLock()
-	defer r.table.mu.RUnlock()
+// collect returns the rows of the next page, and reports whether the page ended at a limit, so that there may be more
+// rows. Only collect holds the lock of the table.
+func (r *pageRead) collect() (page []*row, size int, full bool) {
 	take := func(found *row) bool {
 		page = append(page, found)
 		size += found.size
-		full = len(page) == r.limit || size >= maxPage // the row that crosses the limit still belongs to the page
+		full = len(page) == r.limit || size >= maxPage // the row that exceeds the size belongs to the page
 		return !full
 	}
-	if r.descending {
-		for found := range r.table.rows.below(r.high) {
-			if found.key < r.low || !take(found) {
-				break
+	r.table.read(r.stale, func(rows *rowList) {
+		if r.descending {
+			for found := range rows.below(r.high) {
+				if found.key < r.low || !take(found) {
+					return
+				}
+			}
+			return
+		}
+		for found := range rows.from(r.low) {
+			if r.high != "" && found.key >= r.high || !take(found) {
+				return
 			}
 		}
-		return page, size, full
-	}
-	for found := range r.table.rows.from(r.low) {
-		if r.high != "" && found.key >= r.high || !take(found) {
-			break
-		}
-	}
+	})
 	return page, size, full
 }
 
-// page reads a page and answers with it, in the buffer.
-func (r *reading) page(buffer *[]byte) []byte {
+// page reads a page and returns the answer, which it builds in the buffer.
+func (r *pageRead) page(buffer *[]byte) []byte {
 	rows, size, full := r.collect()
 	a := answer{(*buffer)[:0]}
 	if !r.count {
@@ -194,12 +203,12 @@ func (r *reading) page(buffer *[]byte) []byte {
 		a.item("LastEvaluatedKey", r.table.schema.keyOf(rows[len(rows)-1].item))
 	}
 	r.consumed.add(r.table, readUnits(size, r.consistent))
-	r.consumed.tell(&a, false)
+	r.consumed.write(&a, false)
 	*buffer = a.end()
 	return *buffer
 }
 
-// scan serves Scan.
+// scan executes Scan.
 func (c *call) scan() ([]byte, error) {
 	ph := c.placeholders()
 	t, err := c.table(c.required("TableName"), "Scan")
@@ -210,7 +219,7 @@ func (c *call) scan() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := c.parseReading(t, ph)
+	r, err := c.parsePageRead(t, ph)
 	if err != nil {
 		return nil, c.first(err)
 	}
@@ -222,17 +231,17 @@ func (c *call) scan() ([]byte, error) {
 	}
 	if start != "" {
 		if !part.holds(start) {
-			return nil, invalid("Exclusive start key must lie within the segment")
+			return nil, validationError("Exclusive start key must lie within the segment")
 		}
 		r.startAfter(start)
 	}
 	return r.page(c.page), nil
 }
 
-// maxSegments is the most that a parallel scan can have (API reference, Scan, TotalSegments).
+// maxSegments is the largest number of segments of a parallel scan (API reference, Scan, TotalSegments).
 const maxSegments = 1_000_000
 
-// segment reads Segment and TotalSegments; without them the whole table is one segment.
+// segment parses Segment and TotalSegments. Without them, the whole table is one segment.
 func (c *call) segment() (segment, error) {
 	number, total := c.integer("Segment", 0, maxSegments-1), c.integer("TotalSegments", 1, maxSegments)
 	switch {
@@ -241,11 +250,16 @@ func (c *call) segment() (segment, error) {
 	case !c.has("Segment") && !c.has("TotalSegments"):
 		return segment{0, 1}, nil
 	case !c.has("TotalSegments"):
-		return segment{}, invalid("The TotalSegments parameter is required but was not present in the request when Segment parameter is present")
+		return segment{}, validationError("The TotalSegments parameter is required but was not present in the request when " +
+			"Segment parameter is present")
 	case !c.has("Segment"):
-		return segment{}, invalid("The Segment parameter is required but was not present in the request when parameter TotalSegments is present")
+		return segment{}, validationError("The Segment parameter is required but was not present in the request when " +
+			"parameter " +
+			"TotalSegments is present")
 	case number >= total:
-		return segment{}, invalid("The Segment parameter is zero-based and must be less than parameter TotalSegments: Segment: %d is not less than TotalSegments: %d", number, total)
+		return segment{}, validationError("The Segment parameter is zero-based and must be less than parameter "+
+			"TotalSegments: "+
+			"Segment: %d is not less than TotalSegments: %d", number, total)
 	}
 	return segment{uint64(number), uint64(total)}, nil
 }

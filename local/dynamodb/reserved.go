@@ -2,12 +2,12 @@ package dynamodb
 
 import "strings"
 
-// isReserved tells whether an expression may not use the word as an attribute's name, whatever its case.
+// isReserved reports whether expressions must not use the word as an attribute name. Case does not matter.
 func isReserved(word string) bool { return reserved[strings.ToUpper(word)] }
 
 var reserved = func() map[string]bool {
 	words := make(map[string]bool)
-	for _, word := range strings.Fields(reservedWords) {
+	for word := range strings.FieldsSeq(reservedWords) {
 		words[word] = true
 	}
 	return words

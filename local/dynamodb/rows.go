@@ -6,21 +6,21 @@ import (
 	"strings"
 )
 
-// row is an item in a table. It is never changed: a write puts another row in its place, so that a reader may use
-// the rows that it found after it has left the lock.
+// row is an item in a table. It is immutable: a write replaces the row. Readers may therefore use rows after they have
+// released the lock.
 type row struct {
-	key  string // its place: see schema.place
+	key  string // see schema.rowKey
 	item item
 	size int
-	json string // the item as the API writes it, made once at the write
+	json string // the item in the JSON of the API, built at the write
 }
 
-// maxBucket is how many rows a bucket holds before it is split. It is small enough that an insertion moves little,
-// large enough that the list of buckets stays short.
+// maxBucket is the largest number of rows in a bucket. A small bucket makes insertions cheap, a large one keeps the
+// list of buckets short.
 const maxBucket = 512
 
-// rowList keeps rows in the order of their keys: a list of buckets, each a sorted slice of rows, none of them empty.
-// Finding costs two binary searches, walking nothing but the steps. It has no lock of its own.
+// rowList holds rows sorted by key: a list of buckets, each a sorted slice of rows and never empty. Finding a row takes
+// two binary searches. It is not safe for concurrent use.
 type rowList struct {
 	buckets [][]*row
 	count   int
@@ -29,7 +29,7 @@ type rowList struct {
 
 func (r *row) compareKey(key string) int { return strings.Compare(r.key, key) }
 
-// search returns where key is or would be: the bucket and the index in it. The bucket may be len(buckets).
+// search returns the bucket and the index in it of key, or of the position to insert it at. bucket may be len(buckets).
 func (l *rowList) search(key string) (bucket, index int, found bool) {
 	bucket, _ = slices.BinarySearchFunc(l.buckets, key, func(rows []*row, key string) int {
 		return rows[len(rows)-1].compareKey(key)
@@ -49,7 +49,7 @@ func (l *rowList) get(key string) *row {
 	return nil
 }
 
-// put stores the row in place of the one with its key.
+// put stores the row. It replaces a row with the same key.
 func (l *rowList) put(r *row) {
 	bucket, index, found := l.search(r.key)
 	l.size += int64(r.size)
@@ -92,7 +92,26 @@ func (l *rowList) delete(key string) {
 	l.buckets[bucket] = slices.Delete(l.buckets[bucket], index, index+1)
 }
 
-// from yields the rows whose keys are low or greater, upwards.
+// store stores the row at key. A nil row deletes the row at key, if there is one.
+func (l *rowList) store(key string, stored *row) {
+	if stored == nil {
+		l.delete(key)
+	} else {
+		l.put(stored)
+	}
+}
+
+// clone returns a copy that shares the rows.
+func (l *rowList) clone() rowList {
+	copied := *l
+	copied.buckets = make([][]*row, len(l.buckets))
+	for i, rows := range l.buckets {
+		copied.buckets[i] = slices.Clone(rows)
+	}
+	return copied
+}
+
+// from yields the rows with keys of at least low, in ascending order.
 func (l *rowList) from(low string) iter.Seq[*row] {
 	return func(yield func(*row) bool) {
 		bucket, index, _ := l.search(low)
@@ -106,7 +125,7 @@ func (l *rowList) from(low string) iter.Seq[*row] {
 	}
 }
 
-// below yields the rows whose keys are less than high, downwards.
+// below yields the rows with keys less than high, in descending order.
 func (l *rowList) below(high string) iter.Seq[*row] {
 	return func(yield func(*row) bool) {
 		bucket, index, _ := l.search(high)

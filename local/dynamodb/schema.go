@@ -22,7 +22,7 @@ type keyAttribute struct {
 // schema is a table's primary key: the partition key, and the sort key if there is one.
 type schema struct {
 	partition keyAttribute
-	sort      keyAttribute // no name: none
+	sort      keyAttribute // its name is "" if there is no sort key
 }
 
 func (s schema) hasSort() bool { return s.sort.name != "" }
@@ -38,28 +38,28 @@ func (s schema) isKey(name string) bool {
 	return name == s.partition.name || s.hasSort() && name == s.sort.name
 }
 
-// place returns where an item with these key values lies: rows sort by the hash of the partition key, then by that
-// key, then by the sort key. A row therefore keeps its place for life, and a scan can go on after a row that is gone.
-func (s schema) place(key item) string {
-	place := s.partitionPlace(key.value(s.partition.name))
+// rowKey returns the key under which a row is stored. Rows are sorted by the hash of the partition key, then by the
+// partition key, then by the sort key. The key of a row never changes, so a scan can continue after a deleted row.
+func (s schema) rowKey(key item) string {
+	rowKey := s.partitionPrefix(key.value(s.partition.name))
 	if s.hasSort() {
-		place += sortable(key.value(s.sort.name))
+		rowKey += sortable(key.value(s.sort.name))
 	}
-	return place
+	return rowKey
 }
 
-// partitionPlace returns what the places of all rows of a partition key begin with.
-func (s schema) partitionPlace(partition value) string {
+// partitionPrefix returns the common prefix of the row keys of a partition.
+func (s schema) partitionPrefix(partition value) string {
 	sum := md5.Sum([]byte(partition.text))
-	place := make([]byte, 0, 10+len(partition.text)+32)
-	place = append(place, sum[:hashSize]...)
-	place = binary.BigEndian.AppendUint16(place, uint16(len(partition.text)))
-	return string(append(place, partition.text...))
+	rowKey := make([]byte, 0, 10+len(partition.text)+32)
+	rowKey = append(rowKey, sum[:hashSize]...)
+	rowKey = binary.BigEndian.AppendUint16(rowKey, uint16(len(partition.text)))
+	return string(append(rowKey, partition.text...))
 }
 
-const hashSize = 8 // bytes of the hash at the front of a place
+const hashSize = 8 // bytes of the hash at the start of a row key
 
-// sortable returns bytes that sort as the sort keys do.
+// sortable returns bytes that compare like the sort keys.
 func sortable(v value) string {
 	if v.kind == kindNumber {
 		return v.number().sortable()
@@ -67,15 +67,15 @@ func sortable(v value) string {
 	return v.text
 }
 
-// segment is a part of a parallel scan: hashes share out evenly.
+// segment is one segment of a parallel scan. Segments have equal ranges of hashes.
 type segment struct{ number, total uint64 }
 
-// first returns the least place in the segment.
+// first returns the smallest possible row key of the segment.
 func (s segment) first() string {
 	if s.number == 0 {
 		return ""
 	}
-	// The least hash h with h*total/2^64 >= number, which is number*2^64/total rounded up.
+	// The smallest hash h with h*total/2^64 >= number, which is number*2^64/total rounded up.
 	quotient, remainder := bits.Div64(s.number, 0, s.total)
 	if remainder > 0 {
 		quotient++
@@ -83,17 +83,17 @@ func (s segment) first() string {
 	return string(binary.BigEndian.AppendUint64(nil, quotient))
 }
 
-// end returns a place greater than all in the segment; none is greater than those of the last.
-func (s segment) end() (place string, bounded bool) {
+// end returns the smallest string that is greater than all row keys of the segment. The last segment has no bound.
+func (s segment) end() (rowKey string, bounded bool) {
 	if s.number+1 >= s.total {
 		return "", false
 	}
 	return segment{s.number + 1, s.total}.first(), true
 }
 
-func (s segment) holds(place string) bool {
+func (s segment) holds(rowKey string) bool {
 	end, bounded := s.end()
-	return place >= s.first() && (!bounded || place < end)
+	return rowKey >= s.first() && (!bounded || rowKey < end)
 }
 
 // keyOf returns the key attributes of an item.
@@ -105,34 +105,35 @@ func (s schema) keyOf(it item) item {
 	return key
 }
 
-// checkKey refuses what is not a whole primary key, or has other attributes beside.
+// checkKey refuses a key that is not complete, or that has other attributes.
 func (s schema) checkKey(key item) error {
 	for _, attribute := range s.attributes() {
 		if key.value(attribute.name).kind != attribute.kind {
-			return invalid("The provided key element does not match the schema")
+			return validationError("The provided key element does not match the schema")
 		}
 	}
 	if len(key) != len(s.attributes()) {
-		return invalid("The provided key element does not match the schema")
+		return validationError("The provided key element does not match the schema")
 	}
 	return s.checkKeyValues(key)
 }
 
-// checkItem refuses an item whose key attributes are missing or of another type, and one that is too large.
+// checkItem refuses an item whose key attributes are missing, of another type, empty or too long.
 func (s schema) checkItem(it item) error {
 	for _, attribute := range s.attributes() {
 		v, found := it.get(attribute.name)
 		if !found {
-			return invalid("One or more parameter values were invalid: Missing the key %s in the item", attribute.name)
+			return validationError("One or more parameter values were invalid: Missing the key %s in the item", attribute.name)
 		}
 		if v.kind != attribute.kind {
-			return invalid("One or more parameter values were invalid: Type mismatch for key %s expected: %s actual: %s", attribute.name, attribute.kind, v.kind)
+			return validationError("One or more parameter values were invalid: Type mismatch for key %s expected: %s actual: %s",
+				attribute.name, attribute.kind, v.kind)
 		}
 	}
 	return s.checkKeyValues(it)
 }
 
-// checkKeyValues refuses keys that are empty or too long.
+// checkKeyValues refuses key attributes that are empty or too long.
 func (s schema) checkKeyValues(key item) error {
 	empty := map[kind]string{kindString: "string", kindBinary: "binary"}
 	for _, attribute := range s.attributes() {
@@ -140,11 +141,16 @@ func (s schema) checkKeyValues(key item) error {
 		switch {
 		case v.kind == kindNumber:
 		case v.text == "":
-			return invalid("One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty %s value. Key: %s", empty[v.kind], attribute.name)
+			return validationError("One or more parameter values are not valid. The AttributeValue for a key attribute cannot "+
+				"contain an empty %s value. Key: %s", empty[v.kind], attribute.name)
 		case attribute == s.partition && len(v.text) > maxPartitionKey:
-			return invalid("One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit of2048 bytes")
+			return validationError("One or more parameter values were invalid: Size of hashkey has exceeded the maximum " +
+				"size limit " +
+				"of2048 bytes")
 		case attribute != s.partition && len(v.text) > maxSortKey:
-			return invalid("One or more parameter values were invalid: Aggregated size of all range keys has exceeded the size limit of 1024 bytes")
+			return validationError("One or more parameter values were invalid: Aggregated size of all range keys has " +
+				"exceeded the " +
+				"size limit of 1024 bytes")
 		}
 	}
 	return nil

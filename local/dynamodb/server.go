@@ -1,6 +1,7 @@
 package dynamodb
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -15,62 +16,55 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fanfare/local/awsapi"
 	"fanfare/local/clock"
 )
 
-// maxRequest is the largest body that is read; AWS takes 16 MB in its largest request, BatchWriteItem.
+// maxRequest is the size of the largest request. The largest one of AWS, BatchWriteItem, is 16 MB.
 const maxRequest = 16<<20 + 1<<20
 
-// targetPrefix is what the header X-Amz-Target holds before the operation: the API's version.
+// targetPrefix is the API version, which comes before the operation in the header X-Amz-Target.
 const targetPrefix = "DynamoDB_20120810."
 
-// DefaultTTLDelay is how long an expired item stays by default. AWS promises deletion "within a few days"; its older
+// DefaultTTLDelay is the default of Options.TTLDelay. AWS promises deletion "within a few days"; its older
 // documentation said 48 hours.
 const DefaultTTLDelay = 48 * time.Hour
 
-// Options say where a server pretends to be and what it is connected to. The zero value is ready for use.
+// Options configures a server. The zero value is ready for use.
 type Options struct {
 	Region  string       // "" is us-east-1
 	Account string       // twelve digits; "" is 000000000000
-	Clock   *clock.Clock // of the time to live and of creation dates; nil is the machine's
+	Clock   *clock.Clock // time of expiry and of creation dates; nil is real time
 	Log     *slog.Logger // nil discards
 
-	// Authorize decides whether an access key may do an action ("dynamodb:Scan") on a resource (a table's ARN, or
-	// "*"). nil allows everything. Its error's text tells the caller why not. It may be called concurrently.
-	Authorize func(accessKeyID, action, resource string) error
+	// Authorize decides on the action ("dynamodb:Scan") of each request on a resource: a table's ARN, or "*". A denial is
+	// answered with AccessDeniedException.
+	Authorize awsapi.Authorizer
 
-	// TTLDelay is how long an item stays readable after the time in its time-to-live attribute, by Clock. 0 is
-	// DefaultTTLDelay; a negative delay is none, which still leaves an item up to one sweep (a minute by Clock).
+	// TTLDelay is the time, by Clock, for which an item stays readable after its expiry time. 0 is DefaultTTLDelay. With a
+	// negative delay, items are deleted by the next sweep, within a minute.
 	TTLDelay time.Duration
 }
 
-// Server is a DynamoDB of one account in one Region. It is an http.Handler, safe for concurrent use.
+// Server emulates DynamoDB for one account in one Region. It is an http.Handler, safe for concurrent use.
 type Server struct {
 	options Options
 	stop    context.CancelFunc
 	stopped chan struct{}
 
-	mu     sync.RWMutex // guards the set of tables, not what is in them
+	mu     sync.RWMutex // guards the map, not the tables
 	tables map[string]*table
 
 	recent recentTransactions
-	faults atomic.Pointer[injector] // nil: none
+	faults atomic.Pointer[injector] // nil is no faults
 }
 
-// New returns a server without tables. Close ends it.
+// New returns a server without tables. The caller must close it.
 func New(options Options) *Server {
-	if options.Region == "" {
-		options.Region = "us-east-1"
-	}
-	if options.Account == "" {
-		options.Account = "000000000000"
-	}
-	if options.Log == nil {
-		options.Log = slog.New(slog.DiscardHandler)
-	}
-	if options.TTLDelay == 0 {
-		options.TTLDelay = DefaultTTLDelay
-	}
+	options.Region = cmp.Or(options.Region, awsapi.DefaultRegion)
+	options.Account = cmp.Or(options.Account, awsapi.DefaultAccount)
+	options.Log = cmp.Or(options.Log, slog.New(slog.DiscardHandler))
+	options.TTLDelay = cmp.Or(options.TTLDelay, DefaultTTLDelay)
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Server{options: options, stop: stop, stopped: make(chan struct{}), tables: make(map[string]*table)}
 	go func() {
@@ -80,7 +74,7 @@ func New(options Options) *Server {
 	return s
 }
 
-// Close ends the deletion of expired items and returns when it has ended. Requests under way are not touched.
+// Close stops the deletion of expired items and waits for it. It does not wait for requests.
 func (s *Server) Close() {
 	s.stop()
 	<-s.stopped
@@ -93,27 +87,27 @@ type call struct {
 	operation string
 	accessKey string
 	fault     *fault
-	page      *[]byte // a buffer for a page of items; its content is not needed after the answer was written
+	page      *[]byte // a reusable buffer for a page of items
 }
 
-// pages keeps the buffers of pages, which would else be megabytes of garbage each.
+// pages pools the buffers of pages, which are megabytes each.
 var pages = sync.Pool{New: func() any { return new([]byte) }}
 
-// ServeHTTP answers one request of the API: POST, AWS JSON 1.0, the operation in X-Amz-Target. A signature must be
-// there, for its access key; it is not verified.
+// ServeHTTP answers one request of the API: POST, AWS JSON 1.0, the operation in X-Amz-Target. The request must be
+// signed, because of the access key; the signature is not verified.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// Read to the end before answering: a client that still writes may lose the answer otherwise.
+	// Read the whole request first: a client that is still writing may lose an earlier answer.
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
 	if err != nil {
 		s.answer(w, nil, &failure{kind: namespaceService + "SerializationException", status: http.StatusRequestEntityTooLarge,
-			message: "reading the request: " + err.Error()})
+			message: "read request: " + err.Error()})
 		return
 	}
 	operation := strings.TrimPrefix(r.Header.Get("X-Amz-Target"), targetPrefix)
 	fault := s.faults.Load().draw(operation)
 	if fault != nil {
 		if err := s.options.Clock.Sleep(r.Context(), fault.delay); err != nil {
-			return // the client has gone
+			return // the client has disconnected
 		}
 	}
 	page := pages.Get().(*[]byte)
@@ -121,7 +115,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer, err := s.serve(r, operation, body, &call{server: s, operation: operation, fault: fault, page: page})
 	s.answer(w, answer, err)
 	if f := (*failure)(nil); errors.As(err, &f) {
-		s.options.Log.Debug("dynamodb", "operation", operation, "error", f.code())
+		s.options.Log.Debug("dynamodb request", "operation", operation, "error", f.code())
 	}
 }
 
@@ -131,8 +125,7 @@ func (s *Server) serve(r *http.Request, name string, body []byte, c *call) ([]by
 		return nil, &failure{kind: namespaceService + "UnknownOperationException", status: http.StatusBadRequest,
 			message: fmt.Sprintf("the local DynamoDB has no operation %s %q", r.Method, r.Header.Get("X-Amz-Target"))}
 	}
-	var signed bool
-	if c.accessKey, signed = accessKeyID(r); !signed {
+	if c.accessKey = awsapi.AccessKeyID(r.Header.Get("Authorization")); c.accessKey == "" {
 		return nil, &failure{kind: namespaceService + "MissingAuthenticationTokenException", status: http.StatusBadRequest,
 			message: "Request is missing Authentication Token"}
 	}
@@ -147,46 +140,30 @@ func (s *Server) serve(r *http.Request, name string, body []byte, c *call) ([]by
 		return nil, err
 	}
 	answer, err := operation.serve(c)
-	if err == nil && c.fault != nil && c.fault.lost != nil {
-		return nil, c.fault.lost
+	if err == nil && c.fault != nil && c.fault.answerLost != nil {
+		return nil, c.fault.answerLost
 	}
 	return answer, err
 }
 
-// accessKeyID returns the access key of a request signed with Signature Version 4.
-func accessKeyID(r *http.Request) (accessKey string, signed bool) {
-	authorization := r.Header.Get("Authorization")
-	_, credential, found := strings.Cut(authorization, "Credential=")
-	if !found || !strings.HasPrefix(authorization, "AWS4-") {
-		return "", false
-	}
-	accessKey, _, _ = strings.Cut(credential, "/")
-	return accessKey, true
-}
-
-// answer writes an answer or an error with the headers that the SDKs look for.
+// answer writes an answer or an error, with the headers that the SDKs expect.
 func (s *Server) answer(w http.ResponseWriter, body []byte, err error) {
 	status := http.StatusOK
 	if err != nil {
 		var f *failure
 		if !errors.As(err, &f) {
-			s.options.Log.Error("dynamodb", "error", err)
-			f = modelled("InternalServerError", "%v", err)
+			s.options.Log.Error("dynamodb request failed", "error", err)
+			f = serviceError("InternalServerError", "%v", err)
 			f.status = http.StatusInternalServerError
 		}
 		status, body = f.status, f.body()
 	}
-	header := w.Header()
-	header.Set("Content-Type", "application/x-amz-json-1.0")
-	header.Set("Content-Length", strconv.Itoa(len(body)))
-	header.Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE(body)), 10))
-	header.Set("X-Amzn-Requestid", rand.Text()+rand.Text())
-	w.WriteHeader(status)
-	_, _ = w.Write(body) // a client that has gone is its own business
+	w.Header().Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE(body)), 10))
+	w.Header().Set("X-Amzn-Requestid", rand.Text()+rand.Text())
+	awsapi.WriteJSON(w, awsapi.JSON10, status, body)
 }
 
-// table returns the table that is named, by its name or its ARN, in a text of the request, if the caller may do the
-// action on it.
+// table returns the table of a name or an ARN in the request, if the caller may perform the action on it.
 func (c *call) table(name, action string) (*table, error) {
 	name = strings.TrimPrefix(name, c.server.arn(""))
 	if err := checkTableName(name); err != nil {
@@ -199,17 +176,13 @@ func (c *call) table(name, action string) (*table, error) {
 	defer c.server.mu.RUnlock()
 	t := c.server.tables[name]
 	if t == nil {
-		return nil, modelled("ResourceNotFoundException", "Requested resource not found")
+		return nil, serviceError("ResourceNotFoundException", "Requested resource not found")
 	}
 	return t, nil
 }
 
 func (c *call) authorize(action, resource string) error {
-	if c.server.options.Authorize == nil {
-		return nil
-	}
-	action = "dynamodb:" + action
-	err := c.server.options.Authorize(c.accessKey, action, resource)
+	err := c.server.options.Authorize.Check(c.accessKey, "dynamodb:"+action, resource)
 	if err == nil {
 		return nil
 	}
@@ -222,10 +195,10 @@ func (s *Server) arn(table string) string {
 	return "arn:aws:dynamodb:" + s.options.Region + ":" + s.options.Account + ":table/" + table
 }
 
-// answer is an object of an answer that is being written.
+// answer is a JSON object of an answer, under construction.
 type answer struct{ text []byte }
 
-// member begins a member; its value has to be appended to text.
+// member starts a member. The caller must append its value to text.
 func (a *answer) member(name string) {
 	separator := byte(',')
 	if len(a.text) == 0 {

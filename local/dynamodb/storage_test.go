@@ -12,14 +12,14 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestRowListIsASortedMap compares the rows with a map, whatever is put and deleted.
-func TestRowListIsASortedMap(t *testing.T) {
+// TestRowList_Model compares a rowList with a map under random puts and deletes.
+func TestRowList_Model(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var list rowList
 		model := make(map[string]*row)
 		var size int64
 		keys := rapid.StringMatching(`[a-c]{0,4}`)
-		for range rapid.IntRange(0, 4).Draw(t, "crowds") { // enough rows at once that buckets split
+		for range rapid.IntRange(0, 4).Draw(t, "groups") { // enough rows to split buckets
 			base := keys.Draw(t, "base")
 			for i := range rapid.IntRange(0, 2*maxBucket).Draw(t, "crowd") {
 				r := &row{key: base + string(rune('a'+i*7919%997)), size: i}
@@ -47,11 +47,11 @@ func TestRowListIsASortedMap(t *testing.T) {
 					size += int64(r.size)
 				}
 				if list.count != len(model) || list.size != size {
-					t.Fatalf("%d rows of %d bytes, want %d of %d", list.count, list.size, len(model), size)
+					t.Fatalf("got %d rows of %d bytes, want %d of %d", list.count, list.size, len(model), size)
 				}
 				bound := keys.Draw(t, "bound")
 				if list.get(bound) != model[bound] {
-					t.Fatalf("get(%q) is wrong", bound)
+					t.Fatalf("get(%q): got another row", bound)
 				}
 				var above, below []string
 				for _, key := range slices.Sorted(maps.Keys(model)) {
@@ -67,21 +67,27 @@ func TestRowListIsASortedMap(t *testing.T) {
 					got = append(got, r.key)
 				}
 				if !slices.Equal(got, above) {
-					t.Fatalf("from(%q) yields %q, want %q", bound, got, above)
+					t.Fatalf("from(%q): got %q, want %q", bound, got, above)
 				}
 				got = nil
 				for r := range list.below(bound) {
 					got = append(got, r.key)
 				}
 				if !slices.Equal(got, below) {
-					t.Fatalf("below(%q) yields %q, want %q", bound, got, below)
+					t.Fatalf("below(%q): got %q, want %q", bound, got, below)
 				}
+			},
+			"clone": func(t *rapid.T) {
+				changed := list
+				list = list.clone()
+				changed.put(&row{key: keys.Draw(t, "key"), size: 1})
+				changed.delete(keys.Draw(t, "other key"))
 			},
 		})
 	})
 }
 
-// number draws the text of a number that can be stored.
+// number draws the text of a valid number.
 func drawNumber(t *rapid.T, label string) string {
 	text := rapid.StringMatching(`-?(0|[1-9][0-9]{0,18})(\.[0-9]{1,18})?`).Draw(t, label)
 	if rapid.Bool().Draw(t, label+" with exponent") {
@@ -93,13 +99,13 @@ func drawNumber(t *rapid.T, label string) string {
 func rational(t *rapid.T, text string) *big.Rat {
 	r, ok := new(big.Rat).SetString(text)
 	if !ok {
-		t.Fatalf("%q is no number", text)
+		t.Fatalf("%q: got an error, want a number", text)
 	}
 	return r
 }
 
-// TestDecimalsAreExact compares decimals with rational numbers.
-func TestDecimalsAreExact(t *testing.T) {
+// TestDecimal_Exact compares decimals with rational numbers.
+func TestDecimal_Exact(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		textA, textB := drawNumber(t, "a"), drawNumber(t, "b")
 		a, err := parseDecimal(textA)
@@ -112,16 +118,16 @@ func TestDecimalsAreExact(t *testing.T) {
 		}
 		exactA, exactB := rational(t, textA), rational(t, textB)
 		if rational(t, a.String()).Cmp(exactA) != 0 {
-			t.Fatalf("%s is written %s", textA, a)
+			t.Fatalf("String of %s: got %s", textA, a)
 		}
 		if again := mustDecimal(a.String()); again != a {
-			t.Fatalf("%s reads as %+v, then as %+v", textA, a, again)
+			t.Fatalf("%s: got %+v, then %+v", textA, a, again)
 		}
 		if got, want := compareNumbers(a.String(), b.String()), exactA.Cmp(exactB); got != want {
-			t.Fatalf("%s compares with %s as %d, want %d", a, b, got, want)
+			t.Fatalf("compare %s and %s: got %d, want %d", a, b, got, want)
 		}
 		if got, want := strings.Compare(a.sortable(), b.sortable()), exactA.Cmp(exactB); got != want {
-			t.Fatalf("%s sorts to %s as %d, want %d", a, b, got, want)
+			t.Fatalf("order of %s and %s: got %d, want %d", a, b, got, want)
 		}
 		for _, subtract := range []bool{false, true} {
 			want := new(big.Rat).Add(exactA, exactB)
@@ -136,14 +142,14 @@ func TestDecimalsAreExact(t *testing.T) {
 				continue
 			}
 			if rational(t, got.String()).Cmp(want) != 0 {
-				t.Fatalf("%s, %s, subtract %v: %s, want %s", a, b, subtract, got, want)
+				t.Fatalf("%s, %s, subtract %v: got %s, want %s", a, b, subtract, got, want)
 			}
 		}
 	})
 }
 
-// TestNumberSizes holds item sizes to what dynalite's suite found on AWS, around the borders of a capacity unit.
-func TestNumberSizes(t *testing.T) {
+// TestDecimal_Size checks sizes that dynalite's tests found on AWS, around the bounds of a capacity unit.
+func TestDecimal_Size(t *testing.T) {
 	for _, test := range []struct {
 		number string
 		size   int
@@ -152,12 +158,12 @@ func TestNumberSizes(t *testing.T) {
 		{"1700000000000", 3}, {"1763906400123", 8}, {"12345678901234567890123456789012345678", 20},
 	} {
 		if got := mustDecimal(test.number).size(); got != test.size {
-			t.Errorf("%s takes %d bytes, want %d", test.number, got, test.size)
+			t.Errorf("size of %s: got %d, want %d", test.number, got, test.size)
 		}
 	}
 }
 
-func TestItemSizes(t *testing.T) {
+func TestItem_Size(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		json string
@@ -176,54 +182,54 @@ func TestItemSizes(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := request.item("Item").size(); got != test.size || request.failure != nil {
-			t.Errorf("%s: %d bytes, want %d (%v)", test.name, got, test.size, request.failure)
+			t.Errorf("%s: got %d bytes, want %d (%v)", test.name, got, test.size, request.failure)
 		}
 	}
 }
 
-// TestSegmentsCoverEveryHashOnce looks at the borders, where a row could fall between two segments.
-func TestSegmentsCoverEveryHashOnce(t *testing.T) {
+// TestSegment_Coverage checks the bounds between segments.
+func TestSegment_Coverage(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		total := rapid.Uint64Range(1, maxSegments).Draw(t, "total")
 		number := rapid.Uint64Range(0, total-1).Draw(t, "number")
 		s := segment{number, total}
 		end, bounded := s.end()
 		if bounded != (number < total-1) {
-			t.Fatalf("segment %v bounded: %v", s, bounded)
+			t.Fatalf("segment %v: got bounded %v", s, bounded)
 		}
 		if !bounded {
 			if !s.holds(strings.Repeat("\xff", hashSize) + "and more") {
-				t.Fatalf("segment %v leaves the last rows out", s)
+				t.Fatalf("segment %v: got a bound, want the last rows in it", s)
 			}
 			return
 		}
 		next := segment{number + 1, total}
 		if cmp.Compare(s.first(), end) >= 0 || next.first() != end {
-			t.Fatalf("segment %v runs from %x to %x, the next from %x", s, s.first(), end, next.first())
+			t.Fatalf("segment %v: got %x to %x, next from %x", s, s.first(), end, next.first())
 		}
 		if s.holds(end) || !next.holds(end) || !s.holds(s.first()+"\x00") {
-			t.Fatalf("segment %v does not end at %x", s, end)
+			t.Fatalf("segment %v: got another end than %x", s, end)
 		}
 	})
 }
 
-// TestStringsRoundTrip compares with the standard library's reading of what we write.
-func TestStringsRoundTrip(t *testing.T) {
+// TestAppendString_RoundTrip decodes the strings with encoding/json.
+func TestAppendString_RoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.OneOf(rapid.String(), rapid.StringMatching(`["\\\\\x00-\x1f\x7f\x{2028}\x{1d11e}]*`)).Draw(t, "text")
 		written := appendString(nil, text)
 		var got string
 		if err := json.Unmarshal(written, &got); err != nil {
-			t.Fatalf("%v in %q", err, written)
+			t.Fatalf("decode %q: %v", written, err)
 		}
 		if got != strings.ToValidUTF8(text, "\ufffd") {
-			t.Fatalf("%q is written %s and read %q", text, written, got)
+			t.Fatalf("%q: got %s, decoded %q", text, written, got)
 		}
 	})
 }
 
-// TestSweepSparesARowWrittenMeanwhile plays the moment between finding an expired row and deleting it.
-func TestSweepSparesARowWrittenMeanwhile(t *testing.T) {
+// TestTTL_ConcurrentWrite writes a row between the finding and the deletion of expired rows.
+func TestTTL_ConcurrentWrite(t *testing.T) {
 	table := &table{ttl: "e"}
 	found, renewed := &row{key: "a"}, &row{key: "a"}
 	table.rows.put(found)
@@ -231,12 +237,12 @@ func TestSweepSparesARowWrittenMeanwhile(t *testing.T) {
 	table.rows.put(renewed)
 	table.deleteExpired([]*row{found, table.rows.get("b")}, "e")
 	if table.rows.get("a") != renewed || table.rows.get("b") != nil {
-		t.Error("the sweep deleted a row that was written since, or left one that was not")
+		t.Error("after the sweep: got other rows than the one written meanwhile")
 	}
 }
 
-// TestRowsShareTextsWithTheirJSON looks for a text that was taken from the wrong place.
-func TestRowsShareTextsWithTheirJSON(t *testing.T) {
+// TestNewRow_SharesText checks that every text is taken from the right part of the JSON.
+func TestNewRow_SharesText(t *testing.T) {
 	text := rapid.OneOf(rapid.String(), rapid.StringMatching(`[a-z0-9]{0,8}`))
 	rapid.Check(t, func(t *rapid.T) {
 		var it item
@@ -254,10 +260,10 @@ func TestRowsShareTextsWithTheirJSON(t *testing.T) {
 		}
 		r := newRow("place", it)
 		if !r.item.equal(it) {
-			t.Fatalf("the row of %s holds %s", it.appendJSON(nil), r.item.appendJSON(nil))
+			t.Fatalf("row of %s: got %s", it.appendJSON(nil), r.item.appendJSON(nil))
 		}
 		if r.json != string(it.appendJSON(nil)) {
-			t.Fatalf("the row's JSON is %s, the item's %s", r.json, it.appendJSON(nil))
+			t.Fatalf("JSON of the row: got %s, want %s", r.json, it.appendJSON(nil))
 		}
 	})
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"fanfare/local/clock"
 )
 
 // table is a table and its rows.
@@ -15,34 +17,36 @@ type table struct {
 	config  TableConfig
 	id      string
 	created time.Time
+	clock   *clock.Clock
 
-	mu   sync.RWMutex // guards the following; held for one write, or while a page's rows are collected
-	rows rowList
-	ttl  string // the attribute of the time to live, "" when it is off
+	mu      sync.RWMutex // guards the fields below; held for one write, or while the rows of a page are collected
+	rows    rowList
+	replica *replica // nil if eventually consistent reads are not stale
+	ttl     string   // the attribute with the expiry time, or ""
 }
 
-// mutation is one write: a condition on the row as it is, and what becomes of it.
+// mutation is one conditional write of a row.
 type mutation struct {
 	table     *table
 	key       item
-	place     string
+	rowKey    string
 	condition condition
-	showOld   bool // the error of a failed condition carries the row
-	size      int  // of the values in a transaction's action, in bytes
+	returnOld bool // a failed condition returns the row
+	size      int  // of the values of an action in a transaction, in bytes
 
-	// change returns the item after the write: nil deletes it. old is nil when there is none. A mutation without a
-	// change only checks.
+	// change returns the item after the write; nil deletes it. old is nil if there is no item. A mutation without change
+	// only checks the condition.
 	change func(old item) (item, error)
 }
 
-// prepare checks the condition and makes the new row, nil for none. It writes nothing.
+// prepare checks the condition and returns the new row, or nil if there will be none. It changes nothing.
 func (m *mutation) prepare(old *row) (*row, error) {
 	var current item
 	if old != nil {
 		current = old.item
 	}
 	if m.condition != nil && !m.condition.holds(current) {
-		if !m.showOld {
+		if !m.returnOld {
 			old = nil
 		}
 		return nil, conditionFailed(old)
@@ -54,14 +58,14 @@ func (m *mutation) prepare(old *row) (*row, error) {
 	if changed == nil || err != nil {
 		return nil, err
 	}
-	return newRow(m.place, changed), nil
+	return newRow(m.rowKey, changed), nil
 }
 
-// newRow makes a row. The texts of its attributes become parts of its JSON: they are in memory once, and a scan with a
-// filter finds them where it copies from.
-func newRow(place string, it item) *row {
+// newRow returns a row. The texts of its attributes are parts of its JSON, so that they are in memory once, and a scan
+// with a filter reads the memory that it copies from.
+func newRow(rowKey string, it item) *row {
 	json := []byte{'{'}
-	begins := make([]int, len(it)) // where the text of an attribute begins in the JSON; 0 where it is not as it is
+	begins := make([]int, len(it)) // offsets of the texts in the JSON; 0 for escaped texts
 	for i, a := range it {
 		if i > 0 {
 			json = append(json, ',')
@@ -75,7 +79,7 @@ func newRow(place string, it item) *row {
 			begins[i] = begin
 		}
 	}
-	r := &row{key: place, item: slices.Clone(it), size: it.size(), json: string(append(json, '}'))}
+	r := &row{key: rowKey, item: slices.Clone(it), size: it.size(), json: string(append(json, '}'))}
 	for i, begin := range begins {
 		if begin > 0 {
 			r.item[i].value.text = r.json[begin : begin+len(it[i].value.text)]
@@ -84,23 +88,19 @@ func newRow(place string, it item) *row {
 	return r
 }
 
-// commit puts the row that prepare made.
+// commit stores the row that prepare returned.
 func (m *mutation) commit(changed *row) {
-	switch {
-	case m.change == nil:
-	case changed == nil:
-		m.table.rows.delete(m.place)
-	default:
-		m.table.rows.put(changed)
+	if m.change != nil {
+		m.table.store(m.rowKey, changed)
 	}
 }
 
-// write runs one mutation and returns the row before and after it.
+// write executes one mutation and returns the row before and after it.
 func (m *mutation) write() (old, changed *row, err error) {
 	t := m.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	old = t.rows.get(m.place)
+	old = t.rows.get(m.rowKey)
 	if changed, err = m.prepare(old); err != nil {
 		return nil, nil, err
 	}
@@ -108,21 +108,21 @@ func (m *mutation) write() (old, changed *row, err error) {
 	return old, changed, nil
 }
 
-// writeAll runs mutations of distinct rows, of any tables, as one: all or none. The errors are those of the
-// mutations that failed, at their places; they are nil when all were done.
+// writeAll executes mutations of distinct rows, in any tables, atomically. If any mutation fails, it changes nothing
+// and returns the errors by the indexes of the mutations.
 func writeAll(mutations []*mutation) (before, after []*row, errs []error) {
 	tables := make(map[string]*table)
 	for _, m := range mutations {
 		tables[m.table.name] = m.table
 	}
-	for _, name := range slices.Sorted(maps.Keys(tables)) { // one order for all, so that none waits for another in a ring
+	for _, name := range slices.Sorted(maps.Keys(tables)) { // lock in one order, to avoid deadlocks
 		tables[name].mu.Lock()
 		defer tables[name].mu.Unlock()
 	}
 	before, after, errs = make([]*row, len(mutations)), make([]*row, len(mutations)), make([]error, len(mutations))
 	failed := false
 	for i, m := range mutations {
-		before[i] = m.table.rows.get(m.place)
+		before[i] = m.table.rows.get(m.rowKey)
 		after[i], errs[i] = m.prepare(before[i])
 		failed = failed || errs[i] != nil
 	}
@@ -135,9 +135,8 @@ func writeAll(mutations []*mutation) (before, after []*row, errs []error) {
 	return before, after, nil
 }
 
-// get returns the row at a place, or nil.
-func (t *table) get(place string) *row {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	return t.rows.get(place)
+// get returns the row with this key, or nil.
+func (t *table) get(rowKey string, stale bool) (found *row) {
+	t.read(stale, func(rows *rowList) { found = rows.get(rowKey) })
+	return found
 }

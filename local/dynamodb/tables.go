@@ -2,15 +2,17 @@ package dynamodb
 
 import (
 	"cmp"
-	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+
+	"fanfare/local/awsapi"
 )
 
-// CreateTable adds an empty table, which is active at once. The error is the one that the API would answer: an
-// invalid configuration, or a table of this name exists.
+// CreateTable adds an empty table, which is active at once. It fails, as the API does, if the configuration is invalid
+// or a table of this name exists.
 func (s *Server) CreateTable(config TableConfig) error {
 	_, err := s.createTable(config)
 	return err
@@ -19,30 +21,25 @@ func (s *Server) CreateTable(config TableConfig) error {
 func (s *Server) createTable(config TableConfig) (*table, error) {
 	key, err := config.check()
 	if err != nil {
-		return nil, fmt.Errorf("creating table %q: %w", config.Name, err)
+		return nil, fmt.Errorf("create table %q: %w", config.Name, err)
 	}
 	config.BillingMode = cmp.Or(config.BillingMode, Provisioned)
 	config.TableClass = cmp.Or(config.TableClass, "STANDARD")
 	t := &table{name: config.Name, arn: s.arn(config.Name), schema: key, config: config, ttl: config.TTLAttribute,
-		id: newUUID(), created: s.options.Clock.Now()}
+		id: awsapi.NewUUID(), clock: s.options.Clock, created: s.options.Clock.Now()}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.tables[t.name] != nil {
-		return nil, modelled("ResourceInUseException", "Table already exists: %s", t.name)
+		return nil, serviceError("ResourceInUseException", "Table already exists: %s", t.name)
+	}
+	if faults := s.faults.Load(); faults != nil {
+		t.setReplica(faults.StaleBy)
 	}
 	s.tables[t.name] = t
 	return t, nil
 }
 
-// newUUID returns a random UUID, version 4.
-func newUUID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
-}
-
-// createTable serves CreateTable.
+// createTable executes CreateTable.
 func (c *call) createTable() ([]byte, error) {
 	config, err := c.tableConfig()
 	if err != nil {
@@ -58,14 +55,13 @@ func (c *call) createTable() ([]byte, error) {
 	return json.Marshal(map[string]any{"TableDescription": t.describe("CREATING")})
 }
 
-// tableConfig reads the parameters of CreateTable.
+// tableConfig parses the parameters of CreateTable.
 func (c *call) tableConfig() (TableConfig, error) {
 	config := TableConfig{
 		Name:               c.required("TableName"),
 		BillingMode:        c.choice("BillingMode", "PROVISIONED PAY_PER_REQUEST"),
 		TableClass:         c.choice("TableClass", "STANDARD STANDARD_INFREQUENT_ACCESS"),
 		DeletionProtection: c.boolean("DeletionProtectionEnabled"),
-		Tags:               make(map[string]string),
 	}
 	parts := []*members{c.members}
 	read := func(m *members, where, known string) (err error) {
@@ -76,19 +72,15 @@ func (c *call) tableConfig() (TableConfig, error) {
 		if err := read(m, "KeySchemaElement", "AttributeName KeyType"); err != nil {
 			return config, err
 		}
-		config.KeySchema = append(config.KeySchema, KeyElement{m.required("AttributeName"), m.choice("KeyType", "HASH RANGE")})
+		config.KeySchema = append(config.KeySchema, KeyElement{m.required("AttributeName"),
+			m.choice("KeyType", "HASH RANGE")})
 	}
 	for _, m := range c.objects("AttributeDefinitions") {
 		if err := read(m, "AttributeDefinition", "AttributeName AttributeType"); err != nil {
 			return config, err
 		}
-		config.AttributeDefinitions = append(config.AttributeDefinitions, AttributeDefinition{m.required("AttributeName"), m.required("AttributeType")})
-	}
-	for _, m := range c.objects("Tags") {
-		if err := read(m, "Tag", "Key Value"); err != nil {
-			return config, err
-		}
-		config.Tags[m.required("Key")] = m.text("Value")
+		config.AttributeDefinitions = append(config.AttributeDefinitions, AttributeDefinition{m.required("AttributeName"),
+			m.required("AttributeType")})
 	}
 	throughput := c.object("ProvisionedThroughput")
 	if err := read(throughput, "ProvisionedThroughput", "ReadCapacityUnits WriteCapacityUnits"); err != nil {
@@ -133,36 +125,38 @@ func (t *table) describe(status string) map[string]any {
 	return description
 }
 
-// named returns the table in TableName; when there is none, the control plane's error names it.
-func (c *call) named() (*table, error) {
+// namedTable returns the table in TableName. If there is none, the error names it.
+func (c *call) namedTable() (*table, error) {
 	name := c.required("TableName")
 	if c.failure != nil {
 		return nil, c.failure
 	}
 	t, err := c.table(name, c.operation)
-	if f, ok := err.(*failure); ok && f.code() == "ResourceNotFoundException" {
+	if f, ok := errors.AsType[*failure](err); ok && f.code() == "ResourceNotFoundException" {
 		f.message += ": Table: " + name + " not found"
 	}
 	return t, err
 }
 
-// describeTable serves DescribeTable.
+// describeTable executes DescribeTable.
 func (c *call) describeTable() ([]byte, error) {
-	t, err := c.named()
+	t, err := c.namedTable()
 	if err != nil {
 		return nil, err
 	}
 	return json.Marshal(map[string]any{"Table": t.describe("ACTIVE")})
 }
 
-// deleteTable serves DeleteTable. The table is gone at once.
+// deleteTable executes DeleteTable. The table is deleted at once.
 func (c *call) deleteTable() ([]byte, error) {
-	t, err := c.named()
+	t, err := c.namedTable()
 	if err != nil {
 		return nil, err
 	}
 	if t.config.DeletionProtection {
-		return nil, invalid("Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.")
+		return nil, validationError("Resource cannot be deleted as it is currently protected against deletion. Disable " +
+			"deletion " +
+			"protection first.")
 	}
 	c.server.mu.Lock()
 	if c.server.tables[t.name] == t {
@@ -172,10 +166,10 @@ func (c *call) deleteTable() ([]byte, error) {
 	return json.Marshal(map[string]any{"TableDescription": t.describe("DELETING")})
 }
 
-// maxListTables is how many names a page of ListTables has at most (API reference, ListTables, Limit).
+// maxListTables is the largest page of ListTables (API reference, ListTables, Limit).
 const maxListTables = 100
 
-// listTables serves ListTables.
+// listTables executes ListTables.
 func (c *call) listTables() ([]byte, error) {
 	start, limit := c.text("ExclusiveStartTableName"), int(c.integer("Limit", 1, maxListTables))
 	if c.failure != nil {
@@ -199,21 +193,4 @@ func (c *call) listTables() ([]byte, error) {
 	}
 	answer["TableNames"] = append([]string{}, page...)
 	return json.Marshal(answer)
-}
-
-// listTags serves ListTagsOfResource.
-func (c *call) listTags() ([]byte, error) {
-	name := c.required("ResourceArn")
-	if c.failure != nil {
-		return nil, c.failure
-	}
-	t, err := c.table(name, c.operation)
-	if err != nil {
-		return nil, err
-	}
-	tags := []map[string]string{}
-	for _, key := range slices.Sorted(maps.Keys(t.config.Tags)) {
-		tags = append(tags, map[string]string{"Key": key, "Value": t.config.Tags[key]})
-	}
-	return json.Marshal(map[string]any{"Tags": tags})
 }

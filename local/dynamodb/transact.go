@@ -14,11 +14,11 @@ const (
 	maxTransaction     = 100
 	maxTransactionSize = 4 << 20
 	maxToken           = 36               // characters of a ClientRequestToken
-	tokenLife          = 10 * time.Minute // how long a token makes a repetition harmless
-	maxTokens          = 100_000          // that are remembered at once; ours: beyond it the oldest is forgotten sooner
+	tokenLife          = 10 * time.Minute // for which a token makes a transaction idempotent
+	maxTokens          = 100_000          // stored at once; a limit of this package, beyond which the oldest is dropped
 )
 
-// transactWriteItems serves TransactWriteItems.
+// transactWriteItems executes TransactWriteItems.
 func (c *call) transactWriteItems() ([]byte, error) {
 	consumed := c.consumption()
 	consumed.kind = "WriteCapacityUnits"
@@ -29,11 +29,12 @@ func (c *call) transactWriteItems() ([]byte, error) {
 	case c.failure != nil:
 		return nil, c.failure
 	case len(token) > maxToken:
-		return nil, invalid("1 validation error detected: Value '%s' at 'clientRequestToken' failed to satisfy constraint: Member must have length less than or equal to %d", token, maxToken)
+		return nil, validationError("1 validation error detected: Value '%s' at 'clientRequestToken' failed to satisfy "+
+			"constraint: Member must have length less than or equal to %d", token, maxToken)
 	case len(actions) == 0:
-		return nil, invalid(tooFewForLength, "transactItems")
+		return nil, validationError(tooFewForLength, "transactItems")
 	case len(actions) > maxTransaction:
-		return nil, invalid(tooManyForLength, "transactItems", maxTransaction)
+		return nil, validationError(tooManyForLength, "transactItems", maxTransaction)
 	}
 	mutations, err := c.parseTransaction(actions)
 	if err != nil {
@@ -48,7 +49,7 @@ func (c *call) transactWriteItems() ([]byte, error) {
 			consumed.add(m.table, 2*writeUnits(before[i], after[i]))
 		}
 		var a answer
-		consumed.tell(&a, true)
+		consumed.write(&a, true)
 		return a.end(), nil
 	}
 	if token == "" {
@@ -66,8 +67,8 @@ func (c *call) parseTransaction(actions []*members) ([]*mutation, error) {
 		if err != nil {
 			return nil, err
 		}
-		if row := m.table.name + "/" + m.place; seen[row] {
-			return nil, invalid("Transaction request cannot include multiple operations on one item")
+		if row := m.table.name + "/" + m.rowKey; seen[row] {
+			return nil, validationError("Transaction request cannot include multiple operations on one item")
 		} else {
 			seen[row] = true
 		}
@@ -75,18 +76,19 @@ func (c *call) parseTransaction(actions []*members) ([]*mutation, error) {
 		mutations = append(mutations, m)
 	}
 	if size > maxTransactionSize {
-		return nil, invalid("Transaction payload size cannot exceed 4MB. Payload Size: %d", size)
+		return nil, validationError("Transaction payload size cannot exceed 4MB. Payload Size: %d", size)
 	}
 	return mutations, nil
 }
 
-// actionParameters are what the actions of a transaction take, in the order Put, Update, Delete, ConditionCheck.
+// Parameters of all actions of a transaction, and the names of the actions.
 const (
-	guardParameters = "ConditionExpression ExpressionAttributeNames ExpressionAttributeValues ReturnValuesOnConditionCheckFailure TableName "
-	actionNames     = "Put Update Delete ConditionCheck"
+	conditionParameters = "ConditionExpression ExpressionAttributeNames ExpressionAttributeValues " +
+		"ReturnValuesOnConditionCheckFailure TableName "
+	actionNames = "Put Update Delete ConditionCheck"
 )
 
-// parseAction reads one action of a transaction.
+// parseAction parses one action of a transaction.
 func (c *call) parseAction(m *members) (*mutation, error) {
 	if err := m.allow("a TransactWriteItem", actionNames, ""); err != nil {
 		return nil, err
@@ -95,20 +97,21 @@ func (c *call) parseAction(m *members) (*mutation, error) {
 	for candidate := range strings.FieldsSeq(actionNames) {
 		if m.has(candidate) {
 			if name != "" {
-				return nil, invalid("TransactItems can only contain one of Check, Put, Update or Delete")
+				return nil, validationError("TransactItems can only contain one of Check, Put, Update or Delete")
 			}
 			name = candidate
 		}
 	}
 	if name == "" {
-		return nil, invalid("Invalid Request: TransactWriteRequest should contain Delete or Put or Update request")
+		return nil, validationError("Invalid Request: TransactWriteRequest should contain Delete or Put or Update request")
 	}
 	action := m.object(name)
 	if m.failure != nil {
 		return nil, m.failure
 	}
-	extra := map[string]string{"Put": "Item", "Update": "Key UpdateExpression", "Delete": "Key", "ConditionCheck": "Key"}[name]
-	if err := action.allow(name, guardParameters+extra, ""); err != nil {
+	extra := map[string]string{"Put": "Item", "Update": "Key UpdateExpression", "Delete": "Key",
+		"ConditionCheck": "Key"}[name]
+	if err := action.allow(name, conditionParameters+extra, ""); err != nil {
 		return nil, err
 	}
 	ph := action.placeholders()
@@ -138,13 +141,13 @@ func (c *call) parseAction(m *members) (*mutation, error) {
 	return parsed, nil
 }
 
-// reasonCodes are the codes of CancellationReasons by the failure that they stand for.
+// reasonCodes maps the codes of failures to those in CancellationReasons.
 var reasonCodes = map[string]string{
 	"ConditionalCheckFailedException": "ConditionalCheckFailed",
 	"ValidationException":             "ValidationError",
 }
 
-// canceled answers a transaction of which some actions failed.
+// canceled returns the error of a transaction of which some actions failed.
 func canceled(errs []error) error {
 	codes := make([]string, len(errs))
 	reasons := []byte(`,"CancellationReasons":[`)
@@ -162,7 +165,7 @@ func canceled(errs []error) error {
 			continue
 		}
 		if codes[i] = reasonCodes[f.code()]; codes[i] == "" {
-			return err // not the failure of an action
+			return err // not caused by an action
 		}
 		a.text = appendString(a.text, codes[i])
 		a.member("Message")
@@ -170,29 +173,31 @@ func canceled(errs []error) error {
 		a.text = append(a.text, f.members...)
 		reasons = append(reasons, a.end()...)
 	}
-	f := modelled("TransactionCanceledException", "Transaction cancelled, please refer cancellation reasons for specific reasons [%s]", strings.Join(codes, ", "))
+	f := serviceError("TransactionCanceledException", "Transaction cancelled, please refer cancellation reasons for "+
+		"specific reasons [%s]", strings.Join(codes, ", "))
 	f.members = string(append(reasons, ']'))
 	return f
 }
 
-// recentTransactions remembers for ten minutes which transactions with a token were done, so that a repetition is
-// answered and not done again. The zero value is ready for use.
+// recentTransactions stores the answers of transactions with a token for ten minutes, so that a repeated transaction is
+// answered without being executed. The zero value is ready for use.
 type recentTransactions struct {
 	mu   sync.Mutex
 	done map[string]*transaction
-	old  []*transaction // by age, oldest first
+	old  []*transaction // the oldest first
 }
 
 type transaction struct {
-	mu          sync.Mutex // held while it runs
+	mu          sync.Mutex // held during execution
 	token       string
 	fingerprint [sha256.Size]byte
 	since       time.Time
-	answer      []byte // nil until it has succeeded
+	answer      []byte // nil until the transaction has succeeded
 }
 
-// once runs a transaction, or returns the answer of the one with this token that was done before.
-func (r *recentTransactions) once(now time.Time, token string, fingerprint [sha256.Size]byte, run func() ([]byte, error)) ([]byte, error) {
+// once executes a transaction, or returns the answer of an earlier one with this token.
+func (r *recentTransactions) once(now time.Time, token string, fingerprint [sha256.Size]byte,
+	run func() ([]byte, error)) ([]byte, error) {
 	r.mu.Lock()
 	for len(r.old) > 0 && (now.Sub(r.old[0].since) > tokenLife || len(r.old) > maxTokens) {
 		delete(r.done, r.old[0].token)
@@ -213,7 +218,8 @@ func (r *recentTransactions) once(now time.Time, token string, fingerprint [sha2
 	defer tx.mu.Unlock()
 	if tx.answer != nil {
 		if tx.fingerprint != fingerprint {
-			return nil, modelled("IdempotentParameterMismatchException", "The client request token was used with other parameters")
+			return nil, serviceError("IdempotentParameterMismatchException",
+				"The client request token was used with other parameters")
 		}
 		return tx.answer, nil
 	}
@@ -224,11 +230,11 @@ func (r *recentTransactions) once(now time.Time, token string, fingerprint [sha2
 	return answer, err
 }
 
-// fingerprint identifies what a request asks for, whatever the order of its members.
+// fingerprint returns a hash of the transaction. The order of members does not change it.
 func (c *call) fingerprint() [sha256.Size]byte {
 	text, err := json.Marshal(c.values["TransactItems"])
 	if err != nil {
-		panic("dynamodb: JSON that was read cannot be written: " + err.Error())
+		panic("dynamodb: cannot encode decoded JSON: " + err.Error())
 	}
 	return sha256.Sum256(text)
 }

@@ -10,12 +10,12 @@ import (
 )
 
 const (
-	sweepInterval = time.Minute              // between two sweeps, by the server's clock
-	sweepPage     = 4096                     // rows that are looked at under one lock
-	maxExpiryAge  = 5 * 365 * 24 * time.Hour // older times to live are ignored (developer guide, "Time to Live")
+	sweepInterval = time.Minute              // between two sweeps, by Options.Clock
+	sweepPage     = 4096                     // rows checked under one lock
+	maxExpiryAge  = 5 * 365 * 24 * time.Hour // older expiry times are ignored (developer guide, "Time to Live")
 )
 
-// sweep deletes expired items, again and again until ctx ends.
+// sweep deletes expired items until ctx ends.
 func (s *Server) sweep(ctx context.Context) {
 	for s.options.Clock.Sleep(ctx, sweepInterval) == nil {
 		s.mu.RLock()
@@ -27,7 +27,7 @@ func (s *Server) sweep(ctx context.Context) {
 	}
 }
 
-// sweep deletes the rows that expired more than delay before now, a page at a time so that others get at the table.
+// sweep deletes the rows that expired more than delay before now, in pages, so that other requests can use the table.
 func (t *table) sweep(ctx context.Context, now time.Time, delay time.Duration) {
 	for low := ""; ctx.Err() == nil; {
 		t.mu.RLock()
@@ -38,7 +38,7 @@ func (t *table) sweep(ctx context.Context, now time.Time, delay time.Duration) {
 				if looked++; looked > sweepPage {
 					break
 				}
-				low = after(r.key)
+				low = successor(r.key)
 				if r.expired(attribute, now, delay) {
 					expired = append(expired, r)
 				}
@@ -52,7 +52,7 @@ func (t *table) sweep(ctx context.Context, now time.Time, delay time.Duration) {
 	}
 }
 
-// deleteExpired deletes rows that were found to be expired by this attribute, unless they were written since.
+// deleteExpired deletes rows found to be expired by this attribute, unless they were replaced since.
 func (t *table) deleteExpired(expired []*row, attribute string) {
 	if len(expired) == 0 {
 		return
@@ -61,12 +61,12 @@ func (t *table) deleteExpired(expired []*row, attribute string) {
 	defer t.mu.Unlock()
 	for _, r := range expired {
 		if t.ttl == attribute && t.rows.get(r.key) == r {
-			t.rows.delete(r.key)
+			t.store(r.key, nil)
 		}
 	}
 }
 
-// expired tells whether the row's time to live, a number of seconds since 1970, ended more than delay ago.
+// expired reports whether the expiry time of the row, in seconds since 1970, is more than delay before now.
 func (r *row) expired(attribute string, now time.Time, delay time.Duration) bool {
 	v, found := r.item.get(attribute)
 	if !found || v.kind != kindNumber {
@@ -80,9 +80,9 @@ func (r *row) expired(attribute string, now time.Time, delay time.Duration) bool
 	return age > delay.Seconds() && age < maxExpiryAge.Seconds()
 }
 
-// describeTimeToLive serves DescribeTimeToLive.
+// describeTimeToLive executes DescribeTimeToLive.
 func (c *call) describeTimeToLive() ([]byte, error) {
-	t, err := c.named()
+	t, err := c.namedTable()
 	if err != nil {
 		return nil, err
 	}
@@ -93,40 +93,4 @@ func (c *call) describeTimeToLive() ([]byte, error) {
 		description = map[string]any{"TimeToLiveStatus": "ENABLED", "AttributeName": t.ttl}
 	}
 	return json.Marshal(map[string]any{"TimeToLiveDescription": description})
-}
-
-// updateTimeToLive serves UpdateTimeToLive.
-func (c *call) updateTimeToLive() ([]byte, error) {
-	t, err := c.named()
-	if err != nil {
-		return nil, err
-	}
-	specification := c.object("TimeToLiveSpecification")
-	if err := specification.allow("TimeToLiveSpecification", "AttributeName Enabled", ""); err != nil {
-		return nil, err
-	}
-	attribute, enabled := specification.required("AttributeName"), specification.boolean("Enabled")
-	switch {
-	case c.failure != nil:
-		return nil, c.failure
-	case !specification.has("Enabled"):
-		return nil, invalid("1 validation error detected: Value null at 'timeToLiveSpecification.enabled' failed to satisfy constraint: Member must not be null")
-	case specification.failure != nil:
-		return nil, specification.failure
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	switch {
-	case enabled && t.ttl == attribute:
-		return nil, invalid("TimeToLive is already enabled")
-	case enabled && t.ttl != "", !enabled && t.ttl != "" && t.ttl != attribute:
-		return nil, invalid("TimeToLive is active on a different AttributeName: current AttributeName is %s", t.ttl)
-	case !enabled && t.ttl == "":
-		return nil, invalid("TimeToLive is already disabled")
-	case enabled:
-		t.ttl = attribute
-	default:
-		t.ttl = ""
-	}
-	return json.Marshal(map[string]any{"TimeToLiveSpecification": map[string]any{"AttributeName": attribute, "Enabled": enabled}})
 }

@@ -4,7 +4,7 @@ import (
 	"slices"
 )
 
-// update is an UpdateExpression.
+// update is a parsed UpdateExpression.
 type update struct {
 	set    []assignment
 	remove []path
@@ -24,7 +24,7 @@ type change struct {
 	value value
 }
 
-// expression is the right side of an assignment, evaluated on the item as it was before the update.
+// expression is the right side of an assignment. It is evaluated on the item before the update.
 type expression interface {
 	evaluate(item) (value, error)
 }
@@ -42,12 +42,12 @@ type (
 	listAppend struct{ left, right expression }
 )
 
-var errOperandType = invalid("An operand in the update expression has an incorrect data type")
+var errOperandType = validationError("An operand in the update expression has an incorrect data type")
 
 func (r reference) evaluate(it item) (value, error) {
 	v, found := r.operand.resolve(it)
 	if !found {
-		return value{}, invalid("The provided expression refers to an attribute that does not exist in the item")
+		return value{}, validationError("The provided expression refers to an attribute that does not exist in the item")
 	}
 	return v, nil
 }
@@ -73,7 +73,7 @@ func (f listAppend) evaluate(it item) (value, error) {
 	return listValue(kindList, slices.Concat(left.list(), right.list())), err
 }
 
-// evaluateBoth evaluates two operands that must be of one type.
+// evaluateBoth evaluates two operands, which must be of the type want.
 func evaluateBoth(it item, left, right expression, want kind) (l, r value, err error) {
 	if l, err = left.evaluate(it); err != nil {
 		return l, r, err
@@ -100,7 +100,7 @@ func (u *update) paths() []path {
 	return paths
 }
 
-// apply returns the item after the update; old is left as it was.
+// apply returns the item after the update. It does not change old.
 func (u *update) apply(old item) (item, error) {
 	updated := mapValue(old)
 	assignments := make([]change, 0, len(u.set))
@@ -111,7 +111,7 @@ func (u *update) apply(old item) (item, error) {
 		}
 		assignments = append(assignments, change{a.path, v})
 	}
-	// Elements beyond the end of a list are appended in the order of their indexes.
+	// Elements after the end of a list are appended in the order of their indexes.
 	slices.SortStableFunc(assignments, func(a, b change) int { return a.path.compareIndexes(b.path) })
 	for _, a := range assignments {
 		var err error
@@ -139,7 +139,7 @@ func (u *update) apply(old item) (item, error) {
 			}
 		}
 	}
-	// From the back, so that an index still means the element that it meant in the old item.
+	// In descending order, so that every index refers to the element of the old item.
 	removals := slices.SortedFunc(slices.Values(u.remove), func(a, b path) int { return b.compareIndexes(a) })
 	for _, p := range removals {
 		var err error
@@ -150,12 +150,12 @@ func (u *update) apply(old item) (item, error) {
 	return updated.fields(), nil
 }
 
-// compareIndexes orders paths by the indexes in them.
+// compareIndexes compares paths by the indexes in them.
 func (p path) compareIndexes(other path) int {
 	return slices.CompareFunc(p, other, step.compare)
 }
 
-// addTo is ADD: a number is added, elements are put into a set.
+// addTo executes ADD: it adds a number, or adds elements to a set.
 func addTo(current value, exists bool, operand value) (value, error) {
 	switch {
 	case !exists:
@@ -175,8 +175,8 @@ func addTo(current value, exists bool, operand value) (value, error) {
 	return listValue(current.kind, union), nil
 }
 
-// deleteFrom is DELETE: elements are taken out of a set. A set that would be empty is removed: the value without a
-// kind says so.
+// deleteFrom executes DELETE: it removes elements from a set. A set without elements is removed: the result is then a
+// value without a kind.
 func deleteFrom(current value, exists bool, operand value) (value, error) {
 	switch {
 	case !exists:
@@ -191,9 +191,9 @@ func deleteFrom(current value, exists bool, operand value) (value, error) {
 	return listValue(current.kind, rest), nil
 }
 
-var errDocumentPath = invalid("The document path provided in the update expression is invalid for update")
+var errDocumentPath = validationError("The document path provided in the update expression is invalid for update")
 
-// assign returns v with another value at the path. Maps and lists on the way are copied, what is beside it is shared.
+// assign returns v with another value at the path. It copies the maps and lists of the path and shares the others.
 func (v value) assign(p path, other value) (value, error) {
 	if len(p) == 0 {
 		return other, nil
@@ -209,7 +209,7 @@ func (v value) assign(p path, other value) (value, error) {
 	return v.with(p[0], child)
 }
 
-// with returns v with another field or element. An index beyond the end of a list appends.
+// with returns v with another field or element. An index after the end of a list appends.
 func (v value) with(s step, child value) (value, error) {
 	switch {
 	case s.isIndex() && v.kind == kindList:
@@ -226,7 +226,7 @@ func (v value) with(s step, child value) (value, error) {
 	return value{}, errDocumentPath
 }
 
-// remove returns v without what is at the path. What is not there is no error, unless the way to it is missing.
+// remove returns v without the value at the path. An absent value is no error, but an absent parent is.
 func (v value) remove(p path) (value, error) {
 	if len(p) > 1 {
 		child, found := v.child(p[0])

@@ -1,6 +1,6 @@
 package dynamodb
 
-// parseUpdate reads an UpdateExpression; absent, the update changes nothing.
+// parseUpdate parses an UpdateExpression. Without one, the update changes nothing.
 func (m *members) parseUpdate(ph *placeholders) (*update, error) {
 	if !m.has("UpdateExpression") {
 		return &update{}, nil
@@ -30,7 +30,7 @@ func (p *parser) update() *update {
 		p.take()
 		sections[name]()
 		if seen[name] {
-			panic(invalid("The \"%s\" section can only be used once in an update expression;", name))
+			panic(validationError("The \"%s\" section can only be used once in an update expression;", name))
 		}
 		seen[name] = true
 		if p.next().kind == tokenEnd {
@@ -54,14 +54,14 @@ func (p *parser) assignment() assignment {
 	return assignment{where, p.sum(left)}
 }
 
-// updateTerm reads the right side of an assignment up to its operator: an operand, or a whole sum in brackets.
+// updateTerm parses the right side of an assignment up to its operator: an operand, or a whole sum in brackets.
 func (p *parser) updateTerm() (term expression, isSum bool) {
 	if !p.next().is("(") {
 		return p.updateOperand(), false
 	}
 	p.take()
 	if p.next().is("(") {
-		panic(invalid("The expression has redundant parentheses;"))
+		panic(validationError("The expression has redundant parentheses;"))
 	}
 	term = p.updateOperand()
 	if operator := p.next(); operator.is("+") || operator.is("-") {
@@ -71,7 +71,7 @@ func (p *parser) updateTerm() (term expression, isSum bool) {
 	return term, isSum
 }
 
-// sum reads the operator and the right side of a sum.
+// sum parses the operator and the right side of a sum.
 func (p *parser) sum(left expression) expression {
 	operator := p.take()
 	right := p.updateOperand()
@@ -79,12 +79,12 @@ func (p *parser) sum(left expression) expression {
 	return sum{left, right, operator.is("-")}
 }
 
-// updateOperand reads an operand, which may stand in brackets.
+// updateOperand parses an operand, which may be in brackets.
 func (p *parser) updateOperand() expression {
 	switch {
 	case p.accept("("):
 		if p.next().is("(") {
-			panic(invalid("The expression has redundant parentheses;"))
+			panic(validationError("The expression has redundant parentheses;"))
 		}
 		inner := p.updateOperand()
 		p.expect(")")
@@ -100,13 +100,14 @@ func (p *parser) updateOperand() expression {
 func (p *parser) updateFunction() expression {
 	name := p.take().text
 	if name != "if_not_exists" && name != "list_append" {
-		panic(invalid("Invalid function name; function: %s", name))
+		panic(validationError("Invalid function name; function: %s", name))
 	}
 	p.expect("(")
 	arguments := list(p, p.updateOperand)
 	p.expect(")")
 	if len(arguments) != 2 {
-		panic(invalid("Incorrect number of operands for operator or function; operator or function: %s, number of operands: %d", name, len(arguments)))
+		panic(validationError("Incorrect number of operands for operator or function; operator or function: %s, number of "+
+			"operands: %d", name, len(arguments)))
 	}
 	if name == "list_append" {
 		checkConstant(name, kindList, arguments...)
@@ -117,10 +118,10 @@ func (p *parser) updateFunction() expression {
 			return ifNotExists{where, arguments[1]}
 		}
 	}
-	panic(invalid("Operator or function requires a document path; operator or function: %s", name))
+	panic(validationError("Operator or function requires a document path; operator or function: %s", name))
 }
 
-// checkConstant refuses constants of another type than the operator or function takes.
+// checkConstant refuses constants of a type that the operator or function does not accept.
 func checkConstant(operator string, want kind, operands ...expression) {
 	for _, o := range operands {
 		if r, ok := o.(reference); ok {
@@ -129,17 +130,18 @@ func checkConstant(operator string, want kind, operands ...expression) {
 	}
 }
 
-// change reads an element of ADD, which takes a number or a set, or of DELETE, which takes a set.
+// change parses an element of ADD, which takes a number or a set, or of DELETE, which takes a set.
 func (p *parser) change(section string) change {
 	c := change{p.path(), p.value()}
 	if c.value.isSet() || section == "ADD" && c.value.kind == kindNumber {
 		return c
 	}
-	panic(invalid("Incorrect operand type for operator or function; operator: %s, operand type: %s, typeSet: ALLOWED_FOR_%s_OPERAND",
+	panic(validationError("Incorrect operand type for operator or function; operator: %s, operand type: %s, typeSet: "+
+		"ALLOWED_FOR_%s_OPERAND",
 		section, kindNames[c.value.kind], section))
 }
 
-// kindNames are the types as AWS's messages about ADD and DELETE spell them.
+// kindNames maps types to their names in AWS's messages about ADD and DELETE.
 var kindNames = map[kind]string{
 	kindString: "STRING", kindNumber: "NUMBER", kindBinary: "BINARY", kindBoolean: "BOOLEAN", kindNull: "NULL",
 	kindList: "LIST", kindMap: "MAP",

@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// kind is the data type of an attribute value, as the API writes it.
+// kind is the data type of an attribute value, in the notation of the API.
 type kind string
 
 const (
@@ -24,15 +24,15 @@ const (
 	kindBinarySet kind = "BS"
 )
 
-// elementKind tells the sets and what they hold.
+// elementKind maps the types of sets to the types of their elements.
 var elementKind = map[kind]kind{kindStringSet: kindString, kindNumberSet: kindNumber, kindBinarySet: kindBinary}
 
-// value is an attribute value. It is never changed once made, so that rows can share parts.
+// value is an attribute value. It is immutable, so that rows can share parts.
 type value struct {
 	kind  kind
-	text  string // S: the text; N: the number in its normal form; B: the bytes
+	text  string // S: the text; N: the number in normal form; B: the bytes
 	truth bool   // BOOL
-	parts *parts // L, M and sets; apart, so that the many scalars stay small
+	parts *parts // L, M and sets; a pointer keeps scalars small
 }
 
 type parts struct {
@@ -40,7 +40,7 @@ type parts struct {
 	fields item
 }
 
-// list returns the elements of a list or set, none of other types.
+// list returns the elements of a list or set, or nil.
 func (v value) list() []value {
 	if v.parts == nil {
 		return nil
@@ -48,7 +48,7 @@ func (v value) list() []value {
 	return v.parts.list
 }
 
-// fields returns the fields of a map, none of other types.
+// fields returns the fields of a map, or nil.
 func (v value) fields() item {
 	if v.parts == nil {
 		return nil
@@ -67,13 +67,14 @@ func (v value) isSet() bool { return elementKind[v.kind] != "" }
 // number returns the decimal of a value of kind N.
 func (v value) number() decimal { return mustDecimal(v.text) }
 
-// equal tells whether two values are of one type and the same; the order of a set's elements does not count.
+// equal reports whether two values have the same type and content. The order of the elements of a set does not matter.
 func (v value) equal(other value) bool {
 	switch {
 	case v.kind != other.kind:
 		return false
 	case v.isSet():
-		return len(v.list()) == len(other.list()) && !slices.ContainsFunc(v.list(), func(e value) bool { return !other.hasElement(e) })
+		return len(v.list()) == len(other.list()) && !slices.ContainsFunc(v.list(),
+			func(e value) bool { return !other.hasElement(e) })
 	case v.kind == kindList:
 		return slices.EqualFunc(v.list(), other.list(), value.equal)
 	case v.kind == kindMap:
@@ -84,7 +85,7 @@ func (v value) equal(other value) bool {
 
 func (v value) hasElement(element value) bool { return slices.ContainsFunc(v.list(), element.equal) }
 
-// compare orders two values; ok is false when their types differ or have no order (only S, N and B do).
+// compare compares two values. ok is false if their types differ or have no order; only S, N and B have one.
 func (v value) compare(other value) (order int, ok bool) {
 	if v.kind != other.kind {
 		return 0, false
@@ -98,13 +99,13 @@ func (v value) compare(other value) (order int, ok bool) {
 	return 0, false
 }
 
-// Overheads of the documents in an item (developer guide, "DynamoDB item sizes and formats").
+// Overheads of documents in an item (developer guide, "DynamoDB item sizes and formats").
 const (
 	documentOverhead = 3 // of a list or map
 	elementOverhead  = 1 // of each element of a list or map
 )
 
-// size returns the bytes that the value takes in an item by AWS's rules, without its name.
+// size returns the size of the value in an item by AWS's rules, in bytes, without its name.
 func (v value) size() int {
 	switch v.kind {
 	case kindNumber:
@@ -127,7 +128,7 @@ func (v value) size() int {
 	return size
 }
 
-// length is what the function size() of the expression language returns; ok is false for types that have none.
+// length returns the result of the function size() in expressions. ok is false for types that have none.
 func (v value) length() (length int, ok bool) {
 	switch v.kind {
 	case kindString:
@@ -150,7 +151,7 @@ func utf16Length(text string) int {
 	return length
 }
 
-// appendJSON appends the value as the API writes it.
+// appendJSON appends the value in the JSON of the API.
 func (v value) appendJSON(text []byte) []byte {
 	text = append(text, `{"`...)
 	text = append(text, v.kind...)
@@ -176,7 +177,7 @@ func (v value) appendJSON(text []byte) []byte {
 	return append(text, '}')
 }
 
-// appendScalar appends the text of an S, N or B.
+// appendScalar appends the text of an S, N or B as a JSON string.
 func (v value) appendScalar(text []byte) []byte {
 	if v.kind == kindBinary {
 		text = append(text, '"')

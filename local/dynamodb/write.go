@@ -1,7 +1,7 @@
 package dynamodb
 
-// parsePut, parseDelete, parseUpdate and parseCheck read the mutation of a single request or of one in a transaction;
-// the parameters are the same. The placeholders are checked by the caller.
+// parsePut, parseDelete, parseUpdate and parseCheck parse the mutation of a request, or of an action in a transaction,
+// which has the same parameters. The caller must check the placeholders.
 
 func (c *call) parsePut(m *members, ph *placeholders) (*mutation, error) {
 	t, err := c.table(m.required("TableName"), "PutItem")
@@ -10,7 +10,9 @@ func (c *call) parsePut(m *members, ph *placeholders) (*mutation, error) {
 	}
 	it := m.item("Item")
 	if m.failure == nil && !m.has("Item") {
-		m.fail(invalid("1 validation error detected: Value null at 'item' failed to satisfy constraint: Member must not be null"))
+		m.fail(validationError("1 validation error detected: Value null at 'item' failed to satisfy constraint: Member " +
+			"must not " +
+			"be null"))
 	}
 	if m.failure != nil {
 		return nil, m.failure
@@ -19,7 +21,7 @@ func (c *call) parsePut(m *members, ph *placeholders) (*mutation, error) {
 	if err != nil {
 		return nil, err
 	}
-	return mutation, m.parseGuard(mutation, ph)
+	return mutation, m.parseWriteCondition(mutation, ph)
 }
 
 // newPut returns the unconditional put of an item.
@@ -28,20 +30,22 @@ func newPut(t *table, it item) (*mutation, error) {
 		return nil, err
 	}
 	if it.size() > maxItem {
-		return nil, invalid("Item size has exceeded the maximum allowed size")
+		return nil, validationError("Item size has exceeded the maximum allowed size")
 	}
-	return &mutation{table: t, key: t.schema.keyOf(it), place: t.schema.place(it),
+	return &mutation{table: t, key: t.schema.keyOf(it), rowKey: t.schema.rowKey(it),
 		change: func(item) (item, error) { return it, nil }}, nil
 }
 
-// keyed reads the table and key of a request and returns a mutation that changes nothing yet.
-func (c *call) keyed(m *members, action string) (*mutation, error) {
+// parseKey parses the table and the key of a request, and returns a mutation without a change.
+func (c *call) parseKey(m *members, action string) (*mutation, error) {
 	t, err := c.table(m.required("TableName"), action)
 	if err != nil {
 		return nil, m.first(err)
 	}
 	if m.failure == nil && !m.has("Key") {
-		m.fail(invalid("1 validation error detected: Value null at 'key' failed to satisfy constraint: Member must not be null"))
+		m.fail(validationError("1 validation error detected: Value null at 'key' failed to satisfy constraint: Member " +
+			"must not " +
+			"be null"))
 	}
 	key := m.item("Key")
 	if m.failure != nil {
@@ -50,29 +54,29 @@ func (c *call) keyed(m *members, action string) (*mutation, error) {
 	if err := t.schema.checkKey(key); err != nil {
 		return nil, err
 	}
-	return &mutation{table: t, key: key, place: t.schema.place(key)}, nil
+	return &mutation{table: t, key: key, rowKey: t.schema.rowKey(key)}, nil
 }
 
 func (c *call) parseDelete(m *members, ph *placeholders) (*mutation, error) {
-	mutation, err := c.keyed(m, "DeleteItem")
+	mutation, err := c.parseKey(m, "DeleteItem")
 	if err != nil {
 		return nil, err
 	}
 	mutation.change = func(item) (item, error) { return nil, nil }
-	return mutation, m.parseGuard(mutation, ph)
+	return mutation, m.parseWriteCondition(mutation, ph)
 }
 
 func (c *call) parseCheck(m *members, ph *placeholders) (*mutation, error) {
-	mutation, err := c.keyed(m, "ConditionCheckItem")
+	mutation, err := c.parseKey(m, "ConditionCheckItem")
 	if err != nil {
 		return nil, err
 	}
 	m.required("ConditionExpression")
-	return mutation, m.parseGuard(mutation, ph)
+	return mutation, m.parseWriteCondition(mutation, ph)
 }
 
 func (c *call) parseUpdate(m *members, ph *placeholders) (*mutation, *update, error) {
-	mutation, err := c.keyed(m, "UpdateItem")
+	mutation, err := c.parseKey(m, "UpdateItem")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -82,7 +86,9 @@ func (c *call) parseUpdate(m *members, ph *placeholders) (*mutation, *update, er
 	}
 	for _, p := range u.paths() {
 		if mutation.table.schema.isKey(p[0].name) {
-			return nil, nil, invalid("One or more parameter values were invalid: Cannot update attribute %s. This attribute is part of the key", p[0].name)
+			return nil, nil, validationError("One or more parameter values were invalid: Cannot update attribute %s. This "+
+				"attribute "+
+				"is part of the key", p[0].name)
 		}
 	}
 	mutation.change = func(old item) (item, error) {
@@ -91,23 +97,23 @@ func (c *call) parseUpdate(m *members, ph *placeholders) (*mutation, *update, er
 		}
 		updated, err := u.apply(old)
 		if err == nil && updated.size() > maxItem {
-			err = invalid("Item size to update has exceeded the maximum allowed size")
+			err = validationError("Item size to update has exceeded the maximum allowed size")
 		}
 		return updated, err
 	}
-	return mutation, u, m.parseGuard(mutation, ph)
+	return mutation, u, m.parseWriteCondition(mutation, ph)
 }
 
-// parseGuard reads the condition of a write and what its failure shows.
-func (m *members) parseGuard(mutation *mutation, ph *placeholders) (err error) {
-	mutation.showOld = m.choice("ReturnValuesOnConditionCheckFailure", "NONE ALL_OLD") == "ALL_OLD"
+// parseWriteCondition parses the condition of a write, and whether its failure returns the row.
+func (m *members) parseWriteCondition(mutation *mutation, ph *placeholders) (err error) {
+	mutation.returnOld = m.choice("ReturnValuesOnConditionCheckFailure", "NONE ALL_OLD") == "ALL_OLD"
 	if mutation.condition, err = m.parseCondition("ConditionExpression", ph); err != nil {
 		return err
 	}
 	return m.err()
 }
 
-// first returns the failure that a member of the request had before err arose, or err.
+// first returns the failure of a member, which occurred earlier, or err.
 func (m *members) first(err error) error {
 	if m.failure != nil {
 		return m.failure
@@ -115,13 +121,14 @@ func (m *members) first(err error) error {
 	return err
 }
 
-// write is what PutItem, UpdateItem and DeleteItem have in common: it reads the request with parse, runs the
-// mutation and answers with what returned picks of the rows before and after, "" for nothing.
-func (c *call) write(returnValues string, parse func(*placeholders) (*mutation, error), returned func(values string, old, changed *row) string) ([]byte, error) {
+// write executes PutItem, UpdateItem or DeleteItem. parse parses the mutation. returned selects the returned attributes
+// from the rows before and after it; "" returns none.
+func (c *call) write(returnValues string, parse func(*placeholders) (*mutation, error), returned func(values string,
+	old, changed *row) string) ([]byte, error) {
 	ph := c.placeholders()
 	values := c.choice("ReturnValues", returnValues)
 	consumed := c.consumption()
-	c.choice("ReturnItemCollectionMetrics", "NONE SIZE") // SIZE tells of tables with local indexes only: there are none
+	c.choice("ReturnItemCollectionMetrics", "NONE SIZE") // SIZE concerns tables with local indexes, which are not emulated
 	mutation, err := parse(ph)
 	if err == nil {
 		err = ph.checkUsed()
@@ -139,7 +146,7 @@ func (c *call) write(returnValues string, parse func(*placeholders) (*mutation, 
 		a.text = append(a.text, attributes...)
 	}
 	consumed.add(mutation.table, writeUnits(old, changed))
-	consumed.tell(&a, false)
+	consumed.write(&a, false)
 	return a.end(), nil
 }
 
@@ -151,11 +158,13 @@ func returnedOld(values string, old, _ *row) string {
 }
 
 func (c *call) putItem() ([]byte, error) {
-	return c.write("NONE ALL_OLD", func(ph *placeholders) (*mutation, error) { return c.parsePut(c.members, ph) }, returnedOld)
+	return c.write("NONE ALL_OLD", func(ph *placeholders) (*mutation, error) { return c.parsePut(c.members, ph) },
+		returnedOld)
 }
 
 func (c *call) deleteItem() ([]byte, error) {
-	return c.write("NONE ALL_OLD", func(ph *placeholders) (*mutation, error) { return c.parseDelete(c.members, ph) }, returnedOld)
+	return c.write("NONE ALL_OLD", func(ph *placeholders) (*mutation, error) { return c.parseDelete(c.members, ph) },
+		returnedOld)
 }
 
 func (c *call) updateItem() ([]byte, error) {

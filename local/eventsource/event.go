@@ -7,14 +7,14 @@ import (
 	"fanfare/local/sqs"
 )
 
-// record is one message as the event has it. Source: docs.aws.amazon.com/lambda/latest/dg/with-sqs.html; the order is
-// that of captured events.
+// record is a message in an event. Source: docs.aws.amazon.com/lambda/latest/dg/with-sqs.html. The order of members
+// follows captured events.
 type record struct {
 	MessageID              string                     `json:"messageId"`
 	ReceiptHandle          string                     `json:"receiptHandle"`
 	Body                   string                     `json:"body"`
 	Attributes             map[string]string          `json:"attributes"`
-	MessageAttributes      map[string]recordAttribute `json:"messageAttributes"` // {} when there are none
+	MessageAttributes      map[string]recordAttribute `json:"messageAttributes"` // {} without attributes
 	MD5OfBody              string                     `json:"md5OfBody"`
 	MD5OfMessageAttributes string                     `json:"md5OfMessageAttributes,omitempty"`
 	EventSource            string                     `json:"eventSource"`
@@ -25,7 +25,7 @@ type record struct {
 type recordAttribute struct {
 	StringValue      *string  `json:"stringValue,omitempty"`
 	BinaryValue      []byte   `json:"binaryValue,omitempty"`
-	StringListValues []string `json:"stringListValues"` // always []: SQS has no lists
+	StringListValues []string `json:"stringListValues"` // always []: SQS has no list values
 	BinaryListValues []string `json:"binaryListValues"`
 	DataType         string   `json:"dataType"`
 }
@@ -35,7 +35,7 @@ const (
 	eventTail = `]}`
 )
 
-// encode returns a message as a record's JSON.
+// encode returns a message as the JSON of a record.
 func encode(m sqs.Message, queueARN, region string) []byte {
 	r := record{
 		MessageID: m.ID, ReceiptHandle: m.ReceiptHandle, Body: m.Body, Attributes: m.Attributes,
@@ -54,21 +54,21 @@ func encode(m sqs.Message, queueARN, region string) []byte {
 	}
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false) // as AWS, and a body of "<" would grow sixfold
+	encoder.SetEscapeHTML(false) // as on AWS; escaping would also make a body of "<" six times as large
 	if err := encoder.Encode(r); err != nil {
 		panic(err) // strings and bytes always marshal
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'})
 }
 
-// batch is the messages of one invocation.
+// batch holds the messages of one invocation.
 type batch struct {
 	messages []sqs.Message
 	records  [][]byte
-	size     int // of the event
+	size     int // of the event, in bytes
 }
 
-// add adds a message unless the event would grow too large; the first one always fits.
+// add adds a message. It returns false if the event would become too large; the first message always fits.
 func (b *batch) add(m sqs.Message, r []byte) bool {
 	size := b.size + len(r) + 1
 	if len(b.messages) == 0 {

@@ -12,7 +12,7 @@ import (
 	"fanfare/local/sqs"
 )
 
-func TestEvent(t *testing.T) {
+func TestBatch_Event(t *testing.T) {
 	const md5 = "e4e68fb7bd0e697a0ae8f1bb342846b3"
 	messages := []sqs.Message{
 		{
@@ -21,7 +21,8 @@ func TestEvent(t *testing.T) {
 			Attributes: map[string]string{
 				"ApproximateReceiveCount": "1", "SentTimestamp": "1545082649183", "SenderId": "AIDAIENQZJOLO23YVJ4VO",
 				"ApproximateFirstReceiveTimestamp": "1545082649185",
-				"AWSTraceHeader":                   "Root=1-68c563c1-1c676b964b597a606c1dfd90;Parent=713749d60fdfaa5e;Sampled=0;Lineage=1:283dea05:0",
+				"AWSTraceHeader": "Root=1-68c563c1-1c676b964b597a606c1dfd90;Parent=713749d60fdfaa5e;Sampled=0;" +
+					"Lineage=1:283dea05:0",
 			},
 			MessageAttributes: map[string]sqs.MessageAttribute{
 				"myAttribute": {DataType: "String", StringValue: "myValue"},
@@ -41,12 +42,12 @@ func TestEvent(t *testing.T) {
 	const arn, region = "arn:aws:sqs:us-east-2:123456789012:my-queue", "us-east-2"
 	for _, m := range messages {
 		if !b.add(m, encode(m, arn, region)) {
-			t.Fatal("does not fit")
+			t.Fatalf("add of message %s: got false, want true", m.ID)
 		}
 	}
 	event := b.event()
 	if len(event) != b.size {
-		t.Errorf("the event has %d bytes, counted as %d", len(event), b.size)
+		t.Errorf("size of the event: got %d, want %d", b.size, len(event))
 	}
 	golden, err := os.ReadFile("testdata/event.json")
 	if err != nil {
@@ -57,10 +58,10 @@ func TestEvent(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(event, want.Bytes()) {
-		t.Errorf("got  %s\nwant %s", event, want.Bytes())
+		t.Errorf("got %s, want %s", event, want.Bytes())
 	}
 
-	// AWS's own Go types hold all of it: decoded and encoded again nothing is lost.
+	// The event survives decoding and encoding by aws-lambda-go's types.
 	var typed events.SQSEvent
 	if err := json.Unmarshal(event, &typed); err != nil {
 		t.Fatal(err)
@@ -76,12 +77,12 @@ func TestEvent(t *testing.T) {
 	if err := json.Unmarshal(again, &two); err != nil {
 		t.Fatal(err)
 	}
-	for _, record := range two["Records"].([]any) { // AWS's types write what is absent as ""
+	for _, record := range two["Records"].([]any) { // aws-lambda-go writes an absent value as ""
 		if r := record.(map[string]any); r["md5OfMessageAttributes"] == "" {
 			delete(r, "md5OfMessageAttributes")
 		}
 	}
 	if !reflect.DeepEqual(one, two) {
-		t.Errorf("through aws-lambda-go's types:\n%s\nbefore:\n%s", again, event)
+		t.Errorf("after aws-lambda-go's types: got %s, want %s", again, event)
 	}
 }

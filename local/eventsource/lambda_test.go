@@ -16,11 +16,12 @@ import (
 	"fanfare/local/sqs"
 )
 
-// The real queue, the real mapping and a real Go function: a message the function reports as failed comes back once the
-// visibility time-out has passed, and everything is deleted in the end.
-func TestWithLambda(t *testing.T) {
+// With package lambda and a Go function, a message that the function reports as failed is received again after the
+// visibility timeout, and all messages are deleted in the end.
+func TestRun_Lambda(t *testing.T) {
 	dir := t.TempDir()
-	build := exec.Command("go", "build", "-trimpath", "-tags", "lambda.norpc", "-o", filepath.Join(dir, "bootstrap"), "./testdata/function")
+	build := exec.Command("go", "build", "-trimpath", "-tags", "lambda.norpc",
+		"-o", filepath.Join(dir, "bootstrap"), "./testdata/function")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
@@ -38,8 +39,8 @@ func TestWithLambda(t *testing.T) {
 	if err := functions.Add(lambda.Function{Name: "worker", Dir: dir, Timeout: 30 * time.Second}); err != nil {
 		t.Fatal(err)
 	}
-	time60 := clock.New(60)
-	queues := sqs.New(sqs.Options{Clock: time60})
+	fastClock := clock.New(60)
+	queues := sqs.New(sqs.Options{Clock: fastClock})
 	defer queues.Close()
 	arn, err := queues.CreateQueue(sqs.QueueConfig{Name: "q", Attributes: map[string]string{"VisibilityTimeout": "30"}})
 	if err != nil {
@@ -51,13 +52,14 @@ func TestWithLambda(t *testing.T) {
 		ended <- eventsource.Run(ctx, eventsource.Mapping{
 			UUID: "one", QueueARN: arn, FunctionName: "worker", ReportBatchItemFailures: true,
 			VisibilityTimeout: 30 * time.Second, FunctionTimeout: 30 * time.Second,
-		}, queues, functions, eventsource.Options{Clock: time60})
+		}, queues, functions, eventsource.Options{Clock: fastClock})
 	}()
-	sendTo(t, queues, "", map[string]any{"color": map[string]string{"DataType": "String", "StringValue": "red"}}, "good", "bad", "good")
-	w := &world{t: t, sqs: queues}
-	for patience := time.Now().Add(30 * time.Second); w.remaining() > 0; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(patience) {
-			t.Fatal("messages are left")
+	attributes := map[string]any{"color": map[string]string{"DataType": "String", "StringValue": "red"}}
+	sendTo(t, queues, "", attributes, "good", "bad", "good")
+	w := &mappingFixture{t: t, sqs: queues}
+	for deadline := time.Now().Add(30 * time.Second); w.remaining() > 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("remaining messages: got %d after 30s, want 0", w.remaining())
 		}
 	}
 	stop()
@@ -73,7 +75,7 @@ func TestWithLambda(t *testing.T) {
 	defer mu.Unlock()
 	for _, want := range []string{"good 1 red", "bad 1 red", "bad 2 red"} {
 		if !slices.Contains(lines, want) {
-			t.Errorf("the function saw %q, want %q among it", lines, want)
+			t.Errorf("lines of the function: got %q, want one to be %q", lines, want)
 		}
 	}
 }

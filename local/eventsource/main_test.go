@@ -21,24 +21,25 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// visibility is the queue's visibility timeout in tests.
 const visibility = 60 * time.Second
 
-// function is an Invoker in place of Lambda: it keeps the events and answers by call.
+// function is an Invoker that records events and answers them by call.
 type function struct {
 	call func(n int, event events.SQSEvent) (response string, err error) // n counts from 1; nil answers "null"
 
 	mu      sync.Mutex
 	events  []events.SQSEvent
-	times   []time.Duration // when, since the start
+	times   []time.Duration // of the invocations, since start
 	traces  []string
 	start   time.Time
 	running int
-	most    int // that ran at a time
+	most    int // maximum of running
 }
 
 func (f *function) Invoke(ctx context.Context, name string, payload []byte, trace string) ([]byte, error) {
 	if name != "worker" {
-		return nil, fmt.Errorf("invoked %q", name)
+		return nil, fmt.Errorf("invoke: got function %q, want worker", name)
 	}
 	var event events.SQSEvent
 	if err := json.Unmarshal(payload, &event); err != nil {
@@ -67,7 +68,7 @@ func (f *function) Invoke(ctx context.Context, name string, payload []byte, trac
 	return []byte(response), err
 }
 
-// invocations returns the bodies of each event, joined by commas, and when it came.
+// invocations returns the bodies of each event, joined by commas, and the times of the events.
 func (f *function) invocations() (bodies []string, times []time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -105,29 +106,31 @@ func (f *function) atATime() int {
 	return f.running
 }
 
-// watchedQueue tells of a Receive after the end.
+// watchedQueue reports a Receive after the end of ctx.
 type watchedQueue struct {
 	*sqs.Server
 	t *testing.T
 }
 
-func (q watchedQueue) Receive(ctx context.Context, queueARN string, max int, wait time.Duration) ([]sqs.Message, error) {
+func (q watchedQueue) Receive(
+	ctx context.Context, queueARN string, limit int, wait time.Duration,
+) ([]sqs.Message, error) {
 	if ctx.Err() != nil {
-		q.t.Error("received after the end")
+		q.t.Error("Receive: called after the end of ctx")
 	}
-	return q.Server.Receive(ctx, queueARN, max, wait)
+	return q.Server.Receive(ctx, queueARN, limit, wait)
 }
 
-// world is a queue with a mapping on it, in synctest's time.
-type world struct {
+// mappingFixture is a queue and its running mapping, in synctest's time.
+type mappingFixture struct {
 	t     *testing.T
 	sqs   *sqs.Server
 	queue string // ARN
 	stop  func() error
 }
 
-// inWorld runs a test in a bubble of time of its own: the mapping runs from the start until stop or the test's end.
-func inWorld(t *testing.T, m eventsource.Mapping, f *function, test func(*world)) {
+// withMapping runs a test with a mapping in a synctest bubble. The mapping runs until stop or the end of the test.
+func withMapping(t *testing.T, m eventsource.Mapping, f *function, test func(*mappingFixture)) {
 	synctest.Test(t, func(t *testing.T) {
 		server := sqs.New(sqs.Options{})
 		defer server.Close()
@@ -142,9 +145,9 @@ func inWorld(t *testing.T, m eventsource.Mapping, f *function, test func(*world)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- eventsource.Run(ctx, m, watchedQueue{server, t}, f, eventsource.Options{}) }()
-		w := &world{t: t, sqs: server, queue: arn}
+		w := &mappingFixture{t: t, sqs: server, queue: arn}
 		w.stop = sync.OnceValue(func() error {
-			synctest.Wait() // so that nobody is between having looked for the end and receiving
+			synctest.Wait() // so that no poller is between its check of ctx and Receive
 			cancel()
 			return <-ended
 		})
@@ -155,14 +158,14 @@ func inWorld(t *testing.T, m eventsource.Mapping, f *function, test func(*world)
 	})
 }
 
-// pass lets time pass, and then everything happen that is due.
-func pass(d time.Duration) {
+// advance sleeps and then waits until all goroutines are blocked.
+func advance(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
 
-// send puts messages on the queue, ten at a time, with a trace header if it is not "".
-func (w *world) send(trace string, bodies ...string) {
+// send sends messages in batches of ten, with a trace header if it is not "".
+func (w *mappingFixture) send(trace string, bodies ...string) {
 	w.t.Helper()
 	sendTo(w.t, w.sqs, trace, nil, bodies...)
 }
@@ -173,7 +176,9 @@ func sendTo(t *testing.T, server *sqs.Server, trace string, attributes map[strin
 		n := min(10, len(bodies))
 		var entries []map[string]any
 		for i, body := range bodies[:n] {
-			entries = append(entries, map[string]any{"Id": fmt.Sprint(i), "MessageBody": body, "MessageAttributes": attributes})
+			entries = append(entries, map[string]any{
+				"Id": fmt.Sprint(i), "MessageBody": body, "MessageAttributes": attributes,
+			})
 		}
 		bodies = bodies[n:]
 		request, err := json.Marshal(map[string]any{"QueueUrl": "http://127.0.0.1/000000000000/q", "Entries": entries})
@@ -189,7 +194,7 @@ func sendTo(t *testing.T, server *sqs.Server, trace string, attributes map[strin
 		out := httptest.NewRecorder()
 		server.ServeHTTP(out, r)
 		if out.Code != 200 || strings.Contains(out.Body.String(), "Failed") {
-			t.Fatalf("send: %d %s", out.Code, out.Body)
+			t.Fatalf("send: got %d %s, want 200", out.Code, out.Body)
 		}
 	}
 }
@@ -202,17 +207,18 @@ func numbers(n int) (out []string) {
 	return out
 }
 
-// remaining returns how many messages the queue holds, whether visible or not.
-func (w *world) remaining() int {
+// remaining returns the number of messages in the queue, visible or not.
+func (w *mappingFixture) remaining() int {
 	w.t.Helper()
-	r := httptest.NewRequest("POST", "/", strings.NewReader(`{"QueueUrl":"http://127.0.0.1/000000000000/q","AttributeNames":["All"]}`))
+	r := httptest.NewRequest("POST", "/", strings.NewReader(
+		`{"QueueUrl":"http://127.0.0.1/000000000000/q","AttributeNames":["All"]}`))
 	r.Header.Set("X-Amz-Target", "AmazonSQS.GetQueueAttributes")
 	r.Header.Set("Content-Type", "application/x-amz-json-1.0")
 	out := httptest.NewRecorder()
 	w.sqs.ServeHTTP(out, r)
 	var answer struct{ Attributes map[string]string }
 	if err := json.Unmarshal(out.Body.Bytes(), &answer); err != nil || out.Code != 200 {
-		w.t.Fatalf("queue attributes: %d %s", out.Code, out.Body)
+		w.t.Fatalf("queue attributes: got %d %s, error %v", out.Code, out.Body, err)
 	}
 	n := 0
 	for _, name := range []string{"ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"} {

@@ -9,8 +9,8 @@ import (
 	"fanfare/local/sqs"
 )
 
-// split returns the messages that a function's response says it has dealt with, and an error if it cannot be followed,
-// when it has dealt with none. The rules are at Mapping.ReportBatchItemFailures.
+// split returns the messages that a function's response reports as processed. It returns an error and no messages if
+// the response is invalid. For the rules see Mapping.ReportBatchItemFailures.
 // Source: docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html, success and failure conditions.
 func split(response []byte, messages []sqs.Message) (done []sqs.Message, err error) {
 	ids, err := failures(response)
@@ -28,21 +28,21 @@ func split(response []byte, messages []sqs.Message) (done []sqs.Message, err err
 			done = append(done, m)
 		}
 	}
-	if len(failed) > 0 { // by one that was not in the batch, or by an empty or null identifier
-		return nil, errors.New("an itemIdentifier is not a message of the batch")
+	if len(failed) > 0 { // includes empty and null identifiers
+		return nil, errors.New("itemIdentifier is not a message of the batch")
 	}
 	return done, nil
 }
 
-// failures returns the identifiers that a response lists. Names are matched exactly, which encoding/json does not do
-// for structs.
+// failures returns the identifiers in a response. It decodes to maps, because encoding/json matches the names of struct
+// fields without regard to case.
 func failures(response []byte) ([]string, error) {
 	if response = bytes.TrimSpace(response); len(response) == 0 {
 		return nil, nil
 	}
 	var document map[string]json.RawMessage
 	if err := json.Unmarshal(response, &document); err != nil {
-		return nil, fmt.Errorf("the response is not a JSON object: %w", err)
+		return nil, fmt.Errorf("response is not a JSON object: %w", err)
 	}
 	var items []map[string]json.RawMessage
 	if list, ok := document["batchItemFailures"]; ok {
@@ -54,7 +54,7 @@ func failures(response []byte) ([]string, error) {
 	for _, item := range items {
 		var id string
 		if err := json.Unmarshal(item["itemIdentifier"], &id); err != nil {
-			return nil, fmt.Errorf("itemIdentifier is missing or no string: %w", err)
+			return nil, fmt.Errorf("itemIdentifier is missing or not a string: %w", err)
 		}
 		ids = append(ids, id)
 	}

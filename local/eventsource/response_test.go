@@ -10,12 +10,12 @@ import (
 	"fanfare/local/sqs"
 )
 
-// FuzzResponse: whatever a function answers, a message is either deleted or kept, and nothing is deleted that the
-// answer names or that a broken answer might have named.
+// FuzzResponse splits a batch by an arbitrary response. Every message must be either deleted or kept, and no message
+// may be deleted that the response names or that an invalid response could have named.
 func FuzzResponse(f *testing.F) {
 	seeds, err := filepath.Glob("testdata/responses/*.json")
 	if err != nil || len(seeds) < 5 {
-		f.Fatalf("%d seeds, error %v", len(seeds), err)
+		f.Fatalf("got %d seeds, error %v, want at least 5", len(seeds), err)
 	}
 	for _, name := range seeds {
 		seed, err := os.ReadFile(name)
@@ -29,21 +29,21 @@ func FuzzResponse(f *testing.F) {
 		done, err := split(response, messages)
 		if err != nil {
 			if done != nil {
-				t.Fatalf("error %v, but %d messages to delete", err, len(done))
+				t.Fatalf("got error %v and %d messages to delete, want none", err, len(done))
 			}
 			return
 		}
 		ids, err := failures(response)
 		if err != nil {
-			t.Fatalf("followed by split, but: %v", err)
+			t.Fatalf("failures: got error %v for a response that split accepts", err)
 		}
 		for _, m := range messages {
 			isDone := slices.ContainsFunc(done, func(d sqs.Message) bool { return d.ID == m.ID })
 			if isDone == slices.Contains(ids, m.ID) {
-				t.Fatalf("message %s deleted: %v, named as failed: %v", m.ID, isDone, !isDone)
+				t.Fatalf("message %s: got deleted %v, named as failed %v, want one of them", m.ID, isDone, !isDone)
 			}
 		}
-		// The same failures, written as AWS's documents do, are read the same.
+		// The same failures in the form of AWS's documentation give the same result.
 		type item struct {
 			ItemIdentifier string `json:"itemIdentifier"`
 		}
@@ -57,7 +57,7 @@ func FuzzResponse(f *testing.F) {
 		}
 		again, err := failures(canonical)
 		if err != nil || !slices.Equal(again, ids) {
-			t.Fatalf("%s is read as %q, error %v; want %q", canonical, again, err, ids)
+			t.Fatalf("%s: got %q, error %v, want %q", canonical, again, err, ids)
 		}
 	})
 }

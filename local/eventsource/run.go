@@ -1,6 +1,7 @@
 package eventsource
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,55 +10,53 @@ import (
 	"sync"
 	"time"
 
+	"fanfare/local/awsapi"
 	"fanfare/local/clock"
 	"fanfare/local/sqs"
 )
 
-// Queue is what a mapping needs of SQS.
+// Queue is the part of SQS that a mapping uses.
 type Queue interface {
-	// Receive waits up to wait for up to max messages (1 to 10), and hides them for the queue's visibility time-out.
-	Receive(ctx context.Context, queueARN string, max int, wait time.Duration) ([]sqs.Message, error)
+	// Receive waits up to wait for up to limit messages (1 to 10), and hides them for the queue's visibility timeout.
+	Receive(ctx context.Context, queueARN string, limit int, wait time.Duration) ([]sqs.Message, error)
 	// Delete deletes received messages.
 	Delete(queueARN string, receiptHandles ...string) error
 }
 
-// Invoker is what a mapping needs of Lambda. An error that has, or wraps one that has, a method Throttled() bool that
-// returns true says that the function was not run for want of concurrency.
+// Invoker is the part of Lambda that a mapping uses. If an error in the chain has a method Throttled() bool that
+// returns true, the function did not run because its concurrency was used up.
 type Invoker interface {
 	Invoke(ctx context.Context, function string, event []byte, trace string) ([]byte, error)
 }
 
-// Options of a mapping's run. The zero value is usable.
+// Options of a mapping. The zero value is valid.
 type Options struct {
-	// Clock times windows, polls, pauses and the growth of concurrency; nil is real time. It must be the queue's.
+	// Clock measures windows, polls, pauses and the growth of concurrency; nil means real time. The queue must use
+	// the same clock.
 	Clock *clock.Clock
-	// Log gets failed batches, never what is in them; nil discards it.
+	// Log receives failed batches without their contents; nil discards them.
 	Log *slog.Logger
-	// Authorize is asked, once, whether the function's role may read the queue: with the mapping's AccessKeyID, the
-	// actions that AWS demands and the queue's ARN. nil allows everything.
-	Authorize func(accessKeyID, action, resource string) error
+	// Authorize checks once whether the function's role may read the queue. It receives the mapping's AccessKeyID,
+	// each action that AWS requires, and the queue's ARN. nil allows everything.
+	Authorize awsapi.Authorizer
 }
 
-// pollerActions are what the execution role needs.
+// pollerActions are the actions that the execution role must allow.
 // Source: docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html, execution role permissions.
 var pollerActions = []string{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
 
-// Run runs a mapping until ctx ends: it then receives no more and returns, with nil, once the batches it has are
-// finished. It returns an error at once if the mapping is invalid, not emulated or not permitted.
+// Run runs a mapping until ctx ends. It then stops receiving, waits for the batches in progress and returns nil. It
+// returns an error at once if the mapping is invalid, not emulated or not permitted.
 func Run(ctx context.Context, m Mapping, q Queue, invoker Invoker, o Options) error {
 	m, err := m.complete()
 	if err != nil {
 		return err
 	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
-	if o.Authorize != nil {
-		for _, action := range pollerActions {
-			if err := o.Authorize(m.AccessKeyID, action, m.QueueARN); err != nil {
-				return m.wrap(fmt.Errorf("InvalidParameterValueException: The function execution role does not have "+
-					"permissions to call %s: %w", action, err))
-			}
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
+	for _, action := range pollerActions {
+		if err := o.Authorize.Check(m.AccessKeyID, action, m.QueueARN); err != nil {
+			return m.wrap(fmt.Errorf("InvalidParameterValueException: The function execution role does not have "+
+				"permissions to call %s: %w", action, err))
 		}
 	}
 	if m.Disabled {
@@ -67,7 +66,7 @@ func Run(ctx context.Context, m Mapping, q Queue, invoker Invoker, o Options) er
 	s := &source{
 		Mapping: m, queue: q, invoker: invoker, clock: o.Clock,
 		log: o.Log.With("mapping", m.UUID, "function", m.FunctionName, "queue", m.QueueARN),
-		// Buffered, so that telling never waits: one untaken word is enough.
+		// Buffered, so that sending never blocks; one pending value is enough.
 		busy: make(chan struct{}, 1),
 		turn: make(chan struct{}, 1),
 	}
@@ -76,8 +75,8 @@ func Run(ctx context.Context, m Mapping, q Queue, invoker Invoker, o Options) er
 	return nil
 }
 
-// source is a running mapping. A poller is a goroutine that receives a batch, has it processed and looks for the next,
-// so that there are as many invocations at a time as pollers at most.
+// source is a running mapping. A poller is a goroutine that repeatedly receives a batch and processes it, so that the
+// number of pollers limits the concurrent invocations.
 type source struct {
 	Mapping
 	queue   Queue
@@ -85,16 +84,16 @@ type source struct {
 	clock   *clock.Clock
 	log     *slog.Logger
 	pollers sync.WaitGroup
-	busy    chan struct{} // told when no poller waits for messages any more
-	turn    chan struct{} // held by the poller that gathers a batch, if there is a window
+	busy    chan struct{} // receives when no poller waits for messages any more
+	turn    chan struct{} // with a window: held by the poller that collects a batch
 
 	mu      sync.Mutex
 	running int // pollers
-	waiting int // of them, for messages
-	allowed int // pollers there may be now
+	waiting int // pollers that wait for messages
+	allowed int // limit of running
 }
 
-// scale starts the first pollers, and one more at every step while all are busy. It returns when ctx has ended.
+// scale starts the first pollers, and one more per step while all are busy. It returns when ctx has ended.
 func (s *source) scale(ctx context.Context) {
 	s.mu.Lock()
 	s.allowed = min(firstConcurrency, s.ceiling())
@@ -113,8 +112,8 @@ func (s *source) scale(ctx context.Context) {
 	}
 }
 
-// grow waits for one step and then allows one poller more, if all are still busy. It reports whether they may be after
-// that as well.
+// grow waits for one step and then starts one more poller if all are still busy. It reports whether the caller should
+// continue to grow.
 func (s *source) grow(ctx context.Context) bool {
 	if s.clock.Sleep(ctx, rampPause) != nil {
 		return false
@@ -122,23 +121,23 @@ func (s *source) grow(ctx context.Context) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.waiting > 0 || s.running >= s.ceiling() {
-		return false // whoever becomes busy next will tell
+		return false // the next poller that becomes busy sends to s.busy
 	}
 	s.allowed = max(s.allowed, s.running+1)
 	s.startPoller(ctx)
 	return true
 }
 
-// startPoller starts a poller. s.mu is held.
+// startPoller starts a poller. The caller holds s.mu.
 func (s *source) startPoller(ctx context.Context) {
 	s.running++
 	s.waiting++
 	s.pollers.Go(func() { s.poll(ctx) })
 }
 
-// poll is a poller: it ends with ctx, or when there are more than needed or allowed.
+// poll is a poller. It returns when ctx ends or when there are more pollers than needed or allowed.
 func (s *source) poll(ctx context.Context) {
-	var rest []sqs.Message // received, but too much for the last batch
+	var rest []sqs.Message // received, but too large for the last batch
 	pause := firstPause
 	for {
 		b, left, err := s.take(ctx, rest)
@@ -146,7 +145,7 @@ func (s *source) poll(ctx context.Context) {
 		switch {
 		case err != nil && ctx.Err() == nil:
 			s.log.Error("cannot receive messages", "error", err)
-			_ = s.clock.Sleep(ctx, pause) // its error is ctx's, which is looked at next
+			_ = s.clock.Sleep(ctx, pause) // returns ctx's error only, which endPoller checks
 			pause = min(2*pause, maxPause)
 		case len(b.messages) > 0:
 			s.setWaiting(-1)
@@ -156,20 +155,20 @@ func (s *source) poll(ctx context.Context) {
 		default:
 			pause = firstPause
 		}
-		if len(rest) == 0 && s.leave(ctx, len(b.messages) == 0) {
+		if len(rest) == 0 && s.endPoller(ctx, len(b.messages) == 0) {
 			return
 		}
 	}
 }
 
-// Pauses after a failure of SQS and between throttled invocations double from the first to the longest.
-// Lambda's own are not documented.
+// Pauses after a failure of SQS and between throttled invocations double from firstPause to maxPause. AWS does not
+// document Lambda's own.
 const (
 	firstPause = 100 * time.Millisecond
 	maxPause   = 10 * time.Second
 )
 
-// setWaiting counts the pollers that wait for messages, and tells when there is none.
+// setWaiting changes the number of pollers that wait for messages, and sends to s.busy when it becomes 0.
 func (s *source) setWaiting(by int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -177,14 +176,14 @@ func (s *source) setWaiting(by int) {
 	if s.waiting == 0 {
 		select {
 		case s.busy <- struct{}{}:
-		default: // told already
+		default: // a value is pending
 		}
 	}
 }
 
-// leave reports whether a poller must end, and takes it out of the count then. idle says that it found nothing, which
-// sends all but the first few home.
-func (s *source) leave(ctx context.Context, idle bool) bool {
+// endPoller reports whether a poller must end, and then removes it from the count. idle means that it received nothing,
+// which lets all but the first pollers end.
+func (s *source) endPoller(ctx context.Context, idle bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if idle {
@@ -198,21 +197,21 @@ func (s *source) leave(ctx context.Context, idle bool) bool {
 	return true
 }
 
-// take receives the messages of a batch. If there is a window, one poller at a time does: several would each wait for
-// their own batches to fill. One that has messages left does not wait for its turn.
+// take receives the messages of a batch. With a window one poller does so at a time, because several would each wait
+// for their own batches to fill. A poller with remaining messages does not wait for its turn.
 func (s *source) take(ctx context.Context, rest []sqs.Message) (b batch, left []sqs.Message, err error) {
 	if s.Window > 0 && len(rest) == 0 {
 		select {
 		case s.turn <- struct{}{}:
 			defer func() { <-s.turn }()
-		case <-ctx.Done(): // gather receives nothing then
+		case <-ctx.Done(): // gather then receives nothing
 		}
 	}
 	return s.gather(ctx, rest)
 }
 
-// gather receives the messages of a batch, first among them the rest of the previous one. It returns what is too much
-// for this batch. The error is that of receiving, when there is nothing to process.
+// gather receives the messages of a batch, starting with the rest of the previous one. It returns the messages that did
+// not fit. It returns the error of receiving only if there is nothing to process.
 func (s *source) gather(ctx context.Context, rest []sqs.Message) (b batch, left []sqs.Message, err error) {
 	left = s.fill(&b, rest)
 	wait, deadline := longPoll, time.Time{}
@@ -230,7 +229,7 @@ func (s *source) gather(ctx context.Context, rest []sqs.Message) (b batch, left 
 			if len(b.messages) == 0 {
 				return b, nil, err
 			}
-			break // what there is comes first; the next poll will fail too, if it is for long
+			break // process the messages first; a lasting error fails the next poll too
 		}
 		if len(messages) == 0 && len(b.messages) == 0 {
 			break
@@ -250,20 +249,22 @@ func (s *source) fill(b *batch, messages []sqs.Message) (left []sqs.Message) {
 	return nil
 }
 
-// process invokes the function with a batch and deletes what it has dealt with.
+// process invokes the function with a batch and deletes the processed messages.
 func (s *source) process(ctx context.Context, b batch) {
 	response, err := s.invoke(ctx, b)
 	if err != nil {
 		if !s.ReportBatchItemFailures {
 			s.backOff()
 		}
-		s.log.Warn("the batch failed: its messages come back after the visibility time-out", "messages", len(b.messages), "error", err)
+		s.log.Warn("batch failed, its messages return after the visibility timeout",
+			"messages", len(b.messages), "error", err)
 		return
 	}
 	done := b.messages
 	if s.ReportBatchItemFailures {
 		if done, err = split(response, b.messages); err != nil {
-			s.log.Warn("the response does not report failures as it should: the whole batch counts as failed", "messages", len(b.messages), "error", err)
+			s.log.Warn("invalid batch response, the whole batch counts as failed",
+				"messages", len(b.messages), "error", err)
 			return
 		}
 		if failed := len(b.messages) - len(done); failed > 0 {
@@ -276,13 +277,13 @@ func (s *source) process(ctx context.Context, b batch) {
 			handles[i] = m.ReceiptHandle
 		}
 		if err := s.queue.Delete(s.QueueARN, handles...); err != nil {
-			s.log.Error("cannot delete messages, which therefore come back", "messages", len(part), "error", err)
+			s.log.Error("cannot delete messages, they return after the visibility timeout", "messages", len(part), "error", err)
 		}
 	}
 }
 
-// invoke invokes the function, again and again while it is throttled. An invocation that has begun is not broken off by
-// the end of ctx, only the waiting for one.
+// invoke invokes the function and retries while it is throttled. The end of ctx stops the retries but not a running
+// invocation.
 func (s *source) invoke(ctx context.Context, b batch) ([]byte, error) {
 	event, trace := b.event(), b.trace()
 	until := s.clock.Now().Add(s.VisibilityTimeout)
@@ -294,7 +295,7 @@ func (s *source) invoke(ctx context.Context, b batch) ([]byte, error) {
 		s.backOff()
 		left := until.Sub(s.clock.Now())
 		if left <= 0 {
-			return nil, fmt.Errorf("throttled until the visibility time-out had passed: %w", err)
+			return nil, fmt.Errorf("throttled for the whole visibility timeout: %w", err)
 		}
 		if ctxErr := s.clock.Sleep(ctx, min(pause, left)); ctxErr != nil {
 			return nil, errors.Join(ctxErr, err)
@@ -310,7 +311,7 @@ func isThrottled(err error) bool {
 	return ok && throttle.Throttled()
 }
 
-// backOff halves the concurrency, down to the least that a mapping can have.
+// backOff halves the concurrency, to no less than MinMaximumConcurrency.
 func (s *source) backOff() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,6 +1,7 @@
 package iam
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -8,29 +9,29 @@ import (
 	"strings"
 )
 
-// Condition compares a value of the request with those of the policy.
+// Condition compares the values of a context key with values of the policy.
 type Condition struct {
-	// Operator is spelled as in the policy, with its set prefix and IfExists suffix: "ForAnyValue:StringLike",
+	// Operator is the operator as written, with its set prefix and its suffix IfExists: "ForAnyValue:StringLike",
 	// "ArnLikeIfExists".
 	Operator string
-	// Key names what is compared, like "aws:SourceArn"; keys ignore case.
+	// Key is the context key, like "aws:SourceArn". It is not case-sensitive.
 	Key string
-	// Values are the policy's; one that matches is enough, and none may match a negated operator.
+	// Values are the values of the policy. One of them must match; with a negated operator none may match.
 	Values []string
 
 	compare  func(policy, request string) bool
 	negated  bool   // true when no value of the policy may match
-	ifExists bool   // true when a key that the request lacks fulfils the condition
+	ifExists bool   // true when the condition holds without the key
 	set      string // "", "ForAllValues" or "ForAnyValue"
-	null     bool   // the operator Null asks for a key's absence
+	null     bool   // true for the operator Null
 }
 
-// comparisons are the operators evaluated here, in their positive form.
+// comparisons are the supported operators that are not negated.
 var comparisons = map[string]func(policy, request string) bool{
 	"StringEquals":             func(policy, request string) bool { return policy == request },
 	"StringEqualsIgnoreCase":   strings.EqualFold,
 	"StringLike":               Match,
-	"ArnEquals":                MatchSegments, // the two Arn operators behave identically
+	"ArnEquals":                MatchSegments, // ArnEquals and ArnLike are the same
 	"ArnLike":                  MatchSegments,
 	"Bool":                     strings.EqualFold,
 	"NumericEquals":            numeric(func(policy, request float64) bool { return request == policy }),
@@ -40,7 +41,7 @@ var comparisons = map[string]func(policy, request string) bool{
 	"NumericGreaterThanEquals": numeric(func(policy, request float64) bool { return request >= policy }),
 }
 
-// negations maps the negated operators to what they negate.
+// negations maps the negated operators to the operators that they negate.
 var negations = map[string]string{
 	"StringNotEquals":           "StringEquals",
 	"StringNotEqualsIgnoreCase": "StringEqualsIgnoreCase",
@@ -50,8 +51,8 @@ var negations = map[string]string{
 	"NumericNotEquals":          "NumericEquals",
 }
 
-// ContextKeys are the condition keys that a policy may use here, in lower case: those that a caller of Authorize on
-// one machine can supply. A policy that asks for another is refused by Parse, as its outcome could only be guessed.
+// ContextKeys are the supported context keys, in lower case: those that have a value on one machine. Parse refuses a
+// policy with another key, because its result would be a guess.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
 var ContextKeys = []string{
 	"aws:calledvia",
@@ -66,6 +67,7 @@ var ContextKeys = []string{
 	"aws:viaawsservice",
 }
 
+// numeric returns a comparison of numbers. Text that is not a number does not match.
 func numeric(compare func(policy, request float64) bool) func(policy, request string) bool {
 	return func(policy, request string) bool {
 		p, err := strconv.ParseFloat(policy, 64)
@@ -77,7 +79,7 @@ func numeric(compare func(policy, request float64) bool) func(policy, request st
 	}
 }
 
-// parseConditions reads a Condition element. What cannot be evaluated is an error if the statement matters here.
+// parseConditions reads a Condition element. A condition that cannot be evaluated is an error if matters is true.
 func parseConditions(raw map[string]map[string]oneOrMany[scalar], matters bool) ([]Condition, error) {
 	var conditions []Condition
 	for _, operator := range slices.Sorted(maps.Keys(raw)) {
@@ -114,32 +116,32 @@ func newCondition(operator, key string, values []scalar) (Condition, error) {
 	c.compare = comparisons[base]
 	c.null = base == "Null" && c.set == "" && !c.ifExists
 	if c.compare == nil && !c.null {
-		return c, fmt.Errorf("the operator is not evaluated here")
+		return c, errors.New("the operator is not supported")
 	}
 	if !slices.Contains(ContextKeys, strings.ToLower(key)) {
-		return c, fmt.Errorf("the key is not known here (known are %s)", strings.Join(ContextKeys, ", "))
+		return c, fmt.Errorf("the key is not supported (supported are %s)", strings.Join(ContextKeys, ", "))
 	}
 	for _, value := range c.Values {
 		if strings.Contains(value, "${") {
-			return c, fmt.Errorf("the policy variable in %q is not evaluated here", value)
+			return c, fmt.Errorf("the policy variable in %q is not supported", value)
 		}
 	}
 	return c, nil
 }
 
-// holds tells whether the request's values for the key fulfil the condition. present says whether the request knows
-// the key at all.
-// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-logic-multiple-context-keys-or-values.html
+// holds reports whether the values of the key fulfil the condition. present is false when the request has no such key.
+// Source: IAM User Guide, reference_policies_condition-logic-multiple-context-keys-or-values.html.
 func (c Condition) holds(values []string, present bool) bool {
 	if c.compare == nil && !c.null {
-		return false // of a statement about services that do not exist here
+		return false // in a statement about services that are not emulated
 	}
 	if c.null {
-		// {"Null": {"key": "true"}} asks for the key's absence.
-		return slices.ContainsFunc(c.Values, func(v string) bool { return strings.EqualFold(v, strconv.FormatBool(!present)) })
+		// {"Null": {"key": "true"}} holds when the key is absent.
+		return slices.ContainsFunc(c.Values,
+			func(v string) bool { return strings.EqualFold(v, strconv.FormatBool(!present)) })
 	}
 	if !present {
-		// Without the key a negated comparison is true, and ForAllValues has nothing to object to.
+		// Without the key a negated comparison and ForAllValues hold.
 		return c.ifExists || c.set == "ForAllValues" || c.negated && c.set == ""
 	}
 	fulfils := func(value string) bool {

@@ -1,18 +1,18 @@
-// Package iam decides, as AWS Identity and Access Management would, whether a caller may perform an action.
+// Package iam decides whether a caller may perform an action, as AWS Identity and Access Management does.
 //
-// Parse reads a policy document, and Authorize weighs a request against the policies of the caller and of the
-// resource: an explicit Deny wins, then an Allow in either, and without one the request is denied. What it returns is
-// AWS's own sentence, so that a function that lacks a permission fails here with the words it would see in the cloud.
+// Parse reads a policy document. Authorize decides on a request by the policies of the caller and of the resource: a
+// Deny overrides every Allow, and without an Allow the request is denied. The text of a denial is AWS's, so that a
+// function without a permission fails with the same error as on AWS.
 //
-// Evaluated are identity policies and resource policies of one account, with Action, NotAction, Resource, NotResource,
+// Supported are identity policies and resource policies of one account, with Action, NotAction, Resource, NotResource,
 // Principal and Condition. Policy variables, permissions boundaries, session policies, service control policies and
-// NotPrincipal are missing. Condition operators and context keys that cannot be evaluated on one machine (dates,
-// addresses, binary values, keys that only a service of AWS's knows) make Parse fail by name rather than decide wrongly,
-// unless the statement speaks only of services that do not exist here.
+// NotPrincipal are not. Parse fails with the name of a condition operator or context key that cannot be evaluated on
+// one machine (dates, addresses, binary values, keys of single AWS services), unless the statement is only about
+// services that are not emulated.
 //
-// Everything here is immutable once parsed and safe for concurrent use.
+// Documents do not change after Parse and are safe for concurrent use.
 //
-// Source of the language: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html
+// Source of the policy language: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html
 package iam
 
 import (
@@ -25,40 +25,39 @@ import (
 	"strings"
 )
 
-// Kind says where a policy is attached, which decides the elements its statements must have.
+// Kind is the kind of a policy. It determines the elements that its statements must have.
 type Kind int
 
 const (
-	// Identity is a policy of a role: statements name resources and no principal.
+	// Identity is a policy of a role. Its statements have resources and no principal.
 	Identity Kind = iota
-	// Resource is a policy of a resource, such as a queue: statements name principals and resources.
+	// Resource is a policy of a resource, such as a queue. Its statements have principals and resources.
 	Resource
-	// Trust is a role's AssumeRolePolicyDocument: statements name principals and no resource.
+	// Trust is the AssumeRolePolicyDocument of a role. Its statements have principals and no resource.
 	Trust
 )
 
 // Document is a parsed policy. The zero value has no statements and allows nothing.
 type Document struct {
-	// Version is the policy language's version, "2012-10-17" or "2008-10-17" (the default, without variables).
+	// Version is the version of the policy language, "2012-10-17" or "2008-10-17" (the default).
 	Version string
 	// ID is the optional Id element.
 	ID string
-	// Statements are in the order written, which means nothing to the outcome.
+	// Statements are in the order written, which does not affect the result.
 	Statements []Statement
 }
 
-// Statement allows or denies some actions on some resources, on some conditions.
+// Statement allows or denies actions on resources under conditions.
 type Statement struct {
-	// Sid is the statement's optional name.
+	// Sid is the optional name of the statement.
 	Sid string
-	// Deny tells Effect Deny from Effect Allow.
+	// Deny is true for Effect Deny and false for Effect Allow.
 	Deny bool
-	// Actions holds patterns like "sqs:Send*", matched without regard to case. Exactly one of Actions and NotActions
-	// is set.
+	// Actions are patterns like "sqs:Send*", which are not case-sensitive. Exactly one of Actions and NotActions is set.
 	Actions, NotActions []string
-	// Resources holds ARN patterns. At most one of Resources and NotResources is set; a trust policy has neither.
+	// Resources are patterns of ARNs. Exactly one of Resources and NotResources is set, in a trust policy none.
 	Resources, NotResources []string
-	// Principals are whom a resource or trust policy speaks of; nil in an identity policy.
+	// Principals are the callers to which a resource or trust policy applies. They are nil in an identity policy.
 	Principals []Principal
 	// Conditions must all hold.
 	Conditions []Condition
@@ -66,24 +65,24 @@ type Statement struct {
 
 // Principal is one entry of a Principal element.
 type Principal struct {
-	// Type is "AWS", "Service", "Federated" or "CanonicalUser"; "*" stands for anyone, with no ID.
+	// Type is "AWS", "Service", "Federated", "CanonicalUser", or "*" for all callers, without an ID.
 	Type string
-	// ID is an ARN, an account's number, a service's name, or "*".
+	// ID is an ARN, an account id, the name of a service, or "*".
 	ID string
 }
 
-// languageVersions are the values of Version that IAM knows.
+// languageVersions are the versions of the policy language.
 var languageVersions = []string{"2008-10-17", "2012-10-17"}
 
-// maxDocument bounds a policy document, in bytes; IAM's largest quota (inline policies of a role) is 10,240 characters.
+// maxDocument is the largest policy document, in bytes. IAM's largest quota, of inline policies, is 10,240 characters.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 const maxDocument = 1 << 20
 
-// Parse reads a policy document in JSON. It fails on elements IAM does not know, on statements that lack what the kind
-// of policy demands, and, naming it, on every condition operator or context key that cannot be evaluated here.
+// Parse reads a policy document in JSON. It returns an error for an unknown element, for a statement without an element
+// that the kind requires, and for a condition operator or context key that is not supported.
 func Parse(document []byte, kind Kind) (Document, error) {
 	if len(document) > maxDocument {
-		return Document{}, fmt.Errorf("policy document of %d bytes: more than %d", len(document), maxDocument)
+		return Document{}, fmt.Errorf("policy document: %d bytes, more than %d", len(document), maxDocument)
 	}
 	var raw struct {
 		Version   *string
@@ -98,8 +97,9 @@ func Parse(document []byte, kind Kind) (Document, error) {
 		parsed.Version = *raw.Version
 	}
 	if !slices.Contains(languageVersions, parsed.Version) {
-		return Document{}, fmt.Errorf("policy document: Version %q is not one of %s", parsed.Version, strings.Join(languageVersions,
-			", "))
+		return Document{}, fmt.Errorf("policy document: Version %q is not one of %s", parsed.Version,
+			strings.Join(languageVersions,
+				", "))
 	}
 	if raw.ID != nil {
 		parsed.ID = *raw.ID
@@ -117,7 +117,7 @@ func Parse(document []byte, kind Kind) (Document, error) {
 	return parsed, nil
 }
 
-// rawStatement is a statement as JSON spells it.
+// rawStatement is a statement in JSON.
 type rawStatement struct {
 	Sid          string
 	Effect       string
@@ -146,7 +146,7 @@ func (r rawStatement) parse(kind Kind) (Statement, error) {
 	}
 	for _, action := range slices.Concat(r.Action, r.NotAction) {
 		if action != "*" && !strings.Contains(action, ":") {
-			return s, fmt.Errorf("action %q lacks its service: it must be like sqs:SendMessage", action)
+			return s, fmt.Errorf("action %q has no service: it must be like sqs:SendMessage", action)
 		}
 	}
 	resources := len(r.Resource) + len(r.NotResource)
@@ -154,7 +154,7 @@ func (r rawStatement) parse(kind Kind) (Statement, error) {
 	case len(r.Resource) > 0 && len(r.NotResource) > 0:
 		return s, errors.New("only one of Resource and NotResource may be given")
 	case kind == Trust && resources > 0:
-		return s, errors.New("a role's trust policy must not name resources")
+		return s, errors.New("a trust policy must not have resources")
 	case kind != Trust && resources == 0:
 		return s, errors.New("a Resource or NotResource must be given")
 	}
@@ -162,16 +162,16 @@ func (r rawStatement) parse(kind Kind) (Statement, error) {
 		if !strings.HasPrefix(resource, "arn:") && resource != "*" {
 			return s, fmt.Errorf("resource %q is neither an ARN nor *", resource)
 		}
-		if strings.Contains(resource, "${") && s.decidesHere() {
-			return s, fmt.Errorf("resource %q: policy variables are not evaluated here", resource)
+		if strings.Contains(resource, "${") && s.concernsLocal() {
+			return s, fmt.Errorf("resource %q: policy variables are not supported", resource)
 		}
 	}
 	if r.NotPrincipal != nil {
-		return s, errors.New("NotPrincipal is not evaluated here")
+		return s, errors.New("NotPrincipal is not supported")
 	}
 	switch {
 	case kind == Identity && r.Principal != nil:
-		return s, errors.New("a role's policy must not name a Principal")
+		return s, errors.New("an identity policy must not have a Principal")
 	case kind != Identity && r.Principal == nil:
 		return s, errors.New("Principal must be given")
 	case r.Principal != nil:
@@ -181,16 +181,16 @@ func (r rawStatement) parse(kind Kind) (Statement, error) {
 		}
 	}
 	var err error
-	s.Conditions, err = parseConditions(r.Condition, s.decidesHere())
+	s.Conditions, err = parseConditions(r.Condition, s.concernsLocal())
 	return s, err
 }
 
-// localServices are the prefixes of the actions that services on one machine ask about.
+// localServices are the prefixes of the actions of the emulated services.
 var localServices = []string{"dynamodb", "execute-api", "lambda", "secretsmanager", "sqs", "sts"}
 
-// decidesHere tells whether the statement can decide about anything on one machine. What cannot be evaluated in others,
-// about S3 or CloudWatch for example, does no harm.
-func (s Statement) decidesHere() bool {
+// concernsLocal reports whether the statement concerns an emulated service. Others, about S3 for example, may have
+// elements that are not supported.
+func (s Statement) concernsLocal() bool {
 	return len(s.NotActions) > 0 || slices.ContainsFunc(s.Actions, func(action string) bool {
 		prefix, _, _ := strings.Cut(strings.ToLower(action), ":")
 		return slices.ContainsFunc(localServices, func(service string) bool { return Match(prefix, service) })
@@ -200,6 +200,7 @@ func (s Statement) decidesHere() bool {
 // principalTypes are the keys of a Principal element.
 var principalTypes = []string{"AWS", "Service", "Federated", "CanonicalUser"}
 
+// parsePrincipals reads a Principal element.
 func parsePrincipals(raw json.RawMessage) ([]Principal, error) {
 	var anyone string
 	if json.Unmarshal(raw, &anyone) == nil {
@@ -223,12 +224,12 @@ func parsePrincipals(raw json.RawMessage) ([]Principal, error) {
 		return nil, fmt.Errorf("Principal: unknown type %q", kind)
 	}
 	if len(principals) == 0 {
-		return nil, errors.New("Principal names nobody")
+		return nil, errors.New("Principal is empty")
 	}
 	return principals, nil
 }
 
-// oneOrMany reads what policies may write as a single value or as a list.
+// oneOrMany is a value or a list of values in JSON.
 type oneOrMany[T any] []T
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -249,7 +250,7 @@ func (o *oneOrMany[T]) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// scalar reads a string, number or boolean as text, as condition values may be written.
+// scalar is a string, number or boolean in JSON, as text.
 type scalar string
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -268,7 +269,7 @@ func (s *scalar) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// decodeStrictly reads exactly one JSON value, without unknown fields.
+// decodeStrictly decodes exactly one JSON value. Unknown fields are an error.
 func decodeStrictly(data []byte, into any) error {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.DisallowUnknownFields()
@@ -276,7 +277,7 @@ func decodeStrictly(data []byte, into any) error {
 		return err
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("more follows the JSON value")
+		return errors.New("more data after the JSON value")
 	}
 	return nil
 }

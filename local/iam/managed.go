@@ -6,19 +6,21 @@ import (
 	"strings"
 )
 
-// managedPolicies are AWS's own policies that roles of functions commonly name, by the path behind ":policy/". The
-// wide ones are cut down to the services that exist on one machine.
+// managedPolicies are the supported managed policies of AWS, by the path after ":policy/". Wide ones have only the
+// statements about emulated services.
 // https://docs.aws.amazon.com/aws-managed-policy/latest/reference/policy-list.html
 var managedPolicies = map[string][]Statement{
-	"AdministratorAccess":              {allow("*", "*")},
-	"AmazonAPIGatewayInvokeFullAccess": {allow("arn:aws:execute-api:*:*:*", "execute-api:Invoke", "execute-api:ManageConnections")},
-	"AmazonDynamoDBFullAccess":         {allow("*", "dynamodb:*")},
-	"AmazonDynamoDBFullAccess_v2":      {allow("*", "dynamodb:*")},
-	"AmazonDynamoDBReadOnlyAccess":     {allow("*", dynamoDBReads...)},
-	"AmazonSQSFullAccess":              {allow("*", "sqs:*")},
-	"AmazonSQSReadOnlyAccess":          {allow("*", sqsReads...)},
-	"AWSLambdaExecute": {allow("arn:aws:logs:*:*:*", "logs:*"), allow("arn:aws:s3:::*", "s3:GetObject",
-		"s3:PutObject")},
+	"AdministratorAccess": {allow("*", "*")},
+	"AmazonAPIGatewayInvokeFullAccess": {allow("arn:aws:execute-api:*:*:*", "execute-api:Invoke",
+		"execute-api:ManageConnections")},
+	"AmazonDynamoDBFullAccess":     {allow("*", "dynamodb:*")},
+	"AmazonDynamoDBFullAccess_v2":  {allow("*", "dynamodb:*")},
+	"AmazonDynamoDBReadOnlyAccess": {allow("*", dynamoDBReads...)},
+	"AmazonSQSFullAccess":          {allow("*", "sqs:*")},
+	"AmazonSQSReadOnlyAccess":      {allow("*", sqsReads...)},
+	"AWSLambdaExecute": {
+		allow("arn:aws:logs:*:*:*", "logs:*"), allow("arn:aws:s3:::*", "s3:GetObject", "s3:PutObject"),
+	},
 	"AWSXRayDaemonWriteAccess": {allow("*", xrayWrites...)},
 	"AWSXrayWriteOnlyAccess":   {allow("*", xrayWrites...)},
 	"CloudWatchLambdaInsightsExecutionRolePolicy": {
@@ -35,24 +37,27 @@ var managedPolicies = map[string][]Statement{
 }
 
 var (
-	logWrites     = []string{"logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"}
-	queuePolls    = []string{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
-	streamReads   = []string{"dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams"}
-	dynamoDBReads = []string{"dynamodb:BatchGetItem", "dynamodb:Describe*", "dynamodb:List*", "dynamodb:GetItem",
-		"dynamodb:GetResourcePolicy",
-		"dynamodb:Query", "dynamodb:Scan", "dynamodb:PartiQLSelect"}
+	logWrites   = []string{"logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"}
+	queuePolls  = []string{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
+	streamReads = []string{"dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator",
+		"dynamodb:ListStreams"}
+	dynamoDBReads = []string{
+		"dynamodb:BatchGetItem", "dynamodb:Describe*", "dynamodb:List*", "dynamodb:GetItem",
+		"dynamodb:GetResourcePolicy", "dynamodb:Query", "dynamodb:Scan", "dynamodb:PartiQLSelect",
+	}
 	sqsReads = []string{"sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:ListDeadLetterSourceQueues", "sqs:ListQueues",
 		"sqs:ListMessageMoveTasks", "sqs:ListQueueTags"}
-	xrayWrites = []string{"xray:PutTraceSegments", "xray:PutTelemetryRecords", "xray:GetSamplingRules", "xray:GetSamplingTargets",
-		"xray:GetSamplingStatisticSummaries"}
+	xrayWrites = []string{"xray:PutTraceSegments", "xray:PutTelemetryRecords", "xray:GetSamplingRules",
+		"xray:GetSamplingTargets", "xray:GetSamplingStatisticSummaries"}
 )
 
+// allow returns a statement that allows actions on a resource.
 func allow(resource string, actions ...string) Statement {
 	return Statement{Actions: slices.Clone(actions), Resources: []string{resource}}
 }
 
-// Managed returns one of AWS's managed policies by its ARN ("arn:aws:iam::aws:policy/..."), and whether it is known
-// here. Known policies speak only of services that exist on one machine.
+// Managed returns a managed policy of AWS by its ARN, "arn:aws:iam::aws:policy/...", and reports whether it is
+// supported.
 func Managed(arn string) (Document, bool) {
 	name, ok := strings.CutPrefix(arn, managedPrefix)
 	if !ok {
@@ -62,8 +67,8 @@ func Managed(arn string) (Document, bool) {
 	return Document{Version: "2012-10-17", Statements: slices.Clone(statements)}, ok
 }
 
-// ManagedARN returns the ARN of a managed policy of AWS's that is known here by its bare name, as SAM accepts it
-// ("AWSLambdaRole"), and whether there is one.
+// ManagedARN returns the ARN of a managed policy of AWS by its name without path, like "AWSLambdaRole", as SAM accepts
+// it. It reports whether the policy is supported.
 func ManagedARN(name string) (string, bool) {
 	for path := range managedPolicies {
 		if path[strings.LastIndexByte(path, '/')+1:] == name {
@@ -73,7 +78,7 @@ func ManagedARN(name string) (string, bool) {
 	return "", false
 }
 
-// ManagedNames lists the managed policies known here, sorted, for error messages.
+// ManagedNames returns the names of the supported managed policies, sorted.
 func ManagedNames() []string { return slices.Sorted(maps.Keys(managedPolicies)) }
 
 const managedPrefix = "arn:aws:iam::aws:policy/"

@@ -2,14 +2,14 @@ package iam
 
 import "strings"
 
-// Match tells whether text matches a pattern in which * stands for any characters and ? for any one of them.
+// Match reports whether a text matches a pattern. In the pattern * matches any characters and ? any single character.
 func Match(pattern, text string) bool {
 	return match(pattern, text, func(int) bool { return true })
 }
 
-// MatchARN tells whether an ARN matches a pattern as the Resource element does: a * at the end of one of the pattern's
-// colon-separated segments may reach over further colons, any other wildcard stays within its segment, and an
-// incomplete ARN is completed with wildcards.
+// MatchARN reports whether an ARN matches a pattern of a Resource element. A * at the end of a segment of the pattern
+// matches colons, too; segments are separated by colons. Any other wildcard matches no colon. A pattern with fewer
+// segments than an ARN is completed with wildcards.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html
 func MatchARN(pattern, arn string) bool {
 	if pattern == "*" {
@@ -23,8 +23,8 @@ func MatchARN(pattern, arn string) bool {
 	})
 }
 
-// MatchSegments tells whether an ARN matches a pattern as the condition operator ArnLike does: each of the six
-// segments on its own, so that no wildcard reaches over the first five colons.
+// MatchSegments reports whether an ARN matches a pattern of the condition operator ArnLike. Each of the six segments is
+// matched separately, so that no wildcard matches one of the first five colons.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html#Conditions_ARN
 func MatchSegments(pattern, arn string) bool {
 	patterns := strings.SplitN(pattern, ":", arnSegments)
@@ -40,11 +40,11 @@ func MatchSegments(pattern, arn string) bool {
 	return true
 }
 
-// arnSegments is the number of colon-separated parts of an ARN, the last of which may itself hold colons.
+// arnSegments is the number of segments of an ARN, separated by colons. The last segment may contain colons.
 const arnSegments = 6
 
-// match follows every position of the pattern that the text read so far can have reached, so its time is bounded by
-// the product of both lengths. colon says whether the wildcard at an index may stand for a colon.
+// match follows all positions of the pattern that the text read so far can reach, so its time is bounded by the product
+// of both lengths. colon reports whether the wildcard at an index matches a colon.
 func match(pattern, text string, colon func(int) bool) bool {
 	first := strings.IndexAny(pattern, "*?")
 	if first < 0 {
@@ -81,8 +81,8 @@ func match(pattern, text string, colon func(int) bool) bool {
 	return reached[len(pattern)]
 }
 
-// reach marks a position of the pattern, together with those behind the stars that stand there, for a star may stand
-// for nothing.
+// reach marks a position of the pattern and the positions after stars at that place, because a star matches no
+// characters, too.
 func reach(positions []bool, pattern string, p int) {
 	positions[p] = true
 	for ; p < len(pattern) && pattern[p] == '*'; p++ {

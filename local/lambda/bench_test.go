@@ -1,12 +1,13 @@
 package lambda_test
 
 import (
+	"errors"
 	"testing"
 
 	"fanfare/local/lambda"
 )
 
-// One caller after another: the time of an invocation.
+// BenchmarkInvoke measures the duration of an invocation by a sequential caller.
 func BenchmarkInvoke(b *testing.B) {
 	s := benchmarked(b)
 	for b.Loop() {
@@ -16,7 +17,7 @@ func BenchmarkInvoke(b *testing.B) {
 	}
 }
 
-// Many callers: invocations of this machine per second.
+// BenchmarkInvokeParallel measures the invocations per second of concurrent callers.
 func BenchmarkInvokeParallel(b *testing.B) {
 	s := benchmarked(b)
 	b.SetParallelism(4)
@@ -31,12 +32,12 @@ func BenchmarkInvokeParallel(b *testing.B) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "invocations/s")
 }
 
-// A process from its start to the answer of its first invocation, and its end.
+// BenchmarkColdStart measures a process from its start to its first response and its exit.
 func BenchmarkColdStart(b *testing.B) {
 	s := benchmarked(b)
 	for b.Loop() {
 		_, err := s.Invoke(b.Context(), "f", []byte(`{"do":"exit"}`), "")
-		if _, ok := err.(*lambda.FunctionError); !ok {
+		if _, ok := errors.AsType[*lambda.FunctionError](err); !ok {
 			b.Fatal(err)
 		}
 	}

@@ -8,27 +8,27 @@ import (
 	"time"
 )
 
-// Faults make functions fail on purpose. Rates are shares of invocations (of starts, for InitError) from 0 to 1; at
-// most one fault befalls an invocation, so that their sum may not be over 1. What befalls the nth invocation of a
-// function follows from Seed, the function's name and n alone, so that a run can be repeated. The zero value is none.
+// Faults make functions fail. Rates are shares of the invocations, and InitError of the starts, from 0 to 1. An
+// invocation has at most one fault, so that their sum is at most 1. Seed, the function's name and n decide the fault of
+// its nth invocation, so that equal seeds inject equal faults. The zero value injects none.
 type Faults struct {
-	// Seed chooses which invocations are hit.
+	// Seed is the seed of the fault generator.
 	Seed uint64
-	// Functions are the names of those that can be hit; empty means all.
+	// Functions are the names of the functions that may fail; empty means all.
 	Functions []string
 	// Throttle: the invocation fails with ErrThrottled.
 	Throttle float64
-	// ErrorBefore: it fails with ErrService, and the function is not run.
+	// ErrorBefore: the invocation fails with ErrService, and the function does not run.
 	ErrorBefore float64
-	// ErrorAfter: the function runs to its end, and then the invocation fails with ErrService if it was a success.
+	// ErrorAfter: the function runs, and a successful invocation then fails with ErrService.
 	ErrorAfter float64
-	// Kill: the process gets a SIGKILL within KillWithin after it was given the event, unless it has finished by then.
+	// Kill: the process receives SIGKILL within KillWithin after the event, unless it has finished before.
 	Kill float64
-	// KillWithin bounds the delay of Kill, which is drawn from it evenly; 0 kills at once.
+	// KillWithin is the maximum delay of Kill; the delay is uniformly distributed. 0 kills at once.
 	KillWithin time.Duration
-	// Timeout: the function runs until it answers; then its time is taken to be up, and it is killed.
+	// Timeout: when the function answers, it is killed and reported as timed out.
 	Timeout float64
-	// InitError: a start of a process fails as though it had exited.
+	// InitError: a start of a process fails as if the process had exited.
 	InitError float64
 }
 
@@ -43,13 +43,13 @@ const (
 	faultTimeout
 )
 
-// fault is what befalls one invocation.
+// fault is the fault of one invocation.
 type fault struct {
 	kind  faultKind
 	delay time.Duration // before the kill
 }
 
-// rates returns the rates in the order of their kinds from faultThrottle on.
+// rates returns the rates of invocations in the order of their kinds, from faultThrottle on.
 func (x *Faults) rates() [5]float64 {
 	return [...]float64{x.Throttle, x.ErrorBefore, x.ErrorAfter, x.Kill, x.Timeout}
 }
@@ -57,7 +57,7 @@ func (x *Faults) rates() [5]float64 {
 func (x *Faults) check() error {
 	sum := 0.0
 	for _, rate := range []float64{x.Throttle, x.ErrorBefore, x.ErrorAfter, x.Kill, x.Timeout, x.InitError} {
-		if !(rate >= 0 && rate <= 1) { // NaN is neither
+		if !(rate >= 0 && rate <= 1) { // also true for NaN
 			return fmt.Errorf("faults: rate %v: want 0 to 1", rate)
 		}
 	}
@@ -65,7 +65,7 @@ func (x *Faults) check() error {
 		sum += rate
 	}
 	if sum > 1+1e-9 {
-		return fmt.Errorf("faults: the rates of invocations add up to %v: want at most 1", sum)
+		return fmt.Errorf("faults: sum of the rates of invocations %v: want at most 1", sum)
 	}
 	if x.KillWithin < 0 {
 		return fmt.Errorf("faults: KillWithin %v is negative", x.KillWithin)
@@ -73,8 +73,8 @@ func (x *Faults) check() error {
 	return nil
 }
 
-// SetFaults replaces the faults for invocations and starts from now on. It returns an error, and changes nothing, if a
-// rate is out of bounds.
+// SetFaults replaces the faults of later invocations and starts. It returns an error and changes nothing if a rate is
+// out of range.
 func (s *Service) SetFaults(faults Faults) error {
 	if err := faults.check(); err != nil {
 		return err
@@ -83,22 +83,22 @@ func (s *Service) SetFaults(faults Faults) error {
 	return nil
 }
 
-func (x *Faults) hits(function string) bool {
+func (x *Faults) applies(function string) bool {
 	return len(x.Functions) == 0 || slices.Contains(x.Functions, function)
 }
 
-// source returns the random numbers of a function's nth invocation or start.
+// source returns a random generator for a function's nth invocation or start.
 func (x *Faults) source(function, what string, n uint64) *rand.Rand {
 	hash := fnv.New64a()
 	hash.Write([]byte(what + "\x00" + function))
 	return rand.New(rand.NewPCG(x.Seed^hash.Sum64(), n))
 }
 
-// draw decides what befalls the next invocation of the function.
-func (s *Service) draw(f *function) fault {
+// drawFault returns the fault of the function's next invocation.
+func (s *Service) drawFault(f *function) fault {
 	x := s.faults.Load()
 	n := f.invoked.Add(1)
-	if x.rates() == [5]float64{} || !x.hits(f.Name) {
+	if x.rates() == [5]float64{} || !x.applies(f.Name) {
 		return fault{}
 	}
 	random := x.source(f.Name, "invocation", n)
@@ -116,11 +116,11 @@ func (s *Service) draw(f *function) fault {
 	return fault{}
 }
 
-// drawInitError decides whether the next start of a process of the function fails.
+// drawInitError reports whether the next start of the function fails.
 func (s *Service) drawInitError(f *function) bool {
 	x := s.faults.Load()
 	n := f.launched.Add(1)
-	if x.InitError == 0 || !x.hits(f.Name) {
+	if x.InitError == 0 || !x.applies(f.Name) {
 		return false
 	}
 	return x.source(f.Name, "start", n).Float64() < x.InitError

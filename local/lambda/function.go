@@ -18,42 +18,41 @@ const (
 	MaxTimeout      = 900 * time.Second
 	DefaultMemoryMB = 128
 	MaxMemoryMB     = 10240
-	MaxEnvBytes     = 4096 // of the function's own variables, names and values together
+	MaxEnvBytes     = 4096 // total size of the names and values of the function's own variables
 
-	// DefaultAccountConcurrency is the concurrency of an account and Region; new accounts may have less.
+	// DefaultAccountConcurrency is the concurrency quota of an account and Region. New accounts may have less.
 	DefaultAccountConcurrency = 1000
 
-	// minUnreserved is what reservations must leave to the functions without one.
+	// minUnreserved is the concurrency that reservations must leave to the other functions.
 	minUnreserved = 100
 )
 
-// NoConcurrency as a ReservedConcurrency reserves nothing at all, so that every invocation is throttled; in a template
-// it is ReservedConcurrentExecutions: 0.
+// NoConcurrency as ReservedConcurrency throttles every invocation. In a template it is ReservedConcurrentExecutions: 0.
 const NoConcurrency = -1
 
 // Function is the configuration of a function.
 type Function struct {
 	// Name is 1 to 64 letters, digits, hyphens and underscores.
 	Name string
-	// ARN is made from Name and the service's Region and account if empty.
+	// ARN of the function; "" means one built from Name and the service's Region and account.
 	ARN string
-	// Dir is the code: it holds the executable bootstrap, and is the process's working directory and LAMBDA_TASK_ROOT.
+	// Dir contains the executable bootstrap. It is the process's working directory and LAMBDA_TASK_ROOT.
 	Dir string
-	// Handler is told to the function as _HANDLER; "" counts as "bootstrap".
+	// Handler is the function's _HANDLER variable; "" means "bootstrap".
 	Handler string
-	// Env are the function's own variables. A reserved name or more than MaxEnvBytes is refused, as by AWS.
+	// Env are the function's own variables. As on AWS, reserved names and more than MaxEnvBytes are refused.
 	Env map[string]string
-	// Timeout of one invocation, up to MaxTimeout; 0 counts as DefaultTimeout. AWS takes whole seconds from 1;
-	// fractions are taken here, for tests.
+	// Timeout of one invocation, up to MaxTimeout; 0 means DefaultTimeout. AWS accepts whole seconds from 1; fractions
+	// are accepted here, for tests.
 	Timeout time.Duration
-	// MemoryMB is 128 to MaxMemoryMB, 0 counts as DefaultMemoryMB. It is told to the function, not enforced.
+	// MemoryMB is 128 to MaxMemoryMB; 0 means DefaultMemoryMB. It is passed to the function but not enforced.
 	MemoryMB int
-	// ReservedConcurrency is the number of invocations that may run at a time, which no other function can take;
-	// 0 means none reserved (the function shares what is left of the account's), NoConcurrency none at all.
+	// ReservedConcurrency is the number of concurrent invocations reserved for this function. 0 reserves none, so
+	// that the function shares the unreserved rest of the account's; NoConcurrency allows none.
 	ReservedConcurrency int
-	// AllowRecursion is RecursiveLoop: Allow; without it a loop through SQS ends after about 16 turns.
+	// AllowRecursion is RecursiveLoop: Allow. Without it a loop through SQS or Lambda ends after about 16 turns.
 	AllowRecursion bool
-	// The credentials of the function's execution role, told to it in its environment.
+	// Credentials of the function's execution role, passed to it in its environment.
 	AccessKeyID, SecretAccessKey, SessionToken string
 }
 
@@ -62,7 +61,7 @@ var (
 	validVariable = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_]+$`)
 )
 
-// reserved are the variables that a function cannot configure.
+// reserved are the variables that a function's configuration must not set.
 // Source: docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html (TZ is no longer among them).
 var reserved = []string{
 	"_HANDLER", "_X_AMZN_TRACE_ID", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_EXECUTION_ENV",
@@ -72,7 +71,7 @@ var reserved = []string{
 	"AWS_LAMBDA_RUNTIME_API", "AWS_LAMBDA_MAX_CONCURRENCY", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR",
 }
 
-// complete fills in the defaults and reports what AWS, or this package, would refuse.
+// complete sets the defaults. It returns an error for settings that AWS or this package refuses.
 func (fn Function) complete(region, account string) (Function, error) {
 	if !validName.MatchString(fn.Name) {
 		return fn, fmt.Errorf("function name %q: want 1 to 64 letters, digits, hyphens and underscores", fn.Name)
@@ -84,7 +83,7 @@ func (fn Function) complete(region, account string) (Function, error) {
 		fn.ARN = "arn:aws:lambda:" + region + ":" + account + ":function:" + fn.Name
 	}
 	if fn.Dir == "" {
-		return fail("no Dir")
+		return fail("Dir is missing")
 	}
 	dir, err := filepath.Abs(fn.Dir)
 	if err != nil {
@@ -112,7 +111,7 @@ func (fn Function) complete(region, account string) (Function, error) {
 	return fn, checkEnv(fn)
 }
 
-// checkEnv refuses what UpdateFunctionConfiguration refuses, in its words.
+// checkEnv returns the errors of UpdateFunctionConfiguration, with their texts.
 func checkEnv(fn Function) error {
 	const unable = "function %s: InvalidParameterValueException: Lambda was unable to configure your environment " +
 		"variables because the environment variables you have provided "
@@ -140,15 +139,16 @@ func checkEnv(fn Function) error {
 	return nil
 }
 
-// environment returns all variables of the function's processes but the two that differ between them. Later entries
-// win: what Lambda lets a function change, what the local AWS adds, the function's own, what is reserved.
+// environment returns the variables of the function's processes, except the two that differ between them. Later maps
+// override earlier ones: Lambda's overridable variables, Options.Env, the function's own, Lambda's reserved ones.
 func (fn Function) environment(o Options) map[string]string {
 	env := map[string]string{
 		"LANG":                     "en_US.UTF-8",
 		"TZ":                       ":UTC",
 		"PATH":                     "/usr/local/bin:/usr/bin/:/bin:/opt/bin",
-		"LD_LIBRARY_PATH":          "/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:" + fn.Dir + ":" + fn.Dir + "/lib:/opt/lib",
 		"AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+		"LD_LIBRARY_PATH": "/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:" +
+			fn.Dir + ":" + fn.Dir + "/lib:/opt/lib",
 	}
 	if o.XRayDaemonAddress != "" {
 		env["AWS_XRAY_DAEMON_ADDRESS"] = o.XRayDaemonAddress
@@ -171,7 +171,7 @@ func (fn Function) environment(o Options) map[string]string {
 		"LAMBDA_RUNTIME_DIR":              "/var/runtime",
 	})
 	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"} {
-		if env[name] == "" { // an SDK takes an empty token for a token
+		if env[name] == "" { // an SDK would use an empty token as a token
 			delete(env, name)
 		}
 	}

@@ -1,17 +1,18 @@
 package lambda
 
 import (
-	"fmt"
-	"math/rand/v2"
 	"sync"
 	"time"
+
+	"fanfare/local/awsapi"
 )
 
-// responseGrace is how long a caller waits, after the response was posted, for the function to be free again.
-// A caller of AWS is that far away; without it one that invokes again at once would find the function busy.
-var responseGrace = 50 * time.Millisecond // a variable for tests alone
+// responseGrace limits how long a caller waits, after the response was posted, until the function is free again.
+// Callers of AWS are that far away; without the wait, a caller that invokes again at once would find the function busy.
+// Only tests change it.
+var responseGrace = 50 * time.Millisecond
 
-// invocation is one event on its way through a function.
+// invocation is one event and its result.
 type invocation struct {
 	f     *function
 	id    string
@@ -19,35 +20,28 @@ type invocation struct {
 	trace string
 	fault fault
 
-	// Set when a process begins it; guarded by that process's mutex.
+	// Set when a process begins the invocation; guarded by the process's mutex.
 	start    time.Time
-	init     time.Duration // of the process, if this is its first invocation
+	init     time.Duration // the process's init duration, if this is its first invocation
 	deadline time.Time
-	timer    *time.Timer // ends it at the deadline
-	grace    *time.Timer // delivers the response if the function works on
-	kill     *time.Timer // a fault's
+	timer    *time.Timer // kills the process at the deadline
+	grace    *time.Timer // delivers the response if the function keeps running
+	kill     *time.Timer // kills the process for faultKill
 	answered bool
 	status   Status
 	kind     string // error type, for the report
 
 	deliverOnce sync.Once
-	done        chan struct{} // closed when response and err are there for the caller
+	done        chan struct{} // closed when response and err are set
 	response    []byte
 	err         error
 }
 
 func newInvocation(f *function, event []byte, trace string, fault fault) *invocation {
-	return &invocation{f: f, id: newRequestID(), event: event, trace: trace, fault: fault, done: make(chan struct{})}
+	return &invocation{f: f, id: awsapi.NewUUID(), event: event, trace: trace, fault: fault, done: make(chan struct{})}
 }
 
-// newRequestID returns a random UUID (RFC 9562, version 4). It is a name, not a secret.
-func newRequestID() string {
-	high, low := rand.Uint64(), rand.Uint64()
-	return fmt.Sprintf("%08x-%04x-4%03x-%04x-%012x",
-		high>>32, high>>16&0xffff, high&0xfff, low>>48&0x3fff|0x8000, low&0xffffffffffff)
-}
-
-// answer keeps what the function posted; the caller gets it when deliver is called. The process's mutex is held.
+// answer stores the function's result; deliver passes it to the caller. The caller holds the process's mutex.
 func (inv *invocation) answer(response []byte, failure *FunctionError, status Status) {
 	inv.answered = true
 	inv.status = status
@@ -58,8 +52,8 @@ func (inv *invocation) answer(response []byte, failure *FunctionError, status St
 	inv.grace = time.AfterFunc(responseGrace, inv.deliver)
 }
 
-// end makes the failure the outcome, unless the function has answered: then it is only reported, and that only if the
-// answer was none. The process's mutex is held.
+// end stores the failure as the result, unless the function has answered: then only the report contains the failure,
+// and only if the answer was no failure. The caller holds the process's mutex.
 func (inv *invocation) end(failure *FunctionError, status Status) {
 	inv.status = status
 	if inv.kind == "" {
@@ -72,7 +66,7 @@ func (inv *invocation) end(failure *FunctionError, status Status) {
 
 func (inv *invocation) deliver() { inv.deliverOnce.Do(func() { close(inv.done) }) }
 
-// stopTimers is called once the process has let go of the invocation.
+// stopTimers stops the timers. No process may have the invocation any more.
 func (inv *invocation) stopTimers() {
 	for _, timer := range []*time.Timer{inv.timer, inv.grace, inv.kill} {
 		if timer != nil {
@@ -81,7 +75,7 @@ func (inv *invocation) stopTimers() {
 	}
 }
 
-// report tells the observer what became of the invocation. p is nil if no process started.
+// report calls Options.Report. p is nil if no process started.
 func (inv *invocation) report(p *process, end time.Time) {
 	observe := inv.f.s.o.Report
 	if observe == nil {

@@ -5,8 +5,8 @@ import (
 	"syscall"
 )
 
-// Kill kills, as if they had crashed, the processes of a function that are in the middle of an invocation, and returns
-// how many there were. Their invocations fail as after any exit; processes without an invocation live on. The error is
+// Kill kills the processes of a function that run an invocation, as if they had crashed, and returns their number.
+// Their invocations fail as after any exit. Processes without an invocation keep running. The only error is
 // ErrNotFound.
 func (s *Service) Kill(functionName string) (int, error) {
 	value, ok := s.functions.Load(functionName)
@@ -23,7 +23,7 @@ func (s *Service) Kill(functionName string) (int, error) {
 	killed := 0
 	for _, p := range all {
 		p.mu.Lock()
-		if p.current != nil && p.doom == nil {
+		if p.current != nil && p.killErr == nil {
 			p.signal(syscall.SIGKILL)
 			killed++
 		}

@@ -22,12 +22,12 @@ import (
 	"fanfare/local/lambda"
 )
 
-// patience bounds what a test waits for that is sure to happen.
-const patience = 30 * time.Second
+// testTimeout limits the waits for conditions that a correct package always reaches.
+const testTimeout = 30 * time.Second
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(parentVariable); dir != "" {
-		beParent(dir)
+		runParent(dir)
 	}
 	code := m.Run()
 	if bin, err := goFunction(); err == nil {
@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 			code = 1
 		}
 		if left := children(); len(left) > 0 {
-			fmt.Fprintln(os.Stderr, "processes left:", left)
+			fmt.Fprintln(os.Stderr, "remaining processes:", left)
 			code = 1
 		}
 	}
@@ -52,7 +52,8 @@ var goFunction = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	build := exec.Command("go", "build", "-trimpath", "-tags", "lambda.norpc", "-o", filepath.Join(dir, "bootstrap"), "./testdata/function")
+	build := exec.Command("go", "build", "-trimpath", "-tags", "lambda.norpc",
+		"-o", filepath.Join(dir, "bootstrap"), "./testdata/function")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
@@ -74,7 +75,7 @@ func scriptDir(t testing.TB) string {
 	t.Helper()
 	python, err := exec.Command("python3", "-c", "import sys; print(sys.executable)").Output()
 	if err != nil {
-		t.Skip("no python3 to run a bootstrap that is not Go: ", err)
+		t.Skip("no python3 for the bootstrap that is not Go: ", err)
 	}
 	source, err := os.ReadFile("testdata/script/bootstrap.py")
 	if err != nil {
@@ -85,7 +86,7 @@ func scriptDir(t testing.TB) string {
 	return dir
 }
 
-// writeBootstrap puts an executable in place as a build does: written beside, then renamed.
+// writeBootstrap replaces the executable as a build does: it writes another file and renames it.
 func writeBootstrap(t testing.TB, dir, content string) {
 	t.Helper()
 	next := filepath.Join(dir, "next")
@@ -97,7 +98,7 @@ func writeBootstrap(t testing.TB, dir, content string) {
 	}
 }
 
-// observer keeps what a service tells.
+// observer collects a service's output lines and reports.
 type observer struct {
 	mu      sync.Mutex
 	lines   []string // "request id|line"
@@ -138,7 +139,7 @@ func (o *observer) last(t testing.TB) lambda.Report {
 	return reports[len(reports)-1]
 }
 
-// start returns a service with these functions, which the test's end shuts down, and its observer.
+// start returns a service with these functions and its observer. The service is shut down at the end of the test.
 func start(t testing.TB, o lambda.Options, functions ...lambda.Function) (*lambda.Service, *observer) {
 	t.Helper()
 	seen := &observer{}
@@ -153,7 +154,7 @@ func start(t testing.TB, o lambda.Options, functions ...lambda.Function) (*lambd
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 		defer cancel()
 		if err := s.Shutdown(ctx); err != nil {
 			t.Error(err)
@@ -161,7 +162,7 @@ func start(t testing.TB, o lambda.Options, functions ...lambda.Function) (*lambd
 	})
 	for _, fn := range functions {
 		if fn.Timeout == 0 {
-			fn.Timeout = patience // a loaded machine is not a failing function
+			fn.Timeout = testTimeout // a slow machine must not cause timeouts
 		}
 		if err := s.Add(fn); err != nil {
 			t.Fatal(err)
@@ -192,11 +193,11 @@ func event(t testing.TB, o any) []byte {
 	return data
 }
 
-// invoke runs the function and decodes its response.
+// invoke invokes the function and decodes its response.
 func invoke[T any](t testing.TB, s *lambda.Service, name string, o order) T {
 	t.Helper()
 	var out T
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()
 	response, err := s.Invoke(ctx, name, event(t, o), "")
 	if err != nil {
@@ -208,21 +209,21 @@ func invoke[T any](t testing.TB, s *lambda.Service, name string, o order) T {
 	return out
 }
 
-// invokeError runs the function and returns its failure.
+// invokeError invokes the function and returns its failure.
 func invokeError(t testing.TB, s *lambda.Service, name string, o order) *lambda.FunctionError {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()
 	response, err := s.Invoke(ctx, name, event(t, o), "")
 	failure, ok := errors.AsType[*lambda.FunctionError](err)
 	if !ok {
-		t.Fatalf("invoke %s with %v: response %q and error %v, want a function error", name, o, response, err)
+		t.Fatalf("invoke %s with %v: got response %q and error %v, want a function error", name, o, response, err)
 	}
 	return failure
 }
 
-// hold runs n invocations at a time and returns when all are at work. The function it returns lets them finish, and
-// waits for that.
+// hold runs n concurrent invocations and returns when all are running. The returned function ends them and waits for
+// their results.
 func hold(t testing.TB, s *lambda.Service, seen *observer, name string, n int) (release func()) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "release")
@@ -234,7 +235,7 @@ func hold(t testing.TB, s *lambda.Service, seen *observer, name string, n int) (
 			results <- err
 		}()
 	}
-	eventually(t, fmt.Sprintf("%d invocations at work", n), func() bool { return seen.count("|holding") == already+n })
+	eventually(t, fmt.Sprintf("%d invocations running", n), func() bool { return seen.count("|holding") == already+n })
 	return func() {
 		t.Helper()
 		if err := os.WriteFile(file, nil, 0o600); err != nil {
@@ -248,7 +249,7 @@ func hold(t testing.TB, s *lambda.Service, seen *observer, name string, n int) (
 	}
 }
 
-// count returns how many lines end so.
+// count returns the number of lines with this suffix.
 func (o *observer) count(suffix string) (n int) {
 	for _, line := range o.Lines() {
 		if strings.HasSuffix(line, suffix) {
@@ -258,12 +259,12 @@ func (o *observer) count(suffix string) (n int) {
 	return n
 }
 
-// eventually waits until the condition holds.
+// eventually waits until the condition is true.
 func eventually(t testing.TB, what string, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !condition(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(testTimeout); !condition(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("did not happen: ", what)
+			t.Fatal("timed out waiting for ", what)
 		}
 	}
 }
@@ -281,7 +282,7 @@ func alive(pid int) bool {
 	return !bytes.HasPrefix(after, []byte("Z"))
 }
 
-// children returns this process's living children.
+// children returns the ids of this process's children.
 func children() []string {
 	lists, _ := filepath.Glob("/proc/self/task/*/children")
 	var out []string

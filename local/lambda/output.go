@@ -8,26 +8,26 @@ import (
 )
 
 const (
-	// maxLine is the longest line handed on; longer ones are split.
-	// Source: the event size of CloudWatch Logs, docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html.
+	// maxLine is the maximum length of an emitted line; longer ones are split.
+	// Source: docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html, event size.
 	maxLine = 256 << 10
-	// maxTail is how much of the last output is kept to explain a failed start.
+	// maxTail limits the output that a StartError contains.
 	maxTail = 4 << 10
 )
 
-// output reads what one process writes to its standard output and error, which share a pipe so that their order is
-// kept, and hands it on line by line with the id of the invocation during which it was written.
+// output reads what one process writes to its standard output and error. Both share a pipe, which keeps their order. It
+// emits each line with the id of the invocation during which it was written.
 //
-// A goroutine reads whatever arrives. When an invocation ends the process has already written all of it, but the
-// goroutine may be behind; drain then reads the rest at once, so that no line gets the next invocation's id.
+// A goroutine reads from the pipe. At the end of an invocation the process has written all of its output, but the
+// goroutine may not have read it yet. drain then reads the rest, so that no line gets the id of the next invocation.
 type output struct {
 	pipe *os.File
 	raw  syscall.RawConn
-	emit func(requestID string, line []byte) // the line is only lent
+	emit func(requestID string, line []byte) // must not keep line
 
 	mu        sync.Mutex
 	requestID string
-	line      []byte // read, but not ended
+	line      []byte // an incomplete line
 	tail      []byte // last lines during init; nil afterwards
 	inInit    bool
 	buffer    [16 << 10]byte
@@ -42,13 +42,14 @@ func newOutput(pipe *os.File, emit func(string, []byte)) (*output, error) {
 	return &output{pipe: pipe, raw: raw, emit: emit, inInit: true}, nil
 }
 
-// run reads until the pipe is closed at either end.
+// run reads until one end of the pipe is closed.
 func (o *output) run() {
-	// The callback says false to be called again when there is more to read, true to end.
-	_ = o.raw.Read(func(fd uintptr) bool { return o.read(fd) }) // fails only when the pipe is closed, which is its end
+	// The callback returns false to be called again when there is more to read, true to end. Read itself fails only
+	// when the pipe is closed.
+	_ = o.raw.Read(func(fd uintptr) bool { return o.read(fd) })
 }
 
-// read hands on all that can be read without waiting and reports whether the end was reached.
+// read emits all that can be read without waiting. It reports whether the end was reached.
 func (o *output) read(fd uintptr) (end bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -60,7 +61,7 @@ func (o *output) read(fd uintptr) (end bool) {
 		case err == syscall.EINTR:
 		case err == syscall.EAGAIN:
 			return false
-		default: // n == 0: nobody can write any more
+		default: // n == 0: no writer is left
 			return true
 		}
 	}
@@ -74,7 +75,7 @@ func (o *output) split(data []byte) {
 			part, rest, ended = data[:room], data[room:], true
 		}
 		if len(o.line) == 0 && ended {
-			o.send(part) // the usual case copies nothing
+			o.send(part) // the common case copies nothing
 		} else {
 			o.line = append(o.line, part...)
 			if ended {
@@ -105,14 +106,14 @@ func (o *output) send(line []byte) {
 	o.emit(o.requestID, line)
 }
 
-// begin gives what follows to an invocation, and ends the init phase.
+// begin ends the init phase and assigns later lines to an invocation.
 func (o *output) begin(requestID string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.requestID, o.inInit, o.tail = requestID, false, nil
 }
 
-// drain hands on what has been written so far, an unfinished line included; what follows belongs to no invocation.
+// drain emits everything written so far, including an incomplete line. Later lines belong to no invocation.
 func (o *output) drain() {
 	_ = o.raw.Control(func(fd uintptr) { o.read(fd) }) // fails only when the pipe is closed: nothing to drain
 	o.mu.Lock()
@@ -123,11 +124,11 @@ func (o *output) drain() {
 	o.requestID = ""
 }
 
-// close drains and ends. It does not wait for others who still hold the pipe open.
+// close drains and closes the pipe. It does not wait for other writers that still have it open.
 func (o *output) close() {
 	o.drain()
 	o.mu.Lock()
 	o.closed = true
 	o.mu.Unlock()
-	_ = o.pipe.Close() // a pipe's reading end has nothing to lose
+	_ = o.pipe.Close() // closing the read end loses nothing
 }

@@ -13,14 +13,14 @@ import (
 	"fanfare/local/lambda"
 )
 
-// parentVariable tells the test binary to be the parent that TestParentKilled kills; its value is a function's directory.
+// parentVariable makes the test binary act as the parent that the test kills. Its value is a function's directory.
 const parentVariable = "LAMBDA_TEST_PARENT"
 
-// beParent starts three processes of a function, prints their ids, and waits to be killed.
-func beParent(dir string) {
+// runParent starts three processes of a function, prints their ids, and waits to be killed.
+func runParent(dir string) {
 	s, err := lambda.New(lambda.Options{})
 	if err == nil {
-		err = s.Add(lambda.Function{Name: "f", Dir: dir, Timeout: patience})
+		err = s.Add(lambda.Function{Name: "f", Dir: dir, Timeout: testTimeout})
 	}
 	if err != nil {
 		fmt.Println(err)
@@ -39,13 +39,14 @@ func beParent(dir string) {
 	for range 3 {
 		fmt.Println(<-results)
 	}
-	go func() { _, _ = s.Invoke(context.Background(), "f", []byte(`{"sleep":60000}`), "") }() // one is at work
+	// One process is busy when the parent is killed.
+	go func() { _, _ = s.Invoke(context.Background(), "f", []byte(`{"sleep":60000}`), "") }()
 	select {}
 }
 
-func TestParentKilled(t *testing.T) {
+func TestService_ParentKilled(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("only Linux ends children with their parent")
+		t.Skip("only Linux kills child processes with their parent")
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -65,11 +66,11 @@ func TestParentKilled(t *testing.T) {
 	for range 3 {
 		var a answer
 		if !lines.Scan() || json.Unmarshal(lines.Bytes(), &a) != nil {
-			t.Fatalf("the parent said %q", lines.Text())
+			t.Fatalf("parent: got line %q, want an answer", lines.Text())
 		}
 		pids[a.PID] = true
 		if !alive(a.PID) {
-			t.Errorf("process %d does not live beside its parent", a.PID)
+			t.Errorf("process %d: got ended, want alive while its parent is", a.PID)
 		}
 	}
 	if err := parent.Process.Kill(); err != nil {

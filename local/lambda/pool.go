@@ -13,31 +13,32 @@ import (
 	"time"
 )
 
-// initLimit is how long the init phase may take before it is broken off and repeated within the invocation.
+// initLimit is the maximum duration of the init phase. A longer one is killed and repeated within the invocation. Only
+// tests change it.
 // Source: docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html, Init phase.
-var initLimit = 10 * time.Second // a variable for tests alone
+var initLimit = 10 * time.Second
 
-// function is a function with its processes.
+// function is a declared function and its processes.
 type function struct {
 	Function
 	s                 *Service
 	env               map[string]string
 	limit             *limit
-	invoked, launched atomic.Uint64 // how often, for faults
+	invoked, launched atomic.Uint64 // counts of invocations and starts, for faults
 
 	mu       sync.Mutex
-	version  version    // of bootstrap, as last seen
-	idle     []*process // asking for work; the most recently used last
+	version  version    // of bootstrap, as last read
+	idle     []*process // waiting for an event; the most recently used last
 	all      map[*process]struct{}
 	waiting  list.List // of *waiter, the oldest first
-	starting int
+	starting int       // processes that are starting
 	stopped  bool
 }
 
 // waiter is an invocation that waits for a process.
 type waiter struct {
-	ready   chan assignment // holds one
-	element *list.Element   // nil once it has been taken from the list
+	ready   chan assignment // buffered, receives one value
+	element *list.Element   // nil once it is removed from the list
 }
 
 type assignment struct {
@@ -45,7 +46,7 @@ type assignment struct {
 	err error
 }
 
-// version tells one bootstrap from another that has replaced it.
+// version identifies a build of bootstrap.
 type version struct {
 	inode    uint64
 	size     int64
@@ -63,8 +64,8 @@ func newFunction(s *Service, fn Function) *function {
 
 func (f *function) path() string { return filepath.Join(f.Dir, "bootstrap") }
 
-// look returns the version of the executable now; the zero version if there is none.
-func (f *function) look() version {
+// currentVersion returns the executable's current version, or the zero version if it does not exist.
+func (f *function) currentVersion() version {
 	info, err := os.Stat(f.path())
 	if err != nil {
 		return version{}
@@ -76,7 +77,7 @@ func (f *function) look() version {
 	return v
 }
 
-// run finds or starts a process and has it begin the invocation. If it fails, the invocation is over.
+// run takes or starts a process and passes it the invocation. If it returns an error, the invocation has ended.
 func (f *function) run(ctx context.Context, inv *invocation) error {
 	for {
 		p, err := f.take(ctx)
@@ -84,10 +85,10 @@ func (f *function) run(ctx context.Context, inv *invocation) error {
 			if p.begin(inv) {
 				return nil
 			}
-			continue // it ended just now, untouched by the event
+			continue // the process has ended without receiving the event
 		}
 		f.limit.release()
-		f.s.leave()
+		f.s.endInvocation()
 		if start, ok := errors.AsType[*StartError](err); ok {
 			failure := start.invocationError(inv.id)
 			inv.start, inv.status, inv.kind = time.Now(), StatusError, failure.Type
@@ -101,15 +102,15 @@ func (f *function) run(ctx context.Context, inv *invocation) error {
 	}
 }
 
-// take returns an idle process, or the first that becomes free or is started.
+// take returns an idle process, or the first that becomes free or has started.
 func (f *function) take(ctx context.Context) (*process, error) {
-	v := f.look()
+	v := f.currentVersion()
 	f.mu.Lock()
 	if f.stopped {
 		f.mu.Unlock()
 		return nil, ErrShutDown
 	}
-	f.renew(v)
+	f.setVersion(v)
 	if n := len(f.idle); n > 0 {
 		p := f.idle[n-1]
 		f.idle[n-1] = nil
@@ -141,14 +142,14 @@ func (f *function) take(ctx context.Context) (*process, error) {
 	return nil, ctx.Err()
 }
 
-// renew ends idle processes of a bootstrap that has been replaced. One that is only missing may be about to be: what
-// runs is kept. f.mu is held.
-func (f *function) renew(v version) {
+// setVersion ends the idle processes of a replaced bootstrap. If the file is missing it does nothing, because a build
+// may be replacing it. The caller holds f.mu.
+func (f *function) setVersion(v version) {
 	if v == f.version || v == (version{}) {
 		return
 	}
 	if f.version != (version{}) {
-		f.s.log.Info("the executable has changed: its processes are replaced", "function", f.Name, "path", f.path())
+		f.s.log.Info("executable changed, replacing its processes", "function", f.Name, "path", f.path())
 	}
 	f.version = v
 	for _, p := range f.idle {
@@ -157,7 +158,7 @@ func (f *function) renew(v version) {
 	f.idle = nil
 }
 
-// startMore starts as many processes as invocations wait, within bounds. f.mu is held.
+// startMore starts one process per waiting invocation, within the limits. The caller holds f.mu.
 func (f *function) startMore() {
 	for f.starting < f.s.o.StartConcurrency && f.starting < f.waiting.Len() && !f.stopped {
 		f.starting++
@@ -165,12 +166,12 @@ func (f *function) startMore() {
 	}
 }
 
-// start starts one process and gives it, or its failure, to the invocation that has waited longest.
+// start starts one process and assigns it, or its error, to the oldest waiter.
 func (f *function) start() {
 	p, err := f.launch(initLimit, false)
 	if failed, ok := errors.AsType[*StartError](err); ok && failed.Type != TypeEntrypoint {
-		// Lambda repeats the init phase within the invocation, whose time it then uses up.
-		f.s.log.Info("init failed, and is repeated in the invocation", "function", f.Name, "error", failed.Reason)
+		// Lambda repeats the init phase within the invocation's timeout.
+		f.s.log.Info("init failed, repeating it within the invocation", "function", f.Name, "error", failed.Reason)
 		p, err = f.launch(f.Timeout, true)
 	}
 	f.mu.Lock()
@@ -178,49 +179,49 @@ func (f *function) start() {
 	f.starting--
 	switch {
 	case err == nil:
-		f.place(p)
+		f.assign(p)
 	case f.waiting.Len() > 0:
 		f.nextWaiter() <- assignment{err: err}
-	case errors.Is(err, ErrShutDown): // the start was broken off, and nobody waits for it
-	default: // those who waited were served by other processes
-		f.s.log.Error("a process did not start", "function", f.Name, "error", err)
+	case errors.Is(err, ErrShutDown): // the shutdown stopped the start, and no invocation waits for it
+	default: // other processes served the waiters
+		f.s.log.Error("process did not start", "function", f.Name, "error", err)
 	}
 	f.startMore()
 }
 
-// current returns the version that a process started now will have.
-func (f *function) current() version {
-	v := f.look()
+// refreshVersion updates and returns the version that a process started now has.
+func (f *function) refreshVersion() version {
+	v := f.currentVersion()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !f.stopped {
-		f.renew(v)
+		f.setVersion(v)
 	}
 	return f.version
 }
 
-// nextWaiter takes the oldest waiter from the list, which must not be empty. f.mu is held.
+// nextWaiter removes the oldest waiter from the list, which must not be empty. The caller holds f.mu.
 func (f *function) nextWaiter() chan<- assignment {
 	w := f.waiting.Remove(f.waiting.Front()).(*waiter)
 	w.element = nil
 	return w.ready
 }
 
-// free takes a process back that asks for work.
+// free makes a process available that asks for its next event.
 func (f *function) free(p *process) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.place(p)
+	f.assign(p)
 }
 
-// place gives a process that asks for work to a waiter, or keeps it, or ends it if its executable has been replaced.
-// f.mu is held.
-func (f *function) place(p *process) {
+// assign assigns an available process to the oldest waiter, or keeps it as idle, or ends it if its executable was
+// replaced. The caller holds f.mu.
+func (f *function) assign(p *process) {
 	switch _, alive := f.all[p]; {
 	case !alive:
 	case p.version != f.version || f.stopped:
 		f.s.running.Go(p.retire)
-		f.startMore() // for whom it would have served
+		f.startMore() // instead of this process
 	case f.waiting.Len() > 0:
 		f.nextWaiter() <- assignment{p: p}
 	default:
@@ -229,12 +230,12 @@ func (f *function) place(p *process) {
 	}
 }
 
-// warmUp starts a process unless there is one.
+// warmUp starts a process unless the function has one.
 func (f *function) warmUp(ctx context.Context) error {
-	v := f.look()
+	v := f.currentVersion()
 	f.mu.Lock()
 	if !f.stopped {
-		f.renew(v)
+		f.setVersion(v)
 	}
 	if f.stopped || len(f.all) > 0 {
 		f.mu.Unlock()
@@ -247,7 +248,7 @@ func (f *function) warmUp(ctx context.Context) error {
 		f.mu.Lock()
 		f.starting--
 		if err == nil {
-			f.place(p)
+			f.assign(p)
 		}
 		f.startMore()
 		f.mu.Unlock()
@@ -262,8 +263,8 @@ func (f *function) warmUp(ctx context.Context) error {
 	}
 }
 
-// forget removes a process that has ended.
-func (f *function) forget(p *process) {
+// remove removes an ended process.
+func (f *function) remove(p *process) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.all, p)
@@ -275,11 +276,11 @@ func (f *function) forget(p *process) {
 	}
 }
 
-// reap ends the processes that have been idle since before.
+// reap ends the processes that have been idle since a time before the given one.
 func (f *function) reap(before time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	n := 0 // the longest idle are first
+	n := 0 // the processes that have been idle longest are first
 	for n < len(f.idle) && f.idle[n].idleSince.Before(before) {
 		f.s.running.Go(f.idle[n].retire)
 		n++
@@ -287,7 +288,7 @@ func (f *function) reap(before time.Time) {
 	f.idle = append([]*process(nil), f.idle[n:]...)
 }
 
-// stop ends all processes, those that work included, and waits for them.
+// stop ends all processes, busy ones included, and waits for them.
 func (f *function) stop() {
 	f.mu.Lock()
 	f.stopped = true

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// A process that is given to a caller in the moment the caller gives up is not lost.
-func TestProcessGivenTooLate(t *testing.T) {
-	s := &Service{log: slog.New(slog.DiscardHandler)} // its StartConcurrency of 0 starts nothing
+// If a caller is cancelled while a process is assigned to it, the process becomes idle again.
+func TestFunction_TakeCanceled(t *testing.T) {
+	s := &Service{log: slog.New(slog.DiscardHandler)} // StartConcurrency 0 starts no processes
 	f := newFunction(s, Function{Name: "f"})
 	p := &process{f: f}
 	f.all[p] = struct{}{}
@@ -32,17 +32,17 @@ func TestProcessGivenTooLate(t *testing.T) {
 		}
 		f.mu.Lock()
 		cancel()
-		time.Sleep(time.Millisecond) // for it to see that it has been cancelled; whether it does is all the same
-		f.place(p)
+		time.Sleep(time.Millisecond) // take may notice the cancellation first, or not; both must work
+		f.assign(p)
 		f.mu.Unlock()
 		r := <-got
 		if r.err == nil {
 			f.free(r.p)
 		} else if !errors.Is(r.err, context.Canceled) {
-			t.Fatal(r.err)
+			t.Fatalf("take: got error %v, want context.Canceled", r.err)
 		}
 		if len(f.idle) != 1 || f.idle[0] != p {
-			t.Fatalf("%d idle processes after error %v, want the one", len(f.idle), r.err)
+			t.Fatalf("got %d idle processes after error %v, want 1", len(f.idle), r.err)
 		}
 		f.idle = nil
 	}

@@ -13,67 +13,67 @@ import (
 	"time"
 )
 
-// termGrace is the time between SIGTERM and SIGKILL for a process with an internal extension.
+// termGrace is the time between SIGTERM and SIGKILL for a process with an internal extension. Only tests change it.
 // Source: docs.aws.amazon.com/lambda/latest/dg/runtimes-extensions-api.html, Shutdown phase.
-var termGrace = 500 * time.Millisecond // a variable for tests alone
+var termGrace = 500 * time.Millisecond
 
-// state is that of a process, as seen through the Runtime API. The names are the ones its errors use.
+// state is a process's state in the Runtime API. The API's errors contain these names.
 type state string
 
 const (
-	stateStarted   state = "Started"      // has not asked for work yet: the init phase
-	stateInitError state = "InitError"    // reported that it cannot
-	stateReady     state = "Ready"        // asks for work
+	stateStarted   state = "Started"      // in the init phase
+	stateInitError state = "InitError"    // reported a failed init phase
+	stateReady     state = "Ready"        // waits for an event
 	stateRunning   state = "Running"      // has an event
-	stateAnswered  state = "ResponseSent" // has posted its response, but works on until it asks again
+	stateAnswered  state = "ResponseSent" // has posted its response and not yet asked for the next event
 	stateEnded     state = "Ended"
 )
 
 // process is one execution environment of a function.
 type process struct {
 	f         *function
-	secret    string // in its path of the Runtime API
+	secret    string // in its Runtime API path
 	version   version
 	cmd       *exec.Cmd
 	pid       int
 	out       *output
-	began     time.Time
+	started   time.Time
 	idleSince time.Time // guarded by f.mu
 
-	asked     chan struct{}       // closed when it first asks for work
-	initError chan *FunctionError // holds one: what it reported instead
-	exited    chan struct{}       // closed when it has ended and everybody knows
+	ready     chan struct{}       // closed at its first request for an event
+	initError chan *FunctionError // buffered: the init error that it reported instead
+	exited    chan struct{}       // closed when it has ended and state is stateEnded
 
 	mu        sync.Mutex
 	state     state
 	current   *invocation
-	given     chan struct{}  // closed when current is set, renewed when it is finished
-	init      time.Duration  // told to the first invocation
-	spent     time.Time      // since when its init has used the first invocation's time, if it did
-	doom      *FunctionError // why it is being killed
-	status    Status         // that doom gives to the invocation
+	assigned  chan struct{}  // closed when current is set, replaced when the invocation is over
+	init      time.Duration  // init duration, until the first invocation takes it
+	initFrom  time.Time      // start of a repeated init phase, which counts as time of the first invocation
+	killErr   *FunctionError // reason for killing it, nil for none
+	status    Status         // the invocation's status if killErr is set
 	retired   bool
-	extension bool // registered an extension, and so gets a SIGTERM
-	peak      int
+	extension bool // registered an extension: SIGTERM precedes SIGKILL
+	peak      int  // MB
 	measured  time.Time
 }
 
-// launch starts a process and waits until it asks for work. limit bounds its init phase; repeated says that the phase
-// counts to the first invocation's time. The error is a *StartError, or ErrShutDown.
+// launch starts a process and waits until it asks for an event. limit is the maximum duration of its init phase.
+// repeated means that the phase counts as time of the first invocation. The error is a *StartError or ErrShutDown.
 func (f *function) launch(limit time.Duration, repeated bool) (*process, error) {
-	if f.s.living.Err() != nil {
+	if f.s.alive.Err() != nil {
 		return nil, ErrShutDown
 	}
 	if f.s.drawInitError(f) {
-		return nil, f.startError(TypeExit, exitText("exit status 1"), "this is a fault, see Faults.InitError", nil)
+		return nil, f.startError(TypeExit, exitText("exit status 1"), "injected by Faults.InitError", nil)
 	}
 	p := &process{
-		f: f, secret: rand.Text(), version: f.current(), began: time.Now(), state: stateStarted,
-		asked: make(chan struct{}), initError: make(chan *FunctionError, 1),
-		exited: make(chan struct{}), given: make(chan struct{}),
+		f: f, secret: rand.Text(), version: f.refreshVersion(), started: time.Now(), state: stateStarted,
+		ready: make(chan struct{}), initError: make(chan *FunctionError, 1),
+		exited: make(chan struct{}), assigned: make(chan struct{}),
 	}
 	if repeated {
-		p.spent = p.began
+		p.initFrom = p.started
 	}
 	if err := p.start(); err != nil {
 		return nil, err
@@ -81,23 +81,23 @@ func (f *function) launch(limit time.Duration, repeated bool) (*process, error) 
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
-	case <-p.asked:
+	case <-p.ready:
 		return p, nil
 	case failure := <-p.initError:
-		select { // it ends by itself, as a rule, and may have more to say before
+		select { // usually it exits by itself, and may write more before
 		case <-p.exited:
 		case <-timer.C:
-		case <-f.s.living.Done():
+		case <-f.s.alive.Done():
 		}
-		return nil, p.abandon(failure.Type, "it reported an init error: "+failure.Message, "", failure)
+		return nil, p.failStart(failure.Type, "init error reported: "+failure.Message, "", failure)
 	case <-p.exited:
-		return nil, p.abandon(TypeExit, exitText(p.cmd.ProcessState.String()),
+		return nil, p.failStart(TypeExit, exitText(p.cmd.ProcessState.String()),
 			"it ended before it asked for its first event (a Go function calls lambda.Start in main)", nil)
 	case <-timer.C:
-		return nil, p.abandon(TypeTimeout, fmt.Sprintf("Task timed out after %.2f seconds", limit.Seconds()),
-			"it was started, but did not ask for its first event in that time", nil)
-	case <-f.s.living.Done():
-		_ = p.abandon("", "", "", nil)
+		return nil, p.failStart(TypeTimeout, fmt.Sprintf("Task timed out after %.2f seconds", limit.Seconds()),
+			"the process started but did not ask for its first event in time", nil)
+	case <-f.s.alive.Done():
+		_ = p.failStart("", "", "", nil)
 		return nil, ErrShutDown
 	}
 }
@@ -107,7 +107,7 @@ func (p *process) start() error {
 	f := p.f
 	reader, writer, err := os.Pipe()
 	if err != nil {
-		return f.startError(TypeEntrypoint, "make a pipe for its output: "+err.Error(), "", err)
+		return f.startError(TypeEntrypoint, "create output pipe: "+err.Error(), "", err)
 	}
 	defer writer.Close() // only the process writes
 	p.out, err = newOutput(reader, func(requestID string, line []byte) { f.s.o.Output(f.Name, requestID, line) })
@@ -134,13 +134,14 @@ func (p *process) start() error {
 	return nil
 }
 
-// environment returns the variables of this process.
+// environment returns the process's variables.
 func (p *process) environment() []string {
 	var id [16]byte
 	_, _ = rand.Read(id[:]) // never fails
 	env := []string{
 		"AWS_LAMBDA_RUNTIME_API=" + p.f.s.address + "/" + p.secret,
-		"AWS_LAMBDA_LOG_STREAM_NAME=" + time.Now().UTC().Format("2006/01/02") + "/[$LATEST]" + hex.EncodeToString(id[:]),
+		"AWS_LAMBDA_LOG_STREAM_NAME=" + time.Now().UTC().Format("2006/01/02") +
+			"/[$LATEST]" + hex.EncodeToString(id[:]),
 	}
 	for name, value := range p.f.env {
 		env = append(env, name+"="+value)
@@ -152,8 +153,8 @@ func (f *function) startError(kind, reason, advice string, cause error) *StartEr
 	return &StartError{Function: f.Name, Path: f.path(), Type: kind, Reason: reason, Advice: advice, Err: cause}
 }
 
-// abandon ends a process whose init failed and explains it.
-func (p *process) abandon(kind, reason, advice string, reported *FunctionError) *StartError {
+// failStart kills a process whose init phase failed and returns the error.
+func (p *process) failStart(kind, reason, advice string, reported *FunctionError) *StartError {
 	p.kill()
 	<-p.exited
 	e := p.f.startError(kind, reason, advice, nil)
@@ -164,7 +165,7 @@ func (p *process) abandon(kind, reason, advice string, reported *FunctionError) 
 	return e
 }
 
-// begin gives the process an invocation. It reports false if the process has ended.
+// begin passes an invocation to the process. It returns false if the process has ended.
 func (p *process) begin(inv *invocation) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -173,50 +174,51 @@ func (p *process) begin(inv *invocation) bool {
 	}
 	p.state, p.current = stateRunning, inv
 	inv.start, inv.init, p.init = time.Now(), p.init, 0
-	if !p.spent.IsZero() {
-		inv.start, inv.init, p.spent = p.spent, 0, time.Time{}
+	if !p.initFrom.IsZero() {
+		inv.start, inv.init, p.initFrom = p.initFrom, 0, time.Time{}
 	}
 	inv.deadline = inv.start.Add(p.f.Timeout)
 	p.out.begin(inv.id)
 	inv.timer = time.AfterFunc(time.Until(inv.deadline), func() {
-		p.condemn(inv, timeoutError(inv.id, p.f.Timeout), StatusTimeout)
+		p.abort(inv, timeoutError(inv.id, p.f.Timeout), StatusTimeout)
 	})
 	if inv.fault.kind == faultKill {
-		inv.kill = time.AfterFunc(inv.fault.delay, func() { p.condemn(inv, nil, StatusError) })
+		inv.kill = time.AfterFunc(inv.fault.delay, func() { p.abort(inv, nil, StatusError) })
 	}
-	close(p.given)
+	close(p.assigned)
 	return true
 }
 
-// condemn kills the process if it still works on inv. failure is the reason; nil means what its exit will say.
-func (p *process) condemn(inv *invocation, failure *FunctionError, status Status) {
+// abort kills the process if it still runs inv. failure is the reason; nil means the text of its exit status.
+func (p *process) abort(inv *invocation, failure *FunctionError, status Status) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.current != inv || p.doom != nil {
+	if p.current != inv || p.killErr != nil {
 		return
 	}
-	p.doom, p.status = failure, status
+	p.killErr, p.status = failure, status
 	p.signal(syscall.SIGKILL)
 }
 
-// kill ends the process without ado.
+// kill kills the process without SIGTERM.
 func (p *process) kill() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.signal(syscall.SIGKILL)
 }
 
-// signal reaches the process and its children. p.mu is held.
+// signal sends a signal to the process and its children. The caller holds p.mu.
 func (p *process) signal(sig syscall.Signal) {
-	if p.state == stateEnded || p.pid <= 1 { // never one's own group, nor everybody's
+	if p.state == stateEnded || p.pid <= 1 { // -0 and -1 would signal our own group and every process
 		return
 	}
 	if err := syscall.Kill(-p.pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
-		p.f.s.log.Error("cannot signal a process", "function", p.f.Name, "pid", p.pid, "signal", sig.String(), "error", err)
+		p.f.s.log.Error("cannot signal process",
+			"function", p.f.Name, "pid", p.pid, "signal", sig.String(), "error", err)
 	}
 }
 
-// retire ends the process, politely if it asked for that, and waits for it.
+// retire ends the process, by SIGTERM first if it registered an extension, and waits for its end.
 func (p *process) retire() {
 	p.mu.Lock()
 	p.retired = true
@@ -237,14 +239,14 @@ func (p *process) retire() {
 	<-p.exited
 }
 
-// wait waits for the process to end, and sees to what it leaves behind.
+// wait waits for the end of the process and releases its resources.
 func (p *process) wait() {
-	_ = p.cmd.Wait() // ProcessState says more
+	_ = p.cmd.Wait() // ProcessState has the details
 	end := time.Now()
-	_ = syscall.Kill(-p.pid, syscall.SIGKILL) // children it has left; usually there are none
+	_ = syscall.Kill(-p.pid, syscall.SIGKILL) // its remaining children; usually there are none
 	p.out.close()
 	p.f.s.processes.Delete(p.secret)
-	p.f.forget(p)
+	p.f.remove(p)
 	how := p.cmd.ProcessState.String()
 
 	p.mu.Lock()
@@ -252,7 +254,7 @@ func (p *process) wait() {
 	p.state, p.current = stateEnded, nil
 	expected := p.retired
 	if inv != nil {
-		failure := p.doom
+		failure := p.killErr
 		if failure == nil {
 			failure = exitError(inv.id, how)
 		}
@@ -264,22 +266,22 @@ func (p *process) wait() {
 	if inv != nil {
 		p.complete(inv, end, func() {})
 	} else if was == stateReady && !expected {
-		p.f.s.log.Warn("a process ended between invocations", "function", p.f.Name, "pid", p.pid, "how", how)
+		p.f.s.log.Warn("process ended between invocations", "function", p.f.Name, "pid", p.pid, "how", how)
 	}
 }
 
-// complete is called by whoever took the invocation from the process. free makes the process free again, before
-// anybody can want it.
+// complete finishes an invocation that was removed from the process. free makes the process available again; it runs
+// before the caller receives the response.
 func (p *process) complete(inv *invocation, end time.Time, free func()) {
 	inv.stopTimers()
 	free()
 	p.f.limit.release()
 	inv.report(p, end)
-	p.f.s.leave()
+	p.f.s.endInvocation()
 	inv.deliver()
 }
 
-// peakMemory returns the most memory the process has used, measured at most once a second.
+// peakMemory returns the process's peak memory in MB. It measures at most once a second.
 func (p *process) peakMemory(now time.Time) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()

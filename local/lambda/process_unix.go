@@ -4,8 +4,8 @@ package lambda
 
 import "syscall"
 
-// childAttributes puts a process in a group of its own. These systems cannot tie its life to its parent's.
+// childAttributes puts a process in its own process group. These systems cannot kill it when its parent dies.
 func childAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
-// peakMemoryMB is not known on these systems.
+// peakMemoryMB returns 0: these systems do not report it.
 func peakMemoryMB(int) int { return 0 }

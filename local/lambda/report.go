@@ -6,44 +6,45 @@ import (
 	"time"
 )
 
-// Status says how an invocation ended, in the words of Lambda's platform.report event.
+// Status is the result of an invocation, named as in Lambda's platform.report event.
 type Status string
 
 // Source: docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html, type Status.
 const (
 	StatusSuccess Status = "success"
 	StatusFailure Status = "failure" // the function returned an error
-	StatusError   Status = "error"   // the process ended, did not start, or sent too much
+	StatusError   Status = "error"   // the process ended or did not start, or its response was too large
 	StatusTimeout Status = "timeout"
 )
 
-// Report is what became of one invocation, as the START and REPORT lines of a function's log tell it.
+// Report describes one invocation, as the START and REPORT lines of a function's log do.
 type Report struct {
 	Function, RequestID string
-	// Trace is the tracing header that the function was given.
+	// Trace is the tracing header that the function received.
 	Trace string
-	// PID is the process, 0 if none started.
+	// PID is the process id, 0 if no process started.
 	PID int
-	// Start is when the event was handed to the process.
+	// Start is the time at which the process received the event.
 	Start time.Time
-	// Duration is from Start until the process asked for its next event or ended.
+	// Duration lasts from Start until the process asked for its next event or ended.
 	Duration time.Duration
-	// Init is how long the process took to start, if this was its first invocation, else 0.
+	// Init is the duration of the process's init phase, if this was its first invocation; otherwise 0.
 	Init time.Duration
-	// Billed is Init and Duration in whole milliseconds, rounded up. (AWS bills the init phase too, since August 2025.)
+	// Billed is Init plus Duration, rounded up to milliseconds. (AWS has billed the init phase since August 2025.)
 	Billed time.Duration
-	// MemoryMB is the function's setting, MaxMemoryUsedMB the most the process has used, 0 if that is not known.
+	// MemoryMB is the function's setting. MaxMemoryUsedMB is the process's peak memory, 0 if unknown.
 	MemoryMB, MaxMemoryUsedMB int
 	Status                    Status
-	// ErrorType is the type of the failure, "" on success.
+	// ErrorType is the failure's type, "" on success.
 	ErrorType string
 }
 
-// String returns the report as Lambda logs it.
+// String formats the report as Lambda logs it.
 func (r Report) String() string {
 	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 	var b strings.Builder
-	fmt.Fprintf(&b, "REPORT RequestId: %s\tDuration: %.2f ms\tBilled Duration: %d ms\tMemory Size: %d MB\tMax Memory Used: %d MB",
+	fmt.Fprintf(&b, "REPORT RequestId: %s\tDuration: %.2f ms\tBilled Duration: %d ms\tMemory Size: %d MB\t"+
+		"Max Memory Used: %d MB",
 		r.RequestID, ms(r.Duration), r.Billed.Milliseconds(), r.MemoryMB, r.MaxMemoryUsedMB)
 	if r.Init > 0 {
 		fmt.Fprintf(&b, "\tInit Duration: %.2f ms", ms(r.Init))

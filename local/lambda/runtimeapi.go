@@ -11,13 +11,15 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"fanfare/local/awsapi"
 )
 
-// MaxResponseBytes is the most a function may respond with.
+// MaxResponseBytes is the maximum size of a function's response.
 // Source: the Runtime API's MaxPayloadSize in AWS's aws-lambda-runtime-interface-emulator, 6 MiB and 100 bytes.
 const MaxResponseBytes = 6<<20 + 100
 
-// maxErrorBytes bounds the body of an error report and the head of a registration. No source: such bodies are small.
+// maxErrorBytes limits the body of an error report and of a registration. It has no source: such bodies are small.
 const maxErrorBytes = 1 << 20
 
 // Headers of the Runtime API. Source: docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html.
@@ -33,10 +35,10 @@ const (
 	headerExtensionID  = "Lambda-Extension-Identifier"
 )
 
-// apiHandler answers one call of a process.
+// apiHandler answers one request of a process.
 type apiHandler func(*process, http.ResponseWriter, *http.Request)
 
-// refusal is an API error; it is written as JSON.
+// refusal is an error response, written as JSON.
 type refusal struct {
 	status int
 	errorDocument
@@ -46,7 +48,7 @@ func refuse(status int, kind, format string, args ...any) *refusal {
 	return &refusal{status, errorDocument{kind, fmt.Sprintf(format, args...)}}
 }
 
-// routes are the calls that are answered; the path follows the process's secret.
+// routes are the supported requests; the path follows the process's secret.
 var routes = map[string]apiHandler{
 	"GET /2018-06-01/runtime/invocation/next":           (*process).serveNext,
 	"POST /2018-06-01/runtime/invocation/{id}/response": (*process).serveResponse,
@@ -61,7 +63,7 @@ var routes = map[string]apiHandler{
 	"/2022-07-01/telemetry":                             notEmulated("the Telemetry API"),
 }
 
-// newRouter returns the mux of the API; find tells a process by its secret.
+// newRouter returns the API's handler. find returns the process with a secret, or nil.
 func newRouter(find func(secret string) *process) *http.ServeMux {
 	mux := http.NewServeMux()
 	for pattern, handle := range routes {
@@ -70,7 +72,7 @@ func newRouter(find func(secret string) *process) *http.ServeMux {
 			p := find(r.PathValue("secret"))
 			if p == nil {
 				drain(r)
-				refuse(http.StatusForbidden, "Forbidden", "this is not the path that AWS_LAMBDA_RUNTIME_API told").write(w)
+				refuse(http.StatusForbidden, "Forbidden", "the path is not that of AWS_LAMBDA_RUNTIME_API").write(w)
 				return
 			}
 			handle(p, w, r)
@@ -86,19 +88,20 @@ func newRouter(find func(secret string) *process) *http.ServeMux {
 func notEmulated(what string) apiHandler {
 	return func(p *process, w http.ResponseWriter, r *http.Request) {
 		drain(r)
-		p.f.s.log.Warn("a function asked for what is not emulated", "function", p.f.Name, "what", what, "path", r.URL.Path)
+		p.f.s.log.Warn("function requested what is not emulated",
+			"function", p.f.Name, "what", what, "path", r.URL.Path)
 		refuse(http.StatusNotImplemented, "NotEmulated", "%s is not emulated", what).write(w)
 	}
 }
 
-// serveNext ends the init phase or the invocation, and waits for the next event.
+// serveNext ends the init phase or the invocation and waits for the next event.
 func (p *process) serveNext(w http.ResponseWriter, r *http.Request) {
 	drain(r)
 	inv, refused := p.next(r.Context())
 	switch {
 	case refused != nil:
 		refused.write(w)
-	case inv != nil: // otherwise the asker has gone
+	case inv != nil: // nil: the client has gone
 		h := w.Header()
 		h.Set("Content-Type", "application/json")
 		h.Set("Content-Length", strconv.Itoa(len(inv.event)))
@@ -106,10 +109,11 @@ func (p *process) serveNext(w http.ResponseWriter, r *http.Request) {
 		h.Set(headerDeadline, strconv.FormatInt(inv.deadline.UnixMilli(), 10))
 		h.Set(headerFunctionARN, p.f.ARN)
 		h.Set(headerTrace, inv.trace)
-		_, _ = w.Write(inv.event) // a process that does not read it has ended, or its time will
+		_, _ = w.Write(inv.event) // a process that does not read it has ended, or will time out
 	}
 }
 
+// next waits for the next event. It returns nil if ctx or the process has ended.
 func (p *process) next(ctx context.Context) (*invocation, *refusal) {
 	now := time.Now()
 	p.mu.Lock()
@@ -117,14 +121,14 @@ func (p *process) next(ctx context.Context) (*invocation, *refusal) {
 	switch p.state {
 	case stateStarted:
 		p.state = stateReady
-		p.init = now.Sub(p.began)
-		close(p.asked)
+		p.init = now.Sub(p.started)
+		close(p.ready)
 		finished = nil
 	case stateAnswered:
-		p.state, p.current, p.given = stateReady, nil, make(chan struct{})
-	case stateReady: // asked before and hung up
+		p.state, p.current, p.assigned = stateReady, nil, make(chan struct{})
+	case stateReady: // repeated after a broken request
 		finished = nil
-	case stateRunning: // asked before and hung up, or lost the event: it gets it again
+	case stateRunning: // repeated after a broken request or a lost response: return the event again
 		inv := p.current
 		p.mu.Unlock()
 		return inv, nil
@@ -132,14 +136,14 @@ func (p *process) next(ctx context.Context) (*invocation, *refusal) {
 		defer p.mu.Unlock()
 		return nil, wrongState(p.state, stateReady)
 	}
-	given := p.given
+	assigned := p.assigned
 	p.mu.Unlock()
 	if finished != nil {
 		p.out.drain()
 		p.complete(finished, now, func() { p.f.free(p) })
 	}
 	select {
-	case <-given:
+	case <-assigned:
 	case <-ctx.Done():
 		return nil, nil
 	}
@@ -148,7 +152,7 @@ func (p *process) next(ctx context.Context) (*invocation, *refusal) {
 	return p.current, nil // nil if the process has ended
 }
 
-// serveResponse takes the response of the running invocation.
+// serveResponse accepts the response of the running invocation.
 func (p *process) serveResponse(w http.ResponseWriter, r *http.Request) {
 	body, tooLarge, err := readBody(r, MaxResponseBytes)
 	if err != nil {
@@ -164,7 +168,7 @@ func (p *process) serveResponse(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var failure *FunctionError
-	if kind := r.Trailer.Get(headerErrorType); kind != "" { // the response broke off
+	if kind := r.Trailer.Get(headerErrorType); kind != "" { // the function failed while it wrote the response
 		document, err := base64.StdEncoding.DecodeString(r.Trailer.Get(trailerErrorBody))
 		if err != nil {
 			document = nil
@@ -186,18 +190,19 @@ func (p *process) serveResponse(w http.ResponseWriter, r *http.Request) {
 	accept(w, refused)
 }
 
-// serveError takes the error of the running invocation.
+// serveError accepts the error of the running invocation.
 func (p *process) serveError(w http.ResponseWriter, r *http.Request) {
 	body, tooLarge, err := readBody(r, maxErrorBytes)
 	if err != nil || tooLarge {
-		refuse(http.StatusBadRequest, "InvalidErrorShape", "the error is truncated or over %d bytes", maxErrorBytes).write(w)
+		refuse(http.StatusBadRequest, "InvalidErrorShape",
+			"the error is truncated or over %d bytes", maxErrorBytes).write(w)
 		return
 	}
 	failure := reportedError(r.Header.Get(headerErrorType), body)
 	accept(w, p.answer(r.PathValue("id"), "InvocationErrorResponse", nil, failure, StatusFailure))
 }
 
-// answer keeps the outcome of the running invocation.
+// answer stores the result of the running invocation.
 func (p *process) answer(id, to string, response []byte, failure *FunctionError, status Status) *refusal {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -208,9 +213,9 @@ func (p *process) answer(id, to string, response []byte, failure *FunctionError,
 	if inv.id != id {
 		return refuse(http.StatusBadRequest, "InvalidRequestID", "Invalid request ID")
 	}
-	if inv.fault.kind == faultTimeout { // its time is up just now
-		if p.doom == nil {
-			p.doom, p.status = timeoutError(inv.id, p.f.Timeout), StatusTimeout
+	if inv.fault.kind == faultTimeout { // the fault ends the invocation now
+		if p.killErr == nil {
+			p.killErr, p.status = timeoutError(inv.id, p.f.Timeout), StatusTimeout
 			p.signal(syscall.SIGKILL)
 		}
 		return nil
@@ -220,11 +225,12 @@ func (p *process) answer(id, to string, response []byte, failure *FunctionError,
 	return nil
 }
 
-// serveInitError takes the report that the init phase failed.
+// serveInitError accepts the error report of a failed init phase.
 func (p *process) serveInitError(w http.ResponseWriter, r *http.Request) {
 	body, tooLarge, err := readBody(r, maxErrorBytes)
 	if err != nil || tooLarge {
-		refuse(http.StatusBadRequest, "InvalidErrorShape", "the error is truncated or over %d bytes", maxErrorBytes).write(w)
+		refuse(http.StatusBadRequest, "InvalidErrorShape",
+			"the error is truncated or over %d bytes", maxErrorBytes).write(w)
 		return
 	}
 	p.mu.Lock()
@@ -240,10 +246,11 @@ func (p *process) serveInitError(w http.ResponseWriter, r *http.Request) {
 
 func (p *process) servePing(w http.ResponseWriter, r *http.Request) {
 	drain(r)
-	_, _ = io.WriteString(w, "pong") // nobody to tell
+	_, _ = io.WriteString(w, "pong") // an error means that the client has gone
 }
 
-// serveRegister registers an internal extension without events, whose one effect is a SIGTERM before the end.
+// serveRegister registers an internal extension without events. Its only effect is a SIGTERM before the process is
+// killed.
 func (p *process) serveRegister(w http.ResponseWriter, r *http.Request) {
 	body, tooLarge, err := readBody(r, maxErrorBytes)
 	var request struct {
@@ -260,14 +267,14 @@ func (p *process) serveRegister(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		p.extension = true
 		p.mu.Unlock()
-		w.Header().Set(headerExtensionID, newRequestID())
+		w.Header().Set(headerExtensionID, awsapi.NewUUID())
 		writeJSON(w, http.StatusOK, map[string]string{
 			"functionName": p.f.Name, "functionVersion": "$LATEST", "handler": p.f.Handler,
 		})
 	}
 }
 
-// serveExtensionNext waits for an event of an extension that has registered for none.
+// serveExtensionNext blocks: an extension registered without events never receives one.
 func (p *process) serveExtensionNext(_ http.ResponseWriter, r *http.Request) {
 	drain(r)
 	<-r.Context().Done()
@@ -278,7 +285,7 @@ func wrongState(from, to state) *refusal {
 		"Transition from %s to %s failed for runtime. Error: State transition is not allowed", from, to)
 }
 
-// readBody reads the request to its end, and keeps it unless it is over limit bytes.
+// readBody reads the whole request body. It returns tooLarge and no body if there are more than limit bytes.
 func readBody(r *http.Request, limit int64) (body []byte, tooLarge bool, err error) {
 	body, err = io.ReadAll(io.LimitReader(r.Body, limit+1))
 	if err != nil {
@@ -291,14 +298,14 @@ func readBody(r *http.Request, limit int64) (body []byte, tooLarge bool, err err
 	return body, false, nil
 }
 
-// drain reads a request whose body does not matter to its end, as a client may lose the answer otherwise.
+// drain reads and discards the request body, because a client may otherwise lose the response.
 func drain(r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body) // a broken request is answered like any other
 }
 
 var accepted = []byte(`{"status":"OK"}`)
 
-// accept answers a report: 202, or why not.
+// accept answers a report: 202, or the refusal if there is one.
 func accept(w http.ResponseWriter, refused *refusal) {
 	if refused != nil {
 		refused.write(w)
@@ -321,5 +328,5 @@ func write(w http.ResponseWriter, status int, body []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // a process that does not read it has ended, or will notice
+	_, _ = w.Write(body) // a process that does not read it has ended or detects the error itself
 }

@@ -16,11 +16,11 @@ import (
 	"time"
 )
 
-// FuzzRuntimeAPI: whatever calls a process makes in whatever order, it gets an answer that the API has, an invocation is
-// answered at most once and by its own id alone, and the next one comes only after it.
+// FuzzRuntimeAPI sends arbitrary requests of a process in arbitrary order. Each must get a documented response. An
+// invocation must be answered at most once, and only by its own id. The next event must come only after that.
 //
-// An input is a line per call, "METHOD /path body", {id} standing for the current invocation's id; the line "begin"
-// gives the process an invocation, which it can take only when it has asked.
+// An input has one request per line, "METHOD /path body", in which {id} is the current invocation's id. The line
+// "begin" passes an invocation to the process if it has asked for one.
 func FuzzRuntimeAPI(f *testing.F) {
 	seeds, err := filepath.Glob("testdata/runtimeapi/*.txt")
 	if err != nil || len(seeds) < 5 {
@@ -35,7 +35,8 @@ func FuzzRuntimeAPI(f *testing.F) {
 	}
 	allowed := []int{
 		http.StatusOK, http.StatusAccepted, http.StatusMovedPermanently, http.StatusTemporaryRedirect, // for unclean paths
-		http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented,
+		http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed,
+		http.StatusNotImplemented,
 	}
 	gone, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -50,8 +51,8 @@ func FuzzRuntimeAPI(f *testing.F) {
 		}
 		defer writer.Close()
 		p := &process{
-			f: fn, secret: "secret", state: stateStarted, asked: make(chan struct{}),
-			initError: make(chan *FunctionError, 1), given: make(chan struct{}),
+			f: fn, secret: "secret", state: stateStarted, ready: make(chan struct{}),
+			initError: make(chan *FunctionError, 1), assigned: make(chan struct{}),
 		}
 		if p.out, err = newOutput(reader, func(string, []byte) {}); err != nil {
 			t.Fatal(err)
@@ -80,7 +81,7 @@ func FuzzRuntimeAPI(f *testing.F) {
 				fn.idle = nil
 				current, answers = newInvocation(fn, []byte("{}"), "", fault{}), 0
 				if !p.begin(current) {
-					t.Fatalf("an idle process in state %s does not begin", p.state)
+					t.Fatalf("begin of an idle process in state %s: got false, want true", p.state)
 				}
 				continue
 			}
@@ -95,36 +96,40 @@ func FuzzRuntimeAPI(f *testing.F) {
 			}
 			running := p.state == stateRunning
 			r := (&http.Request{
-				Method: method, URL: target, Header: http.Header{headerExtension: {"e"}}, Body: io.NopCloser(strings.NewReader(body)),
+				Method: method, URL: target, Header: http.Header{headerExtension: {"e"}},
+				Body: io.NopCloser(strings.NewReader(body)),
 			}).WithContext(gone)
 			w := httptest.NewRecorder()
 			router.ServeHTTP(w, r)
 
 			if !slices.Contains(allowed, w.Code) {
-				t.Fatalf("%s: status %d", line, w.Code)
+				t.Fatalf("%s: got status %d, want one of %v", line, w.Code, allowed)
 			}
 			if w.Code >= 400 && w.Code != http.StatusMethodNotAllowed {
 				var document errorDocument
-				if err := json.Unmarshal(w.Body.Bytes(), &document); err != nil || document.Type == "" || document.Message == "" {
-					t.Fatalf("%s: status %d with %q", line, w.Code, w.Body)
+				err := json.Unmarshal(w.Body.Bytes(), &document)
+				if err != nil || document.Type == "" || document.Message == "" {
+					t.Fatalf("%s: got status %d with %q, want an error document", line, w.Code, w.Body)
 				}
 			}
 			if w.Code == http.StatusAccepted && p.state == stateAnswered {
 				if answers++; answers > 1 || !running || !strings.Contains(target.Path, current.id) {
-					t.Fatalf("%s: accepted as answer %d of %s, running: %v", line, answers, current.id, running)
+					t.Fatalf("%s: got accepted as answer %d of %s, running %v, want one answer while running",
+						line, answers, current.id, running)
 				}
 			}
 			if event := w.Header().Get(headerRequestID); event != "" && (event != current.id || p.state != stateRunning) {
-				t.Fatalf("%s: event %s in state %s, want %s", line, event, p.state, current.id)
+				t.Fatalf("%s: got event %s in state %s, want %s", line, event, p.state, current.id)
 			}
 			if used := s.unreserved.used.Load(); used > 1 || used < 0 || s.inFlight.Load() != used {
-				t.Fatalf("%s: %d invocations hold concurrency, %d are in flight", line, used, s.inFlight.Load())
+				t.Fatalf("%s: got %d invocations with concurrency and %d in flight, want equal numbers up to 1",
+					line, used, s.inFlight.Load())
 			}
 			if current != nil && p.state == stateReady && p.current == nil {
 				select {
 				case <-current.done:
 				default:
-					t.Fatalf("%s: the process is free, and the caller has no answer", line)
+					t.Fatalf("%s: process is free, but the caller has no response", line)
 				}
 			}
 		}

@@ -12,49 +12,50 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fanfare/local/awsapi"
 	"fanfare/local/clock"
 )
 
-// MaxEventBytes is the size an event must be below.
+// MaxEventBytes is the exclusive upper limit of an event's size.
 // Source: docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html, invocation payload, synchronous.
 const MaxEventBytes = 6 << 20
 
 const (
-	// defaultIdleLifetime is how long a process waits for its next invocation. AWS names no number; minutes are usual.
+	// defaultIdleLifetime is the default of Options.IdleLifetime. AWS publishes no number; minutes are usual.
 	defaultIdleLifetime = 10 * time.Minute
-	// defaultStarts is how many processes of one function start at the same time.
+	// defaultStarts is the default of Options.StartConcurrency.
 	defaultStarts = 8
 )
 
-// Options of a service. The zero value is usable.
+// Options of a service. The zero value is valid.
 type Options struct {
-	// Region and Account are told to functions and name their ARNs; "" counts as us-east-1 and 000000000000.
+	// Region and Account are used in ARNs and passed to functions; "" means us-east-1 and 000000000000.
 	Region, Account string
-	// AccountConcurrency is the number of invocations of all functions at a time; 0 counts as
-	// DefaultAccountConcurrency. As on AWS, reservations must leave 100 of it unreserved.
+	// AccountConcurrency limits the concurrent invocations of all functions; 0 means DefaultAccountConcurrency. As on
+	// AWS, reservations must leave 100 of it unreserved.
 	AccountConcurrency int
-	// StartConcurrency is how many processes of one function may be starting at a time; 0 counts as 8.
+	// StartConcurrency limits how many processes of one function start at the same time; 0 means 8.
 	StartConcurrency int
-	// IdleLifetime is how long an idle process is kept, by Clock; 0 counts as ten minutes.
+	// IdleLifetime is the time after which an idle process is ended, by Clock; 0 means ten minutes.
 	IdleLifetime time.Duration
-	// Env is added to every function's environment, below the function's own variables and without counting to their
-	// size: where the rest of the local AWS is (AWS_ENDPOINT_URL).
+	// Env is added to every function's environment, for example AWS_ENDPOINT_URL. The function's own variables
+	// override it. It does not count towards MaxEnvBytes.
 	Env map[string]string
-	// XRayDaemonAddress is told to functions as AWS_XRAY_DAEMON_ADDRESS if it is not "". Traces made here are sampled then.
+	// XRayDaemonAddress is passed to functions as AWS_XRAY_DAEMON_ADDRESS. If it is not "", new traces are sampled.
 	XRayDaemonAddress string
-	// Clock times the life of idle processes; nil is real time.
+	// Clock measures the lifetime of idle processes; nil means real time.
 	Clock *clock.Clock
-	// Log gets what happens to processes; nil discards it.
+	// Log receives events of processes; nil discards them.
 	Log *slog.Logger
-	// Output gets every line that a function writes to its standard output or error, with the id of the invocation it
-	// was written in ("" during init and between invocations). Lines over 256 KiB are split. It is called
-	// from several goroutines, for one process in order; until it returns, that process's output waits. The line is
-	// lent for the call. If nil, lines go to Log.
+	// Output receives every line that a function writes to standard output or error, with the id of the invocation
+	// that was running ("" during init and between invocations). Lines over 256 KiB are split. It is called
+	// concurrently, but in order for one process, whose output waits until it returns. It must not keep line. nil
+	// writes lines to Log.
 	Output func(function, requestID string, line []byte)
-	// Report gets a report of every invocation, before its caller gets the answer; nil drops them. It is called from
-	// several goroutines and must not wait.
+	// Report receives a report of every invocation before its caller receives the response; nil drops them. It is
+	// called concurrently and must not block.
 	Report func(Report)
-	// Faults are the faults to begin with; see SetFaults.
+	// Faults are the initial faults; SetFaults changes them.
 	Faults Faults
 }
 
@@ -69,34 +70,33 @@ type Service struct {
 	processes sync.Map // secret → *process
 	faults    atomic.Pointer[Faults]
 
-	addMu      sync.Mutex // orders Add
+	addMu      sync.Mutex // serializes Add
 	reserved   int        // concurrency reserved so far
-	unreserved limit      // what the other functions share
+	unreserved limit      // shared by functions without a reservation
 
-	inFlight atomic.Int64 // invocations begun and not complete
-	closing  atomic.Bool
-	drained  chan struct{}      // told when inFlight reaches 0 while closing
-	living   context.Context    // ends when the last process must go
-	end      context.CancelFunc // of living
-	running  sync.WaitGroup     // goroutines of the service
+	inFlight     atomic.Int64 // invocations that have begun and are not complete
+	closing      atomic.Bool
+	drained      chan struct{}      // receives when inFlight reaches 0 while closing
+	alive        context.Context    // ends when all processes must end
+	endProcesses context.CancelFunc // ends alive
+	running      sync.WaitGroup     // goroutines of the service
 }
 
 // New starts a service without functions. It listens on a free loopback port for the Runtime API.
 func New(o Options) (*Service, error) {
-	o.Region = cmp.Or(o.Region, "us-east-1")
-	o.Account = cmp.Or(o.Account, "000000000000")
+	o.Region = cmp.Or(o.Region, awsapi.DefaultRegion)
+	o.Account = cmp.Or(o.Account, awsapi.DefaultAccount)
 	o.AccountConcurrency = cmp.Or(o.AccountConcurrency, DefaultAccountConcurrency)
 	o.StartConcurrency = cmp.Or(o.StartConcurrency, defaultStarts)
 	o.IdleLifetime = cmp.Or(o.IdleLifetime, defaultIdleLifetime)
 	if o.AccountConcurrency < 0 || o.StartConcurrency < 0 || o.IdleLifetime < 0 {
-		return nil, errors.New("lambda options: a number is negative")
+		return nil, fmt.Errorf("lambda options: AccountConcurrency %d, StartConcurrency %d or IdleLifetime %v is negative",
+			o.AccountConcurrency, o.StartConcurrency, o.IdleLifetime)
 	}
 	if err := o.Faults.check(); err != nil {
 		return nil, err
 	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	if o.Output == nil {
 		o.Output = func(function, requestID string, line []byte) {
 			o.Log.Info("function output", "function", function, "request_id", requestID, "line", string(line))
@@ -115,7 +115,7 @@ func New(o Options) (*Service, error) {
 	}
 	s.faults.Store(&o.Faults)
 	s.unreserved.max.Store(int64(o.AccountConcurrency))
-	s.living, s.end = context.WithCancel(context.Background())
+	s.alive, s.endProcesses = context.WithCancel(context.Background())
 	s.server = &http.Server{
 		Handler:           newRouter(s.process),
 		ReadHeaderTimeout: 10 * time.Second,
@@ -123,15 +123,15 @@ func New(o Options) (*Service, error) {
 	}
 	s.running.Go(func() {
 		if err := s.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			s.log.Error("the Runtime API has ended", "error", err)
+			s.log.Error("Runtime API ended", "error", err)
 		}
 	})
 	s.running.Go(s.reap)
 	return s, nil
 }
 
-// Add makes a function known. It starts nothing (see WarmUp). It returns what AWS would refuse: a reserved or oversized
-// environment, a setting out of bounds, a reservation that leaves too little to others, a name that is taken.
+// Add declares a function without starting a process. It returns an error for what AWS refuses: a reserved or oversized
+// environment, a setting out of range, a reservation that leaves too little for others, a name that is in use.
 func (s *Service) Add(fn Function) error {
 	fn, err := fn.complete(s.o.Region, s.o.Account)
 	if err != nil {
@@ -157,8 +157,8 @@ func (s *Service) Add(fn Function) error {
 	return nil
 }
 
-// WarmUp starts one process of every function that has none, so that first messages are quick and a function that does
-// not start is known at once. It returns the *StartErrors of all functions, joined, or ctx's error.
+// WarmUp starts one process of every function that has none. First invocations are then fast, and functions that cannot
+// start are known at once. It returns the joined *StartErrors of all functions, or ctx's error.
 func (s *Service) WarmUp(ctx context.Context) error {
 	var (
 		mu    sync.Mutex
@@ -179,11 +179,12 @@ func (s *Service) WarmUp(ctx context.Context) error {
 	return errors.Join(fails...)
 }
 
-// Invoke runs a function with an event, as the request-response invocation of AWS does, and returns its response.
+// Invoke invokes a function synchronously (RequestResponse on AWS) and returns its response.
 //
-// event is JSON below MaxEventBytes; it is not parsed. trace is the tracing header of the request, "" to begin a trace.
-// Errors: *FunctionError if the function failed; the errors named Err... if it was not run; ctx's error if ctx ends
-// first, which does not stop the function: it runs on, occupies its concurrency, and what it answers is lost.
+// event is JSON of less than MaxEventBytes; it is not parsed. trace is the tracing header of the request, "" for a new
+// trace. The error is a *FunctionError if the function failed, or one of the errors Err... if it did not run, or ctx's
+// error. The end of ctx does not stop the function: it keeps its concurrency until it finishes, and its response is
+// lost.
 func (s *Service) Invoke(ctx context.Context, functionName string, event []byte, trace string) ([]byte, error) {
 	value, ok := s.functions.Load(functionName)
 	if !ok {
@@ -197,17 +198,17 @@ func (s *Service) Invoke(ctx context.Context, functionName string, event []byte,
 	if turns >= maxLineage && !f.AllowRecursion {
 		return nil, fmt.Errorf("invoke %s: %w", f.Name, ErrRecursiveLoop)
 	}
-	if err := s.enter(); err != nil {
+	if err := s.beginInvocation(); err != nil {
 		return nil, fmt.Errorf("invoke %s: %w", f.Name, err)
 	}
-	fault := s.draw(f)
+	fault := s.drawFault(f)
 	if fault.kind == faultThrottle || !f.limit.acquire() {
-		s.leave()
+		s.endInvocation()
 		return nil, fmt.Errorf("invoke %s: %w", f.Name, ErrThrottled)
 	}
 	if fault.kind == faultErrorBefore {
 		f.limit.release()
-		s.leave()
+		s.endInvocation()
 		return nil, fmt.Errorf("invoke %s: %w", f.Name, ErrService)
 	}
 	inv := newInvocation(f, event, trace, fault)
@@ -228,26 +229,26 @@ func (s *Service) Invoke(ctx context.Context, functionName string, event []byte,
 	return inv.response, nil
 }
 
-// enter counts an invocation as in flight, unless the service is ending.
-func (s *Service) enter() error {
+// beginInvocation counts an invocation as in flight. It fails if the service is shutting down.
+func (s *Service) beginInvocation() error {
 	s.inFlight.Add(1)
 	if s.closing.Load() {
-		s.leave()
+		s.endInvocation()
 		return ErrShutDown
 	}
 	return nil
 }
 
-func (s *Service) leave() {
+func (s *Service) endInvocation() {
 	if s.inFlight.Add(-1) == 0 && s.closing.Load() {
 		select {
 		case s.drained <- struct{}{}:
-		default: // told already
+		default: // it has a value already
 		}
 	}
 }
 
-// process returns the one that knows the secret, or nil.
+// process returns the process with a secret, or nil.
 func (s *Service) process(secret string) *process {
 	if value, ok := s.processes.Load(secret); ok {
 		return value.(*process)
@@ -255,9 +256,9 @@ func (s *Service) process(secret string) *process {
 	return nil
 }
 
-// reap ends processes that have been idle for too long.
+// reap ends processes that have been idle for IdleLifetime.
 func (s *Service) reap() {
-	for s.o.Clock.Sleep(s.living, s.o.IdleLifetime/4) == nil {
+	for s.o.Clock.Sleep(s.alive, s.o.IdleLifetime/4) == nil {
 		before := s.o.Clock.Now().Add(-s.o.IdleLifetime)
 		s.functions.Range(func(_, value any) bool {
 			value.(*function).reap(before)
@@ -266,9 +267,9 @@ func (s *Service) reap() {
 	}
 }
 
-// Shutdown ends the service: new invocations fail with ErrShutDown, those in flight are finished until ctx ends, then
-// every process is ended (see the package comment for SIGTERM) and waited for. No process is left when it returns. It
-// returns ctx's error if invocations had to be cut short; their callers get the exit of the process. Call it once.
+// Shutdown ends the service. New invocations fail with ErrShutDown. It waits for running ones until ctx ends, and then
+// ends every process (with SIGTERM first as the package comment says) and waits for it. If it cuts invocations short,
+// their callers receive the exit of the process, and it returns ctx's error. Call it once.
 func (s *Service) Shutdown(ctx context.Context) error {
 	s.closing.Store(true)
 	var err error
@@ -279,7 +280,7 @@ func (s *Service) Shutdown(ctx context.Context) error {
 			err = fmt.Errorf("shut down with %d invocations in flight: %w", s.inFlight.Load(), ctx.Err())
 		}
 	}
-	s.end()
+	s.endProcesses()
 	var wait sync.WaitGroup
 	s.functions.Range(func(_, value any) bool {
 		wait.Go(value.(*function).stop)
@@ -292,17 +293,17 @@ func (s *Service) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// closeRuntimeAPI ends the listener and its connections, whose other ends are gone with the processes.
+// closeRuntimeAPI closes the listener and its connections. The processes at their other ends have ended.
 func (s *Service) closeRuntimeAPI() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if err := s.server.Shutdown(ctx); err != nil {
-		s.log.Warn("connections to the Runtime API are left, and are closed", "error", err)
+		s.log.Warn("closing remaining Runtime API connections", "error", err)
 		_ = s.server.Close() // Shutdown has closed the listener; connections close without error
 	}
 }
 
-// limit bounds how many may hold it at a time. It never makes anyone wait.
+// limit is a semaphore that never blocks.
 type limit struct{ max, used atomic.Int64 }
 
 func (l *limit) acquire() bool {

@@ -15,8 +15,8 @@ import (
 	"fanfare/local/lambda"
 )
 
-// closed returns a service that the test shuts down itself.
-func closed(t *testing.T, functions ...lambda.Function) (*lambda.Service, *observer) {
+// newService returns a service that the test itself shuts down.
+func newService(t *testing.T, functions ...lambda.Function) (*lambda.Service, *observer) {
 	t.Helper()
 	seen := &observer{}
 	s, err := lambda.New(lambda.Options{Output: seen.output, Report: seen.report})
@@ -31,9 +31,9 @@ func closed(t *testing.T, functions ...lambda.Function) (*lambda.Service, *obser
 	return s, seen
 }
 
-// Shutdown refuses new invocations, finishes those at work, and leaves no process.
-func TestShutdownDrains(t *testing.T) {
-	s, seen := closed(t, lambda.Function{Name: "f", Dir: goDir(t), Timeout: patience})
+// Shutdown refuses new invocations, waits for running ones, and leaves no process.
+func TestService_ShutdownDrains(t *testing.T) {
+	s, seen := newService(t, lambda.Function{Name: "f", Dir: goDir(t), Timeout: testTimeout})
 	release := hold(t, s, seen, "f", 3)
 	pids := childPIDs(t)
 	ended := make(chan error, 1)
@@ -44,7 +44,7 @@ func TestShutdownDrains(t *testing.T) {
 	})
 	select {
 	case err := <-ended:
-		t.Fatalf("shut down (%v) with invocations at work", err)
+		t.Fatalf("Shutdown: returned %v while invocations were running", err)
 	default:
 	}
 	release()
@@ -53,45 +53,48 @@ func TestShutdownDrains(t *testing.T) {
 	}
 	for _, pid := range pids {
 		if alive(pid) {
-			t.Errorf("process %d is left", pid)
+			t.Errorf("process %d: got alive, want ended", pid)
 		}
 	}
 }
 
-// A start that the shutdown breaks off, when nobody waits for it any more, is no error.
-func TestShutdownDuringAStart(t *testing.T) {
+// A start that the shutdown stops and for which no caller waits is not logged as an error.
+func TestService_ShutdownDuringStart(t *testing.T) {
 	var log bytes.Buffer
 	seen := &observer{}
 	s, err := lambda.New(lambda.Options{Output: seen.output, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Add(lambda.Function{Name: "f", Dir: goDir(t), Timeout: patience, Env: map[string]string{"INIT": "hang"}}); err != nil {
+	fn := lambda.Function{Name: "f", Dir: goDir(t), Timeout: testTimeout, Env: map[string]string{"INIT": "hang"}}
+	if err := s.Add(fn); err != nil {
 		t.Fatal(err)
 	}
-	ctx, giveUp := context.WithCancel(t.Context())
-	given := make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	result := make(chan error, 1)
 	go func() {
 		_, err := s.Invoke(ctx, "f", []byte(`{}`), "")
-		given <- err
+		result <- err
 	}()
-	eventually(t, "a process that starts", func() bool { return seen.count("about to hang") == 1 })
-	giveUp()
-	if err := <-given; !errors.Is(err, context.Canceled) {
-		t.Errorf("the caller gave up and got %v", err)
+	eventually(t, "a starting process", func() bool { return seen.count("about to hang") == 1 })
+	cancel()
+	if err := <-result; !errors.Is(err, context.Canceled) {
+		t.Errorf("Invoke: got error %v, want context.Canceled", err)
 	}
 	if err := s.Shutdown(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if strings.Contains(log.String(), "level=ERROR") {
-		t.Errorf("the log has an error:\n%s", &log)
+		t.Errorf("log: got an error, want none:\n%s", &log)
 	}
 }
 
-// When ctx ends, invocations are cut short, and those that wait for a process are refused.
-func TestShutdownCutsShort(t *testing.T) {
-	s, seen := closed(t, lambda.Function{Name: "f", Dir: goDir(t), Timeout: patience},
-		lambda.Function{Name: "hangs", Dir: goDir(t), Timeout: lambda.MaxTimeout, Env: map[string]string{"INIT": "hang"}})
+// When ctx ends, Shutdown stops running invocations and refuses those that wait for a process.
+func TestService_ShutdownDeadline(t *testing.T) {
+	s, seen := newService(t, lambda.Function{Name: "f", Dir: goDir(t), Timeout: testTimeout},
+		lambda.Function{
+			Name: "hangs", Dir: goDir(t), Timeout: lambda.MaxTimeout, Env: map[string]string{"INIT": "hang"},
+		})
 	results := make(chan error, 3)
 	for _, name := range []string{"f", "hangs"} {
 		go func() {
@@ -99,7 +102,7 @@ func TestShutdownCutsShort(t *testing.T) {
 			results <- err
 		}()
 	}
-	eventually(t, "both at work", func() bool { return seen.count("|holding") == 1 && seen.count("|about to hang") == 1 })
+	eventually(t, "both running", func() bool { return seen.count("|holding") == 1 && seen.count("|about to hang") == 1 })
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	go func() { results <- s.Shutdown(ctx) }()
@@ -107,36 +110,38 @@ func TestShutdownCutsShort(t *testing.T) {
 		var err error
 		select {
 		case err = <-results:
-		case <-time.After(patience):
-			t.Fatal("the service does not end")
+		case <-time.After(testTimeout):
+			t.Fatal("timed out waiting for Shutdown")
 		}
 		failure, ok := errors.AsType[*lambda.FunctionError](err)
 		switch {
 		case ok && failure.Type == "Runtime.ExitError" && strings.HasSuffix(failure.Message, "signal: killed"):
 		case errors.Is(err, lambda.ErrShutDown), errors.Is(err, context.Canceled):
 		default:
-			t.Errorf("error %v, want an exit or ErrShutDown", err)
+			t.Errorf("got error %v, want an exit, ErrShutDown or context.Canceled", err)
 		}
 	}
 }
 
-// A process that registered an extension gets a SIGTERM, and time to act on it.
-func TestSigterm(t *testing.T) {
-	defer lambda.SetTermGrace(patience)()
+// A process with an extension receives SIGTERM and has time to handle it.
+func TestService_ShutdownSigterm(t *testing.T) {
+	defer lambda.SetTermGrace(testTimeout)()
 	file := filepath.Join(t.TempDir(), "terminated")
-	s, _ := closed(t, lambda.Function{Name: "f", Dir: goDir(t), Timeout: patience, Env: map[string]string{"INIT": "sigterm:" + file}})
+	s, _ := newService(t, lambda.Function{
+		Name: "f", Dir: goDir(t), Timeout: testTimeout, Env: map[string]string{"INIT": "sigterm:" + file},
+	})
 	invoke[answer](t, s, "f", order{})
 	if err := s.Shutdown(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if said, err := os.ReadFile(file); string(said) != "terminated" {
-		t.Errorf("the SIGTERM handler left %q (%v)", said, err)
+	if got, err := os.ReadFile(file); string(got) != "terminated" {
+		t.Errorf("file of the SIGTERM handler: got %q, error %v, want %q", got, err, "terminated")
 	}
 }
 
-// The time is short: a process that has not ended by then is killed.
-func TestSigtermIsIgnored(t *testing.T) {
-	s, _ := closed(t, lambda.Function{Name: "f", Dir: goDir(t), Env: map[string]string{"INIT": "ignore"}})
+// A process that ignores SIGTERM is killed.
+func TestService_ShutdownSigtermIgnored(t *testing.T) {
+	s, _ := newService(t, lambda.Function{Name: "f", Dir: goDir(t), Env: map[string]string{"INIT": "ignore"}})
 	if err := s.WarmUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -144,22 +149,22 @@ func TestSigtermIsIgnored(t *testing.T) {
 		t.Error(err)
 	}
 	if left := children(); len(left) > 0 {
-		t.Errorf("processes left: %v", left)
+		t.Errorf("got processes %v, want none", left)
 	}
 }
 
-// What a function starts ends with it.
-func TestChildrenOfFunctionsEnd(t *testing.T) {
-	s, _ := closed(t, lambda.Function{Name: "f", Dir: goDir(t), Timeout: patience})
+// The child processes of a function end with it.
+func TestProcess_ChildrenKilled(t *testing.T) {
+	s, _ := newService(t, lambda.Function{Name: "f", Dir: goDir(t), Timeout: testTimeout})
 	child, err := strconv.Atoi(invoke[answer](t, s, "f", order{"do": "child"}).Text)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !alive(child) {
-		t.Fatal("no child")
+		t.Fatalf("child %d: got ended, want alive", child)
 	}
 	if failure := invokeError(t, s, "f", order{"do": "exit"}); failure.Type != lambda.TypeExit {
-		t.Error(failure)
+		t.Errorf("got failure %v, want %s", failure, lambda.TypeExit)
 	}
 	eventually(t, "the child's end", func() bool { return !alive(child) })
 	if err := s.Shutdown(t.Context()); err != nil {
@@ -177,13 +182,13 @@ func childPIDs(t testing.TB) (pids []int) {
 		pids = append(pids, pid)
 	}
 	if len(pids) == 0 {
-		t.Skip("no way to list child processes here")
+		t.Skip("this system does not list child processes")
 	}
 	return pids
 }
 
-func TestShutdownOfNothing(t *testing.T) {
-	s, _ := closed(t)
+func TestService_ShutdownEmpty(t *testing.T) {
+	s, _ := newService(t)
 	if err := s.Shutdown(t.Context()); err != nil {
 		t.Error(err)
 	}

@@ -18,7 +18,7 @@ import (
 	"fanfare/local/lambda"
 )
 
-// elfFor returns the head of an executable for a machine that is not this one.
+// elfFor returns the header of an executable for another machine.
 func elfFor(machine elf.Machine) string {
 	head := make([]byte, 64)
 	copy(head, "\x7fELF\x02\x01\x01")
@@ -34,20 +34,20 @@ func foreignMachine() (elf.Machine, string) {
 	return elf.EM_AARCH64, "linux/arm64"
 }
 
-// A function that does not start is known at once, with what, where and what to do; an invocation of it fails with
+// WarmUp reports a function that cannot start, with the path, the reason and advice. An invocation of it fails with
 // AWS's error.
-func TestDoesNotStart(t *testing.T) {
+func TestService_StartErrors(t *testing.T) {
 	machine, name := foreignMachine()
 	for _, test := range []struct {
 		name      string
-		bootstrap string // its content; "" = none
+		bootstrap string // content of the file; "" means no file
 		mode      os.FileMode
-		goInit    string // or the Go function with this INIT
+		goInit    string // if not "", the Go function with this INIT is used
 		reason    string
 		advice    string
 		output    string
 		kind      string
-		message   string // ends the invocation's
+		message   string // suffix of the invocation's message
 	}{
 		{name: "missing", reason: "Couldn't find valid bootstrap(s)", advice: "go build -o",
 			kind: "Runtime.InvalidEntrypoint", message: "/bootstrap]"},
@@ -58,10 +58,12 @@ func TestDoesNotStart(t *testing.T) {
 			kind:   "Runtime.InvalidEntrypoint", message: "exec format error"},
 		{name: "not a program", bootstrap: "echo hello\n", mode: 0o755, reason: "exec format error", advice: "begins with #!",
 			kind: "Runtime.InvalidEntrypoint", message: "exec format error"},
-		{name: "interpreter missing", bootstrap: "#!/no/such/interpreter\n", mode: 0o755, reason: "no such file or directory",
+		{name: "interpreter missing", bootstrap: "#!/no/such/interpreter\n", mode: 0o755,
+			reason: "no such file or directory",
 			advice: "interpreter", kind: "Runtime.InvalidEntrypoint", message: "no such file or directory"},
-		{name: "exits at once", goInit: "exit:the table is not configured", reason: "exit status 3",
-			output: "the table is not configured\n", kind: "Runtime.ExitError", message: "Error: Runtime exited with error: exit status 3"},
+		{name: "exit in init", goInit: "exit:the table is not configured", reason: "exit status 3",
+			output: "the table is not configured\n",
+			kind:   "Runtime.ExitError", message: "Error: Runtime exited with error: exit status 3"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -80,77 +82,81 @@ func TestDoesNotStart(t *testing.T) {
 			err := s.WarmUp(t.Context())
 			failed, ok := errors.AsType[*lambda.StartError](err)
 			if !ok {
-				t.Fatalf("error %v, want a start error", err)
+				t.Fatalf("WarmUp: got error %v, want a *StartError", err)
 			}
 			if failed.Function != "f" || failed.Path != filepath.Join(fn.Dir, "bootstrap") || failed.Type != test.kind {
-				t.Errorf("start error %+v", failed)
+				t.Errorf("got start error %+v, want function f and type %s", failed, test.kind)
 			}
 			if !strings.Contains(failed.Reason, test.reason) || !strings.Contains(failed.Advice, test.advice) {
-				t.Errorf("reason %q and advice %q, want %q and %q", failed.Reason, failed.Advice, test.reason, test.advice)
+				t.Errorf("got reason %q and advice %q, want %q and %q",
+					failed.Reason, failed.Advice, test.reason, test.advice)
 			}
-			if !strings.HasSuffix(string(failed.Output), test.output) || !strings.Contains(err.Error(), strings.TrimSpace(test.output)) {
-				t.Errorf("output %q in %q, want %q", failed.Output, err, test.output)
+			if !strings.HasSuffix(string(failed.Output), test.output) ||
+				!strings.Contains(err.Error(), strings.TrimSpace(test.output)) {
+				t.Errorf("got output %q in error %q, want %q", failed.Output, err, test.output)
 			}
 
 			failure := invokeError(t, s, "f", order{})
-			if failure.Type != test.kind || !strings.HasPrefix(failure.Message, "RequestId: ") || !strings.HasSuffix(failure.Message, test.message) {
-				t.Errorf("invocation failed with %s: %q, want %s: ...%q", failure.Type, failure.Message, test.kind, test.message)
+			if failure.Type != test.kind || !strings.HasPrefix(failure.Message, "RequestId: ") ||
+				!strings.HasSuffix(failure.Message, test.message) {
+				t.Errorf("got failure %s: %q, want %s: ...%q", failure.Type, failure.Message, test.kind, test.message)
 			}
 			if _, ok := errors.AsType[*lambda.StartError](error(failure)); !ok {
-				t.Error("the invocation's error does not say why the function did not start")
+				t.Errorf("got failure %v, want one that wraps a *StartError", failure)
 			}
 			if r := seen.last(t); r.Status != lambda.StatusError || r.ErrorType != test.kind || r.PID != 0 {
-				t.Errorf("report %+v", r)
+				t.Errorf("got report %+v, want error type %s and no process", r, test.kind)
 			}
 			invoke[answer](t, s, "healthy", order{})
 		})
 	}
 }
 
-// An init phase that hangs is repeated within the invocation, and ends with its time.
-func TestInitHangs(t *testing.T) {
+// A hanging init phase is repeated within the invocation and ends at the invocation's timeout.
+func TestService_InitHangs(t *testing.T) {
 	s, seen := start(t, lambda.Options{}, lambda.Function{
 		Name: "f", Dir: goDir(t), Timeout: 150 * time.Millisecond, Env: map[string]string{"INIT": "hang"},
 	})
 	for limit := 100 * time.Millisecond; ; limit *= 2 {
 		defer lambda.SetInitLimit(limit)()
 		failed, ok := errors.AsType[*lambda.StartError](s.WarmUp(t.Context()))
-		if want := fmt.Sprintf("timed out after %.2f seconds", limit.Seconds()); !ok || !strings.Contains(failed.Reason, want) {
-			t.Fatalf("start error %+v, want one that %s", failed, want)
+		want := fmt.Sprintf("timed out after %.2f seconds", limit.Seconds())
+		if !ok || !strings.Contains(failed.Reason, want) {
+			t.Fatalf("got start error %+v, want reason %q", failed, want)
 		}
 		if string(failed.Output) == "about to hang\n" {
 			break
 		}
-		// A busy machine may not have let it say so in that time.
-		if len(failed.Output) > 0 || limit > patience {
-			t.Fatalf("its output ended with %q", failed.Output)
+		// On a busy machine the process may not have written its line in that time.
+		if len(failed.Output) > 0 || limit > testTimeout {
+			t.Fatalf("output: got %q, want %q", failed.Output, "about to hang\n")
 		}
 	}
 	failure := invokeError(t, s, "f", order{})
-	if failure.Type != "Sandbox.Timedout" || !strings.HasSuffix(failure.Message, "Error: Task timed out after 0.15 seconds") {
-		t.Errorf("failure %+v", failure)
+	if failure.Type != "Sandbox.Timedout" ||
+		!strings.HasSuffix(failure.Message, "Error: Task timed out after 0.15 seconds") {
+		t.Errorf("got failure %+v, want a timeout after 0.15 seconds", failure)
 	}
 	if r := seen.last(t); r.Status != lambda.StatusTimeout {
-		t.Errorf("report %+v", r)
+		t.Errorf("got report %+v, want status %s", r, lambda.StatusTimeout)
 	}
 }
 
-// An init phase that is too slow for the init phase has the invocation's time as well, and the deadline tells how much
-// of it is left.
-func TestSlowInitIsRepeatedInTheInvocation(t *testing.T) {
+// An init phase over its limit is repeated within the invocation's timeout, and the deadline includes its duration.
+func TestService_SlowInitRepeated(t *testing.T) {
 	defer lambda.SetInitLimit(time.Nanosecond)()
 	const slow = 300 * time.Millisecond
 	s, _ := start(t, lambda.Options{}, lambda.Function{
-		Name: "f", Dir: goDir(t), Timeout: patience, Env: map[string]string{"INIT": "sleep:" + slow.String()},
+		Name: "f", Dir: goDir(t), Timeout: testTimeout, Env: map[string]string{"INIT": "sleep:" + slow.String()},
 	})
 	a := invoke[answer](t, s, "f", order{})
-	if left := time.Until(time.UnixMilli(a.Deadline)); left > patience-slow {
-		t.Errorf("%v left of %v after an init of %v within it", left, patience, slow)
+	if left := time.Until(time.UnixMilli(a.Deadline)); left > testTimeout-slow {
+		t.Errorf("time left after an init of %v: got %v, want at most %v", slow, left, testTimeout-slow)
 	}
 }
 
-// WarmUp starts one process, which the first invocation finds.
-func TestWarmUp(t *testing.T) {
+// WarmUp starts one process, which the first invocation uses.
+func TestService_WarmUp(t *testing.T) {
 	s, seen := start(t, lambda.Options{}, lambda.Function{Name: "f", Dir: goDir(t)})
 	for range 2 {
 		if err := s.WarmUp(t.Context()); err != nil {
@@ -158,25 +164,25 @@ func TestWarmUp(t *testing.T) {
 		}
 	}
 	if n := len(children()); runtime.GOOS == "linux" && n != 1 {
-		t.Errorf("%d processes after WarmUp, want 1", n)
+		t.Errorf("processes after WarmUp: got %d, want 1", n)
 	}
 	invoke[answer](t, s, "f", order{})
 	if r := seen.last(t); r.Init == 0 || r.MaxMemoryUsedMB == 0 && runtime.GOOS == "linux" {
-		t.Errorf("report %+v: want the init's time and memory", r)
+		t.Errorf("got report %+v, want Init and MaxMemoryUsedMB", r)
 	}
 }
 
-func TestWarmUpEndsWithItsContext(t *testing.T) {
+func TestService_WarmUpDeadline(t *testing.T) {
 	s, _ := start(t, lambda.Options{}, lambda.Function{Name: "f", Dir: goDir(t), Env: map[string]string{"INIT": "hang"}})
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	if err := s.WarmUp(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("error %v, want the context's", err)
+		t.Errorf("WarmUp: got error %v, want context.DeadlineExceeded", err)
 	}
 }
 
-// A rebuilt executable is used by the next invocation, while one at work in the old one is finished.
-func TestRebuilt(t *testing.T) {
+// The next invocation uses a rebuilt executable; running invocations of the old one finish.
+func TestService_Rebuilt(t *testing.T) {
 	dir := t.TempDir()
 	binary, err := os.ReadFile(filepath.Join(goDir(t), "bootstrap"))
 	if err != nil {
@@ -188,30 +194,31 @@ func TestRebuilt(t *testing.T) {
 	release := hold(t, s, seen, "f", 1)
 	busy := seen.last(t).PID
 	if busy != idle {
-		t.Fatal("the idle process was not used")
+		t.Fatalf("got process %d, want the idle one, %d", busy, idle)
 	}
 	writeBootstrap(t, dir, string(binary))
 	if next := invoke[answer](t, s, "f", order{}).PID; next == busy {
-		t.Error("the old executable was used again")
+		t.Errorf("after the rebuild: got the old process %d, want a new one", next)
 	}
 	release()
 	eventually(t, "the end of the old process", func() bool { return !alive(busy) })
 
 	writeBootstrap(t, dir, "#!/bin/sh\necho it does not compile >&2\nexit 1\n")
 	failure := invokeError(t, s, "f", order{})
-	if failed, ok := errors.AsType[*lambda.StartError](error(failure)); !ok || !bytes.Contains(failed.Output, []byte("it does not compile")) {
-		t.Errorf("failure %+v, want the output of the new executable", failure)
+	failed, ok := errors.AsType[*lambda.StartError](error(failure))
+	if !ok || !bytes.Contains(failed.Output, []byte("it does not compile")) {
+		t.Errorf("got failure %+v, want the output of the new executable", failure)
 	}
 	writeBootstrap(t, dir, string(binary))
 	invoke[answer](t, s, "f", order{})
 	if err := os.Remove(filepath.Join(dir, "bootstrap")); err != nil {
 		t.Fatal(err)
 	}
-	invoke[answer](t, s, "f", order{}) // what runs may run on while a build is under way
+	invoke[answer](t, s, "f", order{}) // the process outlives its file, because a build may be replacing it
 }
 
-// Idle processes end after their time by the clock; the others stay.
-func TestIdleProcessesEnd(t *testing.T) {
+// Idle processes end after IdleLifetime by the clock. Busy processes do not.
+func TestService_IdleLifetime(t *testing.T) {
 	s, seen := start(t, lambda.Options{Clock: clock.New(6000), IdleLifetime: 10 * time.Minute}, // 100 ms
 		lambda.Function{Name: "f", Dir: goDir(t)}, lambda.Function{Name: "g", Dir: goDir(t)})
 	first := invoke[answer](t, s, "f", order{}).PID
@@ -223,7 +230,7 @@ func TestIdleProcessesEnd(t *testing.T) {
 		eventually(t, "the end of another's idle process", func() bool { return !alive(other) })
 	}
 	if !alive(busy) {
-		t.Error("a process ended at work")
+		t.Errorf("busy process %d: got ended, want alive", busy)
 	}
 	release()
 }

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// starter starts processes, all from one thread. The kernel's promise to kill a child when its parent dies is tied to
-// the thread that started it, and Go ends threads as it sees fit; this one lives as long as the service.
+// starter starts processes from a single thread. The kernel kills a child when the thread that started it ends
+// (PR_SET_PDEATHSIG), and Go ends threads at will; this thread lives as long as the service.
 type starter struct {
 	commands chan *exec.Cmd
 	results  chan error
@@ -23,21 +23,21 @@ func newStarter() *starter {
 }
 
 func (s *starter) run() {
-	runtime.LockOSThread() // and never unlocked, so that the thread ends with this goroutine and not before
+	runtime.LockOSThread() // never unlocked, so that the thread ends with this goroutine and not before
 	defer close(s.ended)
 	for cmd := range s.commands {
 		s.results <- cmd.Start()
 	}
 }
 
-// start starts the command that build makes. While its file is being written ("text file busy": a build, or
-// another thread's fork that still holds it open) it tries again, for a second.
+// start starts the command that build returns. It retries for a second while the kernel reports that the file is being
+// written (ETXTBSY): a build is running, or a fork in another thread still holds the file open.
 func (s *starter) start(build func() *exec.Cmd) (*exec.Cmd, error) {
 	const tries, pause = 50, 20 * time.Millisecond
 	for try := 1; ; try++ {
-		cmd := build() // a Cmd cannot be started twice
+		cmd := build() // a Cmd can be started only once
 		s.commands <- cmd
-		err := <-s.results // of this command: nobody else's is taken before
+		err := <-s.results // belongs to cmd: run handles one command at a time
 		if err == nil {
 			return cmd, nil
 		}
@@ -48,7 +48,7 @@ func (s *starter) start(build func() *exec.Cmd) (*exec.Cmd, error) {
 	}
 }
 
-// stop ends the thread. Every process must have ended.
+// stop ends the thread. All processes must have ended.
 func (s *starter) stop() {
 	close(s.commands)
 	<-s.ended

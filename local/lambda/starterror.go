@@ -12,18 +12,18 @@ import (
 	"syscall"
 )
 
-// StartError says that a process of a function could not be started or did not finish its init phase.
+// StartError means that a process of a function did not start or did not complete its init phase.
 type StartError struct {
 	Function string
 	// Path is the executable.
 	Path string
-	// Type is the error type that an invocation would have.
+	// Type is the error type of an invocation that needed the process.
 	Type string
-	// Reason is what happened, Advice what to do about it ("" if there is nothing to add).
+	// Reason is the cause. Advice is a hint for the developer, or "".
 	Reason, Advice string
-	// Output is the end of what the process wrote to its standard output and error, whole lines, up to 4 KiB.
+	// Output is the end of the process's standard output and error: whole lines, at most 4 KiB.
 	Output []byte
-	// Err is the cause, if there is one: an error of the system, or the *FunctionError that init/error reported.
+	// Err is the system's error or the *FunctionError that the process reported by init/error, or nil.
 	Err error
 }
 
@@ -41,7 +41,7 @@ func (e *StartError) Error() string {
 
 func (e *StartError) Unwrap() error { return e.Err }
 
-// invocationError is how a caller sees the failed start.
+// invocationError returns the error of an invocation that needed the process.
 func (e *StartError) invocationError(requestID string) *FunctionError {
 	var failure *FunctionError
 	if reported, ok := errors.AsType[*FunctionError](e.Err); ok {
@@ -53,7 +53,7 @@ func (e *StartError) invocationError(requestID string) *FunctionError {
 	return failure
 }
 
-// cannotExecute explains why the kernel did not run the executable at path.
+// cannotExecute returns the reason why the kernel did not run the executable at path.
 func cannotExecute(function, path string, err error) *StartError {
 	e := &StartError{Function: function, Path: path, Type: TypeEntrypoint, Err: err}
 	e.Reason = errorText(err)
@@ -77,7 +77,7 @@ func cannotExecute(function, path string, err error) *StartError {
 	return e
 }
 
-// errorText is the innermost text, without Go's "fork/exec /path" before it.
+// errorText returns the innermost text, without Go's "fork/exec /path" prefix.
 func errorText(err error) string {
 	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		return path.Err.Error()
@@ -85,17 +85,20 @@ func errorText(err error) string {
 	return err.Error()
 }
 
-// machines are the names of ELF machines in GOARCH.
-var machines = map[elf.Machine]string{elf.EM_X86_64: "amd64", elf.EM_AARCH64: "arm64", elf.EM_386: "386", elf.EM_ARM: "arm"}
+// machines are the GOARCH names of ELF machines.
+var machines = map[elf.Machine]string{
+	elf.EM_X86_64: "amd64", elf.EM_AARCH64: "arm64", elf.EM_386: "386", elf.EM_ARM: "arm",
+}
 
-// formatAdvice explains an "exec format error" by what the file is.
+// formatAdvice explains an "exec format error" by the file's format.
 func formatAdvice(path string) string {
-	build := fmt.Sprintf("build it for this machine: GOOS=%s GOARCH=%s go build -o %s", runtime.GOOS, runtime.GOARCH, path)
+	build := fmt.Sprintf("build it for this machine: GOOS=%s GOARCH=%s go build -o %s",
+		runtime.GOOS, runtime.GOARCH, path)
 	file, err := elf.Open(path)
 	if err != nil {
 		return "it is neither a binary of this system nor a script that begins with #!; " + build
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // it is only read
 	name, known := machines[file.Machine]
 	if !known {
 		name = file.Machine.String()

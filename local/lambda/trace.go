@@ -9,16 +9,16 @@ import (
 	"time"
 )
 
-// maxLineage is the number of earlier turns of a function in one chain of requests from which on it is not invoked
-// any more. Source: docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html ("approximately 16").
+// maxLineage is the number of earlier turns of a function in one chain of requests from which on it is no longer
+// invoked. Source: docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html ("approximately 16").
 const maxLineage = 16
 
-// traceHeader returns the tracing header that an invocation of the function with this ARN gets: the caller's, with
-// what is missing made up, and with the function's turn counted in its Lineage field. It also returns how many turns
-// the function had before.
+// traceHeader returns the tracing header of an invocation of the function with this ARN: the caller's, with missing
+// fields generated and the function's turn counted in its Lineage field. It also returns the number of the function's
+// earlier turns.
 //
-// Format: docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader; Lineage as seen in
-// captures ("Lineage=1:36680206:0"): a version, then hash:turns of each function, which Lambda alone reads.
+// Format: docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader. Lineage follows
+// captures ("Lineage=1:36680206:0"): a version, then hash:turns of each function. Only Lambda reads it.
 func traceHeader(header, functionARN string, sampled bool) (string, int) {
 	fields := map[string]string{}
 	var extra []string
@@ -45,14 +45,13 @@ func traceHeader(header, functionARN string, sampled bool) (string, int) {
 		}
 	}
 	lineage, turns := countTurn(fields["Lineage"], functionARN)
-	out := "Root=" + fields["Root"] + ";Parent=" + fields["Parent"] + ";Sampled=" + fields["Sampled"]
-	for _, field := range extra {
-		out += ";" + field
-	}
-	return out + ";Lineage=" + lineage, turns
+	out := []string{"Root=" + fields["Root"], "Parent=" + fields["Parent"], "Sampled=" + fields["Sampled"]}
+	out = append(append(out, extra...), "Lineage="+lineage)
+	return strings.Join(out, ";"), turns
 }
 
-// countTurn adds the function's turn to a lineage and returns how many it had before; what cannot be read counts as none.
+// countTurn adds the function's turn to a lineage and returns the number of its earlier turns. It ignores invalid
+// entries.
 func countTurn(lineage, functionARN string) (string, int) {
 	const version = "1:"
 	hash := fnv.New32a()

@@ -1,7 +1,6 @@
-// Package secrets is the part of AWS Secrets Manager that a function needs at run time: GetSecretValue, in memory, over
-// the wire (AWS JSON 1.1), of secrets that a template declares.
+// Package secrets emulates the operation GetSecretValue of AWS Secrets Manager, with the protocol AWS JSON 1.1. The
+// secrets are those of a template and are kept in memory.
 //
-// Faithful: the names and ARNs by which a secret may be asked for, the members of an answer, the errors' types, and that
-// the caller's policies are asked. Approximate: there is one version of each secret, AWSCURRENT. Every other operation
-// is refused by name.
+// As on AWS: the names and ARNs of a secret, the fields of a response, the types of the errors, and the check of the
+// caller's policies. Approximate: each secret has one version, AWSCURRENT. Every other operation is refused by name.
 package secrets

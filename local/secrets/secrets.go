@@ -1,6 +1,7 @@
 package secrets
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -12,46 +13,45 @@ import (
 	"slices"
 	"strings"
 
+	"fanfare/local/awsapi"
 	"fanfare/local/clock"
 )
 
-// TargetPrefix begins the header X-Amz-Target, before the operation.
+// TargetPrefix is the beginning of the header X-Amz-Target, before the operation.
 const TargetPrefix = "secretsmanager."
 
-// maxRequest is the largest request that is read.
+// maxRequest is the largest body of a request, in bytes.
 const maxRequest = 64 << 10
 
-// Options say what a server is connected to. The zero value is ready for use.
+// Options configure a server. The zero value is ready for use.
 type Options struct {
-	Clock *clock.Clock // of creation dates; nil is the machine's
-	Log   *slog.Logger // nil discards
+	Clock *clock.Clock // the clock of creation dates; nil is the machine's clock
+	Log   *slog.Logger // receives refused requests; nil discards them
 
-	// Authorize decides whether an access key may do an action ("secretsmanager:GetSecretValue") on a secret's ARN. nil
-	// allows everything. Its error's text tells the caller why not. It may be called concurrently.
-	Authorize func(accessKeyID, action, resource string) error
+	// Authorize decides whether an access key may perform an action, "secretsmanager:GetSecretValue", on the ARN of a
+	// secret. The caller gets the text of the error. It is called concurrently. nil allows everything.
+	Authorize awsapi.Authorizer
 }
 
 // Secret is a secret with its only version.
 type Secret struct {
 	Name, ARN string
-	// Value is its SecretString; empty when it has none yet.
+	// Value is the SecretString. An empty value is none.
 	Value string
 
 	version string
 	created float64 // epoch seconds
 }
 
-// Server is a Secrets Manager of one account in one Region. It is an http.Handler, safe for concurrent use.
+// Server is the Secrets Manager of one account and Region. It is an http.Handler and safe for concurrent use.
 type Server struct {
 	options Options
 	secrets []Secret
 }
 
-// New returns a server that holds the secrets.
+// New returns a server with the secrets.
 func New(options Options, secrets ...Secret) *Server {
-	if options.Log == nil {
-		options.Log = slog.New(slog.DiscardHandler)
-	}
+	options.Log = cmp.Or(options.Log, slog.New(slog.DiscardHandler))
 	s := &Server{options: options, secrets: slices.Clone(secrets)}
 	for i := range s.secrets {
 		s.secrets[i].version = rand.Text() + rand.Text()[:6] // 32 characters
@@ -60,7 +60,7 @@ func New(options Options, secrets ...Secret) *Server {
 	return s
 }
 
-// Letters are characters that a generated secret may have.
+// Kinds of characters of a generated secret.
 // https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetRandomPassword.html
 const (
 	Lowercase   = "abcdefghijklmnopqrstuvwxyz"
@@ -69,10 +69,10 @@ const (
 	Punctuation = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 )
 
-// Generate returns a random value of so many of the characters.
+// Generate returns a random value of a length in characters. characters is ASCII and must not be empty.
 func Generate(length int, characters string) (string, error) {
 	if characters == "" {
-		return "", errors.New("every character is excluded from the secret")
+		return "", errors.New("generate a secret: every character is excluded")
 	}
 	value := make([]byte, length)
 	for i := range value {
@@ -85,27 +85,27 @@ func Generate(length int, characters string) (string, error) {
 	return string(value), nil
 }
 
-// failure is an error of the API.
-type failure struct {
-	Type    string `json:"__type"`
-	Message string `json:"Message"`
-}
+// failure is an error response.
+type failure struct{ kind, message string }
 
-// ServeHTTP answers one request of the API. A signature must be there, for its access key; it is not verified.
+// ServeHTTP answers a request. The request must have a signature, for its access key. The signature is not verified.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// Read to the end before answering: a client that still writes may lose the answer otherwise.
+	// The body is read to its end first, because a client that still writes may lose the response otherwise.
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
 	status, answer := http.StatusBadRequest, any(failure{"InvalidRequestException", "the request cannot be read"})
 	if err == nil {
 		status, answer = s.serve(r, body)
 	}
-	if f, ok := answer.(failure); ok {
-		s.options.Log.Debug("secrets", "target", r.Header.Get("X-Amz-Target"), "error", f.Type, "message", f.Message)
+	encoded, err := json.Marshal(answer)
+	if err != nil {
+		panic(err) // maps and lists of strings and numbers can always be encoded
 	}
-	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-	w.Header().Set("X-Amzn-Requestid", rand.Text())
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(answer) // a client that has gone is its own business
+	if f, ok := answer.(failure); ok {
+		s.options.Log.Debug("secrets", "target", r.Header.Get("X-Amz-Target"), "error", f.kind, "message", f.message)
+		encoded = awsapi.ErrorBody(f.kind, "Message", f.message)
+	}
+	w.Header().Set("X-Amzn-Requestid", awsapi.NewUUID())
+	awsapi.WriteJSON(w, awsapi.JSON11, status, encoded)
 }
 
 // serve answers GetSecretValue.
@@ -115,10 +115,11 @@ func (s *Server) serve(r *http.Request, body []byte) (int, any) {
 		return http.StatusBadRequest, failure{kind, fmt.Sprintf(format, args...)}
 	}
 	if target := r.Header.Get("X-Amz-Target"); target != TargetPrefix+"GetSecretValue" || r.Method != http.MethodPost {
-		return refuse("UnknownOperationException", "the local Secrets Manager has no operation %s %q, only GetSecretValue", r.Method, target)
+		return refuse("UnknownOperationException",
+			"operation %s %q is not emulated, only GetSecretValue is", r.Method, target)
 	}
-	accessKey, signed := accessKeyID(r.Header.Get("Authorization"))
-	if !signed {
+	accessKey := awsapi.AccessKeyID(r.Header.Get("Authorization"))
+	if accessKey == "" {
 		return refuse("MissingAuthenticationTokenException", "Request is missing Authentication Token")
 	}
 	var request struct {
@@ -134,22 +135,23 @@ func (s *Server) serve(r *http.Request, body []byte) (int, any) {
 	if request.SecretID == "" {
 		return refuse("InvalidParameterException", "You must provide a SecretId.")
 	}
-	i := slices.IndexFunc(s.secrets, func(secret Secret) bool { return secret.answersTo(request.SecretID) })
+	i := slices.IndexFunc(s.secrets, func(secret Secret) bool { return secret.hasID(request.SecretID) })
 	resource := request.SecretID
 	if i >= 0 {
 		resource = s.secrets[i].ARN
 	}
 	const action = "secretsmanager:GetSecretValue"
-	if s.options.Authorize != nil {
-		if err := s.options.Authorize(accessKey, action, resource); err != nil {
-			return refuse("AccessDeniedException", "%v", err)
-		}
+	if err := s.options.Authorize.Check(accessKey, action, resource); err != nil {
+		return refuse("AccessDeniedException", "%v", err)
 	}
 	switch {
 	case i < 0 || s.secrets[i].Value == "":
 		return refuse("ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
-	case request.VersionStage != "" && request.VersionStage != current, request.VersionID != "" && request.VersionID != s.secrets[i].version:
-		return refuse("ResourceNotFoundException", "Secrets Manager can't find the specified secret value for staging label or version: only %s exists here", current)
+	case request.VersionStage != "" && request.VersionStage != current,
+		request.VersionID != "" && request.VersionID != s.secrets[i].version:
+		return refuse("ResourceNotFoundException",
+			"Secrets Manager can't find the specified secret value for staging label or version: "+
+				"only %s exists here", current)
 	}
 	secret := s.secrets[i]
 	return http.StatusOK, map[string]any{
@@ -158,21 +160,11 @@ func (s *Server) serve(r *http.Request, body []byte) (int, any) {
 	}
 }
 
-// current is the staging label of a secret's present version.
+// current is the staging label of the current version.
 const current = "AWSCURRENT"
 
-// answersTo tells whether an id means the secret: its name, its ARN, or its ARN without what AWS added to the name.
-func (s Secret) answersTo(id string) bool {
+// hasID reports whether an id is that of the secret: its name, its ARN, or its ARN without the random characters.
+func (s Secret) hasID(id string) bool {
 	partial, _, _ := strings.Cut(s.ARN, ":secret:")
 	return id == s.Name || id == s.ARN || id == partial+":secret:"+s.Name
-}
-
-// accessKeyID returns the access key of a request signed with Signature Version 4.
-func accessKeyID(authorization string) (accessKey string, signed bool) {
-	_, credential, found := strings.Cut(authorization, "Credential=")
-	if !found || !strings.HasPrefix(authorization, "AWS4-") {
-		return "", false
-	}
-	accessKey, _, _ = strings.Cut(credential, "/")
-	return accessKey, true
 }

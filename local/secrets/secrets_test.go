@@ -21,27 +21,30 @@ func client(t *testing.T, options secrets.Options, all ...secrets.Secret) *secre
 	server := httptest.NewServer(secrets.New(options, all...))
 	t.Cleanup(server.Close)
 	return secretsmanager.New(secretsmanager.Options{
-		Region: "us-east-1", BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("AKID", "secret", ""),
+		Region: "us-east-1", BaseEndpoint: &server.URL,
+		Credentials: credentials.NewStaticCredentialsProvider("AKID", "secret", ""),
 	})
 }
 
 func TestGetSecretValue(t *testing.T) {
-	c := client(t, secrets.Options{}, secrets.Secret{Name: "other", ARN: arn[:len(arn)-1], Value: "y"}, secrets.Secret{Name: "folder/key", ARN: arn, Value: "x"})
+	c := client(t, secrets.Options{}, secrets.Secret{Name: "other", ARN: arn[:len(arn)-1], Value: "y"},
+		secrets.Secret{Name: "folder/key", ARN: arn, Value: "x"})
 	for _, id := range []string{"folder/key", arn, strings.TrimSuffix(arn, "-abcdef")} {
 		out, err := c.GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: &id})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if *out.SecretString != "x" || *out.Name != "folder/key" || *out.ARN != arn || len(*out.VersionId) != 32 || out.VersionStages[0] != "AWSCURRENT" || out.CreatedDate.IsZero() {
-			t.Errorf("%s: %+v", id, out)
+		if *out.SecretString != "x" || *out.Name != "folder/key" || *out.ARN != arn || len(*out.VersionId) != 32 ||
+			out.VersionStages[0] != "AWSCURRENT" || out.CreatedDate.IsZero() {
+			t.Errorf("%s: got %+v, want the secret folder/key", id, out)
 		}
 	}
 }
 
-func TestRefusals(t *testing.T) {
+func TestServer_Refusals(t *testing.T) {
 	denied := secrets.Options{Authorize: func(accessKeyID, action, resource string) error {
 		if accessKeyID != "AKID" || action != "secretsmanager:GetSecretValue" || resource != arn {
-			t.Errorf("asked for %s, %s, %s", accessKeyID, action, resource)
+			t.Errorf("got %s, %s, %s, want AKID, secretsmanager:GetSecretValue, %s", accessKeyID, action, resource, arn)
 		}
 		return errors.New("not you")
 	}}
@@ -56,26 +59,35 @@ func TestRefusals(t *testing.T) {
 		err        error
 		code, text string
 	}{
-		"another secret":    {get(c, secretsmanager.GetSecretValueInput{SecretId: aws.String("nowhere")}), "ResourceNotFoundException", "can't find"},
-		"no value":          {get(c, secretsmanager.GetSecretValueInput{SecretId: aws.String("empty")}), "ResourceNotFoundException", "can't find"},
-		"another stage":     {get(c, secretsmanager.GetSecretValueInput{SecretId: aws.String(arn), VersionStage: aws.String("AWSPREVIOUS")}), "ResourceNotFoundException", "only AWSCURRENT"},
-		"another version":   {get(c, secretsmanager.GetSecretValueInput{SecretId: aws.String(arn), VersionId: aws.String(strings.Repeat("0", 32))}), "ResourceNotFoundException", "version"},
-		"not allowed":       {get(client(t, denied, secret), secretsmanager.GetSecretValueInput{SecretId: aws.String(arn)}), "AccessDeniedException", "not you"},
+		"another secret": {get(c, secretsmanager.GetSecretValueInput{SecretId: aws.String("nowhere")}),
+			"ResourceNotFoundException", "can't find"},
+		"no value": {get(c, secretsmanager.GetSecretValueInput{SecretId: aws.String("empty")}),
+			"ResourceNotFoundException", "can't find"},
+		"another stage": {get(c,
+			secretsmanager.GetSecretValueInput{SecretId: aws.String(arn), VersionStage: aws.String("AWSPREVIOUS")}),
+			"ResourceNotFoundException", "only AWSCURRENT"},
+		"another version": {get(c,
+			secretsmanager.GetSecretValueInput{SecretId: aws.String(arn), VersionId: aws.String(strings.Repeat("0", 32))}),
+			"ResourceNotFoundException", "version"},
+		"not allowed": {get(client(t, denied, secret), secretsmanager.GetSecretValueInput{SecretId: aws.String(arn)}),
+			"AccessDeniedException", "not you"},
 		"another operation": {other, "UnknownOperationException", "DescribeSecret"},
 	} {
 		var failure smithy.APIError
-		if !errors.As(test.err, &failure) || failure.ErrorCode() != test.code || !strings.Contains(failure.ErrorMessage(), test.text) {
-			t.Errorf("%s: %v", name, test.err)
+		if !errors.As(test.err, &failure) || failure.ErrorCode() != test.code ||
+			!strings.Contains(failure.ErrorMessage(), test.text) {
+			t.Errorf("%s: got %v, want %s with %q", name, test.err, test.code, test.text)
 		}
 	}
 }
 
 func TestGenerate(t *testing.T) {
 	value, err := secrets.Generate(64, "ab")
-	if err != nil || len(value) != 64 || strings.Trim(value, "ab") != "" || !strings.Contains(value, "a") || !strings.Contains(value, "b") {
-		t.Errorf("%q, %v", value, err)
+	if err != nil || len(value) != 64 || strings.Trim(value, "ab") != "" || !strings.Contains(value, "a") ||
+		!strings.Contains(value, "b") {
+		t.Errorf("got %q, %v, want 64 of a and b", value, err)
 	}
 	if _, err := secrets.Generate(1, ""); err == nil {
-		t.Error("of nothing")
+		t.Error("got no error without characters")
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// settings are a queue's attributes as set, and their meaning. They are never changed, only replaced.
+// settings holds the attributes of a queue, as text in raw and parsed in the other fields. It is immutable.
 type settings struct {
 	visibility, delay, retention, wait time.Duration
 	maxMessageBytes                    int
@@ -40,7 +40,7 @@ func (p *redriveAllowPolicy) allows(sourceARN string) bool {
 	return false
 }
 
-// integerAttributes are the attributes with a whole number between two bounds, and the value a new queue has.
+// integerAttributes holds the bounds and the initial values of the integer attributes.
 // Source: API Reference, CreateQueue.
 var integerAttributes = map[string]struct{ least, greatest, initial int }{
 	"DelaySeconds":                  {0, 900, 0},
@@ -50,7 +50,7 @@ var integerAttributes = map[string]struct{ least, greatest, initial int }{
 	"VisibilityTimeout":             {0, 43_200, 30},
 }
 
-// kmsReuse bounds KmsDataKeyReusePeriodSeconds, which a queue has only together with KmsMasterKeyId.
+// kmsReuse holds the bounds of KmsDataKeyReusePeriodSeconds, which a queue has only together with KmsMasterKeyId.
 var kmsReuse = struct{ least, greatest, initial int }{60, 86_400, 300}
 
 // fifoAttributes and computedAttributes cannot be set on a standard queue.
@@ -62,10 +62,11 @@ var (
 		"KmsDataKeyReusePeriodSeconds"}
 )
 
-// knownAttribute reports whether GetQueueAttributes may be asked for name.
+// knownAttribute reports whether GetQueueAttributes accepts the name.
 func knownAttribute(name string) bool {
 	_, integer := integerAttributes[name]
-	return integer || name == "All" || slices.Contains(freeAttributes, name) || slices.Contains(computedAttributes, name) ||
+	return integer || name == "All" || slices.Contains(freeAttributes, name) || slices.Contains(computedAttributes,
+		name) ||
 		slices.Contains(fifoAttributes, name)
 }
 
@@ -79,7 +80,7 @@ func initialSettings() *settings {
 	return s
 }
 
-// interpret derives the numbers from raw, whose integers are known to be good.
+// interpret sets the parsed fields from raw, whose integers are valid.
 func (s *settings) interpret() {
 	number := func(name string) int { n, _ := strconv.Atoi(s.raw[name]); return n }
 	seconds := func(name string) time.Duration { return time.Duration(number(name)) * time.Second }
@@ -90,9 +91,10 @@ func (s *settings) interpret() {
 	s.maxMessageBytes = number("MaximumMessageSize")
 }
 
-// with returns the settings after changes, or why they are refused. self is the ARN of the queue; allows tells of the
-// redrive allow policy of a dead-letter queue, and ok false that there is no such queue.
-func (s *settings) with(changes map[string]string, self string, allows func(deadLetterARN string) (policy *redriveAllowPolicy, ok bool)) (*settings, *Error) {
+// with returns the settings after changes, or the error of an invalid change. self is the ARN of the queue. allows
+// returns the redrive allow policy of a dead-letter queue, and reports whether the queue exists.
+func (s *settings) with(changes map[string]string, self string,
+	allows func(deadLetterARN string) (policy *redriveAllowPolicy, ok bool)) (*settings, *Error) {
 	next := *s
 	next.raw = maps.Clone(s.raw)
 	for _, name := range slices.Sorted(maps.Keys(changes)) {
@@ -102,7 +104,8 @@ func (s *settings) with(changes map[string]string, self string, allows func(dead
 	}
 	if changes["KmsMasterKeyId"] != "" && changes["SqsManagedSseEnabled"] == "true" ||
 		s.raw["KmsMasterKeyId"] != "" && next.raw["KmsMasterKeyId"] != "" && changes["SqsManagedSseEnabled"] == "true" {
-		return nil, refuse("InvalidAttributeName", "You can use one type of server-side encryption (SSE) at one time. You can either enable KMS SSE or SQS SSE.")
+		return nil, newError("InvalidAttributeName", "You can use one type of server-side encryption (SSE) at one time. You "+
+			"can either enable KMS SSE or SQS SSE.")
 	}
 	if changes["KmsMasterKeyId"] != "" {
 		next.raw["SqsManagedSseEnabled"] = "false"
@@ -116,16 +119,17 @@ func (s *settings) with(changes map[string]string, self string, allows func(dead
 			return nil, invalidValue(policy, "RedrivePolicy", "Dead letter target does not exist.")
 		}
 		if !deadLetters.allows(self) {
-			return nil, invalidValue(policy, "RedrivePolicy", "The redrive allow policy of the dead letter target does not permit this source queue.")
+			return nil, invalidValue(policy, "RedrivePolicy", "The redrive allow policy of the dead letter target does not "+
+				"permit this source queue.")
 		}
 	}
 	next.interpret()
 	return &next, nil
 }
 
-// set takes one attribute.
+// set sets one attribute.
 func (s *settings) set(name, text string) *Error {
-	bad := refuse("InvalidAttributeValue", "Invalid value for the parameter %s.", name)
+	bad := newError("InvalidAttributeValue", "Invalid value for the parameter %s.", name)
 	if bounds, ok := integerAttributes[name]; ok {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < bounds.least || n > bounds.greatest {
@@ -161,12 +165,12 @@ func (s *settings) set(name, text string) *Error {
 		if text = strings.ToLower(text); text != "true" && text != "false" {
 			return bad
 		}
-	case "DeduplicationScope", "FifoThroughputLimit": // AWS has words of its own for these two
-		return refuse("InvalidAttributeName", "You can specify the %s only when FifoQueue is set to true.", name)
+	case "DeduplicationScope", "FifoThroughputLimit": // AWS has a message of its own for these two
+		return newError("InvalidAttributeName", "You can specify the %s only when FifoQueue is set to true.", name)
 	default:
-		return refuse("InvalidAttributeName", "Unknown Attribute %s.", name)
+		return newError("InvalidAttributeName", "Unknown Attribute %s.", name)
 	}
-	if text == "" { // how these are taken back
+	if text == "" { // an empty text removes the attribute
 		delete(s.raw, name)
 		if name == "KmsMasterKeyId" {
 			delete(s.raw, "KmsDataKeyReusePeriodSeconds")
@@ -177,7 +181,7 @@ func (s *settings) set(name, text string) *Error {
 	return nil
 }
 
-// compactJSON drops the space of a JSON document, as SQS does; other text stays as it is.
+// compactJSON removes the white space of a JSON document, as SQS does. Other text stays as it is.
 func compactJSON(text string) string {
 	var b bytes.Buffer
 	if err := json.Compact(&b, []byte(text)); err != nil {
@@ -188,8 +192,8 @@ func compactJSON(text string) string {
 
 var queueARNPattern = regexp.MustCompile(`^arn:[a-z0-9-]+:sqs:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,80}(\.fifo)?$`)
 
-// parseRedrivePolicy reads a RedrivePolicy; "" is none. maxReceiveCount is 1 to 1,000, a number or a string of one.
-// Source: API Reference, SetQueueAttributes; the words from recordings of AWS.
+// parseRedrivePolicy parses a RedrivePolicy; "" is none. maxReceiveCount is 1 to 1,000, as a number or a string.
+// Source: API Reference, SetQueueAttributes; the messages are from recordings of AWS.
 func parseRedrivePolicy(text string) (*redrivePolicy, *Error) {
 	if text == "" {
 		return nil, nil
@@ -202,10 +206,12 @@ func parseRedrivePolicy(text string) (*redrivePolicy, *Error) {
 		return nil, invalidValue(text, "RedrivePolicy", "Redrive policy is not a valid JSON map.")
 	}
 	if policy.DeadLetterTargetArn == "" {
-		return nil, invalidValue(text, "RedrivePolicy", "Redrive policy does not contain mandatory attribute: deadLetterTargetArn.")
+		return nil, invalidValue(text, "RedrivePolicy", "Redrive policy does not contain mandatory attribute: "+
+			"deadLetterTargetArn.")
 	}
 	if len(policy.MaxReceiveCount) == 0 {
-		return nil, invalidValue(text, "RedrivePolicy", "Redrive policy does not contain mandatory attribute: maxReceiveCount.")
+		return nil, invalidValue(text, "RedrivePolicy", "Redrive policy does not contain mandatory attribute: "+
+			"maxReceiveCount.")
 	}
 	if !queueARNPattern.MatchString(policy.DeadLetterTargetArn) {
 		return nil, invalidValue(text, "RedrivePolicy", "Invalid value for deadLetterTargetArn.")
@@ -213,12 +219,13 @@ func parseRedrivePolicy(text string) (*redrivePolicy, *Error) {
 	digits := strings.Trim(string(policy.MaxReceiveCount), `"`)
 	count, err := strconv.Atoi(digits)
 	if err != nil || count < 1 || count > 1000 {
-		return nil, invalidValue(text, "RedrivePolicy", "Invalid value for maxReceiveCount: "+digits+", valid values are from 1 to 1000 both inclusive.")
+		return nil, invalidValue(text, "RedrivePolicy",
+			"Invalid value for maxReceiveCount: "+digits+", valid values are from 1 to 1000 both inclusive.")
 	}
 	return &redrivePolicy{deadLetterARN: policy.DeadLetterTargetArn, maxReceiveCount: count}, nil
 }
 
-// maxSourceQueues is how many queues a byQueue policy may name. Source: API Reference, SetQueueAttributes.
+// maxSourceQueues is the largest number of queues in a byQueue policy. Source: API Reference, SetQueueAttributes.
 const maxSourceQueues = 10
 
 func parseRedriveAllowPolicy(text string) (*redriveAllowPolicy, *Error) {
@@ -234,9 +241,11 @@ func parseRedriveAllowPolicy(text string) (*redriveAllowPolicy, *Error) {
 	case !slices.Contains(known, policy.RedrivePermission):
 		return nil, invalidValue(text, "RedriveAllowPolicy", "redrivePermission must be one of allowAll, denyAll, byQueue.")
 	case policy.RedrivePermission == "byQueue" && (named == 0 || named > maxSourceQueues):
-		return nil, invalidValue(text, "RedriveAllowPolicy", "sourceQueueArns must name 1 to 10 queues when redrivePermission is byQueue.")
+		return nil, invalidValue(text, "RedriveAllowPolicy", "sourceQueueArns must name 1 to 10 queues when "+
+			"redrivePermission is byQueue.")
 	case policy.RedrivePermission != "byQueue" && named > 0:
-		return nil, invalidValue(text, "RedriveAllowPolicy", "sourceQueueArns can be given only when redrivePermission is byQueue.")
+		return nil, invalidValue(text, "RedriveAllowPolicy", "sourceQueueArns can be given only when redrivePermission is "+
+			"byQueue.")
 	}
 	return policy, nil
 }

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// sink is a ResponseWriter that keeps nothing but what a benchmark reads.
+// sink is a ResponseWriter that keeps only the header and the last body.
 type sink struct {
 	header http.Header
 	body   []byte
@@ -46,7 +46,7 @@ func BenchmarkQueue(b *testing.B) {
 			b.SetBytes(int64(10 * size))
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				if i%1000 == 0 { // or memory is what is measured
+				if i%1000 == 0 { // so that memory use does not dominate
 					b.StopTimer()
 					q := s.queue("q")
 					q.mu.Lock()
@@ -68,23 +68,25 @@ func BenchmarkQueue(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				serveBenchmark(b, s, w, "SendMessageBatch", send)
-				serveBenchmark(b, s, w, "ReceiveMessage", `{"QueueUrl":"http://x/000000000000/q","MaxNumberOfMessages":10,"MessageSystemAttributeNames":["All"]}`)
+				serveBenchmark(b, s, w, "ReceiveMessage", `{"QueueUrl":"http://x/000000000000/q","MaxNumberOfMessages":10,`+
+					`"MessageSystemAttributeNames":["All"]}`)
 				b.StopTimer()
 				var received struct {
 					Messages []struct{ ReceiptHandle string }
 				}
 				if err := json.Unmarshal(w.body, &received); err != nil || len(received.Messages) != 10 {
-					b.Fatalf("%v, %d messages", err, len(received.Messages))
+					b.Fatalf("got %v, %d messages, want 10", err, len(received.Messages))
 				}
 				var entries []string
 				for i, m := range received.Messages {
 					entries = append(entries, fmt.Sprintf(`{"Id":"%d","ReceiptHandle":%q}`, i, m.ReceiptHandle))
 				}
 				b.StartTimer()
-				serveBenchmark(b, s, w, "DeleteMessageBatch", `{"QueueUrl":"http://x/000000000000/q","Entries":[`+strings.Join(entries, ",")+`]}`)
+				serveBenchmark(b, s, w, "DeleteMessageBatch", `{"QueueUrl":"http://x/000000000000/q",`+
+					`"Entries":[`+strings.Join(entries, ",")+`]}`)
 			}
-			if n := s.queue("q").numbers(); n != [3]int{} {
-				b.Fatalf("left: %v", n)
+			if n := s.queue("q").messageCounts(); n != [3]int{} {
+				b.Fatalf("messages left: got %v, want 0", n)
 			}
 		})
 	}

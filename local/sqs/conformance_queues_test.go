@@ -12,13 +12,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"fanfare/local/awsapi"
 )
 
-func TestConformDeadLetters(t *testing.T) {
+func TestConform_DeadLetters(t *testing.T) {
 	a := open(t)
 	dead := a.create()
 	arn := a.attribute(dead, "QueueArn")
-	url := a.create("VisibilityTimeout=0", fmt.Sprintf(`RedrivePolicy={"deadLetterTargetArn":%q,"maxReceiveCount":"2"}`, arn))
+	url := a.create("VisibilityTimeout=0", fmt.Sprintf(`RedrivePolicy={"deadLetterTargetArn":%q,"maxReceiveCount":"2"}`,
+		arn))
 	_, err := a.client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("x"),
 		MessageAttributes: map[string]types.MessageAttributeValue{"k": text("v")}})
 	if err != nil {
@@ -29,61 +32,23 @@ func TestConformDeadLetters(t *testing.T) {
 	a.none(url)
 	m := a.one(dead, 2)
 	if *m.MessageId != *first.MessageId || *m.MessageAttributes["k"].StringValue != "v" {
-		t.Errorf("dead letter %s %v", *m.MessageId, m.MessageAttributes)
+		t.Errorf("dead letter: got %s %v", *m.MessageId, m.MessageAttributes)
 	}
 	if m.Attributes["SentTimestamp"] != first.Attributes["SentTimestamp"] {
-		t.Errorf("sent at %s, in the dead-letter queue %s", first.Attributes["SentTimestamp"], m.Attributes["SentTimestamp"])
+		t.Errorf("SentTimestamp: sent %s, got %s in the dead-letter queue", first.Attributes["SentTimestamp"],
+			m.Attributes["SentTimestamp"])
 	}
-	if m.Attributes["ApproximateReceiveCount"] != "3" || m.Attributes["DeadLetterQueueSourceArn"] != a.attribute(url, "QueueArn") {
-		t.Errorf("dead letter has %v", m.Attributes)
+	if m.Attributes["ApproximateReceiveCount"] != "3" || m.Attributes["DeadLetterQueueSourceArn"] != a.attribute(url,
+		"QueueArn") {
+		t.Errorf("attributes of the dead letter: got %v", m.Attributes)
 	}
 	sources, err := a.client.ListDeadLetterSourceQueues(t.Context(), &sqs.ListDeadLetterSourceQueuesInput{QueueUrl: &dead})
 	if err != nil || len(sources.QueueUrls) != 1 || sources.QueueUrls[0] != url {
-		t.Errorf("sources %v, %v", sources, err)
+		t.Errorf("source queues: got %v, %v", sources, err)
 	}
 }
 
-func TestConformMoveTask(t *testing.T) {
-	a := open(t)
-	dead := a.create()
-	arn := a.attribute(dead, "QueueArn")
-	url := a.create("VisibilityTimeout=0", fmt.Sprintf(`RedrivePolicy={"deadLetterTargetArn":%q,"maxReceiveCount":1}`, arn))
-	id := a.send(url, "x")
-	a.one(url, 0)
-	a.none(url) // moves it
-	if _, err := a.client.StartMessageMoveTask(t.Context(), &sqs.StartMessageMoveTaskInput{SourceArn: &arn}); err != nil {
-		t.Fatal(err)
-	}
-	m := a.one(url, 20)
-	if *m.Body != "x" || m.Attributes["ApproximateReceiveCount"] != "1" || m.Attributes["DeadLetterQueueSourceArn"] != "" {
-		t.Errorf("moved back: %q %v", *m.Body, m.Attributes)
-	}
-	if *m.MessageId == id {
-		t.Error("a moved message is a new message, but has its old id")
-	}
-	for {
-		tasks, err := a.client.ListMessageMoveTasks(t.Context(), &sqs.ListMessageMoveTasksInput{SourceArn: &arn})
-		if err != nil || len(tasks.Results) != 1 {
-			t.Fatalf("%v, %v", tasks, err)
-		}
-		task := tasks.Results[0]
-		if *task.Status == "RUNNING" {
-			continue
-		}
-		if *task.Status != "COMPLETED" || task.ApproximateNumberOfMessagesMoved != 1 || *task.ApproximateNumberOfMessagesToMove != 1 {
-			t.Errorf("task %s, %d of %d", *task.Status, task.ApproximateNumberOfMessagesMoved, *task.ApproximateNumberOfMessagesToMove)
-		}
-		break
-	}
-	plain := a.attribute(url, "QueueArn")
-	_, err := a.client.StartMessageMoveTask(t.Context(), &sqs.StartMessageMoveTaskInput{SourceArn: &plain})
-	a.refused(err, "InvalidParameterValue", "Source queue must be configured as a Dead Letter Queue.")
-	missing := plain + "-missing"
-	_, err = a.client.StartMessageMoveTask(t.Context(), &sqs.StartMessageMoveTaskInput{SourceArn: &missing})
-	a.refused(err, "ResourceNotFoundException", "SourceArn")
-}
-
-func TestConformCreateQueue(t *testing.T) {
+func TestConform_CreateQueue(t *testing.T) {
 	a := open(t)
 	url := a.create("DelaySeconds=1", "VisibilityTimeout=20")
 	name := url[strings.LastIndex(url, "/")+1:]
@@ -94,88 +59,102 @@ func TestConformCreateQueue(t *testing.T) {
 		}
 		return *out.QueueUrl, nil
 	}
-	for _, same := range []map[string]string{nil, {"DelaySeconds": "1"}, {"DelaySeconds": "1", "VisibilityTimeout": "20"}} {
+	for _, same := range []map[string]string{nil, {"DelaySeconds": "1"},
+		{"DelaySeconds": "1", "VisibilityTimeout": "20"}} {
 		if again, err := create(name, same); again != url || err != nil {
-			t.Errorf("again with %v: %s, %v", same, again, err)
+			t.Errorf("create again with %v: got %s, %v", same, again, err)
 		}
 	}
 	_, err := create(name, map[string]string{"DelaySeconds": "2"})
-	a.refused(err, "QueueAlreadyExists", "A queue already exists with the same name and a different value for attribute DelaySeconds")
+	a.refused(err, "QueueAlreadyExists", "A queue already exists with the same name and a different value for "+
+		"attribute DelaySeconds")
 	if _, ok := errors.AsType[*types.QueueNameExists](err); !ok {
-		t.Errorf("%T is not QueueNameExists", err)
+		t.Errorf("got %T, want QueueNameExists", err)
 	}
-	for attribute, value := range map[string]string{"VisibilityTimeout": "43201", "DelaySeconds": "-1", "MaximumMessageSize": "1023", "MessageRetentionPeriod": "59", "ReceiveMessageWaitTimeSeconds": "x"} {
-		_, err := create("t-"+newUUID(), map[string]string{attribute: value})
+	for attribute, value := range map[string]string{"VisibilityTimeout": "43201", "DelaySeconds": "-1",
+		"MaximumMessageSize": "1023", "MessageRetentionPeriod": "59", "ReceiveMessageWaitTimeSeconds": "x"} {
+		_, err := create("t-"+awsapi.NewUUID(), map[string]string{attribute: value})
 		a.refused(err, "InvalidAttributeValue", "Invalid value for the parameter "+attribute)
 	}
-	_, err = create("t-"+newUUID(), map[string]string{"Colour": "red"})
+	_, err = create("t-"+awsapi.NewUUID(), map[string]string{"Colour": "red"})
 	a.refused(err, "InvalidAttributeName", "Unknown Attribute Colour.")
 	_, err = create("no spaces", nil)
-	a.refused(err, "InvalidParameterValue", "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length")
-	_, err = create("t-"+newUUID(), map[string]string{"RedrivePolicy": `{"deadLetterTargetArn":"dummy","maxReceiveCount":42}`})
+	a.refused(err, "InvalidParameterValue", "Can only include alphanumeric characters, hyphens, or underscores. 1 to "+
+		"80 in length")
+	_, err = create("t-"+awsapi.NewUUID(), map[string]string{"RedrivePolicy": `{"deadLetterTargetArn":"dummy",` +
+		`"maxReceiveCount":42}`})
 	a.refused(err, "InvalidParameterValue", "Invalid value for deadLetterTargetArn.")
 	arn := a.attribute(url, "QueueArn")
 	for _, count := range []string{"0", "1001"} {
-		_, err = create("t-"+newUUID(), map[string]string{"RedrivePolicy": fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%s}`, arn, count)})
+		_, err = create("t-"+awsapi.NewUUID(), map[string]string{"RedrivePolicy": fmt.Sprintf(`{"deadLetterTargetArn":%q,`+
+			`"maxReceiveCount":%s}`, arn, count)})
 		a.refused(err, "InvalidParameterValue", "")
 	}
 }
 
-func TestConformQueueAttributes(t *testing.T) {
+func TestConform_QueueAttributes(t *testing.T) {
 	a := open(t)
 	url := a.create()
-	out, err := a.client.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []types.QueueAttributeName{"All"}})
+	out, err := a.client.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &url,
+		AttributeNames: []types.QueueAttributeName{"All"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]string{"DelaySeconds": "0", "MaximumMessageSize": "1048576", "MessageRetentionPeriod": "345600",
 		"ReceiveMessageWaitTimeSeconds": "0", "VisibilityTimeout": "30", "SqsManagedSseEnabled": "true",
-		"ApproximateNumberOfMessages": "0", "ApproximateNumberOfMessagesNotVisible": "0", "ApproximateNumberOfMessagesDelayed": "0"}
+		"ApproximateNumberOfMessages": "0", "ApproximateNumberOfMessagesNotVisible": "0",
+		"ApproximateNumberOfMessagesDelayed": "0"}
 	got := maps.Clone(out.Attributes)
 	for _, name := range []string{"QueueArn", "CreatedTimestamp", "LastModifiedTimestamp"} {
 		if got[name] == "" {
-			t.Errorf("no %s", name)
+			t.Errorf("%s: got none, want a value", name)
 		}
 		delete(got, name)
 	}
 	if !maps.Equal(got, want) {
-		t.Errorf("a new queue has %v, AWS's has %v", got, want)
+		t.Errorf("attributes of a new queue: got %v, want %v", got, want)
 	}
 	set := func(attributes map[string]string) error {
-		_, err := a.client.SetQueueAttributes(t.Context(), &sqs.SetQueueAttributesInput{QueueUrl: &url, Attributes: attributes})
+		_, err := a.client.SetQueueAttributes(t.Context(), &sqs.SetQueueAttributesInput{QueueUrl: &url,
+			Attributes: attributes})
 		return err
 	}
-	if err := set(map[string]string{"VisibilityTimeout": "69", "DelaySeconds": "420", "Policy": `{ "Version":"2012-10-17" }`}); err != nil {
+	if err := set(map[string]string{"VisibilityTimeout": "69", "DelaySeconds": "420",
+		"Policy": `{ "Version":"2012-10-17" }`}); err != nil {
 		t.Error(err)
 	}
-	if a.attribute(url, "VisibilityTimeout") != "69" || a.attribute(url, "DelaySeconds") != "420" || a.attribute(url, "Policy") == "" {
-		t.Error("attributes do not stay as set")
+	if a.attribute(url, "VisibilityTimeout") != "69" || a.attribute(url, "DelaySeconds") != "420" ||
+		a.attribute(url, "Policy") == "" {
+		t.Error("got other attributes than were set")
 	}
 	if err := set(map[string]string{"Policy": ""}); err != nil || a.attribute(url, "Policy") != "" {
-		t.Errorf("policy stays after it was taken back: %v", err)
+		t.Errorf("remove the policy: got %v, want no policy", err)
 	}
 	a.refused(set(map[string]string{"FifoQueue": "true"}), "InvalidAttributeName", "Unknown Attribute FifoQueue.")
 	if err := set(map[string]string{"KmsMasterKeyId": "testKeyId", "KmsDataKeyReusePeriodSeconds": "6000"}); err != nil {
 		t.Error(err)
 	}
 	if a.attribute(url, "SqsManagedSseEnabled") != "false" || a.attribute(url, "KmsDataKeyReusePeriodSeconds") != "6000" {
-		t.Error("a KMS key does not replace SQS's own encryption")
+		t.Error("encryption with a KMS key: got SQS's own, want the key")
 	}
-	a.refused(set(map[string]string{"SqsManagedSseEnabled": "true"}), "InvalidAttributeName", "You can use one type of server-side encryption")
-	_, err = a.client.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []types.QueueAttributeName{"Nonsense"}})
+	a.refused(set(map[string]string{"SqsManagedSseEnabled": "true"}), "InvalidAttributeName",
+		"You can use one type of server-side encryption")
+	_, err = a.client.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &url,
+		AttributeNames: []types.QueueAttributeName{"Nonsense"}})
 	a.refused(err, "InvalidAttributeName", "Nonsense")
 }
 
-func TestConformCounts(t *testing.T) {
+func TestConform_Counts(t *testing.T) {
 	a := open(t)
 	url := a.create("VisibilityTimeout=60")
 	for range 6 {
 		a.send(url, "x")
 	}
 	a.one(url, 0, func(in *sqs.ReceiveMessageInput) { in.MaxNumberOfMessages = 1 })
-	for name, want := range map[string]string{"ApproximateNumberOfMessages": "5", "ApproximateNumberOfMessagesNotVisible": "1", "ApproximateNumberOfMessagesDelayed": "0"} {
+	for name, want := range map[string]string{"ApproximateNumberOfMessages": "5",
+		"ApproximateNumberOfMessagesNotVisible": "1", "ApproximateNumberOfMessagesDelayed": "0"} {
 		if got := a.attribute(url, name); got != want {
-			t.Errorf("%s is %s, want %s", name, got, want)
+			t.Errorf("%s: got %s, want %s", name, got, want)
 		}
 	}
 	if _, err := a.client.PurgeQueue(t.Context(), &sqs.PurgeQueueInput{QueueUrl: &url}); err != nil {
@@ -183,14 +162,14 @@ func TestConformCounts(t *testing.T) {
 	}
 	for _, name := range []string{"ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"} {
 		if got := a.attribute(url, name); got != "0" {
-			t.Errorf("%s is %s after the purge", name, got)
+			t.Errorf("%s after the purge: got %s, want 0", name, got)
 		}
 	}
 	_, err := a.client.PurgeQueue(t.Context(), &sqs.PurgeQueueInput{QueueUrl: &url})
 	a.refused(err, "AWS.SimpleQueueService.PurgeQueueInProgress", "every 60 seconds")
 }
 
-func TestConformNoSuchQueue(t *testing.T) {
+func TestConform_NoSuchQueue(t *testing.T) {
 	a := open(t)
 	url := a.create()
 	if _, err := a.client.DeleteQueue(t.Context(), &sqs.DeleteQueueInput{QueueUrl: &url}); err != nil {
@@ -199,7 +178,7 @@ func TestConformNoSuchQueue(t *testing.T) {
 	err := a.sendError(url, "x")
 	a.refused(err, "AWS.SimpleQueueService.NonExistentQueue", "The specified queue does not exist.")
 	if _, ok := errors.AsType[*types.QueueDoesNotExist](err); !ok {
-		t.Errorf("%T is not QueueDoesNotExist", err)
+		t.Errorf("got %T, want QueueDoesNotExist", err)
 	}
 	name := url[strings.LastIndex(url, "/")+1:]
 	_, err = a.client.GetQueueUrl(t.Context(), &sqs.GetQueueUrlInput{QueueName: &name})
@@ -208,9 +187,9 @@ func TestConformNoSuchQueue(t *testing.T) {
 	a.refused(err, "AWS.SimpleQueueService.QueueDeletedRecently", "60 seconds")
 }
 
-func TestConformListQueues(t *testing.T) {
+func TestConform_ListQueues(t *testing.T) {
 	a := open(t)
-	prefix := "list-" + newUUID()[:8]
+	prefix := "list-" + awsapi.NewUUID()[:8]
 	var want []string
 	for i := range 5 {
 		name := fmt.Sprintf("%s-%d", prefix, i)
@@ -232,21 +211,6 @@ func TestConformListQueues(t *testing.T) {
 		got = append(got, out.QueueUrls...)
 	}
 	if !slices.Equal(got, want) || count != 3 {
-		t.Errorf("listed %v in %d pages, want %v", got, count, want)
-	}
-}
-
-func TestConformTags(t *testing.T) {
-	a := open(t)
-	url := a.create()
-	if _, err := a.client.TagQueue(t.Context(), &sqs.TagQueueInput{QueueUrl: &url, Tags: map[string]string{"tag1": "value1", "tag2": "value2", "tag3": ""}}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := a.client.UntagQueue(t.Context(), &sqs.UntagQueueInput{QueueUrl: &url, TagKeys: []string{"tag1", "tag3", "none"}}); err != nil {
-		t.Fatal(err)
-	}
-	out, err := a.client.ListQueueTags(t.Context(), &sqs.ListQueueTagsInput{QueueUrl: &url})
-	if err != nil || !maps.Equal(out.Tags, map[string]string{"tag2": "value2"}) {
-		t.Errorf("tags %v, %v", out, err)
+		t.Errorf("got %v in %d pages, want %v in 3", got, count, want)
 	}
 }

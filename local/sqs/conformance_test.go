@@ -19,16 +19,18 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
 	"go.uber.org/goleak"
+
+	"fanfare/local/awsapi"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// account is one SQS account as the AWS SDK sees it: this package's server on a real socket or, when SQS_ENDPOINT is
-// set, whatever answers there, so that the same tests tell where the two differ.
+// account is one SQS account, used through the AWS SDK: a server of this package on a socket or, if SQS_ENDPOINT is
+// set, another implementation at that URL.
 //
-// Against moto 5.2.1 and ElasticMQ 1.6.14 many of them fail, because these accept what AWS refuses (limits, names and
-// characters, the cool-downs of purge and delete), leave out attributes or use other error codes. The tests follow AWS:
-// its API model, its Developer Guide, and answers of AWS recorded in localstack's snapshots (tests/aws/services/sqs).
+// Many of these tests fail against moto 5.2.1 and ElasticMQ 1.6.14, which accept what AWS refuses (limits, names,
+// characters, the cool-downs of purge and delete), omit attributes or use other error codes. The tests follow AWS: its
+// API model, its Developer Guide, and answers of AWS recorded in localstack's snapshots (tests/aws/services/sqs).
 type account struct {
 	*testing.T
 	client *sqs.Client
@@ -43,7 +45,7 @@ func open(t *testing.T) account {
 	return account{t, sdk(endpoint)}
 }
 
-// serve starts a server on a socket of its own.
+// serve starts a server on a new socket.
 func serve(t testing.TB, o Options) (*Server, string) {
 	t.Helper()
 	s := New(o)
@@ -54,18 +56,19 @@ func serve(t testing.TB, o Options) (*Server, string) {
 
 func sdk(endpoint string) *sqs.Client {
 	return sqs.New(sqs.Options{
-		Region: "us-east-1", BaseEndpoint: &endpoint, RetryMaxAttempts: 1, HTTPClient: patient{awshttp.NewBuildableClient()},
+		Region: "us-east-1", BaseEndpoint: &endpoint, RetryMaxAttempts: 1,
+		HTTPClient:  keepBodyOpen{awshttp.NewBuildableClient()},
 		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", ""),
 	})
 }
 
-// patient lets the SDK's requests be written to their end: smithy-go closes a body when the answer comes, which net/http may
-// take for an error and drop the connection under the answer. On a busy machine that happens.
-type patient struct{ client aws.HTTPClient }
+// keepBodyOpen lets net/http finish writing a request. smithy-go closes the body when the answer arrives; net/http may
+// take this for an error and drop the connection, which happens on a busy machine.
+type keepBodyOpen struct{ client aws.HTTPClient }
 
-func (p patient) Do(r *http.Request) (*http.Response, error) {
+func (p keepBodyOpen) Do(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
-		r.Body = struct{ io.ReadCloser }{r.Body} // hides its WriteTo, which is what fails after Close
+		r.Body = struct{ io.ReadCloser }{r.Body} // hides WriteTo, which fails after Close
 	}
 	return p.client.Do(r)
 }
@@ -73,7 +76,7 @@ func (p patient) Do(r *http.Request) (*http.Response, error) {
 // create creates a queue with attributes "Name=value" and deletes it after the test.
 func (a account) create(attributes ...string) string {
 	a.Helper()
-	name := fmt.Sprintf("t-%s", newUUID())
+	name := fmt.Sprintf("t-%s", awsapi.NewUUID())
 	in := &sqs.CreateQueueInput{QueueName: &name, Attributes: map[string]string{}}
 	for _, text := range attributes {
 		key, value, _ := strings.Cut(text, "=")
@@ -86,7 +89,7 @@ func (a account) create(attributes ...string) string {
 	a.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
-		a.client.DeleteQueue(ctx, &sqs.DeleteQueueInput{QueueUrl: out.QueueUrl}) // some tests have deleted it already
+		a.client.DeleteQueue(ctx, &sqs.DeleteQueueInput{QueueUrl: out.QueueUrl}) // fails if the test has deleted it
 	})
 	return *out.QueueUrl
 }
@@ -122,12 +125,12 @@ func (a account) one(url string, wait int32, options ...func(*sqs.ReceiveMessage
 	a.Helper()
 	messages := a.receive(url, wait, options...)
 	if len(messages) != 1 {
-		a.Fatalf("received %d messages, want 1", len(messages))
+		a.Fatalf("got %d messages, want 1", len(messages))
 	}
 	return messages[0]
 }
 
-// hide gives a visibility timeout; 0 is the queue's own, as the SDK does not send a zero.
+// hide sets the visibility timeout. The SDK does not send 0, so 0 is the queue's own.
 func hide(seconds int32) func(*sqs.ReceiveMessageInput) {
 	return func(in *sqs.ReceiveMessageInput) { in.VisibilityTimeout = seconds }
 }
@@ -135,7 +138,7 @@ func hide(seconds int32) func(*sqs.ReceiveMessageInput) {
 func (a account) none(url string) {
 	a.Helper()
 	if got := a.receive(url, 0); len(got) != 0 {
-		a.Fatalf("received %q, want nothing", *got[0].Body)
+		a.Fatalf("got %q, want no message", *got[0].Body)
 	}
 }
 
@@ -157,7 +160,7 @@ func (a account) attribute(url, name string) string {
 	return out.Attributes[name]
 }
 
-// refused checks that err has SQS's code and, when part is not empty, says part.
+// refused checks that err has the code and that its message contains part.
 func (a account) refused(err error, code, part string) {
 	a.Helper()
 	api, ok := errors.AsType[smithy.APIError](err)
@@ -166,10 +169,10 @@ func (a account) refused(err error, code, part string) {
 		return
 	}
 	if api.ErrorCode() != code {
-		a.Errorf("code %s (%s), want %s", api.ErrorCode(), api.ErrorMessage(), code)
+		a.Errorf("code: got %s (%s), want %s", api.ErrorCode(), api.ErrorMessage(), code)
 	}
 	if !strings.Contains(api.ErrorMessage(), part) {
-		a.Errorf("%s says %q, want %q in it", code, api.ErrorMessage(), part)
+		a.Errorf("message of %s: got %q, want %q in it", code, api.ErrorMessage(), part)
 	}
 }
 

@@ -2,34 +2,35 @@ package sqs
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
-// A dead letter expires by the time it was sent first.
-func TestRetentionOfDeadLetters(t *testing.T) {
+// The retention of a dead letter begins when the message was sent to its first queue.
+func TestDeadLetter_KeepsRetention(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, dead string) {
-		arn := mustCreate(t, s, "source", "VisibilityTimeout=0", fmt.Sprintf(`RedrivePolicy={"deadLetterTargetArn":%q,"maxReceiveCount":1}`, dead))
+		arn := mustCreate(t, s, "source", "VisibilityTimeout=0", fmt.Sprintf(`RedrivePolicy={"deadLetterTargetArn":%q,`+
+			`"maxReceiveCount":1}`, dead))
 		mustSend(t, s, "source", "old")
 		time.Sleep(time.Minute)
 		mustSend(t, s, "source", "young")
 		mustReceive(t, s, arn, 10, 0)
 		mustReceive(t, s, arn, 10, 0)
-		if n := s.queue("q").numbers(); n[visible] != 2 {
-			t.Fatalf("dead letters: %v", n)
+		if n := s.queue("q").messageCounts(); n[visible] != 2 {
+			t.Fatalf("dead letters: got %v, want 2", n)
 		}
 		time.Sleep(time.Minute)
 		if got := bodies(mustReceive(t, s, dead, 10, 0)); got != "young" {
-			t.Errorf("two minutes after it was sent, the first is still there: %q", got)
+			t.Errorf("after two minutes: got %q, want young", got)
 		}
 	}, "MessageRetentionPeriod=120")
 }
 
-func TestDeadLetterWakesLongPoll(t *testing.T) {
+func TestDeadLetter_WakesLongPoll(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, dead string) {
-		arn := mustCreate(t, s, "source", "VisibilityTimeout=0", fmt.Sprintf(`RedrivePolicy={"deadLetterTargetArn":%q,"maxReceiveCount":1}`, dead))
+		arn := mustCreate(t, s, "source", "VisibilityTimeout=0", fmt.Sprintf(`RedrivePolicy={"deadLetterTargetArn":%q,`+
+			`"maxReceiveCount":1}`, dead))
 		mustSend(t, s, "source", "x")
 		mustReceive(t, s, arn, 1, 0)
 		got := make(chan string)
@@ -38,26 +39,27 @@ func TestDeadLetterWakesLongPoll(t *testing.T) {
 		start := time.Now()
 		mustReceive(t, s, arn, 1, 0)
 		if body := <-got; body != "x" || time.Since(start) != 0 {
-			t.Errorf("received %q after %v", body, time.Since(start))
+			t.Errorf("got %q after %v, want x at once", body, time.Since(start))
 		}
 	})
 }
 
-func TestDeadLetterQueueGone(t *testing.T) {
+func TestDeadLetter_QueueDeleted(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, dead string) {
-		arn := mustCreate(t, s, "source", "VisibilityTimeout=0", fmt.Sprintf(`RedrivePolicy={"deadLetterTargetArn":%q,"maxReceiveCount":1}`, dead))
+		arn := mustCreate(t, s, "source", "VisibilityTimeout=0", fmt.Sprintf(`RedrivePolicy={"deadLetterTargetArn":%q,`+
+			`"maxReceiveCount":1}`, dead))
 		mustSend(t, s, "source", "x")
 		do(t, s, "DeleteQueue", `{"QueueUrl":"http://x/000000000000/q"}`)
 		for range 3 {
 			if got := mustReceive(t, s, arn, 1, 0); len(got) != 1 {
-				t.Fatal("the message went to a dead-letter queue that does not exist")
+				t.Fatal("got no message, want it in its queue")
 			}
 		}
 	})
 }
 
-// A queue that is its own dead-letter queue must not spin.
-func TestDeadLetterQueueIsItself(t *testing.T) {
+// A queue that is its own dead-letter queue must not loop.
+func TestDeadLetter_SameQueue(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, arn string) {
 		do(t, s, "SetQueueAttributes", fmt.Sprintf(`{"QueueUrl":"http://x/000000000000/q","Attributes":{"RedrivePolicy":%q}}`,
 			fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":1}`, arn)))
@@ -65,7 +67,7 @@ func TestDeadLetterQueueIsItself(t *testing.T) {
 		for i := range 3 {
 			got := mustReceive(t, s, arn, 1, 20*time.Second)
 			if len(got) != 1 || got[0].Attributes["ApproximateReceiveCount"] != fmt.Sprint(i+1) {
-				t.Fatalf("reception %d: %v", i+1, got)
+				t.Fatalf("receive %d: got %v", i+1, got)
 			}
 		}
 	}, "VisibilityTimeout=1")
@@ -83,72 +85,14 @@ func TestRedriveAllowPolicy(t *testing.T) {
 		_, err := s.CreateQueue(QueueConfig{Name: "source", Attributes: map[string]string{
 			"RedrivePolicy": fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":1}`, dead)}})
 		if (err == nil) != allowed {
-			t.Errorf("%s: %v", permission, err)
+			t.Errorf("%s: got %v, want allowed %t", permission, err, allowed)
 		}
 		s.Close()
 	}
-	for _, bad := range []string{`{"redrivePermission":"some"}`, `{"redrivePermission":"byQueue"}`, `[]`, `{"redrivePermission":"denyAll","sourceQueueArns":["x"]}`} {
+	for _, bad := range []string{`{"redrivePermission":"some"}`, `{"redrivePermission":"byQueue"}`, `[]`,
+		`{"redrivePermission":"denyAll","sourceQueueArns":["x"]}`} {
 		if _, err := parseRedriveAllowPolicy(bad); err == nil {
-			t.Errorf("%s is accepted", bad)
+			t.Errorf("%s: got nil, want an error", bad)
 		}
 	}
-}
-
-func TestMoveTaskRateAndCancel(t *testing.T) {
-	bubble(t, func(t *testing.T, s *Server, dead string) {
-		arn := mustCreate(t, s, "source", fmt.Sprintf(`RedrivePolicy={"deadLetterTargetArn":%q,"maxReceiveCount":1}`, dead))
-		mustSend(t, s, "q", "1", "2", "3", "4", "5", "6")
-		start := fmt.Sprintf(`{"SourceArn":%q,"DestinationArn":%q,"MaxNumberOfMessagesPerSecond":1}`, dead, arn)
-		handle := do(t, s, "StartMessageMoveTask", start)["TaskHandle"].(string)
-		if e := refusal(t, s, "StartMessageMoveTask", start); e.Code != "InvalidParameterValue" || !strings.Contains(e.Message, "already a task running") {
-			t.Errorf("a second task: %v", e)
-		}
-		time.Sleep(2500 * time.Millisecond)
-		synctest.Wait()
-		task := moveTasks(t, s, dead)[0]
-		if task["Status"] != "RUNNING" || task["ApproximateNumberOfMessagesMoved"] != 3.0 || task["ApproximateNumberOfMessagesToMove"] != 6.0 || task["TaskHandle"] != handle {
-			t.Errorf("after 2.5 s at one a second: %v", task)
-		}
-		do(t, s, "CancelMessageMoveTask", fmt.Sprintf(`{"TaskHandle":%q}`, handle))
-		synctest.Wait()
-		task = moveTasks(t, s, dead)[0]
-		if task["Status"] != "CANCELLED" || task["TaskHandle"] != nil {
-			t.Errorf("after the cancellation: %v", task)
-		}
-		if got := bodies(mustReceive(t, s, arn, 10, 0)); got != "1 2 3" {
-			t.Errorf("moved %q", got)
-		}
-	})
-}
-
-func TestMoveTaskFails(t *testing.T) {
-	bubble(t, func(t *testing.T, s *Server, dead string) {
-		arn := mustCreate(t, s, "source", fmt.Sprintf(`RedrivePolicy={"deadLetterTargetArn":%q,"maxReceiveCount":1}`, dead))
-		mustSend(t, s, "q", "sent to the dead-letter queue by hand", "second")
-		do(t, s, "StartMessageMoveTask", fmt.Sprintf(`{"SourceArn":%q}`, dead))
-		synctest.Wait()
-		if task := moveTasks(t, s, dead)[0]; task["Status"] != "FAILED" || task["FailureReason"] != "CouldNotDetermineMessageSource" {
-			t.Errorf("without a source: %v", task)
-		}
-		do(t, s, "StartMessageMoveTask", fmt.Sprintf(`{"SourceArn":%q,"DestinationArn":%q,"MaxNumberOfMessagesPerSecond":1}`, dead, arn))
-		synctest.Wait()
-		do(t, s, "DeleteQueue", `{"QueueUrl":"http://x/000000000000/source"}`)
-		time.Sleep(time.Second)
-		synctest.Wait()
-		if task := moveTasks(t, s, dead)[0]; task["Status"] != "FAILED" || task["FailureReason"] != "AWS.SimpleQueueService.NonExistentQueue" {
-			t.Errorf("destination deleted: %v", task)
-		}
-		if n := s.queue("q").numbers(); n[visible] != 1 {
-			t.Errorf("a message was lost: %v", n)
-		}
-	})
-}
-
-func moveTasks(t *testing.T, s *Server, arn string) []map[string]any {
-	t.Helper()
-	var tasks []map[string]any
-	for _, r := range do(t, s, "ListMessageMoveTasks", fmt.Sprintf(`{"SourceArn":%q,"MaxResults":10}`, arn))["Results"].([]any) {
-		tasks = append(tasks, r.(map[string]any))
-	}
-	return tasks
 }

@@ -6,7 +6,7 @@ import (
 	"net/http"
 )
 
-// Error is a refusal as SQS words it. It is what clients see on the wire and what the Go methods return.
+// Error is an error answer of SQS. Clients receive it over the wire, and the Go methods return it.
 type Error struct {
 	Status  int    // HTTP status
 	Type    string // shape name of the API model, e.g. QueueDoesNotExist
@@ -16,7 +16,7 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Code + ": " + e.Message }
 
-// fault is the party to blame, in the words of the x-amzn-query-error header.
+// fault returns the party at fault, as the header x-amzn-query-error spells it.
 func (e *Error) fault() string {
 	if e.Status >= http.StatusInternalServerError {
 		return "Receiver"
@@ -24,7 +24,7 @@ func (e *Error) fault() string {
 	return "Sender"
 }
 
-// queryCodes are the codes that differ from the shape's name.
+// queryCodes maps the shapes of errors to their codes, where these differ from the shape's name.
 // Source: the awsQueryError traits of the SQS API model (aws/api-models-aws, sqs-2012-11-05).
 var queryCodes = map[string]string{
 	"BatchEntryIdsNotDistinct":          "AWS.SimpleQueueService.BatchEntryIdsNotDistinct",
@@ -42,8 +42,8 @@ var queryCodes = map[string]string{
 	"AccessDeniedException":             "AccessDenied",
 }
 
-// refuse is an error of the client's making: HTTP 400, as for every modelled error of SQS's JSON protocol.
-func refuse(shape, format string, args ...any) *Error {
+// newError returns an error of the client. Its status is 400, as for every modelled error of SQS's JSON protocol.
+func newError(shape, format string, args ...any) *Error {
 	code, ok := queryCodes[shape]
 	if !ok {
 		code = shape
@@ -52,35 +52,37 @@ func refuse(shape, format string, args ...any) *Error {
 }
 
 func invalidParameter(format string, args ...any) *Error {
-	return refuse("InvalidParameterValueException", format, args...)
+	return newError("InvalidParameterValueException", format, args...)
 }
 
-// invalidValue is the most common form of invalidParameter: parameter, value, reason.
+// invalidValue returns the most common form of invalidParameter.
 func invalidValue(value any, parameter, reason string) *Error {
 	return invalidParameter("Value %v for parameter %s is invalid. Reason: %s", value, parameter, reason)
 }
 
 func missingParameter(name string) *Error {
-	return refuse("MissingRequiredParameterException", "The request must contain the parameter %s.", name)
+	return newError("MissingRequiredParameterException", "The request must contain the parameter %s.", name)
 }
 
 func nonExistentQueue() *Error {
-	return refuse("QueueDoesNotExist", "The specified queue does not exist.")
+	return newError("QueueDoesNotExist", "The specified queue does not exist.")
 }
 
 func accessDenied(err error) *Error {
-	e := refuse("AccessDeniedException", "%v", err)
+	e := newError("AccessDeniedException", "%v", err)
 	e.Status = http.StatusForbidden
 	return e
 }
 
-// asError turns any error into one that can be answered; what is not an *Error is the server's own failure.
+// asError returns err as an error answer. An error that is not an *Error is an internal error.
 func asError(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
 	if errors.Is(err, errClosed) {
-		return &Error{Status: http.StatusServiceUnavailable, Type: "ServiceUnavailable", Code: "ServiceUnavailable", Message: "The server is closing."}
+		return &Error{Status: http.StatusServiceUnavailable, Type: "ServiceUnavailable", Code: "ServiceUnavailable",
+			Message: "The server is closing."}
 	}
-	return &Error{Status: http.StatusInternalServerError, Type: "InternalError", Code: "InternalError", Message: err.Error()}
+	return &Error{Status: http.StatusInternalServerError, Type: "InternalError", Code: "InternalError",
+		Message: err.Error()}
 }

@@ -10,42 +10,43 @@ import (
 	"time"
 )
 
-// Faults make the server use the freedom that SQS has, and fail as AWS fails. The zero value does neither.
+// Faults make the server duplicate, delay and reorder messages, and fail requests, as AWS may. The zero value has no
+// faults.
 //
-// Each rate is the probability of one kind of fault, 0 for never to 1 for always. Whether the n-th occasion of a kind at
-// a queue goes wrong depends on Seed, the kind, the queue and n alone, so that the same requests in the same order meet
-// the same faults again.
+// Each rate is the probability of one kind of fault, from 0 (never) to 1 (always). The decision for the n-th occasion
+// of a kind at a queue depends on Seed, the kind, the queue and n only. The same requests in the same order therefore
+// meet the same faults.
 type Faults struct {
 	Seed uint64
 
-	// Queues and Operations limit the faults to these queues (by name) and, where a fault befalls a request, to these
+	// Queues limits the faults to the queues of these names, and Operations limits the faults of requests to these
 	// operations. Empty means all.
 	Queues     []string
 	Operations []string
 
-	// Standard queues deliver at least once and in no promised order.
+	// Faults of messages. Standard queues deliver at least once, in no promised order.
 
-	DuplicateInFlight    float64       // of deliveries: a copy of the message stays visible, for somebody else to receive
-	DuplicateAfterDelete float64       // of deletions: a copy of the message becomes visible although it was deleted in time
-	Reorder              float64       // of deliveries: one of the next hundred messages comes instead of the first
-	Delay                float64       // of messages sent: becomes visible late, by up to DelayBy
-	DelayBy              time.Duration // by the server's clock
+	DuplicateInFlight    float64       // of receives: the message stays visible, so that it can be received twice
+	DuplicateAfterDelete float64       // of deletions: a copy of the message becomes visible
+	Reorder              float64       // of receives: one of the next hundred messages comes instead of the first
+	Delay                float64       // of messages sent: the message becomes visible up to DelayBy late
+	DelayBy              time.Duration // by Options.Clock
 
-	// Requests fail.
+	// Faults of requests.
 
-	EntryRefused    float64       // of SendMessageBatch's good entries: reported as failed, not stored
-	EntryMisjudged  float64       // of SendMessageBatch's good entries: stored, and reported as failed
-	Throttle        float64       // of requests: RequestThrottled, nothing done
-	ServerError     float64       // of requests: 500 InternalError, nothing done
-	ServerErrorDone float64       // of requests: carried out, then 500 InternalError
-	Latency         float64       // of requests: carried out late, by up to LatencyBy
-	LatencyBy       time.Duration // by the server's clock
+	EntryRefused    float64       // of valid entries of SendMessageBatch: reported as failed, not stored
+	EntryMisjudged  float64       // of valid entries of SendMessageBatch: stored, but reported as failed
+	Throttle        float64       // of requests: RequestThrottled, without effect
+	ServerError     float64       // of requests: 500 InternalError, without effect
+	ServerErrorDone float64       // of requests: executed, then answered with 500 InternalError
+	Latency         float64       // of requests: executed up to LatencyBy late
+	LatencyBy       time.Duration // by Options.Clock
 }
 
-// reorderWindow is how far from the front of a queue a reordered delivery comes at most.
+// reorderWindow bounds the distance of a reordered message from the front of its queue.
 const reorderWindow = 100
 
-// faultPlan is Faults with the count of occasions since they were set.
+// faultPlan holds the faults, and counts the occasions since they were set.
 type faultPlan struct {
 	Faults
 	occasions sync.Map // faultOccasion -> *occasionCount
@@ -58,10 +59,11 @@ type faultOccasion struct {
 
 type occasionCount struct{ met, injected atomic.Uint64 }
 
-// SetFaults replaces the faults, from the next request on, and starts the count of their occasions anew.
+// SetFaults replaces the faults from the next request on, and resets the counts of occasions.
 func (s *Server) SetFaults(f Faults) { s.faults.Store(&faultPlan{Faults: f}) }
 
-// Injected returns how often each kind of fault has happened since the faults were set, by the names of the rates.
+// Injected returns how many faults of each kind have been injected since the faults were set, by the names of the
+// rates.
 func (s *Server) Injected() map[string]uint64 {
 	counts := make(map[string]uint64)
 	s.faults.Load().occasions.Range(func(o, c any) bool {
@@ -73,9 +75,9 @@ func (s *Server) Injected() map[string]uint64 {
 	return counts
 }
 
-// strikes decides about the next occasion of a kind, named for its rate, at a queue. When it strikes, luck is uniform over [0, 1), for
-// whatever else has to be chosen.
-func (p *faultPlan) strikes(kind string, queue string, rate float64) (strikes bool, luck float64) {
+// decide reports whether to inject a fault at the next occasion of a kind, named for its rate, at a queue. If it does,
+// random is uniform over [0, 1), for other choices about the fault.
+func (p *faultPlan) decide(kind string, queue string, rate float64) (inject bool, random float64) {
 	if rate <= 0 || len(p.Queues) > 0 && !slices.Contains(p.Queues, queue) {
 		return false, 0
 	}
@@ -85,16 +87,16 @@ func (p *faultPlan) strikes(kind string, queue string, rate float64) (strikes bo
 	h.Write([]byte(kind))
 	h.Write([]byte{0})
 	h.Write([]byte(queue))
-	first := scramble(scramble(p.Seed^h.Sum64()) + count.met.Add(1))
+	first := mix(mix(p.Seed^h.Sum64()) + count.met.Add(1))
 	if fraction(first) >= rate {
 		return false, 0
 	}
 	count.injected.Add(1)
-	return true, fraction(scramble(first))
+	return true, fraction(mix(first))
 }
 
-// scramble is the finalizer of SplitMix64 (Steele, Lea, Flood 2014): it makes neighbouring numbers unlike.
-func scramble(x uint64) uint64 {
+// mix is the finalizer of SplitMix64 (Steele, Lea, Flood 2014). It maps neighbouring numbers to unrelated ones.
+func mix(x uint64) uint64 {
 	x += 0x9E3779B97F4A7C15
 	x = (x ^ x>>30) * 0xBF58476D1CE4E5B9
 	x = (x ^ x>>27) * 0x94D049BB133111EB
@@ -104,14 +106,14 @@ func scramble(x uint64) uint64 {
 // fraction maps x to [0, 1).
 func fraction(x uint64) float64 { return float64(x>>11) / (1 << 53) }
 
-// request lets a request's own faults happen: it waits, and returns the failure to answer with before anything is done,
-// or after everything is.
+// request injects the faults of a request. It waits for the latency, and returns the error to answer without executing
+// the request, and the error to answer after executing it.
 func (p *faultPlan) request(ctx context.Context, s *Server, operation, queue string) (before, after error) {
 	if len(p.Operations) > 0 && !slices.Contains(p.Operations, operation) {
 		return nil, nil
 	}
-	if late, luck := p.strikes("Latency", queue, p.Latency); late {
-		timer := s.options.Clock.NewTimer(time.Duration(luck * float64(p.LatencyBy)))
+	if late, random := p.decide("Latency", queue, p.Latency); late {
+		timer := s.options.Clock.NewTimer(time.Duration(random * float64(p.LatencyBy)))
 		defer timer.Stop()
 		select {
 		case <-timer.C:
@@ -121,28 +123,29 @@ func (p *faultPlan) request(ctx context.Context, s *Server, operation, queue str
 			return errClosed, nil
 		}
 	}
-	if hit, _ := p.strikes("Throttle", queue, p.Throttle); hit {
-		return refuse("RequestThrottled", "The request was throttled (injected fault)."), nil
+	if hit, _ := p.decide("Throttle", queue, p.Throttle); hit {
+		return newError("RequestThrottled", "The request was throttled (injected fault)."), nil
 	}
-	if hit, _ := p.strikes("ServerError", queue, p.ServerError); hit {
+	if hit, _ := p.decide("ServerError", queue, p.ServerError); hit {
 		return injectedError(), nil
 	}
-	if hit, _ := p.strikes("ServerErrorDone", queue, p.ServerErrorDone); hit {
+	if hit, _ := p.decide("ServerErrorDone", queue, p.ServerErrorDone); hit {
 		return nil, injectedError()
 	}
 	return nil, nil
 }
 
 func injectedError() *Error {
-	return &Error{Status: http.StatusInternalServerError, Type: "InternalError", Code: "InternalError", Message: "The request failed (injected fault)."}
+	return &Error{Status: http.StatusInternalServerError, Type: "InternalError", Code: "InternalError",
+		Message: "The request failed (injected fault)."}
 }
 
-// choose returns the visible message to deliver next: the first, unless deliveries are reordered. q.mu is held, and
-// there is one.
+// choose returns the visible message to deliver next: the first, unless the delivery is reordered. q.mu is held, and
+// there is a visible message.
 func (p *faultPlan) choose(q *queue) *message {
 	m := q.first
-	if hit, luck := p.strikes("Reorder", q.name, p.Reorder); hit {
-		for range int(luck * reorderWindow) {
+	if hit, random := p.decide("Reorder", q.name, p.Reorder); hit {
+		for range int(random * reorderWindow) {
 			if m.next == nil {
 				break
 			}
@@ -152,25 +155,38 @@ func (p *faultPlan) choose(q *queue) *message {
 	return m
 }
 
-// duplicate makes a copy of m visible if that kind of fault strikes. A copy is not copied again. q.mu is held.
-func (p *faultPlan) duplicate(q *queue, m *message, kind string, rate float64) {
-	if m.copied {
+// duplicateInFlight may make m, which is in flight, visible before its visibility timeout is over. It remains one
+// message: each receive has its own receipt handle, and a deletion by any of them deletes the message. q.mu is held.
+func (p *faultPlan) duplicateInFlight(q *queue, m *message) {
+	if m.duplicated {
 		return
 	}
-	if hit, _ := p.strikes(kind, q.name, rate); !hit {
-		return
+	if m.duplicated, _ = p.decide("DuplicateInFlight", q.name, p.DuplicateInFlight); m.duplicated {
+		q.detach(m)
+		q.attach(m, visible)
 	}
-	twin := *m
-	twin.previous, twin.next = nil, nil
-	twin.state, twin.copied = visible, true
-	q.enter(&twin)
 }
 
-// sent returns how much longer than asked a message takes to become visible.
-func (p *faultPlan) sent(q *queue) time.Duration {
-	hit, luck := p.strikes("Delay", q.name, p.Delay)
+// duplicateAfterDelete may make a copy of m, which was deleted, visible: a server of SQS that was unavailable kept it.
+// A message is duplicated once at most. q.mu is held.
+func (p *faultPlan) duplicateAfterDelete(q *queue, m *message) {
+	if m.duplicated {
+		return
+	}
+	if hit, _ := p.decide("DuplicateAfterDelete", q.name, p.DuplicateAfterDelete); !hit {
+		return
+	}
+	duplicate := *m
+	duplicate.previous, duplicate.next = nil, nil
+	duplicate.state, duplicate.due, duplicate.duplicated = visible, time.Time{}, true
+	q.insert(&duplicate)
+}
+
+// sendDelay returns the additional delay of a sent message.
+func (p *faultPlan) sendDelay(q *queue) time.Duration {
+	hit, random := p.decide("Delay", q.name, p.Delay)
 	if !hit {
 		return 0
 	}
-	return time.Duration(luck * float64(p.DelayBy))
+	return time.Duration(random * float64(p.DelayBy))
 }

@@ -9,20 +9,19 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"sync"
+
+	"fanfare/local/awsapi"
 )
 
-// maxRequestBytes bounds a request. It is this server's own bound, not AWS's: a full batch whose every character is
-// written as a \u escape stays below.
+// maxRequestBytes bounds the size of a request. It is a limit of this server, not of AWS. A full batch in which every
+// character is a \u escape is smaller.
 const maxRequestBytes = 16 << 20
 
-const contentType = "application/x-amz-json-1.0"
-
-// operations are SQS's, by name, each with the IAM action that allows it: batches go by the action of their single
-// operation. Source: API Reference; Service Authorization Reference, "Actions defined by Amazon SQS".
-// Those without a function are known and refused.
+// operations maps the names of SQS's operations to their functions and to the IAM actions that allow them. A batch
+// needs the action of its single operation. Operations without a function are not emulated.
+// Source: API Reference; Service Authorization Reference, "Actions defined by Amazon SQS".
 var operations map[string]operation
 
 type operation struct {
@@ -33,7 +32,7 @@ type operation struct {
 func init() {
 	operations = map[string]operation{
 		"AddPermission":                {},
-		"CancelMessageMoveTask":        {"sqs:CancelMessageMoveTask", (*call).cancelMessageMoveTask},
+		"CancelMessageMoveTask":        {},
 		"ChangeMessageVisibility":      {"sqs:ChangeMessageVisibility", (*call).changeMessageVisibility},
 		"ChangeMessageVisibilityBatch": {"sqs:ChangeMessageVisibility", (*call).changeMessageVisibilityBatch},
 		"CreateQueue":                  {"sqs:CreateQueue", (*call).createQueue},
@@ -43,22 +42,22 @@ func init() {
 		"GetQueueAttributes":           {"sqs:GetQueueAttributes", (*call).getQueueAttributes},
 		"GetQueueUrl":                  {"sqs:GetQueueUrl", (*call).getQueueURL},
 		"ListDeadLetterSourceQueues":   {"sqs:ListDeadLetterSourceQueues", (*call).listDeadLetterSourceQueues},
-		"ListMessageMoveTasks":         {"sqs:ListMessageMoveTasks", (*call).listMessageMoveTasks},
+		"ListMessageMoveTasks":         {},
 		"ListQueues":                   {"sqs:ListQueues", (*call).listQueues},
-		"ListQueueTags":                {"sqs:ListQueueTags", (*call).listQueueTags},
+		"ListQueueTags":                {},
 		"PurgeQueue":                   {"sqs:PurgeQueue", (*call).purgeQueue},
 		"ReceiveMessage":               {"sqs:ReceiveMessage", (*call).receiveMessage},
 		"RemovePermission":             {},
 		"SendMessage":                  {"sqs:SendMessage", (*call).sendMessage},
 		"SendMessageBatch":             {"sqs:SendMessage", (*call).sendMessageBatch},
 		"SetQueueAttributes":           {"sqs:SetQueueAttributes", (*call).setQueueAttributes},
-		"StartMessageMoveTask":         {"sqs:StartMessageMoveTask", (*call).startMessageMoveTask},
-		"TagQueue":                     {"sqs:TagQueue", (*call).tagQueue},
-		"UntagQueue":                   {"sqs:UntagQueue", (*call).untagQueue},
+		"StartMessageMoveTask":         {},
+		"TagQueue":                     {},
+		"UntagQueue":                   {},
 	}
 }
 
-// call is one request under way.
+// call is one request.
 type call struct {
 	ctx         context.Context
 	s           *Server
@@ -72,9 +71,9 @@ type call struct {
 
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// ServeHTTP answers one request of the SQS API. The request is read to its end before anything is answered.
+// ServeHTTP answers one request of the SQS API. It reads the whole request before it answers.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	requestID := newUUID()
+	requestID := awsapi.NewUUID()
 	w.Header().Set("X-Amzn-RequestId", requestID)
 	body := buffers.Get().(*bytes.Buffer)
 	defer buffers.Put(body)
@@ -84,7 +83,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, err = io.Copy(io.Discard, r.Body)
 	}
 	if err != nil {
-		return // the client has gone
+		return // the client has disconnected
 	}
 	operation, isJSON := strings.CutPrefix(r.Header.Get("X-Amz-Target"), "AmazonSQS.")
 	if !isJSON && speaksQuery(r) {
@@ -98,7 +97,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer, err = s.answer(r, operation, body.Bytes())
 	}
 	if r.Context().Err() != nil {
-		return // the client has gone
+		return // the client has disconnected
 	}
 	if err != nil {
 		failure := asError(err)
@@ -119,16 +118,17 @@ func (s *Server) debug(ctx context.Context, operation, requestID, code string) {
 	}
 }
 
-// answer runs the operation.
+// answer runs the operation of a request.
 func (s *Server) answer(r *http.Request, name string, body []byte) (any, error) {
 	op, known := operations[name]
 	switch {
 	case r.Method != http.MethodPost:
-		return nil, refuse("UnsupportedOperation", "Requests of the AWS JSON protocol are POST, not %s.", r.Method)
+		return nil, newError("UnsupportedOperation", "Requests of the AWS JSON protocol are POST, not %s.", r.Method)
 	case !known:
-		return nil, refuse("UnknownOperationException", "SQS has no operation %q (X-Amz-Target: %q).", name, r.Header.Get("X-Amz-Target"))
+		return nil, newError("UnknownOperationException", "SQS has no operation %q (X-Amz-Target: %q).", name,
+			r.Header.Get("X-Amz-Target"))
 	case op.run == nil:
-		return nil, refuse("UnsupportedOperation", "%s is not emulated.", name)
+		return nil, newError("UnsupportedOperation", "%s is not emulated.", name)
 	}
 	if len(bytes.TrimSpace(body)) == 0 {
 		body = []byte("{}")
@@ -143,7 +143,7 @@ func (s *Server) answer(r *http.Request, name string, body []byte) (any, error) 
 	c := &call{
 		ctx: r.Context(), s: s, operation: name, action: op.action, host: r.Host,
 		in:          fields{object: &in, first: new(*Error)},
-		accessKeyID: accessKeyID(r.Header.Get("Authorization")),
+		accessKeyID: awsapi.AccessKeyID(r.Header.Get("Authorization")),
 		traceHeader: traceHeader(r.Header.Get("X-Amzn-Trace-Id")),
 	}
 	before, after := s.faults.Load().request(c.ctx, s, name, c.queueName())
@@ -157,7 +157,7 @@ func (s *Server) answer(r *http.Request, name string, body []byte) (any, error) 
 	return result, failure
 }
 
-// queueName returns the name of the queue that the request names, if it does, without reading the member for good.
+// queueName returns the name of the queue in the request, or "". It does not mark QueueUrl as read.
 func (c *call) queueName() string {
 	for i := range c.in.object.members {
 		if m := &c.in.object.members[i]; m.name == "QueueUrl" {
@@ -168,14 +168,7 @@ func (c *call) queueName() string {
 	return ""
 }
 
-// accessKeyID returns the access key of a SigV4 Authorization header, "" if there is none.
-func accessKeyID(authorization string) string {
-	_, credential, _ := strings.Cut(authorization, "Credential=")
-	id, _, _ := strings.Cut(credential, "/")
-	return id
-}
-
-// traceHeader undoes the percent-encoding with which SDKs send the header (Smithy's recursion detection).
+// traceHeader decodes the percent-encoding of the header, which SDKs add (Smithy, recursion detection).
 func traceHeader(header string) string {
 	if plain, err := url.PathUnescape(header); err == nil {
 		return plain
@@ -183,8 +176,8 @@ func traceHeader(header string) string {
 	return header
 }
 
-// ready is called by each operation when it has read its members: it answers the request's first mistake, if any, and
-// then asks for permission.
+// ready must be called by each operation after it has read its members. It returns the first mistake of the request, or
+// else checks the permission.
 func (c *call) ready(resource string) error {
 	if err := c.in.end(c.operation); err != nil {
 		return err
@@ -193,25 +186,22 @@ func (c *call) ready(resource string) error {
 }
 
 func (c *call) authorize(action, resource string) error {
-	if c.s.options.Authorize == nil {
-		return nil
-	}
-	if err := c.s.options.Authorize(c.accessKeyID, action, resource); err != nil {
+	if err := c.s.options.Authorize.Check(c.accessKeyID, action, resource); err != nil {
 		return accessDenied(err)
 	}
 	return nil
 }
 
-// queue returns the queue that QueueUrl names; being ready is part of it. Any scheme and host will do: the path,
-// /account/name, decides.
+// queue returns the queue of QueueUrl. It calls ready. Only the path of the URL, /account/name, counts; scheme and host
+// may be anything.
 func (c *call) queue() (*queue, error) {
 	address := c.in.required("QueueUrl")
 	account, name, ok := splitQueueURL(address)
 	if !ok && address != "" {
-		c.in.fail(refuse("InvalidAddress", "The address %s is not valid for this endpoint.", address))
+		c.in.fail(newError("InvalidAddress", "The address %s is not valid for this endpoint.", address))
 	}
 	if strings.HasSuffix(name, ".fifo") {
-		c.in.fail(refuse("UnsupportedOperation", "FIFO queues are not emulated: %s.", name))
+		c.in.fail(newError("UnsupportedOperation", "FIFO queues are not emulated: %s.", name))
 	}
 	resource := fmt.Sprintf("arn:aws:sqs:%s:%s:%s", c.s.options.Region, account, name)
 	if err := c.ready(resource); err != nil {
@@ -224,7 +214,7 @@ func (c *call) queue() (*queue, error) {
 	return q, nil
 }
 
-// splitQueueURL takes account and name from the path of a queue URL.
+// splitQueueURL returns the account and the name in the path of a queue URL.
 func splitQueueURL(address string) (account, name string, ok bool) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {
@@ -255,35 +245,29 @@ func writeAnswer(w http.ResponseWriter, answer any) {
 		}
 		out.Truncate(out.Len() - 1) // the encoder's newline
 	}
-	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("Content-Length", strconv.Itoa(out.Len()))
-	w.Write(out.Bytes())
+	awsapi.WriteJSON(w, awsapi.JSON10, http.StatusOK, out.Bytes())
 }
 
-// writeError answers as services of AWS JSON 1.0 that once spoke the query protocol do: the shape in the body, the old
-// code in a header. Source: Smithy, "AWS query compatible" trait.
+// writeError answers as services do that speak AWS JSON 1.0 and formerly spoke the query protocol: with the shape in
+// the body and the old code in a header. Source: Smithy, "AWS query compatible" trait.
 func writeError(w http.ResponseWriter, e *Error) {
-	body, err := json.Marshal(map[string]string{"__type": "com.amazonaws.sqs#" + e.Type, "message": e.Message})
-	if err != nil {
-		panic(err) // two strings always encode
-	}
-	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.Header().Set("x-amzn-query-error", e.Code+";"+e.fault())
-	w.WriteHeader(e.Status)
-	w.Write(body)
+	awsapi.WriteJSON(w, awsapi.JSON10, e.Status, awsapi.ErrorBody("com.amazonaws.sqs#"+e.Type, "message", e.Message))
 }
 
-// speaksQuery reports whether the request is of the query protocol: a form, or an Action in the URL.
+// speaksQuery reports whether the request uses the query protocol: a form, or an Action in the URL.
 func speaksQuery(r *http.Request) bool {
-	return strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") || r.URL.Query().Has("Action")
+	return strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") ||
+		r.URL.Query().Has("Action")
 }
 
-// refuseQuery answers in the query protocol's own XML, so that the client can show its user the message.
+// refuseQuery answers in XML, the format of the query protocol, so that the client can show the message.
 func refuseQuery(w http.ResponseWriter, requestID string) {
 	w.Header().Set("Content-Type", "text/xml")
 	w.WriteHeader(http.StatusBadRequest)
-	fmt.Fprintf(w, `<?xml version="1.0"?><ErrorResponse xmlns="http://queue.amazonaws.com/doc/2012-11-05/"><Error><Type>Sender</Type>`+
-		`<Code>AWS.SimpleQueueService.UnsupportedOperation</Code><Message>The query protocol is not emulated: use an SDK or AWS CLI of May 2024 or later, `+
+	fmt.Fprintf(w, `<?xml version="1.0"?><ErrorResponse `+
+		`xmlns="http://queue.amazonaws.com/doc/2012-11-05/"><Error><Type>Sender</Type>`+
+		`<Code>AWS.SimpleQueueService.UnsupportedOperation</Code><Message>The query protocol is not emulated: use an SDK `+
+		`or AWS CLI of May 2024 or later, `+
 		`which speak AWS JSON 1.0 to SQS.</Message></Error><RequestId>%s</RequestId></ErrorResponse>`, requestID)
 }

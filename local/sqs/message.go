@@ -2,10 +2,8 @@ package sqs
 
 import (
 	"crypto/md5"
-	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
-	"fmt"
 	"hash"
 	"maps"
 	"math/big"
@@ -28,22 +26,22 @@ const (
 	maxDelay             = 900 * time.Second
 )
 
-// Message is a received message, as ReceiveMessage gives it when all attributes are asked for.
+// Message is a received message with all its attributes.
 type Message struct {
 	ID            string
 	ReceiptHandle string
 	Body          string
 	MD5OfBody     string
-	// MD5OfMessageAttributes is empty when there are no message attributes.
+	// MD5OfMessageAttributes is "" if there are no message attributes.
 	MD5OfMessageAttributes string
-	// Attributes are the system attributes by SQS's names: SenderId, SentTimestamp, ApproximateReceiveCount,
-	// ApproximateFirstReceiveTimestamp, and where they apply AWSTraceHeader, MessageGroupId, DeadLetterQueueSourceArn.
+	// Attributes holds the system attributes by SQS's names: SenderId, SentTimestamp, ApproximateReceiveCount,
+	// ApproximateFirstReceiveTimestamp and, where they apply, AWSTraceHeader, MessageGroupId, DeadLetterQueueSourceArn.
 	Attributes        map[string]string
 	MessageAttributes map[string]MessageAttribute
 }
 
-// MessageAttribute is one of the sender's own attributes. DataType is String, Number or Binary, perhaps followed by a
-// label (".int"); a Binary's value is in BinaryValue, the others' in StringValue.
+// MessageAttribute is a message attribute set by the sender. DataType is String, Number or Binary, optionally with a
+// label (".int"). The value of a Binary is in BinaryValue, other values are in StringValue.
 type MessageAttribute struct {
 	DataType    string
 	StringValue string
@@ -56,13 +54,13 @@ func (a MessageAttribute) size() int {
 	return len(a.DataType) + len(a.StringValue) + len(a.BinaryValue)
 }
 
-// logicalType is a data type without its label.
+// logicalType returns a data type without its label.
 func logicalType(dataType string) string {
 	name, _, _ := strings.Cut(dataType, ".")
 	return name
 }
 
-// outgoing is a message to be sent, checked.
+// outgoing is a valid message to be sent.
 type outgoing struct {
 	body                string
 	md5Body             string
@@ -71,10 +69,10 @@ type outgoing struct {
 	md5SystemAttributes string
 	traceHeader         string
 	groupID             string
-	delay               *time.Duration // nil: the queue's
+	delay               *time.Duration // nil is the queue's
 }
 
-// illegalCharacter returns the first character of text that SQS does not store.
+// illegalCharacter returns the first character of text that SQS refuses, and reports whether there is one.
 // Allowed: #x9 #xA #xD #x20-#xD7FF #xE000-#xFFFD #x10000-#x10FFFF. Source: API Reference, SendMessage.
 func illegalCharacter(text string) (rune, bool) {
 	for i := 0; i < len(text); i++ {
@@ -102,9 +100,9 @@ func illegalCharacter(text string) (rune, bool) {
 
 const allowedCharacters = "#x9 | #xA | #xD | [#x20-#xD7FF] | [#xE000-#xFFFD] | [#x10000-#x10FFFF]"
 
-// readOutgoing reads and checks what SendMessage and an entry of SendMessageBatch have in common. problem is the
-// refusal of this message alone; mistakes of form go to the request's first error. size is what counts against the
-// limits: body and attributes, but not the system attributes.
+// readOutgoing reads the members that SendMessage and an entry of SendMessageBatch have in common. problem is an error
+// of this message only; malformed members fail the request. size is the number of bytes that count against the limits:
+// body and attributes, without system attributes.
 func readOutgoing(in fields, traceHeader string) (out outgoing, size int, problem *Error) {
 	body, ok := in.content("MessageBody")
 	if !ok || body == "" {
@@ -114,7 +112,8 @@ func readOutgoing(in fields, traceHeader string) (out outgoing, size int, proble
 	out.body = body
 	size = len(body)
 	if c, bad := illegalCharacter(body); bad {
-		problem = refuse("InvalidMessageContents", "Invalid binary character '#x%X' was found in the message body, the set of allowed characters is %s.", c, allowedCharacters)
+		problem = newError("InvalidMessageContents", "Invalid binary character '#x%X' was found in the message body, the "+
+			"set of allowed characters is %s.", c, allowedCharacters)
 	}
 	note := func(err *Error) {
 		if problem == nil {
@@ -141,7 +140,8 @@ func readOutgoing(in fields, traceHeader string) (out outgoing, size int, proble
 	attributes, err := readAttributes(in, "MessageAttributes")
 	note(err)
 	if len(attributes) > MaxMessageAttributes {
-		note(invalidParameter("Number of message attributes [%d] exceeds the allowed maximum [%d].", len(attributes), MaxMessageAttributes))
+		note(invalidParameter("Number of message attributes [%d] exceeds the allowed maximum [%d].", len(attributes),
+			MaxMessageAttributes))
 	}
 	for name, a := range attributes {
 		size += len(name) + a.size()
@@ -158,8 +158,9 @@ func readOutgoing(in fields, traceHeader string) (out outgoing, size int, proble
 	return out, size, problem
 }
 
-// setSystem takes the only system attribute that can be sent. It overrides the trace header of the HTTP request, which
-// otherwise becomes the attribute of every message of the request (AWS X-Ray Developer Guide, "Amazon SQS and AWS X-Ray").
+// setSystem sets the trace header, the only system attribute that can be sent. It overrides the trace header of the
+// HTTP request, which otherwise applies to every message of the request (AWS X-Ray Developer Guide, "Amazon SQS and AWS
+// X-Ray").
 func (out *outgoing) setSystem(system map[string]MessageAttribute, traceHeader string) *Error {
 	out.traceHeader = traceHeader
 	for name, a := range system {
@@ -181,7 +182,7 @@ var (
 	reservedNamePattern  = regexp.MustCompile(`(?i)^(aws|amazon)\.`)
 )
 
-// checkAttributeName holds a name to the rules of the Developer Guide's page "Amazon SQS message metadata".
+// checkAttributeName checks a name by the rules of the Developer Guide, "Amazon SQS message metadata".
 func checkAttributeName(name string) *Error {
 	wrong := ""
 	switch {
@@ -230,11 +231,14 @@ func readAttribute(in fields, name string) (MessageAttribute, *Error) {
 	case a.DataType == "":
 		return a, invalidParameter("Message (user) attribute '%s' must contain a non-empty attribute type.", name)
 	case lists > 0:
-		return a, refuse("UnsupportedOperation", "Message attribute list values in SendMessage operation are not supported.")
+		return a, newError("UnsupportedOperation", "Message attribute list values in SendMessage operation are not "+
+			"supported.")
 	case kind != "String" && kind != "Number" && kind != "Binary":
-		return a, invalidParameter("The type of message (user) attribute '%s' is invalid. You must use only the following supported type prefixes: Binary, Number, String.", name)
+		return a, invalidParameter("The type of message (user) attribute '%s' is invalid. You must use only the following "+
+			"supported type prefixes: Binary, Number, String.", name)
 	case len(a.DataType) > maxDataTypeSize:
-		return a, invalidParameter("The type of message (user) attribute '%s' is longer than %d bytes.", name, maxDataTypeSize)
+		return a, invalidParameter("The type of message (user) attribute '%s' is longer than %d bytes.", name,
+			maxDataTypeSize)
 	case hasText && hasData:
 		return a, invalidParameter("Message (user) attribute '%s' has multiple values.", name)
 	case kind == "Binary" && len(data) == 0, kind != "Binary" && text == "":
@@ -243,14 +247,15 @@ func readAttribute(in fields, name string) (MessageAttribute, *Error) {
 		return a, invalidParameter("Can't cast the value of message (user) attribute '%s' to a number.", name)
 	}
 	if c, bad := illegalCharacter(text); bad {
-		return a, refuse("InvalidMessageContents", "Invalid binary character '#x%X' was found in the message attribute '%s' value, the set of allowed characters is %s.", c, name, allowedCharacters)
+		return a, newError("InvalidMessageContents", "Invalid binary character '#x%X' was found in the message attribute "+
+			"'%s' value, the set of allowed characters is %s.", c, name, allowedCharacters)
 	}
 	return a, nil
 }
 
 var numberPattern = regexp.MustCompile(`^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$`)
 
-// isNumber: up to 38 digits of precision, between 10^-128 and 10^126 in size.
+// isNumber reports whether text is a number of up to 38 digits, between 10^-128 and 10^126 in magnitude.
 // Source: Developer Guide, "Amazon SQS message metadata", Number.
 func isNumber(text string) bool {
 	if len(text) > 256 || !numberPattern.MatchString(text) {
@@ -269,7 +274,7 @@ var (
 	greatestNumber, _ = new(big.Float).SetPrec(192).SetString("1e126")
 )
 
-// md5OfAttributes is the digest of message attributes, "" for none.
+// md5OfAttributes returns the digest of message attributes, or "" if there are none.
 // Source: Developer Guide, "Calculating the MD5 message digest for message attributes".
 func md5OfAttributes(attributes map[string]MessageAttribute) string {
 	if len(attributes) == 0 {
@@ -295,13 +300,4 @@ func md5OfAttributes(attributes map[string]MessageAttribute) string {
 func writeLengthPrefixed(h hash.Hash, data []byte) {
 	h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(data))))
 	h.Write(data)
-}
-
-// newUUID is a random UUID (RFC 9562, version 4), the form of message, request and task ids.
-func newUUID() string {
-	var b [16]byte
-	rand.Read(b[:])
-	b[6] = b[6]&0x0F | 0x40
-	b[8] = b[8]&0x3F | 0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }

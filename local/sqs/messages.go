@@ -7,10 +7,8 @@ import (
 	"time"
 )
 
-// This file holds the operations on messages.
-
 type sendResult struct {
-	ID                           string `json:"Id,omitempty"` // in a batch
+	ID                           string `json:"Id,omitempty"` // of a batch entry
 	MessageId                    string
 	MD5OfMessageBody             string
 	MD5OfMessageAttributes       string `json:",omitempty"`
@@ -28,7 +26,8 @@ func (c *call) sendMessage() (any, error) {
 		return nil, err
 	}
 	if limit := q.settings.Load().maxMessageBytes; size > limit {
-		return nil, invalidParameter("One or more parameters are invalid. Reason: Message must be shorter than %d bytes.", limit)
+		return nil, invalidParameter("One or more parameters are invalid. Reason: Message must be shorter than %d bytes.",
+			limit)
 	}
 	if problem != nil {
 		return nil, problem
@@ -40,7 +39,7 @@ func (c *call) sendMessage() (any, error) {
 	return out.result("", ids[0]), nil
 }
 
-// batchResult answers a batch: HTTP 200, whatever became of the entries.
+// batchResult is the answer to a batch. Its status is 200, even if every entry failed.
 type batchResult struct {
 	Successful []any         `json:",omitempty"`
 	Failed     []failedEntry `json:",omitempty"`
@@ -54,28 +53,31 @@ type failedEntry struct {
 }
 
 func (r *batchResult) fail(id string, err *Error) {
-	r.Failed = append(r.Failed, failedEntry{Id: id, SenderFault: err.fault() == "Sender", Code: err.Code, Message: err.Message})
+	r.Failed = append(r.Failed, failedEntry{Id: id, SenderFault: err.fault() == "Sender", Code: err.Code,
+		Message: err.Message})
 }
 
 var entryIDPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,80}$`)
 
-// entries returns a batch's entries and their ids; a bad batch becomes the request's error.
+// entries returns the entries of a batch and their ids. An invalid batch fails the request.
 func (c *call) entries() (ids []string, entries []fields) {
 	entries = c.in.objects("Entries")
 	if len(entries) == 0 {
-		c.in.fail(refuse("EmptyBatchRequest", "There should be at least one %sRequestEntry in the request.", c.operation))
+		c.in.fail(newError("EmptyBatchRequest", "There should be at least one %sRequestEntry in the request.", c.operation))
 		return nil, nil
 	}
 	if len(entries) > MaxBatchEntries {
-		c.in.fail(refuse("TooManyEntriesInBatchRequest", "Maximum number of entries per request are %d. You have sent %d.", MaxBatchEntries, len(entries)))
+		c.in.fail(newError("TooManyEntriesInBatchRequest", "Maximum number of entries per request are %d. You have sent %d.",
+			MaxBatchEntries, len(entries)))
 	}
 	for _, e := range entries {
 		id := e.text("Id")
 		if !entryIDPattern.MatchString(id) {
-			c.in.fail(refuse("InvalidBatchEntryId", "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It can be at most 80 letters long."))
+			c.in.fail(newError("InvalidBatchEntryId", "A batch entry id can only contain alphanumeric characters, hyphens and "+
+				"underscores. It can be at most 80 letters long."))
 		}
 		if slices.Contains(ids, id) {
-			c.in.fail(refuse("BatchEntryIdsNotDistinct", "Id %s repeated.", id))
+			c.in.fail(newError("BatchEntryIdsNotDistinct", "Id %s repeated.", id))
 		}
 		ids = append(ids, id)
 	}
@@ -97,7 +99,8 @@ func (c *call) sendMessageBatch() (any, error) {
 		return nil, err
 	}
 	if total > MaxMessageBytes {
-		return nil, refuse("BatchRequestTooLong", "Batch requests cannot be longer than %d bytes. You have sent %d bytes.", MaxMessageBytes, total)
+		return nil, newError("BatchRequestTooLong", "Batch requests cannot be longer than %d bytes. You have sent %d bytes.",
+			MaxMessageBytes, total)
 	}
 	faults := c.s.faults.Load()
 	var result batchResult
@@ -106,13 +109,14 @@ func (c *call) sendMessageBatch() (any, error) {
 	limit := q.settings.Load().maxMessageBytes
 	for i := range outs {
 		if sizes[i] > limit {
-			problems[i] = invalidParameter("One or more parameters cannot be validated. Reason: Message must be shorter than %d bytes.", limit)
+			problems[i] = invalidParameter("One or more parameters cannot be validated. Reason: Message must be shorter than "+
+				"%d bytes.", limit)
 		}
 		if problems[i] != nil {
 			result.fail(ids[i], problems[i])
 			continue
 		}
-		if hit, _ := faults.strikes("EntryRefused", q.name, faults.EntryRefused); hit {
+		if hit, _ := faults.decide("EntryRefused", q.name, faults.EntryRefused); hit {
 			result.fail(ids[i], injectedError())
 			continue
 		}
@@ -123,7 +127,7 @@ func (c *call) sendMessageBatch() (any, error) {
 		return nil, refusal
 	}
 	for i := range good {
-		if hit, _ := faults.strikes("EntryMisjudged", q.name, faults.EntryMisjudged); hit {
+		if hit, _ := faults.decide("EntryMisjudged", q.name, faults.EntryMisjudged); hit {
 			result.fail(goodIDs[i], injectedError())
 			continue
 		}
@@ -148,13 +152,13 @@ type wireAttribute struct {
 	BinaryValue []byte `json:",omitempty"`
 }
 
-// systemAttributeNames are those that can be asked for. Source: API Reference, ReceiveMessage.
+// systemAttributeNames are the names that a request may ask for. Source: API Reference, ReceiveMessage.
 var systemAttributeNames = []string{"All", "SenderId", "SentTimestamp", "ApproximateReceiveCount",
 	"ApproximateFirstReceiveTimestamp", "SequenceNumber", "MessageDeduplicationId", "MessageGroupId", "AWSTraceHeader",
 	"DeadLetterQueueSourceArn"}
 
 func (c *call) receiveMessage() (any, error) {
-	// The new name wins where both are given, as recorded against AWS.
+	// If both names are given, the new one counts, as recorded against AWS.
 	system := c.in.texts("MessageSystemAttributeNames")
 	if legacy := c.in.texts("AttributeNames"); len(system) == 0 {
 		system = legacy
@@ -176,7 +180,7 @@ func (c *call) receiveMessage() (any, error) {
 	}
 	for _, name := range system {
 		if !slices.Contains(systemAttributeNames, name) {
-			return nil, refuse("InvalidAttributeName", "Unknown Attribute %s.", name)
+			return nil, newError("InvalidAttributeName", "Unknown Attribute %s.", name)
 		}
 	}
 	wait := q.settings.Load().wait
@@ -199,7 +203,7 @@ func (c *call) receiveMessage() (any, error) {
 	}{messages}, nil
 }
 
-// seconds reads a duration, nil when it is absent; greatest 0 leaves the bounds to somebody else.
+// seconds reads a duration, or nil if it is absent. It must be 0 to greatest; a greatest of 0 is no bound.
 func (c *call) seconds(name string, greatest time.Duration) *time.Duration {
 	n, ok := c.in.integer(name)
 	if !ok {
@@ -212,7 +216,7 @@ func (c *call) seconds(name string, greatest time.Duration) *time.Duration {
 	return &d
 }
 
-// wire is the delivery with the attributes asked for. The digest of the message attributes covers those returned, as
+// wire returns the delivery with the requested attributes. The digest covers the returned message attributes only, as
 // recorded against AWS.
 func (d delivery) wire(system, wanted []string) receivedMessage {
 	m := receivedMessage{MessageId: d.id, ReceiptHandle: d.handle, MD5OfBody: d.md5Body, Body: d.body}
@@ -245,7 +249,7 @@ func (d delivery) wire(system, wanted []string) receivedMessage {
 	return m
 }
 
-// selects reports whether an entry of MessageAttributeNames asks for name: the name itself, All, .* or prefix.*
+// selects reports whether an entry of MessageAttributeNames matches name. It is a name, All, .* or prefix.*
 func selects(pattern, name string) bool {
 	if prefix, ok := strings.CutSuffix(pattern, ".*"); ok {
 		return strings.HasPrefix(name, prefix)
@@ -259,7 +263,7 @@ func (c *call) deleteMessage() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := q.discard(handle); err != nil {
+	if err := q.deleteByHandle(handle); err != nil {
 		return nil, err
 	}
 	return nil, nil
@@ -268,7 +272,7 @@ func (c *call) deleteMessage() (any, error) {
 func (c *call) deleteMessageBatch() (any, error) {
 	return c.batch(func(e fields) func(*queue) *Error {
 		handle := e.required("ReceiptHandle")
-		return func(q *queue) *Error { return q.discard(handle) }
+		return func(q *queue) *Error { return q.deleteByHandle(handle) }
 	})
 }
 
@@ -295,7 +299,7 @@ func readVisibility(in fields) func(*queue) *Error {
 	return func(q *queue) *Error { return q.changeVisibility(handle, time.Duration(seconds)*time.Second) }
 }
 
-// batch does for each entry what read makes of it.
+// batch executes, for each entry, the function that read returns for it.
 func (c *call) batch(read func(fields) func(*queue) *Error) (any, error) {
 	ids, entries := c.entries()
 	var actions []func(*queue) *Error

@@ -11,26 +11,27 @@ import (
 	"pgregory.net/rapid"
 )
 
-// modelled is what the simplest possible queue remembers of a message.
-type modelled struct {
-	sent, due  time.Time
-	receptions int
-	handles    []string
+// modelMessage is a message of the model.
+type modelMessage struct {
+	sent, due    time.Time
+	receiveCount int
+	handles      []string
 }
 
-// bubbled hides the Deadline of a test, which cannot be asked for in a bubble.
-type bubbled struct{ rapid.TB }
+// noDeadline hides the Deadline of a test, which panics in a synctest bubble.
+type noDeadline struct{ rapid.TB }
 
-// TestAgainstModel drives a queue at random beside a model of it and compares each reception and all counts.
-func TestAgainstModel(t *testing.T) {
+// TestServer_Model executes random operations on a queue and a model, and compares the received messages and the
+// counts.
+func TestServer_Model(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const retention, visibility = 10 * time.Minute, time.Minute
-		rapid.Check(bubbled{t}, func(r *rapid.T) {
+		rapid.Check(noDeadline{t}, func(r *rapid.T) {
 			s := New(Options{})
 			defer s.Close()
 			arn := mustCreate(t, s, "q", "MessageRetentionPeriod=600", "VisibilityTimeout=60")
 			q := s.queue("q")
-			model := map[string]*modelled{} // by body
+			model := map[string]*modelMessage{} // by body
 			expire := func() {
 				for body, m := range model {
 					if time.Since(m.sent) >= retention {
@@ -38,10 +39,10 @@ func TestAgainstModel(t *testing.T) {
 					}
 				}
 			}
-			anyHandle := func() (string, *modelled, bool) {
+			anyHandle := func() (string, *modelMessage, bool) {
 				var handles []string
-				owner := map[string]*modelled{}
-				for i := range len(model) + 1000 { // in a fixed order, for rapid to repeat
+				owner := map[string]*modelMessage{}
+				for i := range len(model) + 1000 { // in a fixed order, so that rapid can repeat it
 					if m := model[strconv.Itoa(i)]; m != nil {
 						for _, h := range m.handles {
 							handles = append(handles, h)
@@ -58,13 +59,15 @@ func TestAgainstModel(t *testing.T) {
 			sent := 0
 			for range rapid.IntRange(1, 60).Draw(r, "steps") {
 				expire()
-				switch rapid.SampledFrom([]string{"send", "send", "receive", "receive", "delete", "change", "sleep"}).Draw(r, "step") {
+				switch rapid.SampledFrom([]string{"send", "send", "receive", "receive", "delete", "change", "sleep"}).Draw(r,
+					"step") {
 				case "send":
 					delay := rapid.SampledFrom([]int{0, 0, 1, 900}).Draw(r, "delay")
 					body := strconv.Itoa(sent)
 					sent++
-					do(t, s, "SendMessage", fmt.Sprintf(`{"QueueUrl":"http://x/000000000000/q","MessageBody":%q,"DelaySeconds":%d}`, body, delay))
-					model[body] = &modelled{sent: time.Now(), due: time.Now().Add(time.Duration(delay) * time.Second)}
+					do(t, s, "SendMessage", fmt.Sprintf(`{"QueueUrl":"http://x/000000000000/q","MessageBody":%q,"DelaySeconds":%d}`,
+						body, delay))
+					model[body] = &modelMessage{sent: time.Now(), due: time.Now().Add(time.Duration(delay) * time.Second)}
 				case "receive":
 					limit := rapid.IntRange(1, 10).Draw(r, "limit")
 					available := 0
@@ -75,16 +78,17 @@ func TestAgainstModel(t *testing.T) {
 					}
 					got := mustReceive(t, s, arn, limit, 0)
 					if len(got) != min(limit, available) {
-						r.Fatalf("received %d of %d available, limit %d", len(got), available, limit)
+						r.Fatalf("got %d messages of %d available, limit %d", len(got), available, limit)
 					}
 					for _, message := range got {
 						m := model[message.Body]
 						if m == nil || m.due.After(time.Now()) {
-							r.Fatalf("received %q, which is not visible", message.Body)
+							r.Fatalf("got %q, want a visible message", message.Body)
 						}
-						m.receptions++
-						if message.Attributes["ApproximateReceiveCount"] != strconv.Itoa(m.receptions) {
-							r.Fatalf("%q received for the %sth time, want %d", message.Body, message.Attributes["ApproximateReceiveCount"], m.receptions)
+						m.receiveCount++
+						if message.Attributes["ApproximateReceiveCount"] != strconv.Itoa(m.receiveCount) {
+							r.Fatalf("receive count of %q: got %s, want %d", message.Body, message.Attributes["ApproximateReceiveCount"],
+								m.receiveCount)
 						}
 						m.due = time.Now().Add(visibility)
 						m.handles = append(m.handles, message.ReceiptHandle)
@@ -118,7 +122,7 @@ func TestAgainstModel(t *testing.T) {
 					time.Sleep(rapid.SampledFrom([]time.Duration{time.Second, time.Minute, 4 * time.Minute}).Draw(r, "sleep"))
 				}
 				expire()
-				if err := inOrder(q); err != nil {
+				if err := checkQueue(q); err != nil {
 					r.Fatal(err)
 				}
 				var want [3]int
@@ -126,13 +130,13 @@ func TestAgainstModel(t *testing.T) {
 					switch {
 					case !m.due.After(time.Now()):
 						want[visible]++
-					case m.receptions > 0:
+					case m.receiveCount > 0:
 						want[inFlight]++
 					default:
 						want[delayed]++
 					}
 				}
-				if got := q.numbers(); got != want {
+				if got := q.messageCounts(); got != want {
 					r.Fatalf("counts %v, want %v", got, want)
 				}
 			}
@@ -140,8 +144,8 @@ func TestAgainstModel(t *testing.T) {
 	})
 }
 
-// Everything that many senders send reaches one of many receivers once.
-func TestConcurrentSendersAndReceivers(t *testing.T) {
+// Each message of many concurrent senders reaches one of many receivers, once.
+func TestServer_ConcurrentClients(t *testing.T) {
 	s := New(Options{})
 	defer s.Close()
 	arn := mustCreate(t, s, "q", "VisibilityTimeout=600")
@@ -182,13 +186,13 @@ func TestConcurrentSendersAndReceivers(t *testing.T) {
 	receiving.Wait()
 	for body, n := range times {
 		if n != 1 {
-			t.Errorf("%q was received %d times", body, n)
+			t.Errorf("%q: got it %d times, want once", body, n)
 		}
 	}
-	if err := inOrder(s.queue("q")); err != nil {
+	if err := checkQueue(s.queue("q")); err != nil {
 		t.Error(err)
 	}
-	if n := s.queue("q").numbers(); n != [3]int{} {
-		t.Errorf("left: %v", n)
+	if n := s.queue("q").messageCounts(); n != [3]int{} {
+		t.Errorf("messages left: got %v, want none", n)
 	}
 }

@@ -6,39 +6,39 @@ import (
 	"time"
 )
 
-// waiters are the long polls that wait for a message, the longest first, and the timer that wakes them for messages
-// which become visible by the passing of time. The queue's lock guards them.
+// waiters holds the long polls that wait for a message, the longest wait first, and the timer that wakes them when a
+// message becomes visible by the passing of time. It is guarded by the lock of the queue.
 //
-// One event wakes one waiter: it takes what it can and, if more is left, wakes the next. So no message waits while
-// somebody waits for it, and a hundred waiters do not fight over one message.
+// One event wakes one waiter. That waiter takes what it can and, if messages are left, wakes the next one. No message
+// is left while a receiver waits, and a hundred waiters do not compete for one message.
 type waiters struct {
 	queue list.List // of *waiter
 	timer *time.Timer
 }
 
-// waiter is one long poll. woken is closed once, by whoever removes it from the queue.
+// waiter is one long poll. woken is closed once, when the waiter is removed from the queue to be woken.
 type waiter struct {
-	woken chan struct{}
-	place *list.Element
+	woken   chan struct{}
+	element *list.Element
 }
 
-func (w *waiters) join(first bool) *waiter {
+func (w *waiters) add(first bool) *waiter {
 	one := &waiter{woken: make(chan struct{})}
 	if first {
-		one.place = w.queue.PushFront(one)
+		one.element = w.queue.PushFront(one)
 	} else {
-		one.place = w.queue.PushBack(one)
+		one.element = w.queue.PushBack(one)
 	}
 	return one
 }
 
-// leave takes one out of the queue, and reports whether it had been woken already.
-func (w *waiters) leave(one *waiter) (woken bool) {
+// remove takes a waiter out of the queue and reports whether it had been woken already.
+func (w *waiters) remove(one *waiter) (woken bool) {
 	select {
 	case <-one.woken:
 		return true
 	default:
-		w.queue.Remove(one.place)
+		w.queue.Remove(one.element)
 		return false
 	}
 }
@@ -48,7 +48,7 @@ func (w *waiters) wakeFirst() {
 	close(one.woken)
 }
 
-func (w *waiters) dismiss() {
+func (w *waiters) wakeAll() {
 	for w.queue.Len() > 0 {
 		w.wakeFirst()
 	}
@@ -57,8 +57,8 @@ func (w *waiters) dismiss() {
 	}
 }
 
-// wake wakes the first waiter if there is something for it to take, and otherwise sets the timer for when there will be.
-// Everything that may make a message receivable calls it, before it lets go of q.mu.
+// wake wakes the first waiter if it can receive a message. Otherwise it sets the timer for the next message that
+// becomes visible. It must be called, with q.mu held, after every change that may make a message receivable.
 func (q *queue) wake(now time.Time) {
 	if q.waiting.queue.Len() == 0 {
 		return
@@ -82,12 +82,14 @@ func (q *queue) wake(now time.Time) {
 	})
 }
 
-// receive takes up to limit messages, waiting for the first one until wait is over or ctx ends (whose error it then
-// returns). Nothing within the time is no error. visibility nil is the queue's own. It takes the lock.
+// receive returns up to limit messages. It waits for the first one until wait has passed, or until ctx ends, whose
+// error it then returns. Without a message in that time it returns none and no error. A nil visibility is the queue's
+// own. It takes the lock.
 //
-// At the in-flight limit a short poll is told OverLimit, a long poll waits in vain.
+// At the in-flight limit a short poll fails with OverLimit, and a long poll waits.
 // Source: Developer Guide, "Amazon SQS standard queue quotas".
-func (s *Server) receive(ctx context.Context, q *queue, limit int, visibility *time.Duration, wait time.Duration) ([]delivery, error) {
+func (s *Server) receive(ctx context.Context, q *queue, limit int, visibility *time.Duration,
+	wait time.Duration) ([]delivery, error) {
 	var timeUp <-chan time.Time
 	last := wait <= 0
 	rejoining := false
@@ -108,17 +110,17 @@ func (s *Server) receive(ctx context.Context, q *queue, limit int, visibility *t
 		q.advance(now)
 		if wait <= 0 && q.counts[inFlight] >= MaxInFlight {
 			q.mu.Unlock()
-			return nil, refuse("OverLimit", "Too many messages in flight: the queue %s has %d.", q.name, MaxInFlight)
+			return nil, newError("OverLimit", "Too many messages in flight: the queue %s has %d.", q.name, MaxInFlight)
 		}
 		taken, dead := q.take(now, limit, hide, maxReceiveCount)
 		var self *waiter
 		if len(taken) == 0 && !last {
-			self = q.waiting.join(rejoining)
+			self = q.waiting.add(rejoining)
 		}
 		q.wake(now)
 		q.mu.Unlock()
 		if len(dead) > 0 {
-			deadLetters.bury(dead, q.arn)
+			deadLetters.addDeadLetters(dead, q.arn)
 		}
 		if self == nil {
 			return taken, nil
@@ -133,13 +135,13 @@ func (s *Server) receive(ctx context.Context, q *queue, limit int, visibility *t
 			rejoining = true
 			continue
 		case <-timeUp:
-			last = true // one more look: a message may have come together with the end
+			last = true // try once more: a message may have come at the same moment
 		case <-ctx.Done():
 		case <-s.closed:
 		}
 		q.mu.Lock()
-		if q.waiting.leave(self) {
-			q.wake(q.clock.Now()) // what woke this one is for the next
+		if q.waiting.remove(self) {
+			q.wake(q.clock.Now()) // pass the event on to the next waiter
 		}
 		q.mu.Unlock()
 		if !last {
@@ -151,17 +153,17 @@ func (s *Server) receive(ctx context.Context, q *queue, limit int, visibility *t
 	}
 }
 
-// bury stores messages that the queue source gave up. They keep their ids, the time they were sent (by which they
-// expire), their receive counts and attributes. Source: Developer Guide, "Using dead-letter queues in Amazon SQS" and
-// "Setting-up dead-letter queue retention". It takes the lock.
-func (q *queue) bury(dead []*message, source string) {
+// addDeadLetters stores messages that the queue with the ARN source gave up. They keep their ids, attributes, receive
+// counts, and the time at which they were sent, from which they expire. It takes the lock.
+// Source: Developer Guide, "Using dead-letter queues in Amazon SQS" and "Setting-up dead-letter queue retention".
+func (q *queue) addDeadLetters(dead []*message, source string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, m := range dead {
 		m.deadLetterOf = source
-		m.receptionsHere = 0
+		m.queueReceiveCount = 0
 		m.state = visible
-		q.enter(m)
+		q.insert(m)
 	}
 	q.wake(q.clock.Now())
 }

@@ -9,25 +9,25 @@ import (
 	"time"
 )
 
-func TestLongPollEndsEmpty(t *testing.T) {
+func TestReceive_WaitEnds(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, arn string) {
 		start := time.Now()
 		if got := mustReceive(t, s, arn, 1, 20*time.Second); len(got) != 0 || time.Since(start) != 20*time.Second {
-			t.Errorf("received %v after %v", got, time.Since(start))
+			t.Errorf("got %v after %v, want none after 20s", got, time.Since(start))
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := s.Receive(ctx, arn, 1, 20*time.Second); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("with a context that ended: %v", err)
+			t.Errorf("canceled context: got %v", err)
 		}
 		if s.queue("q").waiting.queue.Len() != 0 {
-			t.Error("somebody still waits")
+			t.Error("waiters: got some, want none")
 		}
 	})
 }
 
-// Every message wakes exactly one of those who wait, the one who waits longest.
-func TestLongPollWakesOne(t *testing.T) {
+// Each message wakes exactly one waiter, the one that waits longest.
+func TestReceive_WakesOneWaiter(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, arn string) {
 		const pollers = 50
 		type answer struct {
@@ -43,23 +43,23 @@ func TestLongPollWakesOne(t *testing.T) {
 				}
 				answers <- answer{i, bodies(messages)}
 			}()
-			synctest.Wait() // they queue up in order
+			synctest.Wait() // so that they wait in this order
 		}
 		for i := range pollers {
 			mustSend(t, s, "q", fmt.Sprint(i))
 			synctest.Wait()
 			if len(answers) != 1 {
-				t.Fatalf("message %d woke %d pollers", i, len(answers))
+				t.Fatalf("message %d: got %d woken pollers, want 1", i, len(answers))
 			}
 			if got := <-answers; got != (answer{i, fmt.Sprint(i)}) {
-				t.Fatalf("message %d went to poller %d as %q", i, got.poller, got.body)
+				t.Fatalf("message %d: got it at poller %d as %q", i, got.poller, got.body)
 			}
 		}
 	})
 }
 
-// A waiter that is woken and gives up at the same moment hands on what woke it.
-func TestLongPollHandsOn(t *testing.T) {
+// A waiter that is woken and canceled at the same moment wakes the next one.
+func TestReceive_CanceledWaiterPassesOn(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, arn string) {
 		q := s.queue("q")
 		ctx, cancel := context.WithCancel(t.Context())
@@ -72,27 +72,27 @@ func TestLongPollHandsOn(t *testing.T) {
 		got := make(chan string)
 		go func() { got <- bodies(mustReceive(t, s, arn, 1, 20*time.Second)) }()
 		synctest.Wait()
-		q.mu.Lock() // the first is told to go and is woken before it can see either
+		q.mu.Lock() // the first is canceled and woken before it runs
 		cancel()
-		q.enter(&message{id: "x", outgoing: outgoing{body: "x"}, sent: time.Now()})
+		q.insert(&message{id: "x", outgoing: outgoing{body: "x"}, sent: time.Now()})
 		q.wake(time.Now())
 		q.mu.Unlock()
 		err := <-gone
-		if err == nil { // it took the message: give it back
+		if err == nil { // it took the message: return it
 			q.mu.Lock()
-			q.displace(q.messages[1])
-			q.place(q.messages[1], visible)
+			q.detach(q.messages[1])
+			q.attach(q.messages[1], visible)
 			q.wake(time.Now())
 			q.mu.Unlock()
 		}
 		start := time.Now()
 		if body := <-got; body != "x" || time.Since(start) != 0 {
-			t.Errorf("the other waiter got %q after %v", body, time.Since(start))
+			t.Errorf("other waiter: got %q after %v, want x at once", body, time.Since(start))
 		}
 	})
 }
 
-func TestLongPollOfDeletedQueue(t *testing.T) {
+func TestReceive_QueueDeleted(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, arn string) {
 		failed := make(chan error)
 		go func() {
@@ -103,12 +103,12 @@ func TestLongPollOfDeletedQueue(t *testing.T) {
 		start := time.Now()
 		do(t, s, "DeleteQueue", `{"QueueUrl":"http://x/000000000000/q"}`)
 		if err, ok := errors.AsType[*Error](<-failed); !ok || err.Type != "QueueDoesNotExist" || time.Since(start) != 0 {
-			t.Errorf("waiting for a deleted queue: %v after %v", err, time.Since(start))
+			t.Errorf("deleted queue: got %v after %v, want QueueDoesNotExist at once", err, time.Since(start))
 		}
 	})
 }
 
-func TestCloseEndsLongPolls(t *testing.T) {
+func TestClose_EndsLongPolls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Options{})
 		arn := mustCreate(t, s, "q")
@@ -121,27 +121,27 @@ func TestCloseEndsLongPolls(t *testing.T) {
 		start := time.Now()
 		s.Close()
 		if err := <-failed; !errors.Is(err, errClosed) || time.Since(start) != 0 {
-			t.Errorf("%v after %v", err, time.Since(start))
+			t.Errorf("got %v after %v, want errClosed at once", err, time.Since(start))
 		}
 	})
 }
 
-func TestInFlightLimit(t *testing.T) {
+func TestReceive_InFlightLimit(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, arn string) {
 		q := s.queue("q")
 		mustSend(t, s, "q", "received", "left")
 		handle := mustReceive(t, s, arn, 1, 0)[0].ReceiptHandle
 		q.mu.Lock()
 		for q.counts[inFlight] < MaxInFlight {
-			q.enter(&message{sent: time.Now(), state: inFlight, due: time.Now().Add(time.Hour)})
+			q.insert(&message{sent: time.Now(), state: inFlight, due: time.Now().Add(time.Hour)})
 		}
 		q.mu.Unlock()
 		_, err := s.Receive(t.Context(), arn, 1, 0)
 		if e, ok := errors.AsType[*Error](err); !ok || e.Code != "OverLimit" {
-			t.Errorf("short poll at the limit: %v", err)
+			t.Errorf("short poll at the limit: got %v, want OverLimit", err)
 		}
 		if got := mustReceive(t, s, arn, 10, time.Second); len(got) != 0 {
-			t.Errorf("long poll at the limit got %d messages", len(got))
+			t.Errorf("long poll at the limit: got %d messages, want 0", len(got))
 		}
 		freed := make(chan int)
 		go func() { freed <- len(mustReceive(t, s, arn, 10, 20*time.Second)) }()
@@ -151,7 +151,7 @@ func TestInFlightLimit(t *testing.T) {
 			t.Fatal(err)
 		}
 		if n := <-freed; n != 1 || time.Since(start) != 0 {
-			t.Errorf("after a deletion the long poll got %d messages after %v", n, time.Since(start))
+			t.Errorf("long poll after a deletion: got %d messages after %v, want 1 at once", n, time.Since(start))
 		}
 	}, "VisibilityTimeout=600")
 }

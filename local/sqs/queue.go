@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fanfare/local/awsapi"
 	"fanfare/local/clock"
 )
 
@@ -27,41 +28,42 @@ const (
 	inFlight
 )
 
-// message is a stored message. The sender's part never changes after send; the rest belongs to the queue's lock.
+// message is a stored message. The embedded outgoing part, id and sender are immutable. The other fields are guarded by
+// the queue's lock.
 type message struct {
 	outgoing
 	id       string
 	sender   string
 	sent     time.Time
-	previous *message // list of visible messages
+	previous *message // in the list of visible messages
 	next     *message
 
-	number         uint64 // unique in its queue
-	state          state
-	due            time.Time // when it becomes visible, unless it is
-	placeByDue     int
-	placeByAge     int
-	received       time.Time // latest reception
-	firstReceived  time.Time
-	receptions     uint32 // in all queues: ApproximateReceiveCount
-	receptionsHere int    // in this queue: what maxReceiveCount limits
-	deadLetterOf   string // ARN of the queue that gave it up
-	copied         bool   // a copy made by Faults
+	number            uint64 // unique in its queue
+	state             state
+	due               time.Time // when it becomes visible; Faults make it visible before
+	dueIndex          int
+	ageIndex          int
+	received          time.Time // the latest receive
+	firstReceived     time.Time
+	receiveCount      uint32 // in all queues, as ApproximateReceiveCount
+	deletableFrom     uint32 // receive count of the oldest receipt handle that deletes it
+	queueReceiveCount int    // in this queue; maxReceiveCount limits it
+	deadLetterOf      string // ARN of the queue that gave the message up
+	duplicated        bool   // by Faults
 }
 
-// queue is one standard queue. All of its messages lie behind one lock of its own.
+// queue is one standard queue. One lock guards all its messages.
 type queue struct {
 	name    string
 	arn     string
 	created time.Time
-	nonce   uint64 // tells its receipt handles from other queues'
+	nonce   uint64 // in its receipt handles, which no other queue accepts
 	clock   *clock.Clock
 
 	settings atomic.Pointer[settings]
-	faults   *atomic.Pointer[faultPlan] // the server's
+	faults   *atomic.Pointer[faultPlan] // of the server
 
 	mu         sync.Mutex
-	tags       map[string]string
 	modified   time.Time
 	purged     time.Time
 	deleted    bool
@@ -82,26 +84,28 @@ func newQueue(name, arn string, c *clock.Clock, faults *atomic.Pointer[faultPlan
 		name: name, arn: arn, clock: c, faults: faults, created: c.Now(), modified: c.Now(),
 		nonce:    binary.BigEndian.Uint64(nonce[:]),
 		messages: make(map[uint64]*message),
-		byDue:    timeHeap{when: func(m *message) time.Time { return m.due }, place: func(m *message) *int { return &m.placeByDue }},
-		byAge:    timeHeap{when: func(m *message) time.Time { return m.sent }, place: func(m *message) *int { return &m.placeByAge }},
+		byDue: timeHeap{when: func(m *message) time.Time { return m.due },
+			index: func(m *message) *int { return &m.dueIndex }},
+		byAge: timeHeap{when: func(m *message) time.Time { return m.sent },
+			index: func(m *message) *int { return &m.ageIndex }},
 	}
 	q.settings.Store(s)
 	return q
 }
 
-// Methods below need q.mu, unless they say that they take it.
+// The methods below need q.mu, unless their comments say that they take it.
 
-// enter puts m, new to this queue, where its state and due time say.
-func (q *queue) enter(m *message) {
+// insert adds m, which is new to this queue, in the state that it has.
+func (q *queue) insert(m *message) {
 	q.lastNumber++
 	m.number = q.lastNumber
 	q.messages[m.number] = m
 	q.byAge.add(m)
-	q.place(m, m.state)
+	q.attach(m, m.state)
 }
 
-// place files m, which is filed nowhere, under state.
-func (q *queue) place(m *message, s state) {
+// attach adds m to the list or heap of a state, and sets its state.
+func (q *queue) attach(m *message, s state) {
 	m.state = s
 	q.counts[s]++
 	if s != visible {
@@ -117,8 +121,8 @@ func (q *queue) place(m *message, s state) {
 	q.last = m
 }
 
-// displace undoes place.
-func (q *queue) displace(m *message) {
+// detach undoes attach.
+func (q *queue) detach(m *message) {
 	q.counts[m.state]--
 	if m.state != visible {
 		q.byDue.remove(m)
@@ -137,32 +141,32 @@ func (q *queue) displace(m *message) {
 	m.previous, m.next = nil, nil
 }
 
-// remove takes m out of the queue.
+// remove removes m from the queue.
 func (q *queue) remove(m *message) {
-	q.displace(m)
+	q.detach(m)
 	q.byAge.remove(m)
 	delete(q.messages, m.number)
 }
 
-// advance brings the queue up to now: messages past their retention go, in flight or not, and those whose delay or
-// visibility timeout is over become visible.
+// advance applies the passing of time until now. It removes messages past their retention, in flight or not, and makes
+// messages visible whose delay or visibility timeout is over.
 func (q *queue) advance(now time.Time) {
 	retention := q.settings.Load().retention
 	for m := q.byAge.earliest(); m != nil && !m.sent.Add(retention).After(now); m = q.byAge.earliest() {
 		q.remove(m)
 	}
 	for m := q.byDue.earliest(); m != nil && !m.due.After(now); m = q.byDue.earliest() {
-		q.displace(m)
-		q.place(m, visible)
+		q.detach(m)
+		q.attach(m, visible)
 	}
 }
 
-// add stores new messages in their order and returns their ids. It takes the lock.
+// add stores new messages in order and returns their ids. It takes the lock.
 func (q *queue) add(sender string, batch []outgoing) ([]string, *Error) {
 	ids := make([]string, len(batch))
 	stored := make([]message, len(batch))
 	for i := range batch {
-		ids[i] = newUUID()
+		ids[i] = awsapi.NewUUID()
 		stored[i] = message{outgoing: batch[i], id: ids[i], sender: sender}
 	}
 	s := q.settings.Load()
@@ -180,68 +184,75 @@ func (q *queue) add(sender string, batch []outgoing) ([]string, *Error) {
 			delay = *m.delay
 		}
 		m.sent = now
-		if delay += faults.sent(q); delay > 0 {
+		if delay += faults.sendDelay(q); delay > 0 {
 			m.state, m.due = delayed, now.Add(delay)
 		}
-		q.enter(m)
+		q.insert(m)
 	}
 	q.wake(now)
 	return ids, nil
 }
 
-// delivery is one reception of a message: what changes from one to the next, copied.
+// delivery is one receive of a message, with copies of the fields that the next receive changes.
 type delivery struct {
 	*message
 	handle        string
-	receptions    uint32
+	receiveCount  uint32
 	firstReceived time.Time
 	deadLetterOf  string
 }
 
-// take receives up to limit visible messages and hides them for visibility. When there is a dead-letter queue, the
-// messages that have been received maxReceiveCount times already leave this queue uncounted, as dead.
-func (q *queue) take(now time.Time, limit int, visibility time.Duration, maxReceiveCount int) (taken []delivery, dead []*message) {
+// take receives up to limit visible messages and hides them for visibility. If maxReceiveCount is positive, messages
+// that have been received so often are removed instead, and returned as dead.
+func (q *queue) take(now time.Time, limit int, visibility time.Duration, maxReceiveCount int) (taken []delivery,
+	dead []*message) {
 	var again []*message
 	faults := q.faults.Load()
 	for q.first != nil && len(taken) < limit && q.counts[inFlight] < MaxInFlight {
 		m := faults.choose(q)
-		if maxReceiveCount > 0 && m.receptionsHere >= maxReceiveCount {
+		if maxReceiveCount > 0 && m.queueReceiveCount >= maxReceiveCount {
 			q.remove(m)
 			dead = append(dead, m)
 			continue
 		}
-		m.receptions++
-		m.receptionsHere++
+		m.receiveCount++
+		m.queueReceiveCount++
+		if !m.due.After(now) { // otherwise the receive before is in flight, and its handle is valid
+			m.deletableFrom = m.receiveCount
+		}
 		m.received = now
 		if m.firstReceived.IsZero() {
 			m.firstReceived = now
 		}
-		q.displace(m)
+		q.detach(m)
 		m.due = now.Add(visibility)
-		q.place(m, inFlight)
+		q.attach(m, inFlight)
 		if visibility == 0 {
 			again = append(again, m)
 		}
 		taken = append(taken, delivery{
-			message: m, receptions: m.receptions, firstReceived: m.firstReceived, deadLetterOf: m.deadLetterOf,
-			handle: receipt{q.nonce, m.number, m.receptions}.handle(),
+			message: m, receiveCount: m.receiveCount, firstReceived: m.firstReceived, deadLetterOf: m.deadLetterOf,
+			handle: receipt{q.nonce, m.number, m.receiveCount}.handle(),
 		})
 	}
-	for _, d := range taken {
-		faults.duplicate(q, d.message, "DuplicateInFlight", faults.DuplicateInFlight)
+	if visibility > 0 {
+		for _, d := range taken {
+			faults.duplicateInFlight(q, d.message)
+		}
 	}
 	for _, m := range again {
-		q.displace(m)
-		q.place(m, visible)
+		q.detach(m)
+		q.attach(m, visible)
 	}
 	return taken, dead
 }
 
-// discard deletes the message of a receipt handle. It takes the lock.
+// deleteByHandle deletes the message of a receipt handle. It takes the lock.
 //
-// A handle that is not the latest deletes nothing, and no error is made of it: API Reference, DeleteMessage ("the request
-// will succeed, but the message might not be deleted").
-func (q *queue) discard(handle string) *Error {
+// The handle of an earlier receive whose visibility timeout was over deletes nothing and is no error: API Reference,
+// DeleteMessage ("the request will succeed, but the message might not be deleted"). Of two receives within one
+// visibility timeout, either handle deletes the message.
+func (q *queue) deleteByHandle(handle string) *Error {
 	r, err := parseReceipt(handle, q.nonce)
 	if err != nil {
 		return err
@@ -251,10 +262,9 @@ func (q *queue) discard(handle string) *Error {
 	if q.deleted {
 		return nonExistentQueue()
 	}
-	if m := q.messages[r.message]; m != nil && m.receptions == r.reception {
+	if m := q.messages[r.message]; m != nil && r.receiveCount >= m.deletableFrom {
 		q.remove(m)
-		faults := q.faults.Load()
-		faults.duplicate(q, m, "DuplicateAfterDelete", faults.DuplicateAfterDelete)
+		q.faults.Load().duplicateAfterDelete(q, m)
 		q.wake(q.clock.Now())
 	}
 	return nil
@@ -262,8 +272,8 @@ func (q *queue) discard(handle string) *Error {
 
 // changeVisibility makes a message that is in flight visible after timeout. It takes the lock.
 //
-// Real SQS answers with success and does nothing when the message is visible again, lets an older handle speak for the
-// message too, and never answers MessageNotInflight (recorded against AWS: localstack/localstack#9632 and its tests
+// SQS answers with success and does nothing if the message is visible again, accepts the handle of an earlier receive,
+// and never answers MessageNotInflight (recorded against AWS: localstack/localstack#9632 and its tests
 // test_change_message_visibility_after_visibility_timeout_expiration, test_terminate_visibility_timeout_after_receive).
 func (q *queue) changeVisibility(handle string, timeout time.Duration) *Error {
 	r, err := parseReceipt(handle, q.nonce)
@@ -283,34 +293,36 @@ func (q *queue) changeVisibility(handle string, timeout time.Duration) *Error {
 	q.advance(now)
 	m := q.messages[r.message]
 	if m == nil {
-		return invalidValue(handle, "ReceiptHandle", "Message does not exist or is not available for visibility timeout change.")
+		return invalidValue(handle, "ReceiptHandle", "Message does not exist or is not available for visibility timeout "+
+			"change.")
 	}
 	if m.state != inFlight {
 		return nil
 	}
 	if now.Add(timeout).Sub(m.received) > maxVisibilityTimeout {
-		return invalidValue(seconds, "VisibilityTimeout", "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]")
+		return invalidValue(seconds, "VisibilityTimeout", "Total VisibilityTimeout for the message is beyond the limit "+
+			"[43200 seconds]")
 	}
-	q.displace(m)
+	q.detach(m)
 	m.due = now.Add(timeout)
 	if timeout == 0 {
-		q.place(m, visible)
+		q.attach(m, visible)
 	} else {
-		q.place(m, inFlight)
+		q.attach(m, inFlight)
 	}
 	q.wake(now)
 	return nil
 }
 
-// numbers returns how many messages are in each state. It takes the lock.
-func (q *queue) numbers() [3]int {
+// messageCounts returns the number of messages in each state. It takes the lock.
+func (q *queue) messageCounts() [3]int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.advance(q.clock.Now())
 	return q.counts
 }
 
-// purgeCooldown is how long after a purge the next one is refused. Source: API Reference, PurgeQueue.
+// purgeCooldown is the time after a purge in which another one is refused. Source: API Reference, PurgeQueue.
 const purgeCooldown = 60 * time.Second
 
 // purge removes every message. It takes the lock.
@@ -319,7 +331,7 @@ func (q *queue) purge() *Error {
 	defer q.mu.Unlock()
 	now := q.clock.Now()
 	if !q.purged.IsZero() && now.Sub(q.purged) < purgeCooldown {
-		return refuse("PurgeQueueInProgress", "Only one PurgeQueue operation on %s is allowed every 60 seconds.", q.name)
+		return newError("PurgeQueueInProgress", "Only one PurgeQueue operation on %s is allowed every 60 seconds.", q.name)
 	}
 	q.purged = now
 	for _, m := range q.messages {
@@ -328,10 +340,10 @@ func (q *queue) purge() *Error {
 	return nil
 }
 
-// close ends the queue's life: waiting receivers get QueueDoesNotExist. It takes the lock.
+// close marks the queue as deleted. Waiting receivers fail with QueueDoesNotExist. It takes the lock.
 func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.deleted = true
-	q.waiting.dismiss()
+	q.waiting.wakeAll()
 }

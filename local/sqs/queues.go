@@ -10,22 +10,18 @@ import (
 	"time"
 )
 
-// This file holds the operations on queues.
-
-// recreateCooldown is how long the name of a deleted queue cannot be used. Source: API Reference, CreateQueue.
+// recreateCooldown is the time in which the name of a deleted queue cannot be used again. Source: API Reference,
+// CreateQueue.
 const recreateCooldown = 60 * time.Second
 
 var queueNamePattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,80}$`)
 
 func (s *Server) create(c QueueConfig) (*queue, *Error) {
 	if strings.EqualFold(c.Attributes["FifoQueue"], "true") {
-		return nil, refuse("UnsupportedOperation", "FIFO queues are not emulated: %s.", c.Name)
+		return nil, newError("UnsupportedOperation", "FIFO queues are not emulated: %s.", c.Name)
 	}
 	if !queueNamePattern.MatchString(c.Name) {
 		return nil, invalidParameter("Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length")
-	}
-	if err := checkTags(c.Tags); err != nil {
-		return nil, err
 	}
 	s.naming.Lock()
 	defer s.naming.Unlock()
@@ -34,7 +30,8 @@ func (s *Server) create(c QueueConfig) (*queue, *Error) {
 	}
 	now := s.options.Clock.Now()
 	if at, ok := s.removed[c.Name]; ok && now.Sub(at) < recreateCooldown {
-		return nil, refuse("QueueDeletedRecently", "You must wait 60 seconds after deleting a queue before you can create another with the same name.")
+		return nil, newError("QueueDeletedRecently", "You must wait 60 seconds after deleting a queue before you can create "+
+			"another with the same name.")
 	}
 	delete(s.removed, c.Name)
 	arn := s.arn(c.Name)
@@ -43,12 +40,11 @@ func (s *Server) create(c QueueConfig) (*queue, *Error) {
 		return nil, err
 	}
 	q := newQueue(c.Name, arn, s.options.Clock, &s.faults, set)
-	q.tags = maps.Clone(c.Tags)
 	s.queues.Store(c.Name, q)
 	return q, nil
 }
 
-// redriveAllowPolicy returns the policy of the queue with that ARN, nil for none, and whether there is such a queue.
+// redriveAllowPolicy returns the policy of the queue with that ARN, or nil, and reports whether the queue exists.
 func (s *Server) redriveAllowPolicy(arn string) (*redriveAllowPolicy, bool) {
 	q := s.queueByARN(arn)
 	if q == nil {
@@ -57,7 +53,8 @@ func (s *Server) redriveAllowPolicy(arn string) (*redriveAllowPolicy, bool) {
 	return q.settings.Load().redriveAllow, true
 }
 
-// differs compares attributes given for a queue that exists with what it has; those not given do not matter.
+// differs compares the given attributes with those of an existing queue. Attributes that are not given are not
+// compared.
 func (s *settings) differs(given map[string]string, arn string) *Error {
 	known := func(string) (*redriveAllowPolicy, bool) { return nil, true }
 	next, err := s.with(given, arn, known)
@@ -67,10 +64,11 @@ func (s *settings) differs(given map[string]string, arn string) *Error {
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		same := s.raw[name] == next.raw[name]
 		if name == "RedrivePolicy" && s.redrive != nil && next.redrive != nil {
-			same = *s.redrive == *next.redrive // written in whatever way
+			same = *s.redrive == *next.redrive // compare the meaning, not the JSON text
 		}
 		if !same {
-			return refuse("QueueNameExists", "A queue already exists with the same name and a different value for attribute %s", name)
+			return newError("QueueNameExists", "A queue already exists with the same name and a different value for "+
+				"attribute %s", name)
 		}
 	}
 	return nil
@@ -78,14 +76,12 @@ func (s *settings) differs(given map[string]string, arn string) *Error {
 
 func (c *call) createQueue() (any, error) {
 	name := c.in.required("QueueName")
-	config := QueueConfig{Name: name, Attributes: c.in.strings("Attributes"), Tags: c.in.strings("tags")}
+	config := QueueConfig{Name: name, Attributes: c.in.strings("Attributes")}
+	if c.in.has("tags") {
+		c.in.fail(newError("UnsupportedOperation", "Tags are not emulated."))
+	}
 	if err := c.ready(c.s.arn(name)); err != nil {
 		return nil, err
-	}
-	if len(config.Tags) > 0 {
-		if err := c.authorize("sqs:TagQueue", c.s.arn(name)); err != nil {
-			return nil, err
-		}
 	}
 	q, err := c.s.create(config)
 	if err != nil {
@@ -137,7 +133,7 @@ func (c *call) listDeadLetterSourceQueues() (any, error) {
 		urls = []string{}
 	}
 	return struct {
-		QueueUrls []string `json:"queueUrls"` // the API model spells it so
+		QueueUrls []string `json:"queueUrls"` // as in the API model
 		NextToken string   `json:",omitempty"`
 	}{urls, token}, nil
 }
@@ -153,14 +149,14 @@ func (s *Server) sourcesOf(deadLetterARN string) []*queue {
 	return sources
 }
 
-// maxListed bounds a page of queues. Source: API Reference, ListQueues.
+// maxListed is the largest page of queues. Source: API Reference, ListQueues.
 const maxListed = 1000
 
-// page is the part of a list that a request asks for: size queues with names after after.
+// page is the requested part of a list: up to size queues, with names greater than after.
 type page struct {
 	size  int
 	after string
-	whole bool // no size asked for: then there is no token either
+	whole bool // no size is given; then the answer has no token
 }
 
 func (c *call) page() page {
@@ -181,9 +177,12 @@ func (c *call) page() page {
 	return p
 }
 
-// of returns the page of queues, which are in order of their names, as URLs, and the token for the next.
+// of returns the URLs of a page of queues, which must be sorted by name, and the token of the next page.
 func (p page) of(c *call, queues []*queue) (urls []string, token string) {
-	start, found := slices.BinarySearchFunc(queues, p.after, func(q *queue, name string) int { return strings.Compare(q.name, name) })
+	start, found := slices.BinarySearchFunc(queues, p.after, func(q *queue,
+		name string) int {
+		return strings.Compare(q.name, name)
+	})
 	if found {
 		start++
 	}
@@ -236,7 +235,7 @@ func (c *call) getQueueAttributes() (any, error) {
 	chosen := make(map[string]string)
 	for _, name := range names {
 		if !knownAttribute(name) {
-			return nil, refuse("InvalidAttributeName", "Unknown Attribute %s.", name)
+			return nil, newError("InvalidAttributeName", "Unknown Attribute %s.", name)
 		}
 	}
 	for name, text := range have {
@@ -249,10 +248,10 @@ func (c *call) getQueueAttributes() (any, error) {
 	}{chosen}, nil
 }
 
-// attributes returns all of the queue's attributes. It takes the lock.
+// attributes returns all attributes of the queue. It takes the lock.
 func (q *queue) attributes() map[string]string {
 	all := maps.Clone(q.settings.Load().raw)
-	numbers := q.numbers()
+	numbers := q.messageCounts()
 	q.mu.Lock()
 	modified := q.modified
 	q.mu.Unlock()
@@ -285,75 +284,4 @@ func (c *call) setQueueAttributes() (any, error) {
 	q.modified = q.clock.Now()
 	q.mu.Unlock()
 	return nil, nil
-}
-
-// Source: Developer Guide, "Amazon SQS standard queue quotas", tags.
-const (
-	maxTags     = 50
-	maxTagKey   = 128
-	maxTagValue = 256
-)
-
-func checkTags(tags map[string]string) *Error {
-	if len(tags) > maxTags {
-		return invalidParameter("Too many tags: a queue can have %d.", maxTags)
-	}
-	for key, text := range tags {
-		switch {
-		case key == "" || len([]rune(key)) > maxTagKey:
-			return invalidParameter("Tag key %q is invalid: it must have 1 to %d characters.", key, maxTagKey)
-		case len([]rune(text)) > maxTagValue:
-			return invalidParameter("The value of tag %q is invalid: it can have %d characters.", key, maxTagValue)
-		case strings.HasPrefix(strings.ToLower(key), "aws:"):
-			return invalidParameter("Tag key %q is invalid: the prefix aws: is reserved.", key)
-		}
-	}
-	return nil
-}
-
-func (c *call) tagQueue() (any, error) {
-	tags := c.in.strings("Tags")
-	if tags == nil {
-		c.in.fail(missingParameter("Tags"))
-	}
-	q, err := c.queue()
-	if err != nil {
-		return nil, err
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	next := make(map[string]string)
-	maps.Copy(next, q.tags)
-	maps.Copy(next, tags)
-	if err := checkTags(next); err != nil {
-		return nil, err
-	}
-	q.tags = next
-	return nil, nil
-}
-
-func (c *call) untagQueue() (any, error) {
-	keys := c.in.texts("TagKeys")
-	q, err := c.queue()
-	if err != nil {
-		return nil, err
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for _, key := range keys {
-		delete(q.tags, key)
-	}
-	return nil, nil
-}
-
-func (c *call) listQueueTags() (any, error) {
-	q, err := c.queue()
-	if err != nil {
-		return nil, err
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return struct {
-		Tags map[string]string `json:",omitempty"`
-	}{maps.Clone(q.tags)}, nil
 }

@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// fields gives the members of one object by name and type. A wrong type is remembered as the request's first error,
-// so that an operation reads all it wants and asks once.
+// fields reads the members of an object by name and type. The first error is kept for the whole request, so that an
+// operation can read all its members and check once.
 type fields struct {
 	object *value
 	first  **Error
@@ -19,7 +19,7 @@ func (f fields) fail(err *Error) {
 	}
 }
 
-// member returns the member of that name, or nil when it is absent or null; want is the kind it has to have.
+// member returns the member of that name, or nil if it is absent or null. The member must be of the kind want.
 func (f fields) member(name string, want kind) *value {
 	for i := range f.object.members {
 		m := &f.object.members[i]
@@ -39,7 +39,7 @@ func (f fields) member(name string, want kind) *value {
 	return nil
 }
 
-// content returns a string that may hold characters which SQS refuses, and whether it is there.
+// content returns a string, which may hold characters that SQS refuses. It reports whether the string is present.
 func (f fields) content(name string) (string, bool) {
 	v := f.member(name, kindString)
 	if v == nil {
@@ -59,7 +59,7 @@ func (f fields) plain(name string, v *value) string {
 	return v.text
 }
 
-// text returns a string of valid Unicode; "" when it is absent.
+// text returns a string of valid Unicode, or "" if it is absent.
 func (f fields) text(name string) string {
 	if v := f.member(name, kindString); v != nil {
 		return f.plain(name, v)
@@ -67,7 +67,7 @@ func (f fields) text(name string) string {
 	return ""
 }
 
-// required is text for a member that must be there and not be empty.
+// required returns the text of a member that must be present and not empty.
 func (f fields) required(name string) string {
 	text := f.text(name)
 	if text == "" {
@@ -76,7 +76,7 @@ func (f fields) required(name string) string {
 	return text
 }
 
-// integer returns a whole number and whether it is there.
+// integer returns an integer and reports whether it is present.
 func (f fields) integer(name string) (int, bool) {
 	v := f.member(name, kindNumber)
 	if v == nil {
@@ -132,7 +132,7 @@ func (f fields) inside(name string, v *value) fields {
 	return fields{object: v, first: f.first}
 }
 
-// objects returns the objects of a list.
+// objects returns the elements of a list of objects.
 func (f fields) objects(name string) []fields {
 	v := f.member(name, kindList)
 	if v == nil {
@@ -145,7 +145,7 @@ func (f fields) objects(name string) []fields {
 	return list
 }
 
-// namedObjects returns the objects of an object used as a map, with their names, in the order of the request.
+// namedObjects returns the members of an object whose members are objects, in the order of the request.
 func (f fields) namedObjects(name string) (names []string, objects []fields) {
 	v := f.member(name, kindObject)
 	if v == nil {
@@ -159,7 +159,7 @@ func (f fields) namedObjects(name string) (names []string, objects []fields) {
 	return names, objects
 }
 
-// strings returns an object used as a map of strings; nil when it is absent.
+// strings returns an object whose members are strings, or nil if it is absent.
 func (f fields) strings(name string) map[string]string {
 	v := f.member(name, kindObject)
 	if v == nil {
@@ -177,7 +177,8 @@ func (f fields) strings(name string) map[string]string {
 	return table
 }
 
-// end refuses members that nobody read, in this object and the ones within it, and returns the request's first error.
+// end returns the first error of the request. A member that no accessor has read, in this object or a nested one, is an
+// error.
 func (f fields) end(operation string) *Error {
 	f.unread(operation, f.object)
 	return *f.first
@@ -190,7 +191,7 @@ func (f fields) unread(operation string, v *value) {
 	for i := range v.members {
 		m := &v.members[i]
 		if !m.read {
-			f.fail(refuse("UnsupportedOperation", "%s has no request member %q.", operation, m.name))
+			f.fail(newError("UnsupportedOperation", "%s has no request member %q.", operation, m.name))
 			return
 		}
 		f.unread(operation, &m.value)

@@ -14,84 +14,75 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fanfare/local/awsapi"
 	"fanfare/local/clock"
 )
 
-// Options say which account the server plays, and how. The zero value serves account 000000000000 in us-east-1 in
-// real time to everybody.
+// Options configures a server. The zero value serves account 000000000000 in us-east-1 in real time and allows every
+// request.
 type Options struct {
 	Region  string // "" is us-east-1
 	Account string // twelve digits; "" is 000000000000
 
-	// Endpoint is what queue URLs begin with, such as http://127.0.0.1:4566, without a final slash. Empty, it is
-	// http:// and the host that the request names. Queue URLs that clients send are read by their path alone.
+	// Endpoint begins the queue URLs, such as http://127.0.0.1:4566, without a final slash. "" is http:// and the Host of
+	// the request. In queue URLs that clients send, only the path counts.
 	Endpoint string
 
-	// Clock is the time of delays, time-outs, retention and cool-downs; nil is the machine's.
+	// Clock is the time of delays, timeouts, retention and cool-downs; nil is real time.
 	Clock *clock.Clock
 
-	// Log gets one record for each request that fails by the server's fault, and at level debug one for each request.
-	// Bodies never appear. nil discards.
+	// Log gets one record for each request that fails by an internal error, and one for each request at level debug.
+	// Records contain no message bodies. nil discards.
 	Log *slog.Logger
 
-	// Authorize decides whether the holder of an access key may do action ("sqs:SendMessage"; batches have the action of
-	// their single operation) to resource (the queue's ARN; "*" for ListQueues). Its error's text becomes the message of
-	// an AccessDenied. accessKeyID is "" for an unsigned request. It is called concurrently. nil allows everything.
-	Authorize func(accessKeyID, action, resource string) error
+	// Authorize decides on each operation: its action is like "sqs:SendMessage" (batches have the action of their single
+	// operation), its resource the ARN of the queue, or "*" for ListQueues. A denial is answered with AccessDenied.
+	Authorize awsapi.Authorizer
 
-	// Faults happen from the start; SetFaults changes them.
+	// Faults apply from the start. SetFaults changes them.
 	Faults Faults
 }
 
-// QueueConfig describes a queue to be created. Attributes are SQS's own, by their names (VisibilityTimeout,
-// RedrivePolicy, ...) and in its format: strings, policies as JSON. What is not given has SQS's default.
+// QueueConfig describes a queue to be created. Attributes have SQS's names (VisibilityTimeout, RedrivePolicy, ...) and
+// format: strings, policies as JSON. Missing attributes have SQS's defaults.
 type QueueConfig struct {
 	Name       string
 	Attributes map[string]string
-	Tags       map[string]string
 }
 
-// Server is one account's queues in one Region. All methods may be called concurrently.
+// Server holds the queues of one account in one Region. It is safe for concurrent use.
 type Server struct {
 	options Options
 	log     *slog.Logger
 
 	queues  sync.Map   // name -> *queue
-	naming  sync.Mutex // creating and deleting
+	naming  sync.Mutex // held while queues are created, changed and deleted
 	removed map[string]time.Time
 
 	faults    atomic.Pointer[faultPlan]
-	moves     moves
 	closed    chan struct{}
 	closeOnce sync.Once
 }
 
 var errClosed = errors.New("sqs: server closed")
 
-// New returns a server without queues. Close it when done.
+// New returns a server without queues. The caller must close it.
 func New(o Options) *Server {
-	if o.Region == "" {
-		o.Region = "us-east-1"
-	}
-	if o.Account == "" {
-		o.Account = "000000000000"
-	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
+	o.Region = cmp.Or(o.Region, awsapi.DefaultRegion)
+	o.Account = cmp.Or(o.Account, awsapi.DefaultAccount)
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	o.Endpoint = strings.TrimSuffix(o.Endpoint, "/")
 	s := &Server{options: o, log: o.Log, removed: make(map[string]time.Time), closed: make(chan struct{})}
 	s.SetFaults(o.Faults)
 	return s
 }
 
-// Close ends long polls and move tasks and waits for the latter. Messages are gone with the server.
+// Close ends long polls. The messages are lost.
 func (s *Server) Close() {
 	s.closeOnce.Do(func() { close(s.closed) })
-	s.moves.running.Wait()
 	for _, q := range s.all() {
 		q.mu.Lock()
-		q.waiting.dismiss()
+		q.waiting.wakeAll()
 		q.mu.Unlock()
 	}
 }
@@ -125,7 +116,8 @@ func (s *Server) all() []*queue {
 	return all
 }
 
-// deadLetterQueue returns where given-up messages go, and after how many receptions; nil and 0 when there is nowhere.
+// deadLetterQueue returns the dead-letter queue and the maxReceiveCount of these settings, or nil and 0 if there is
+// none.
 func (s *Server) deadLetterQueue(of *settings) (*queue, int) {
 	if of.redrive == nil {
 		return nil, 0
@@ -137,8 +129,8 @@ func (s *Server) deadLetterQueue(of *settings) (*queue, int) {
 	return q, of.redrive.maxReceiveCount
 }
 
-// CreateQueue creates a queue and returns its ARN. A queue of that name with the attributes given is no error, as over
-// the wire; the error is an *Error.
+// CreateQueue creates a queue and returns its ARN. If a queue of that name has the given attributes, this is no error,
+// as over the wire. The error is an *Error.
 func (s *Server) CreateQueue(c QueueConfig) (arn string, err error) {
 	q, refusal := s.create(c)
 	if refusal != nil {
@@ -148,21 +140,21 @@ func (s *Server) CreateQueue(c QueueConfig) (arn string, err error) {
 }
 
 // Receive receives 1 to 10 messages of the queue with that ARN, with all their attributes, and hides them for the
-// queue's visibility timeout. It waits for the first message for wait, 0 to 20 s by the server's clock, and returns none
-// and no error when there is none. When ctx ends first its error is returned.
-func (s *Server) Receive(ctx context.Context, queueARN string, max int, wait time.Duration) ([]Message, error) {
+// queue's visibility timeout. It waits up to wait, 0 to 20 s by Options.Clock, for the first message. Without a message
+// in that time it returns none and no error. If ctx ends first, it returns the error of ctx.
+func (s *Server) Receive(ctx context.Context, queueARN string, limit int, wait time.Duration) ([]Message, error) {
 	q := s.queueByARN(queueARN)
 	if q == nil {
 		return nil, nonExistentQueue()
 	}
-	if err := checkReceive(max, wait); err != nil {
+	if err := checkReceive(limit, wait); err != nil {
 		return nil, err
 	}
 	before, after := s.faults.Load().request(ctx, s, "ReceiveMessage", q.name)
 	if before != nil {
 		return nil, before
 	}
-	taken, err := s.receive(ctx, q, max, nil, wait)
+	taken, err := s.receive(ctx, q, limit, nil, wait)
 	if err := cmp.Or(err, after); err != nil {
 		return nil, err
 	}
@@ -176,9 +168,9 @@ func (s *Server) Receive(ctx context.Context, queueARN string, max int, wait tim
 	return messages, nil
 }
 
-func checkReceive(max int, wait time.Duration) *Error {
-	if max < 1 || max > maxReceive {
-		return invalidValue(max, "MaxNumberOfMessages", "Must be between 1 and 10, if provided.")
+func checkReceive(limit int, wait time.Duration) *Error {
+	if limit < 1 || limit > maxReceive {
+		return invalidValue(limit, "MaxNumberOfMessages", "Must be between 1 and 10, if provided.")
 	}
 	if wait < 0 || wait > maxWait {
 		return invalidValue(int(wait/time.Second), "WaitTimeSeconds", "Must be >= 0 and <= 20, if provided.")
@@ -186,9 +178,8 @@ func checkReceive(max int, wait time.Duration) *Error {
 	return nil
 }
 
-// Delete deletes the messages of the given receipt handles, any number of them, from the queue with that ARN. A handle
-// whose message is gone, or was received again since, is no error; those that never were handles of this queue are
-// reported together.
+// Delete deletes the messages of any number of receipt handles from the queue with that ARN. A handle whose message is
+// deleted, or was received again since, is no error. The errors of invalid handles are joined.
 func (s *Server) Delete(queueARN string, receiptHandles ...string) error {
 	q := s.queueByARN(queueARN)
 	if q == nil {
@@ -200,19 +191,19 @@ func (s *Server) Delete(queueARN string, receiptHandles ...string) error {
 	}
 	problems := []error{after}
 	for _, handle := range receiptHandles {
-		if err := q.discard(handle); err != nil {
+		if err := q.deleteByHandle(handle); err != nil {
 			problems = append(problems, err)
 		}
 	}
 	return errors.Join(problems...)
 }
 
-// system returns the delivery's system attributes. Times are milliseconds since 1970.
+// system returns the system attributes of a delivery. Times are milliseconds since 1970.
 func (d delivery) system() map[string]string {
 	attributes := map[string]string{
 		"SenderId":                         d.sender,
 		"SentTimestamp":                    strconv.FormatInt(d.sent.UnixMilli(), 10),
-		"ApproximateReceiveCount":          strconv.FormatUint(uint64(d.receptions), 10),
+		"ApproximateReceiveCount":          strconv.FormatUint(uint64(d.receiveCount), 10),
 		"ApproximateFirstReceiveTimestamp": strconv.FormatInt(d.firstReceived.UnixMilli(), 10),
 	}
 	for name, text := range map[string]string{

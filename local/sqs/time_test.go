@@ -12,7 +12,7 @@ import (
 	"fanfare/local/clock"
 )
 
-// These tests run in synctest's bubbles: hours pass as soon as everybody waits, and no moment is a matter of luck.
+// These tests run in synctest bubbles: time passes only while all goroutines wait, so that hours take no time.
 
 // bubble runs f with a server that has a queue "q" with the given attributes ("Name=value").
 func bubble(t *testing.T, f func(t *testing.T, s *Server, arn string), attributes ...string) {
@@ -44,9 +44,9 @@ func mustSend(t testing.TB, s *Server, queue string, bodies ...string) {
 	}
 }
 
-func mustReceive(t testing.TB, s *Server, arn string, max int, wait time.Duration) []Message {
+func mustReceive(t testing.TB, s *Server, arn string, limit int, wait time.Duration) []Message {
 	t.Helper()
-	messages, err := s.Receive(t.Context(), arn, max, wait)
+	messages, err := s.Receive(t.Context(), arn, limit, wait)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,21 +61,22 @@ func bodies(messages []Message) string {
 	return strings.Join(all, " ")
 }
 
-func TestVisibilityTimeout(t *testing.T) {
+func TestVisibility_Timeout(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, arn string) {
 		mustSend(t, s, "q", "x")
 		first := mustReceive(t, s, arn, 1, 0)
 		time.Sleep(30*time.Second - 1)
 		if got := mustReceive(t, s, arn, 1, 0); len(got) != 0 {
-			t.Fatal("visible before the timeout is over")
+			t.Fatal("before the timeout: got the message, want none")
 		}
 		time.Sleep(time.Nanosecond)
 		second := mustReceive(t, s, arn, 1, 0)
 		if len(second) != 1 || second[0].Attributes["ApproximateReceiveCount"] != "2" {
-			t.Fatalf("at the end of the timeout: %v", second)
+			t.Fatalf("after the timeout: got %v, want the message", second)
 		}
-		if a, b := first[0].Attributes, second[0].Attributes; a["ApproximateFirstReceiveTimestamp"] != b["ApproximateFirstReceiveTimestamp"] {
-			t.Error("the time of the first reception changed")
+		const firstReceive = "ApproximateFirstReceiveTimestamp"
+		if a, b := first[0].Attributes, second[0].Attributes; a[firstReceive] != b[firstReceive] {
+			t.Error("ApproximateFirstReceiveTimestamp: got another one at the second receive")
 		}
 		if err := s.Delete(arn, first[0].ReceiptHandle); err != nil { // an old handle deletes nothing
 			t.Fatal(err)
@@ -83,23 +84,23 @@ func TestVisibilityTimeout(t *testing.T) {
 		time.Sleep(30 * time.Second)
 		third := mustReceive(t, s, arn, 1, 0)
 		if len(third) != 1 {
-			t.Fatal("an old receipt handle deleted the message")
+			t.Fatal("after Delete with an old handle: got no message, want 1")
 		}
-		time.Sleep(time.Minute) // the timeout is over, but nobody received it since
+		time.Sleep(time.Minute) // the timeout is over, but the message was not received again
 		if err := s.Delete(arn, third[0].ReceiptHandle); err != nil {
 			t.Fatal(err)
 		}
 		if got := mustReceive(t, s, arn, 1, time.Second); len(got) != 0 {
-			t.Error("the latest receipt handle did not delete the message")
+			t.Error("after Delete with the latest handle: got the message, want none")
 		}
 	})
 }
 
-func TestVisibilityBound(t *testing.T) {
+func TestVisibility_TotalLimit(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, arn string) {
 		mustSend(t, s, "q", "x")
 		q, handle := s.queue("q"), mustReceive(t, s, arn, 1, 0)[0].ReceiptHandle
-		for range 11 { // hour by hour
+		for range 11 { // extend the timeout every hour
 			if err := q.changeVisibility(handle, 3601*time.Second); err != nil {
 				t.Fatal(err)
 			}
@@ -107,16 +108,16 @@ func TestVisibilityBound(t *testing.T) {
 		}
 		err := q.changeVisibility(handle, time.Hour+time.Second)
 		if err == nil || !strings.Contains(err.Message, "beyond the limit [43200 seconds]") {
-			t.Errorf("12 h and a second after the reception: %v", err)
+			t.Errorf("12 h and 1 s after the receive: got %v, want an error", err)
 		}
 		if err := q.changeVisibility(handle, time.Hour); err != nil {
-			t.Errorf("12 h after the reception: %v", err)
+			t.Errorf("12 h after the receive: got %v, want nil", err)
 		}
 	})
 }
 
-// Real SQS accepts a change for a message that is visible again, and leaves it visible.
-func TestVisibilityChangeTooLate(t *testing.T) {
+// SQS accepts a change for a message that is visible again, and leaves it visible.
+func TestVisibility_LateChange(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, arn string) {
 		mustSend(t, s, "q", "x")
 		old := mustReceive(t, s, arn, 1, 0)[0].ReceiptHandle
@@ -125,13 +126,13 @@ func TestVisibilityChangeTooLate(t *testing.T) {
 			t.Error(err)
 		}
 		if got := mustReceive(t, s, arn, 1, 0); len(got) != 1 {
-			t.Fatal("a late change hid the message")
+			t.Fatal("after a late change: got no message, want 1")
 		}
-		if err := s.queue("q").changeVisibility(old, 0); err != nil { // an older handle speaks for it too
+		if err := s.queue("q").changeVisibility(old, 0); err != nil { // an older handle is valid, too
 			t.Error(err)
 		}
 		if got := mustReceive(t, s, arn, 1, 0); len(got) != 1 {
-			t.Error("visibility 0 by an older handle left the message hidden")
+			t.Error("after visibility 0 by an older handle: got no message, want 1")
 		}
 	})
 }
@@ -141,11 +142,11 @@ func TestDelay(t *testing.T) {
 		mustSend(t, s, "q", "later")
 		do(t, s, "SendMessage", `{"QueueUrl":"http://x/000000000000/q","MessageBody":"at once","DelaySeconds":0}`)
 		if got := bodies(mustReceive(t, s, arn, 10, 0)); got != "at once" {
-			t.Errorf("received %q", got)
+			t.Errorf("got %q, want at once", got)
 		}
 		start := time.Now()
 		if got := bodies(mustReceive(t, s, arn, 10, 20*time.Second)); got != "later" || time.Since(start) != 9*time.Second {
-			t.Errorf("received %q after %v, want it after 9s", got, time.Since(start))
+			t.Errorf("got %q after %v, want later after 9s", got, time.Since(start))
 		}
 	}, "DelaySeconds=9")
 }
@@ -156,20 +157,20 @@ func TestRetention(t *testing.T) {
 		held := mustReceive(t, s, arn, 1, 0)[0]
 		do(t, s, "SendMessage", `{"QueueUrl":"http://x/000000000000/q","MessageBody":"c","DelaySeconds":900}`)
 		time.Sleep(time.Minute - 1)
-		if n := s.queue("q").numbers(); n != [3]int{visible: 1, delayed: 1, inFlight: 1} {
-			t.Errorf("before the end of the retention period: %v", n)
+		if n := s.queue("q").messageCounts(); n != [3]int{visible: 1, delayed: 1, inFlight: 1} {
+			t.Errorf("before the end of the retention period: got %v", n)
 		}
 		time.Sleep(time.Nanosecond)
-		if n := s.queue("q").numbers(); n != [3]int{} {
-			t.Errorf("after the retention period: %v", n)
+		if n := s.queue("q").messageCounts(); n != [3]int{} {
+			t.Errorf("after the retention period: got %v, want none", n)
 		}
 		if err := s.Delete(arn, held.ReceiptHandle); err != nil { // as recorded against AWS
-			t.Errorf("delete of an expired message: %v", err)
+			t.Errorf("delete an expired message: got %v, want nil", err)
 		}
 	}, "MessageRetentionPeriod=60", "VisibilityTimeout=600")
 }
 
-func TestPurgeCooldown(t *testing.T) {
+func TestPurge_Cooldown(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, arn string) {
 		q := s.queue("q")
 		mustSend(t, s, "q", "x")
@@ -178,41 +179,41 @@ func TestPurgeCooldown(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := s.Delete(arn, handle); err != nil {
-			t.Errorf("delete of a purged message: %v", err)
+			t.Errorf("delete a purged message: got %v, want nil", err)
 		}
 		time.Sleep(time.Minute - 1)
 		if err := q.purge(); err == nil || err.Type != "PurgeQueueInProgress" {
-			t.Errorf("a second purge within a minute: %v", err)
+			t.Errorf("second purge within a minute: got %v, want PurgeQueueInProgress", err)
 		}
 		time.Sleep(time.Nanosecond)
 		if err := q.purge(); err != nil {
-			t.Errorf("a second purge after a minute: %v", err)
+			t.Errorf("second purge after a minute: got %v, want nil", err)
 		}
 	})
 }
 
-func TestRecreateCooldown(t *testing.T) {
+func TestCreateQueue_Cooldown(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, arn string) {
 		mustSend(t, s, "q", "x")
 		handle := mustReceive(t, s, arn, 1, 0)[0].ReceiptHandle
 		do(t, s, "DeleteQueue", `{"QueueUrl":"http://x/000000000000/q"}`)
 		time.Sleep(time.Minute - 1)
 		if _, err := s.CreateQueue(QueueConfig{Name: "q"}); err == nil {
-			t.Error("created anew within a minute")
+			t.Error("create again within a minute: got nil, want an error")
 		}
 		time.Sleep(time.Nanosecond)
 		mustCreate(t, s, "q")
-		if n := s.queue("q").numbers(); n != [3]int{} {
-			t.Errorf("the new queue has %v", n)
+		if n := s.queue("q").messageCounts(); n != [3]int{} {
+			t.Errorf("messages of the new queue: got %v, want none", n)
 		}
 		if err := s.Delete(arn, handle); err == nil {
-			t.Error("the new queue accepts the old one's receipt handle")
+			t.Error("receipt handle of the old queue: got nil, want an error")
 		}
 	})
 }
 
-// With a fast clock the timers of the queue run fast, and its timestamps tell the clock's time.
-func TestScaledClock(t *testing.T) {
+// Timers and timestamps follow Options.Clock.
+func TestClock_Scaled(t *testing.T) {
 	c := clock.New(10_000)
 	s := New(Options{Clock: c})
 	defer s.Close()
@@ -225,18 +226,18 @@ func TestScaledClock(t *testing.T) {
 			continue
 		}
 		if late := c.Since(start); late < 900*time.Second {
-			t.Errorf("visible after %v of the clock's time", late)
+			t.Errorf("visible: got it after %v, want at least 15m", late)
 		}
 		sent, err := strconv.ParseInt(got[0].Attributes["SentTimestamp"], 10, 64)
 		if err != nil || sent < start.UnixMilli() || sent > c.Now().UnixMilli() {
-			t.Errorf("sent at %s, %v", got[0].Attributes["SentTimestamp"], err)
+			t.Errorf("SentTimestamp: got %s, %v", got[0].Attributes["SentTimestamp"], err)
 		}
 		return
 	}
-	t.Error("a delay of 15 minutes outlasted 1000 polls of 20 s")
+	t.Error("got no message in 1000 polls of 20 s, want one after 15m")
 }
 
-func TestOrderIsNearlyFirstInFirstOut(t *testing.T) {
+func TestReceive_Order(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server, arn string) {
 		var want []string
 		for i := range 25 {
@@ -250,7 +251,7 @@ func TestOrderIsNearlyFirstInFirstOut(t *testing.T) {
 			}
 		}
 		if !slices.Equal(got, want) {
-			t.Errorf("received %v", got)
+			t.Errorf("got %v, want %v", got, want)
 		}
 	})
 }

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// timeHeap keeps messages by a time of theirs, the earliest first. Each message knows its place, so that any of them
-// can be taken out.
+// timeHeap orders messages by one of their times, the earliest first. Each message stores its index, so that any
+// message can be removed.
 type timeHeap struct {
 	messages []*message
 	when     func(*message) time.Time
-	place    func(*message) *int
+	index    func(*message) *int
 }
 
 func (h *timeHeap) Len() int           { return len(h.messages) }
@@ -18,13 +18,13 @@ func (h *timeHeap) Less(i, j int) bool { return h.when(h.messages[i]).Before(h.w
 
 func (h *timeHeap) Swap(i, j int) {
 	h.messages[i], h.messages[j] = h.messages[j], h.messages[i]
-	*h.place(h.messages[i]), *h.place(h.messages[j]) = i, j
+	*h.index(h.messages[i]), *h.index(h.messages[j]) = i, j
 }
 
-// Push and Pop are container/heap's; use add and remove.
+// Push and Pop implement heap.Interface. Callers use add and remove.
 func (h *timeHeap) Push(x any) {
 	m := x.(*message)
-	*h.place(m) = len(h.messages)
+	*h.index(m) = len(h.messages)
 	h.messages = append(h.messages, m)
 }
 
@@ -38,9 +38,9 @@ func (h *timeHeap) Pop() any {
 
 func (h *timeHeap) add(m *message) { heap.Push(h, m) }
 
-func (h *timeHeap) remove(m *message) { heap.Remove(h, *h.place(m)) }
+func (h *timeHeap) remove(m *message) { heap.Remove(h, *h.index(m)) }
 
-// earliest returns the message whose time comes first, or nil.
+// earliest returns the message with the earliest time, or nil.
 func (h *timeHeap) earliest() *message {
 	if len(h.messages) == 0 {
 		return nil

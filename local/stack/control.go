@@ -8,16 +8,18 @@ import (
 	"io"
 	"net/http"
 	"strings"
+
+	"fanfare/local/loopback"
 )
 
-// controlPath begins the paths that are not AWS's: what happens on purpose is controlled there.
+// controlPath is the prefix of the paths that control the stack.
 const controlPath = "/_local/"
 
-// awsHandler serves SQS, DynamoDB and the control of this stack.
+// awsHandler serves SQS, DynamoDB, Secrets Manager and the control of the stack.
 func (s *Stack) awsHandler() http.Handler {
 	services := map[string]http.Handler{
-		"AmazonSQS":         distant(s.latency.SQS, s.sqs),
-		"DynamoDB_20120810": distant(s.latency.DynamoDB, s.dynamodb),
+		"AmazonSQS":         delay(s.latency.SQS, s.sqs),
+		"DynamoDB_20120810": delay(s.latency.DynamoDB, s.dynamodb),
 		"secretsmanager":    s.secrets,
 	}
 	control := s.control()
@@ -31,23 +33,43 @@ func (s *Stack) awsHandler() http.Handler {
 			handler.ServeHTTP(w, r)
 			return
 		}
-		http.Error(w, fmt.Sprintf("X-Amz-Target is %q: SQS, DynamoDB and Secrets Manager are here, over AWS's JSON protocols; nothing else is emulated",
-			r.Header.Get("X-Amz-Target")), http.StatusNotImplemented)
+		request := refused(r)
+		_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, maxDiscarded)) // some clients lose an answer that arrives early
+		request.refuse(w)
+		if s.refused != nil {
+			s.refused(request)
+		}
 	})
 }
 
-// control serves what is controlled at run time.
+// guard refuses requests of web pages and requests with a Host header that is not this machine's, which a page sends
+// whose DNS name was rebound to this machine.
+func (s *Stack) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case !s.allowed.Allow(r.Host):
+			answerJSON(w, http.StatusForbidden, map[string]string{"error": "the Host header does not name this machine"})
+		case loopback.FromPage(r):
+			answerJSON(w, http.StatusForbidden, map[string]string{"error": "web pages may not use the local AWS"})
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// control serves the control of the stack.
 //
 //	GET    /_local/faults   the faults in force, {"apigateway.Gone": "0.1", ...}
-//	POST   /_local/faults   changes those that are named, as Faults.Set does; answers like GET
-//	DELETE /_local/faults   ends all faults
-//	POST   /_local/kill     {"function": "<name or logical id>"} kills its processes that are in mid-invocation, as
-//	                        SIGKILL does; without "function" those of all functions. Answers {"killed": n}.
+//	POST   /_local/faults   sets the named faults, as Faults.Set does; answers like GET
+//	DELETE /_local/faults   removes all faults
+//	POST   /_local/kill     {"function": "<name or logical id>"} kills the processes of the function that run an
+//	                        invocation, with SIGKILL; without "function" those of all functions. Answers
+//	                        {"killed": n}.
 //
-//	GET    /_local/traces   the traces that X-Ray got, oldest first: [{"id": "1-...", "documents": n}, ...]
-//	GET    /_local/traces/{id}  a trace's documents, as they were sent, in the order of their arrival
+//	GET    /_local/traces   the received X-Ray traces, oldest first: [{"id": "1-...", "documents": n}, ...]
+//	GET    /_local/traces/{id}  the documents of a trace, as they were sent, in the order of arrival
 //
-// What is not understood is answered with 400 and {"error": "..."}, and nothing is changed. Web pages are refused.
+// A wrong request is answered with 400 and {"error": "..."}, and changes nothing.
 func (s *Stack) control() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /_local/faults", func(w http.ResponseWriter, _ *http.Request) { s.answerFaults(w, nil) })
@@ -59,18 +81,17 @@ func (s *Stack) control() http.Handler {
 		}
 		s.answerFaults(w, s.changeFaults(func(f *Faults) error { return setAll(f, settings) }))
 	})
-	mux.HandleFunc("DELETE /_local/faults", func(w http.ResponseWriter, _ *http.Request) { s.answerFaults(w, s.SetFaults(Faults{})) })
+	mux.HandleFunc("DELETE /_local/faults",
+		func(w http.ResponseWriter, _ *http.Request) { s.answerFaults(w, s.SetFaults(Faults{})) })
 	mux.HandleFunc("POST /_local/kill", s.answerKill)
 	mux.HandleFunc("GET /_local/traces", s.answerTraces)
 	mux.HandleFunc("GET /_local/traces/{id}", s.answerTraces)
 	mux.HandleFunc(controlPath, func(w http.ResponseWriter, r *http.Request) {
-		answerJSON(w, http.StatusNotFound, map[string]string{"error": fmt.Sprintf("no %s %s: there are GET, POST and DELETE /_local/faults, POST /_local/kill, GET /_local/traces and GET /_local/traces/{id}", r.Method, r.URL.Path)})
+		answerJSON(w, http.StatusNotFound,
+			map[string]string{"error": fmt.Sprintf("no %s %s: there are GET, POST and DELETE /_local/faults, POST "+
+				"/_local/kill, GET /_local/traces and GET /_local/traces/{id}", r.Method, r.URL.Path)})
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Origin") != "" { // browsers send it; no page of the Web shall control this machine
-			answerJSON(w, http.StatusForbidden, map[string]string{"error": "web pages may not control the local AWS"})
-			return
-		}
 		if !s.ready.Load() {
 			answerJSON(w, http.StatusServiceUnavailable, map[string]string{"error": "the local AWS is starting"})
 			return
@@ -79,7 +100,7 @@ func (s *Stack) control() http.Handler {
 	})
 }
 
-// setAll sets faults from JSON. "seed" comes first, so that a service's own seed outdoes it.
+// setAll sets faults from JSON. It sets "seed" first, so that a service's own seed overrides it.
 func setAll(f *Faults, settings map[string]json.RawMessage) error {
 	var errs []error
 	for _, seeds := range []bool{true, false} {
@@ -99,7 +120,7 @@ func setAll(f *Faults, settings map[string]json.RawMessage) error {
 	return errors.Join(errs...)
 }
 
-// settingText writes a JSON number, string or list of strings as Set takes it.
+// settingText returns a JSON number, string or list of strings as Faults.Set takes it.
 func settingText(raw json.RawMessage) (string, error) {
 	var list []string
 	var text string
@@ -140,8 +161,8 @@ func (s *Stack) answerKill(w http.ResponseWriter, r *http.Request) {
 	answerJSON(w, http.StatusOK, map[string]int{"killed": killed})
 }
 
-// Kill kills the processes of a function, by its name or logical id, that are in mid-invocation, and returns how many
-// there were; "" means those of all functions.
+// Kill kills the processes of a function that run an invocation, and returns their number. The function is given by its
+// name or logical id; "" is all functions.
 func (s *Stack) Kill(function string) (killed int, err error) {
 	found := function == ""
 	for _, f := range s.Resolved.Functions {
@@ -160,10 +181,10 @@ func (s *Stack) Kill(function string) (killed int, err error) {
 	return killed, nil
 }
 
-// answerTraces lists the traces, or the documents of the one that the path names.
+// answerTraces answers with all traces, or with the documents of the trace in the path.
 func (s *Stack) answerTraces(w http.ResponseWriter, r *http.Request) {
 	if s.Traces == nil {
-		answerJSON(w, http.StatusNotFound, map[string]string{"error": "no traces are collected: start with --xray"})
+		answerJSON(w, http.StatusNotFound, map[string]string{"error": "no traces are collected; --xray collects them"})
 		return
 	}
 	id := r.PathValue("id")
@@ -192,7 +213,10 @@ func (s *Stack) answerTraces(w http.ResponseWriter, r *http.Request) {
 	answerJSON(w, http.StatusOK, traces)
 }
 
-// maxControl bounds the body of a request, in bytes.
+// maxDiscarded is how much of a refused request is read, in bytes.
+const maxDiscarded = 10 << 20
+
+// maxControl is the largest body of a request, in bytes.
 const maxControl = 1 << 20
 
 // readObject reads a JSON object; an empty body counts as {}.
@@ -207,7 +231,7 @@ func readObject(r *http.Request, into any) error {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
 	if err := d.Decode(into); err != nil {
-		return fmt.Errorf("the body is not the JSON object that is expected: %w", err)
+		return fmt.Errorf("the body is not the JSON object of this request: %w", err)
 	}
 	if d.More() {
 		return errors.New("something follows the JSON object")
@@ -218,5 +242,5 @@ func readObject(r *http.Request, into any) error {
 func answerJSON(w http.ResponseWriter, status int, value any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(value) // whoever asked has gone
+	_ = json.NewEncoder(w).Encode(value) // the client has gone
 }

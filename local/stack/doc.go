@@ -1,5 +1,6 @@
-// Package stack runs a resolved template on this machine: its queues and tables, its functions as processes, its event
-// source mappings and its WebSocket APIs, each behind the port and with the permissions that the template gives it.
+// Package stack runs the stack of a template on this machine: queues, tables, functions as processes, event source
+// mappings and WebSocket APIs, with the permissions of the template. It connects the other packages of local/ and
+// emulates nothing itself.
 //
-// It wires the other packages of local/ together and adds nothing of its own to what they emulate.
+// Start with [Start]. The HTTP API under /_local/ controls a running stack; see docs/local.md.
 package stack

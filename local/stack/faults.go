@@ -15,8 +15,8 @@ import (
 	"fanfare/local/sqs"
 )
 
-// Faults are what goes wrong on purpose, by service. Their fields are documented where they stand; a fault's name is its
-// service's and its field's, "apigateway.RateExceeded". The zero value is none.
+// Faults are the injected faults, by service. The name of a fault is that of the service and of the field, like
+// "apigateway.RateExceeded". The types of the fields document the faults. The zero value injects none.
 type Faults struct {
 	APIGateway apigateway.Faults // of every API of the stack
 	SQS        sqs.Faults
@@ -24,7 +24,7 @@ type Faults struct {
 	Lambda     lambda.Faults
 }
 
-// services are the structs that faults stand in, by the service's name.
+// services returns the structs with the faults, by the name of the service.
 func (f *Faults) services() map[string]reflect.Value {
 	return map[string]reflect.Value{
 		"apigateway": reflect.ValueOf(&f.APIGateway).Elem(),
@@ -34,7 +34,7 @@ func (f *Faults) services() map[string]reflect.Value {
 	}
 }
 
-// FaultNames returns the names that Set knows, sorted.
+// FaultNames returns the names that Set accepts, sorted.
 func FaultNames() []string {
 	var names []string
 	for service, fields := range new(Faults).services() {
@@ -46,8 +46,9 @@ func FaultNames() []string {
 	return names
 }
 
-// Set sets a fault by its name, without regard to case. Rates are numbers from 0 to 1, durations are written like 20ms,
-// lists of names with commas between them; a seed is a whole number. The name "seed" sets the seeds of all services.
+// Set sets a fault by its name, which is not case-sensitive. A rate is a number from 0 to 1, a duration is like 20ms,
+// the names of a list are separated by commas, and a seed is a whole number. The name "seed" sets the seeds of all
+// services.
 func (f *Faults) Set(name, value string) error {
 	if strings.EqualFold(name, "seed") {
 		for _, fields := range f.services() {
@@ -68,28 +69,28 @@ func (f *Faults) Set(name, value string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("there is no fault %q; there are seed, %s", name, strings.Join(FaultNames(), ", "))
+	return fmt.Errorf("no fault %q; the faults are seed, %s", name, strings.Join(FaultNames(), ", "))
 }
 
-// assign reads a fault's value.
+// assign parses the value of a fault.
 func assign(field reflect.Value, text string) error {
 	switch field.Interface().(type) {
 	case float64:
 		rate, err := strconv.ParseFloat(text, 64)
 		if err != nil || !(rate >= 0 && rate <= 1) {
-			return fmt.Errorf("%q is no rate: want a number from 0 to 1", text)
+			return fmt.Errorf("%q is not a rate from 0 to 1", text)
 		}
 		field.SetFloat(rate)
 	case time.Duration:
 		d, err := time.ParseDuration(text)
 		if err != nil || d < 0 {
-			return fmt.Errorf("%q is no duration: want one like 20ms or 1.5s", text)
+			return fmt.Errorf("%q is not a duration like 20ms or 1.5s", text)
 		}
 		field.SetInt(int64(d))
 	case uint64:
 		seed, err := strconv.ParseUint(text, 10, 64)
 		if err != nil {
-			return fmt.Errorf("%q is no seed: want a whole number", text)
+			return fmt.Errorf("%q is not a whole number", text)
 		}
 		field.SetUint(seed)
 	case []string:
@@ -104,20 +105,21 @@ func assign(field reflect.Value, text string) error {
 	return nil
 }
 
-// Settings returns the faults that are not zero, by name, as Set takes them.
+// Settings returns the faults that are not zero, by name, with values for Set.
 func (f *Faults) Settings() map[string]string {
 	settings := make(map[string]string)
 	for service, fields := range f.services() {
 		for i := range fields.NumField() {
 			if field := fields.Field(i); !field.IsZero() {
-				settings[service+"."+fields.Type().Field(i).Name] = print(field)
+				settings[service+"."+fields.Type().Field(i).Name] = format(field)
 			}
 		}
 	}
 	return settings
 }
 
-func print(field reflect.Value) string {
+// format returns the value of a fault for Set.
+func format(field reflect.Value) string {
 	switch value := field.Interface().(type) {
 	case float64:
 		return strconv.FormatFloat(value, 'g', -1, 64)
@@ -128,23 +130,22 @@ func print(field reflect.Value) string {
 	}
 }
 
-// clone returns a copy that shares nothing with f.
+// clone returns a deep copy.
 func (f Faults) clone() Faults {
 	f.SQS.Queues, f.SQS.Operations = slices.Clone(f.SQS.Queues), slices.Clone(f.SQS.Operations)
 	f.DynamoDB.Operations, f.Lambda.Functions = slices.Clone(f.DynamoDB.Operations), slices.Clone(f.Lambda.Functions)
 	return f
 }
 
-// Faults returns the present faults.
+// Faults returns the current faults.
 func (s *Stack) Faults() Faults {
 	s.faultsMu.Lock()
 	defer s.faultsMu.Unlock()
 	return s.faults.clone()
 }
 
-// SetFaults replaces all faults from now on; in services whose faults change, the sequence that their seed makes begins
-// anew. Queues and functions may be named by their logical ids, too. The error says what is impossible; the
-// faults are then as they were.
+// SetFaults replaces all faults. In a service whose faults change, the sequence of its seed starts again. Queues and
+// functions may have their logical ids, too. After an error the faults are unchanged.
 func (s *Stack) SetFaults(f Faults) error {
 	return s.changeFaults(func(now *Faults) error {
 		*now = f.clone()
@@ -152,7 +153,7 @@ func (s *Stack) SetFaults(f Faults) error {
 	})
 }
 
-// changeFaults lets change edit the faults, and puts them into force.
+// changeFaults applies a change to the faults.
 func (s *Stack) changeFaults(change func(*Faults) error) error {
 	s.faultsMu.Lock()
 	defer s.faultsMu.Unlock()
@@ -168,7 +169,7 @@ func (s *Stack) changeFaults(change func(*Faults) error) error {
 	return nil
 }
 
-// resolveNames puts physical names in the place of logical ids, and refuses what is neither.
+// resolveNames replaces logical ids by physical names. Other names are an error.
 func (s *Stack) resolveNames(f *Faults) error {
 	queues, functions := make(map[string]string), make(map[string]string)
 	for _, q := range s.Resolved.Queues {
@@ -197,18 +198,19 @@ func (s *Stack) resolveNames(f *Faults) error {
 	}
 	for _, name := range f.SQS.Operations {
 		if !slices.Contains(sqs.Operations(), name) {
-			errs = append(errs, fmt.Errorf("fault sqs.Operations: %q is not one of %s", name, strings.Join(sqs.Operations(), ", ")))
+			errs = append(errs, fmt.Errorf("fault sqs.Operations: %q is not one of %s", name,
+				strings.Join(sqs.Operations(), ", ")))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// apply puts faults into force in the services where they differ from before.
+// apply sets the faults of the services whose faults differ from before.
 func (s *Stack) apply(before, f Faults) error {
 	var errs []error
 	if f.APIGateway != before.APIGateway {
 		for _, api := range s.apis {
-			errs = append(errs, api.SetFaults(s.delayed(f.APIGateway)))
+			errs = append(errs, api.SetFaults(s.withLatency(f.APIGateway)))
 		}
 	}
 	if !reflect.DeepEqual(f.SQS, before.SQS) {

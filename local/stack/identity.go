@@ -9,7 +9,7 @@ import (
 	"fanfare/local/template"
 )
 
-// identities tell by an access key who calls, and decide by the template's policies whether they may.
+// identities authorizes calls by the template's policies. The access key identifies the caller.
 type identities struct {
 	stack     *template.Resolved
 	functions map[string]template.Function // by access key
@@ -27,14 +27,14 @@ func newIdentities(r *template.Resolved) *identities {
 	return ids
 }
 
-// accessKey returns the access key of a function's role session; sessions have keys that begin with ASIA.
+// accessKey returns the access key of a function. It begins with ASIA, like that of a role session on AWS.
 func accessKey(function string) string {
 	sum := sha256.Sum256([]byte(function))
 	return "ASIA" + base32.StdEncoding.EncodeToString(sum[:10])
 }
 
-// authorize decides on a call. Functions may do what their roles allow; every other key is an administrator of the
-// account, who is still bound by what resource policies deny.
+// authorize decides on a call. The policies of its role apply to a function. Any other key belongs to an administrator
+// of the account. Only the denials of resource policies apply to it.
 func (ids *identities) authorize(accessKeyID, action, resource string) error {
 	if f, ok := ids.functions[accessKeyID]; ok {
 		return iam.Authorize(f.Role.Documents(), ids.resources[resource], ids.stack.Request(f, action, resource))
@@ -42,13 +42,15 @@ func (ids *identities) authorize(accessKeyID, action, resource string) error {
 	return iam.Authorize([]iam.Document{administrator}, ids.resources[resource], iam.Request{
 		Account: ids.stack.Account, Action: action, Resource: resource,
 		Caller: fmt.Sprintf("arn:aws:iam::%s:user/local", ids.stack.Account),
-		// Loopback stands for TLS: what a policy demands of the transport is met.
+		// Requests on loopback have no TLS. They count as secure, because all requests to AWS have TLS.
 		Context: map[string][]string{"aws:securetransport": {"true"}},
 	})
 }
 
+// administrator allows everything.
 var administrator = func() iam.Document {
-	document, err := iam.Parse([]byte(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`), iam.Identity)
+	const policy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`
+	document, err := iam.Parse([]byte(policy), iam.Identity)
 	if err != nil {
 		panic(err)
 	}

@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -11,26 +12,27 @@ import (
 	"fanfare/local/lambda"
 )
 
-// Quotas are what the account may do at a time in its Region. Zero is no limit, except for Concurrency.
+// Quotas are the limits of the account in its Region. Zero is no limit, except for Concurrency.
 type Quotas struct {
-	// Connections limits new connections to an API.
+	// Connections limits new connections of each API.
 	Connections apigateway.Throttle
-	// Requests limits connects, messages of clients and calls of @connections together, of each API.
+	// Requests limits connects, client messages and @connections calls of each API together.
 	Requests apigateway.Throttle
-	// Concurrency is that of all functions together; 0 is Lambda's default of 1,000.
+	// Concurrency limits the concurrent invocations of all functions together. 0 is Lambda's default of 1,000.
 	Concurrency int
 }
 
-// Set sets a quota: "connections" or "requests" to a rate a second, with a burst after a colon unless it is as great
-// as the rate; "concurrency" to a number of invocations. "aws" with no value sets what an account has on AWS by default.
+// Set sets a quota by its name. "connections" and "requests" take a rate per second and, after a colon, a burst; the
+// default burst is the rate. "concurrency" takes a number of invocations. "aws" takes no value and sets AWS's defaults.
 func (q *Quotas) Set(name, value string) error {
 	switch name {
 	case "aws":
 		if value != "" {
-			return fmt.Errorf("quota aws takes no value")
+			return errors.New("quota aws takes no value")
 		}
 		defaults := apigateway.DefaultQuotas()
-		*q = Quotas{Connections: defaults.Connections, Requests: defaults.Requests, Concurrency: lambda.DefaultAccountConcurrency}
+		*q = Quotas{Connections: defaults.Connections, Requests: defaults.Requests,
+			Concurrency: lambda.DefaultAccountConcurrency}
 		return nil
 	case "connections":
 		return parseThrottle(&q.Connections, name, value)
@@ -39,12 +41,12 @@ func (q *Quotas) Set(name, value string) error {
 	case "concurrency":
 		n, err := strconv.Atoi(value)
 		if err != nil || n < 1 {
-			return fmt.Errorf("quota concurrency: %q is no number of invocations, at least 1", value)
+			return fmt.Errorf("quota concurrency: %q is not a number of at least 1", value)
 		}
 		q.Concurrency = n
 		return nil
 	}
-	return fmt.Errorf("there is no quota %q; there are aws, concurrency, connections, requests", name)
+	return fmt.Errorf("no quota %q; the quotas are aws, concurrency, connections, requests", name)
 }
 
 func parseThrottle(t *apigateway.Throttle, name, value string) error {
@@ -55,21 +57,23 @@ func parseThrottle(t *apigateway.Throttle, name, value string) error {
 		depth, err = strconv.Atoi(burst)
 	}
 	if err != nil || !(perSecond > 0) || depth < 1 {
-		return fmt.Errorf("quota %s: %q is not like 500 or 10000:5000 (a rate a second, a burst of at least 1)", name, value)
+		return fmt.Errorf("quota %s: %q is not a rate per second and a burst of at least 1, like 500 or 10000:5000", name,
+			value)
 	}
 	*t = apigateway.Throttle{Rate: perSecond, Burst: depth}
 	return nil
 }
 
-// Latency is how long the network takes from a caller to a service and back, in the machine's time. What AWS's services
-// do among themselves (a mapping that polls its queue) is not delayed.
+// Latency is the round-trip time of the network between callers and services, in the machine's time. Calls between
+// AWS's services, like the polls of a mapping, have no latency.
 type Latency struct{ APIGateway, SQS, DynamoDB time.Duration }
 
-// Set sets the latency of a service by its name, "apigateway" (that is @connections), "sqs" or "dynamodb"; "" is all three.
+// Set sets the latency of a service by its name: "apigateway" (of @connections), "sqs", "dynamodb", or "" for all
+// three.
 func (l *Latency) Set(service, value string) error {
 	d, err := time.ParseDuration(value)
 	if err != nil || d < 0 {
-		return fmt.Errorf("latency: %q is no duration: want one like 20ms", value)
+		return fmt.Errorf("latency: %q is not a duration like 20ms", value)
 	}
 	switch service {
 	case "":
@@ -81,56 +85,56 @@ func (l *Latency) Set(service, value string) error {
 	case "dynamodb":
 		l.DynamoDB = d
 	default:
-		return fmt.Errorf("there is no latency of %q; there are apigateway, sqs, dynamodb", service)
+		return fmt.Errorf("no latency of %q; the services are apigateway, sqs, dynamodb", service)
 	}
 	return nil
 }
 
-// delayed adds the network's latency to faults that have none of their own.
-func (s *Stack) delayed(f apigateway.Faults) apigateway.Faults {
+// withLatency adds the latency of the network to faults without a latency.
+func (s *Stack) withLatency(f apigateway.Faults) apigateway.Faults {
 	if f.Latency == 0 {
 		f.Latency = s.latency.APIGateway
 	}
 	return f
 }
 
-// distant delays requests and answers by half of d each.
-func distant(d time.Duration, service http.Handler) http.Handler {
+// delay delays requests and responses by half of d each.
+func delay(d time.Duration, service http.Handler) http.Handler {
 	if d == 0 {
 		return service
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !travel(r, d/2) {
+		if !wait(r, d/2) {
 			return
 		}
-		service.ServeHTTP(&returning{ResponseWriter: w, request: r, time: d - d/2}, r)
+		service.ServeHTTP(&delayedResponse{ResponseWriter: w, request: r, time: d - d/2}, r)
 	})
 }
 
-// returning holds an answer back for the time of its way.
-type returning struct {
+// delayedResponse delays a response.
+type delayedResponse struct {
 	http.ResponseWriter
 	request *http.Request
 	time    time.Duration
 }
 
-func (w *returning) WriteHeader(status int) {
+func (w *delayedResponse) WriteHeader(status int) {
 	if w.time > 0 {
-		travel(w.request, w.time)
+		wait(w.request, w.time)
 		w.time = 0
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
-func (w *returning) Write(body []byte) (int, error) {
+func (w *delayedResponse) Write(body []byte) (int, error) {
 	if w.time > 0 {
 		w.WriteHeader(http.StatusOK)
 	}
 	return w.ResponseWriter.Write(body)
 }
 
-// travel waits, and reports whether the caller is still there.
-func travel(r *http.Request, d time.Duration) bool {
+// wait waits for d and reports whether the caller is still connected.
+func wait(r *http.Request, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -7,7 +7,7 @@ import (
 	"fanfare/local/template"
 )
 
-// newSecrets returns Secrets Manager with the stack's secrets. Those that are generated are new at every start.
+// newSecrets returns Secrets Manager with the secrets of the stack. Generated values differ in every run.
 func newSecrets(o Options, ids *identities, declared []template.Secret) (*secrets.Server, error) {
 	var all []secrets.Secret
 	for _, s := range declared {
@@ -23,7 +23,7 @@ func newSecrets(o Options, ids *identities, declared []template.Secret) (*secret
 	return secrets.New(secrets.Options{Clock: o.Clock, Log: o.Log, Authorize: ids.authorize}, all...), nil
 }
 
-// characters returns those that a generated secret may have.
+// characters returns the characters that a generated secret may have.
 func characters(g template.GeneratedSecret) string {
 	var all strings.Builder
 	for _, kind := range []struct {

@@ -9,6 +9,8 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -20,75 +22,83 @@ import (
 	"fanfare/local/dynamodb"
 	"fanfare/local/eventsource"
 	"fanfare/local/lambda"
+	"fanfare/local/loopback"
 	"fanfare/local/secrets"
 	"fanfare/local/sqs"
 	"fanfare/local/template"
 	"fanfare/local/xray"
 )
 
-// Options say where the stack runs. The zero value takes any free ports and tells nobody what happens.
+// Options configure a stack. BuildDir is required; all else may be zero.
 type Options struct {
-	// Port is that of the first WebSocket API; further APIs have the ports after it. 0 takes any that is free.
+	// Port is the port of the first WebSocket API. Further APIs have the ports after it. 0 selects free ports.
 	Port int
-	// AWSPort is that of SQS and DynamoDB; 0 takes any that is free.
+	// AWSPort is the port of SQS, DynamoDB and Secrets Manager. 0 selects a free port.
 	AWSPort int
-	// Template are the options of the template's resolution; QueueEndpoint is set here.
+	// Template are the options of package template. Start sets QueueEndpoint.
 	Template template.Options
-	// BuildDir is where functions are built; required.
+	// BuildDir is the folder in which functions are built. Several processes may share it.
 	BuildDir string
-	// Clock is the time of AWS's services; nil is the machine's.
+	// Clock is the clock of AWS's services. nil is the machine's clock.
 	Clock *clock.Clock
-	// Log gets what goes wrong within the services; nil discards it.
+	// Log receives the logs of the services. nil discards them.
 	Log *slog.Logger
-	// Output gets each line that a function writes; nil sends them to Log.
+	// Output receives each line that a function writes. nil sends the lines to Log.
 	Output func(function, requestID string, line []byte)
-	// Gateway is told of every event at a WebSocket API; nil observes nothing.
+	// Gateway is called for every event at a WebSocket API. It may be nil.
 	Gateway func(apigateway.Event)
-	// Invocation is told of every invocation of a function; it must not wait. nil observes nothing.
+	// Invocation is called after every invocation of a function. It must not block. It may be nil.
 	Invocation func(lambda.Report)
-	// Faults happen once everything has started; SetFaults changes them.
+	// Refused is called for every request to a service that is not emulated. It may be nil.
+	Refused func(Refused)
+	// Faults are the injected faults. They begin when everything has started. SetFaults changes them.
 	Faults Faults
-	// Quotas are what the account may do at a time; the zero value leaves that open.
+	// Quotas are the limits of the account. The zero value has none, except for Lambda's default concurrency.
 	Quotas Quotas
-	// XRay is the loopback address at which functions' segments are collected, such as xray.DefaultAddress; "" collects
-	// none, and functions then do not trace.
+	// XRay is the loopback address on which the X-Ray segments of functions are received, such as xray.DefaultAddress. ""
+	// receives none, and functions do not trace.
 	XRay string
-	// Latency is the network's; the zero value is none.
+	// Latency is the latency of the network. The zero value is none.
 	Latency Latency
 }
 
-// Stack is a running stack.
+// Stack is a running stack. Its methods are safe for concurrent use.
 type Stack struct {
+	// Resolved is the resolved template. It must not be changed.
 	Resolved *template.Resolved
 	// AWSEndpoint is the URL of SQS, DynamoDB and Secrets Manager.
 	AWSEndpoint string
-	// Endpoints are the http:// URLs of the APIs' stages, in the template's order: clients connect there by ws://.
+	// Endpoints are the http:// URLs of the stages of the APIs, in the order of the template. Clients connect to the same
+	// URLs with ws://.
 	Endpoints []string
+	// Traces is the receiver of X-Ray segments. It is nil without Options.XRay.
+	Traces *xray.Receiver
 
-	// Traces are what functions have sent to the X-Ray daemon; nil without Options.XRay.
-	Traces   *xray.Receiver
 	hosts    *strings.Replacer
+	allowed  loopback.Hosts      // what the Host header of a request may be
+	tls      *loopback.Authority // of the certificates of the APIs
 	sqs      *sqs.Server
 	dynamodb *dynamodb.Server
 	secrets  *secrets.Server
 	lambda   *lambda.Service
 	aws      *http.Server
 	apis     []*apigateway.Server
-	stopRuns context.CancelFunc // of the event source mappings
+	stopRuns context.CancelFunc // stops the event source mappings
 	mappings sync.WaitGroup
 	servers  sync.WaitGroup
 	failed   chan error
 
+	refused  func(Refused)
 	ready    atomic.Bool // everything has started
 	latency  Latency
 	faultsMu sync.Mutex // orders changes of faults
 	faults   Faults
 }
 
-// Start resolves and builds the template at path, and runs it. Everything that is wrong is found before it returns: the
-// template, a function that does not build or does not start, a port that is taken. ctx bounds the start only.
+// Start resolves the template at path, builds its functions and runs its stack. It returns an error if the template has
+// problems, if a function does not build or does not start, or if a port is in use. ctx bounds only the start.
 func Start(ctx context.Context, path string, o Options) (_ *Stack, err error) {
-	s := &Stack{failed: make(chan error, 1), latency: o.Latency}
+	s := &Stack{failed: make(chan error, 1), latency: o.Latency, refused: o.Refused}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -129,20 +139,37 @@ func Start(ctx context.Context, path string, o Options) (_ *Stack, err error) {
 		listeners = append(listeners, l)
 		s.Endpoints = append(s.Endpoints, "http://"+l.Addr().String()+"/"+api.Stage.Name)
 	}
+	for _, api := range s.Resolved.APIs {
+		s.allowed.Names = append(s.allowed.Names, apiHost(api, s.Resolved.Region))
+	}
+	ids := newIdentities(s.Resolved)
+	if err := s.createData(o, ids); err != nil {
+		return nil, err
+	}
 	folders, err := build(ctx, s.Resolved.Functions, o.BuildDir)
 	if err != nil {
 		return nil, err
 	}
 
-	if o.XRay != "" {
-		if s.Traces, err = xray.Listen(xray.Options{Address: o.XRay, Log: o.Log}); err != nil {
-			return nil, fmt.Errorf("%w: is a daemon running already?", err)
+	if len(s.Resolved.APIs) > 0 {
+		if err := os.MkdirAll(o.BuildDir, 0o755); err != nil {
+			return nil, fmt.Errorf("create the build folder: %w", err)
+		}
+		// Functions run in other folders.
+		dir, err := filepath.Abs(o.BuildDir)
+		if err != nil {
+			return nil, err
+		}
+		if s.tls, err = loopback.NewAuthority(dir, s.allowed); err != nil {
+			return nil, err
 		}
 	}
-	ids := newIdentities(s.Resolved)
-	if err := s.startData(o, ids, awsListener); err != nil {
-		return nil, err
+	if o.XRay != "" {
+		if s.Traces, err = xray.Listen(xray.Options{Address: o.XRay, Log: o.Log}); err != nil {
+			return nil, fmt.Errorf("%w (is another X-Ray daemon running?)", err)
+		}
 	}
+	s.serveAWS(o, awsListener)
 	if err := s.startFunctions(ctx, o, folders, listeners); err != nil {
 		return nil, err
 	}
@@ -157,74 +184,108 @@ func Start(ctx context.Context, path string, o Options) (_ *Stack, err error) {
 	return s, nil
 }
 
-// listen listens on loopback only. The flag is named where the port is taken.
+// listen listens on loopback. The error names the flag that selects another port.
 func listen(port int, flag string) (net.Listener, error) {
 	l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
-		return nil, fmt.Errorf("%w: is it running already? Choose another port with %s", err, flag)
+		return nil, fmt.Errorf("%w (is it running already? %s selects another port)", err, flag)
 	}
 	return l, nil
 }
 
-// startData starts SQS, DynamoDB and Secrets Manager with the stack's queues, tables and secrets.
-func (s *Stack) startData(o Options, ids *identities, l net.Listener) error {
+// createData creates SQS, DynamoDB and Secrets Manager with the stack's queues, tables and secrets. It checks the APIs,
+// too, and returns the errors of all resources, so that a template shows all of its faults in one run.
+func (s *Stack) createData(o Options, ids *identities) error {
 	r := s.Resolved
+	var errs []error
 	s.sqs = sqs.New(sqs.Options{
 		Region: r.Region, Account: r.Account, Endpoint: s.AWSEndpoint, Clock: o.Clock, Log: o.Log, Authorize: ids.authorize,
 	})
 	s.dynamodb = dynamodb.New(dynamodb.Options{
 		Region: r.Region, Account: r.Account, Clock: o.Clock, Log: o.Log, Authorize: ids.authorize,
 	})
-	// A queue may name another as its dead-letter queue, which has to exist before it.
+	// A dead-letter queue must exist before the queue that names it.
 	for _, redriving := range []bool{false, true} {
 		for _, q := range r.Queues {
 			if _, ok := q.Attributes["RedrivePolicy"]; ok != redriving {
 				continue
 			}
-			if _, err := s.sqs.CreateQueue(sqs.QueueConfig{Name: q.Name, Attributes: q.Attributes, Tags: q.Tags}); err != nil {
-				return at(q.Source, err)
+			if _, err := s.sqs.CreateQueue(sqs.QueueConfig{Name: q.Name, Attributes: q.Attributes}); err != nil {
+				errs = append(errs, at(q.Source, err))
 			}
 		}
 	}
 	for _, t := range r.Tables {
-		config, err := table(t)
-		if err == nil {
-			err = s.dynamodb.CreateTable(config)
+		indexes := slices.Concat(t.GlobalIndexes, t.LocalIndexes)
+		for _, index := range indexes {
+			source := t.Source
+			source.Line = index.Line
+			errs = append(errs, at(source, fmt.Errorf("index %s: secondary indexes are not emulated", index.Name)))
 		}
-		if err != nil {
-			return at(t.Source, err)
+		if len(indexes) > 0 {
+			continue
 		}
+		if err := s.dynamodb.CreateTable(table(t)); err != nil {
+			errs = append(errs, at(t.Source, err))
+		}
+	}
+	for _, api := range r.APIs {
+		errs = append(errs, checkAPI(api)...)
 	}
 	var err error
-	if s.secrets, err = newSecrets(o, ids, r.Secrets); err != nil {
-		return err
-	}
-	s.aws = &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: s.awsHandler()}
-	s.run(&s.servers, func() error { return s.aws.Serve(l) })
-	return nil
+	s.secrets, err = newSecrets(o, ids, r.Secrets)
+	return errors.Join(append(errs, err)...)
 }
 
-func table(t template.Table) (dynamodb.TableConfig, error) {
-	if len(t.GlobalIndexes)+len(t.LocalIndexes) > 0 {
-		return dynamodb.TableConfig{}, errors.New("secondary indexes are not emulated")
+// checkAPI returns the faults of an API, those of a route with the line of the route.
+func checkAPI(api template.WebSocketAPI) []error {
+	errs := gateway(api, nil).Check()
+	for i, err := range errs {
+		source := api.Source
+		if fault, ok := errors.AsType[*apigateway.RouteError](err); ok {
+			if n := slices.IndexFunc(api.Routes, func(r template.Route) bool { return r.Key == fault.Key }); n >= 0 {
+				source = api.Routes[n].Source
+			}
+		}
+		errs[i] = at(source, err)
 	}
+	return errs
+}
+
+// serveAWS serves SQS, DynamoDB, Secrets Manager and the control of the stack.
+func (s *Stack) serveAWS(o Options, l net.Listener) {
+	s.aws = &http.Server{
+		ReadHeaderTimeout: 10 * time.Second, Handler: s.guard(s.awsHandler()),
+		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+	}
+	s.run(&s.servers, func() error { return s.aws.Serve(l) })
+}
+
+// table returns a template's table for package dynamodb.
+func table(t template.Table) dynamodb.TableConfig {
 	config := dynamodb.TableConfig{
-		Name: t.Name, BillingMode: t.BillingMode, ReadCapacityUnits: int64(t.ReadUnits), WriteCapacityUnits: int64(t.WriteUnits),
-		TTLAttribute: t.TTLAttribute, DeletionProtection: t.DeletionProtection, Tags: t.Tags,
+		Name: t.Name, BillingMode: t.BillingMode,
+		ReadCapacityUnits: int64(t.ReadUnits), WriteCapacityUnits: int64(t.WriteUnits),
+		TTLAttribute: t.TTLAttribute, DeletionProtection: t.DeletionProtection,
 		KeySchema: []dynamodb.KeyElement{{AttributeName: t.PartitionKey, KeyType: "HASH"}},
 	}
 	if t.SortKey != "" {
 		config.KeySchema = append(config.KeySchema, dynamodb.KeyElement{AttributeName: t.SortKey, KeyType: "RANGE"})
 	}
 	for _, name := range slices.Sorted(maps.Keys(t.Attributes)) {
-		config.AttributeDefinitions = append(config.AttributeDefinitions, dynamodb.AttributeDefinition{AttributeName: name, AttributeType: t.Attributes[name]})
+		config.AttributeDefinitions = append(config.AttributeDefinitions,
+			dynamodb.AttributeDefinition{AttributeName: name, AttributeType: t.Attributes[name]})
 	}
-	return config, nil
+	return config
 }
 
 // startFunctions adds the functions and starts a process of each.
-func (s *Stack) startFunctions(ctx context.Context, o Options, folders map[string]string, listeners []net.Listener) error {
+func (s *Stack) startFunctions(ctx context.Context, o Options, folders map[string]string,
+	listeners []net.Listener) error {
 	env := map[string]string{"AWS_ENDPOINT_URL": s.AWSEndpoint, "AWS_EC2_METADATA_DISABLED": "true"}
+	if s.tls != nil {
+		maps.Copy(env, s.tls.Environment())
+	}
 	if len(s.Endpoints) == 1 {
 		env["AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI"] = s.Endpoints[0]
 	}
@@ -234,14 +295,17 @@ func (s *Stack) startFunctions(ctx context.Context, o Options, folders map[strin
 	}
 	var err error
 	if s.lambda, err = lambda.New(lambda.Options{
-		Region: s.Resolved.Region, Account: s.Resolved.Account, Env: env, XRayDaemonAddress: daemon, Clock: o.Clock, Log: o.Log, Output: o.Output, Report: o.Invocation,
+		Region: s.Resolved.Region, Account: s.Resolved.Account, Env: env, XRayDaemonAddress: daemon, Clock: o.Clock,
+		Log: o.Log, Output: o.Output, Report: o.Invocation,
 		AccountConcurrency: o.Quotas.Concurrency,
 	}); err != nil {
 		return err
 	}
 	s.hosts = s.loopback(listeners)
+	var errs []error
 	for _, f := range s.Resolved.Functions {
-		variables := map[string]string{"AWS_LAMBDA_LOG_FORMAT": f.Logging.Format, "AWS_LAMBDA_LOG_LEVEL": f.Logging.ApplicationLevel}
+		variables := map[string]string{"AWS_LAMBDA_LOG_FORMAT": f.Logging.Format,
+			"AWS_LAMBDA_LOG_LEVEL": f.Logging.ApplicationLevel}
 		for name, value := range f.Environment {
 			variables[name] = s.Local(value)
 		}
@@ -251,39 +315,51 @@ func (s *Stack) startFunctions(ctx context.Context, o Options, folders map[strin
 			reserved = cmp.Or(*f.ReservedConcurrency, lambda.NoConcurrency)
 		}
 		if err := s.lambda.Add(lambda.Function{
-			Name: f.Name, ARN: f.ARN, Dir: folders[f.Name], Handler: f.Handler, Env: variables, Timeout: f.Timeout, MemoryMB: f.MemoryMB,
+			Name: f.Name, ARN: f.ARN, Dir: folders[f.Name], Handler: f.Handler, Env: variables, Timeout: f.Timeout,
+			MemoryMB:            f.MemoryMB,
 			ReservedConcurrency: reserved, AllowRecursion: f.RecursiveLoop == "Allow",
 			AccessKeyID: accessKey(f.Name), SecretAccessKey: "local", SessionToken: "local",
 		}); err != nil {
-			return at(f.Source, err)
+			errs = append(errs, at(f.Source, err))
 		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
 	}
 	return s.lambda.WarmUp(ctx)
 }
 
-// loopback leads the URLs that AWS gives the APIs to this machine.
+// loopback returns a replacer of the URLs of the APIs on AWS by those on this machine.
 func (s *Stack) loopback(listeners []net.Listener) *strings.Replacer {
 	var pairs []string
 	for i, api := range s.Resolved.APIs {
-		host := fmt.Sprintf("%s.execute-api.%s.amazonaws.com", api.ID, s.Resolved.Region)
+		host := apiHost(api, s.Resolved.Region)
 		address := listeners[i].Addr().String()
 		pairs = append(pairs, "https://"+host, "http://"+address, "wss://"+host, "ws://"+address, host, address)
 	}
 	return strings.NewReplacer(pairs...)
 }
 
-// Local returns a text with the URLs that AWS gives the APIs replaced by those here.
+// apiHost returns the host name of an API on AWS.
+func apiHost(api template.WebSocketAPI, region string) string {
+	return fmt.Sprintf("%s.execute-api.%s.amazonaws.com", api.ID, region)
+}
+
+// Local returns a text with the URLs of the APIs on AWS replaced by those on this machine.
 func (s *Stack) Local(text string) string { return s.hosts.Replace(text) }
 
+// startAPIs starts the WebSocket APIs.
 func (s *Stack) startAPIs(o Options, ids *identities, listeners []net.Listener) error {
 	arns := make(map[string]string)
 	for _, f := range s.Resolved.Functions {
 		arns[f.Name] = f.ARN
 	}
 	for i, api := range s.Resolved.APIs {
-		server, err := apigateway.New(gateway(api), permitted{s.lambda, arns}, apigateway.Options{
-			Region: s.Resolved.Region, Account: s.Resolved.Account, Clock: o.Clock, Log: o.Log, Authorize: ids.authorize, Observe: o.Gateway,
-			Quotas: apigateway.Quotas{Connections: o.Quotas.Connections, Requests: o.Quotas.Requests}, Faults: s.delayed(apigateway.Faults{}),
+		server, err := apigateway.New(gateway(api, arns), s.lambda, apigateway.Options{
+			Region: s.Resolved.Region, Account: s.Resolved.Account, Clock: o.Clock, Log: o.Log, Authorize: ids.authorize,
+			Observe: o.Gateway, AllowHost: s.allowed.Allow, TLS: s.tls.Config,
+			Quotas: apigateway.Quotas{Connections: o.Quotas.Connections, Requests: o.Quotas.Requests},
+			Faults: s.withLatency(apigateway.Faults{}),
 		})
 		if err != nil {
 			return at(api.Source, err)
@@ -294,6 +370,7 @@ func (s *Stack) startAPIs(o Options, ids *identities, listeners []net.Listener) 
 	return nil
 }
 
+// startMappings starts the event source mappings.
 func (s *Stack) startMappings(o Options, ids *identities) {
 	ctx, stop := context.WithCancel(context.Background())
 	s.stopRuns = stop
@@ -310,7 +387,8 @@ func (s *Stack) startMappings(o Options, ids *identities) {
 			err := eventsource.Run(ctx, eventsource.Mapping{
 				UUID: m.UUID, QueueARN: m.QueueARN, FunctionName: m.FunctionName, BatchSize: m.BatchSize, Window: m.Window,
 				MaximumConcurrency: m.MaximumConcurrency, ReportBatchItemFailures: m.ReportBatchItemFailures, Disabled: !m.Enabled,
-				VisibilityTimeout: timeouts[m.QueueARN], FunctionTimeout: functions[m.FunctionName].Timeout, AccessKeyID: accessKey(m.FunctionName),
+				VisibilityTimeout: timeouts[m.QueueARN], FunctionTimeout: functions[m.FunctionName].Timeout,
+				AccessKeyID: accessKey(m.FunctionName),
 			}, s.sqs, s.lambda, eventsource.Options{Clock: o.Clock, Log: o.Log, Authorize: ids.authorize})
 			if err != nil {
 				return at(m.Source, err)
@@ -320,22 +398,22 @@ func (s *Stack) startMappings(o Options, ids *identities) {
 	}
 }
 
-// run runs a part of the stack; its error ends Failed.
+// run runs a part of the stack in its own goroutine and sends its error to Failed.
 func (s *Stack) run(group *sync.WaitGroup, part func() error) {
 	group.Go(func() {
 		if err := part(); err != nil && !errors.Is(err, http.ErrServerClosed) {
 			select {
 			case s.failed <- err:
-			default: // one is enough to end it
+			default: // only the first error is reported
 			}
 		}
 	})
 }
 
-// Failed tells when a part of the stack ended by itself, and why.
+// Failed returns a channel that receives the first error of a part of the stack that ended without Stop.
 func (s *Stack) Failed() <-chan error { return s.failed }
 
-// Connections returns how many clients are connected.
+// Connections returns the number of connected clients.
 func (s *Stack) Connections() int {
 	n := 0
 	for _, api := range s.apis {
@@ -344,8 +422,8 @@ func (s *Stack) Connections() int {
 	return n
 }
 
-// Stop closes the clients' connections and runs their $disconnect, finishes what the mappings have begun, and ends the
-// functions' processes. When ctx ends before, it ends everything at once. Nothing is left running in any case.
+// Stop closes the connections and runs $disconnect for each, waits for the running invocations, and ends the processes
+// of the functions. When ctx ends first, Stop ends everything at once. After Stop nothing of the stack runs.
 func (s *Stack) Stop(ctx context.Context) error {
 	var errs []error
 	for _, api := range s.apis {
@@ -357,7 +435,7 @@ func (s *Stack) Stop(ctx context.Context) error {
 	if s.lambda != nil {
 		errs = append(errs, s.lambda.Shutdown(ctx))
 	}
-	s.mappings.Wait() // no invocation is under way, so they end
+	s.mappings.Wait() // they end, because no invocation runs
 	if s.sqs != nil {
 		s.sqs.Close()
 	}
@@ -372,11 +450,14 @@ func (s *Stack) Stop(ctx context.Context) error {
 	if s.Traces != nil {
 		errs = append(errs, s.Traces.Close())
 	}
+	if s.tls != nil {
+		errs = append(errs, s.tls.Close())
+	}
 	s.servers.Wait()
 	return errors.Join(errs...)
 }
 
-// at says where in the template the cause of err stands.
+// at adds the place of a resource in the template to an error.
 func at(source template.Source, err error) error {
 	return fmt.Errorf("%s:%d: %s: %w", source.File, source.Line, source.LogicalID, err)
 }

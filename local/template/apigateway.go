@@ -4,140 +4,149 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"fanfare/local/template/internal/cfn"
+	"fanfare/local/template/internal/tree"
 )
 
-func apiGatewayTypes() map[string]*resourceType {
-	onlyHTTP := refused("it is for HTTP APIs, and only WebSocket APIs are")
-	responseParameters := refused("headers of answers have no meaning on a WebSocket")
-	return map[string]*resourceType{
-		"AWS::ApiGatewayV2::Api": {
-			schema: settable(`
+func apiGatewayTypes() map[string]*emulatedType {
+	onlyHTTP := tree.Refused("it is for HTTP APIs, and only WebSocket APIs are")
+	responseParameters := tree.Refused("headers of a response have no meaning on a WebSocket")
+	return map[string]*emulatedType{
+		"AWS::ApiGatewayV2::Api": {Type: cfn.Type{
+			Schema: tree.Settable(`
 				ApiKeySelectionExpression Description DisableExecuteApiEndpoint DisableSchemaValidation
 				IpAddressType Name ProtocolType RouteSelectionExpression Tags Version`).
-				all(onlyHTTP, `
+				All(onlyHTTP, `
 				BasePath Body BodyS3Location CorsConfiguration CredentialsArn FailOnWarnings RouteKey Target`).
-				all(returned, `ApiEndpoint ApiId ExecuteApiArn`),
-			required: []string{"Name", "ProtocolType", "RouteSelectionExpression"}, ref: "{api}",
-			attributes: map[string]string{
+				All(tree.Returned, `ApiEndpoint ApiId ExecuteApiArn`),
+			Required: []string{"Name", "ProtocolType", "RouteSelectionExpression"}, Ref: "{api}",
+			Attributes: map[string]string{
 				"ApiId": "{api}", "ApiEndpoint": "wss://{api}.execute-api.{region}.amazonaws.com",
 				"ExecuteApiArn": "arn:aws:execute-api:{region}:{account}:{api}",
 			},
-			read: (*loader).readAPI,
+		}, read: (*builder).readAPI,
 		},
-		"AWS::ApiGatewayV2::Stage": {
-			schema: settable(`
+		"AWS::ApiGatewayV2::Stage": {Type: cfn.Type{
+			Schema: tree.Settable(`
 				ApiId AutoDeploy DeploymentId Description RouteSettings StageName StageVariables Tags`).
-				with(schema{
-					"AccessLogSettings":    of(schema{"DestinationArn": known, "Format": known}),
-					"ClientCertificateId":  refused("API Gateway shows no certificates here"),
-					"DefaultRouteSettings": of(routeSettings),
+				With(tree.Schema{
+					"AccessLogSettings":    tree.Nested(tree.Schema{"DestinationArn": tree.Accepted, "Format": tree.Accepted}),
+					"ClientCertificateId":  tree.Refused("API Gateway shows no certificates here"),
+					"DefaultRouteSettings": tree.Nested(routeSettings),
 				}),
-			required: []string{"ApiId", "StageName"}, nameProperty: "StageName", namePattern: stageName, ref: "{name}",
-			read: (*loader).readStage,
+			Required: []string{"ApiId", "StageName"}, NameProperty: "StageName", NamePattern: stageName, Ref: "{name}",
+		}, read: (*builder).readStage,
 		},
-		"AWS::ApiGatewayV2::Deployment": {
-			schema: schema{"ApiId": known, "Description": known, "StageName": refused("give the DeploymentId to the stage"),
-				"DeploymentId": returned},
-			required: []string{"ApiId"}, ref: "{id}", attributes: map[string]string{"DeploymentId": "{id}"},
-			read: (*loader).readDeployment,
+		"AWS::ApiGatewayV2::Deployment": {Type: cfn.Type{
+			Schema: tree.Schema{"ApiId": tree.Accepted, "Description": tree.Accepted,
+				"StageName":    tree.Refused("give the DeploymentId to the stage"),
+				"DeploymentId": tree.Returned},
+			Required: []string{"ApiId"}, Ref: "{id}", Attributes: map[string]string{"DeploymentId": "{id}"},
+		}, read: (*builder).readDeployment,
 		},
-		"AWS::ApiGatewayV2::Route": {
-			schema: settable(`
+		"AWS::ApiGatewayV2::Route": {Type: cfn.Type{
+			Schema: tree.Settable(`
 				ApiId ApiKeyRequired AuthorizationType AuthorizerId OperationName RouteKey
 				RouteResponseSelectionExpression Target`).
-				all(onlyHTTP, `AuthorizationScopes`).
-				all(returned, `RouteId`).
-				with(schema{
-					"ModelSelectionExpression": refused("messages are not checked against models here"),
-					"RequestModels":            refused("messages are not checked against models here"),
-					"RequestParameters":        refused("parameters of $connect are not checked here; use an authorizer"),
+				All(onlyHTTP, `AuthorizationScopes`).
+				All(tree.Returned, `RouteId`).
+				With(tree.Schema{
+					"ModelSelectionExpression": tree.Refused("messages are not checked against models here"),
+					"RequestModels":            tree.Refused("messages are not checked against models here"),
+					"RequestParameters":        tree.Refused("parameters of $connect are not checked here; use an authorizer"),
 				}),
-			required: []string{"ApiId", "RouteKey"}, ref: "{id}", attributes: map[string]string{"RouteId": "{id}"},
-			read: (*loader).readRoute,
+			Required: []string{"ApiId", "RouteKey"}, Ref: "{id}", Attributes: map[string]string{"RouteId": "{id}"},
+		}, read: (*builder).readRoute,
 		},
-		"AWS::ApiGatewayV2::Integration": {
-			schema: settable(`
+		"AWS::ApiGatewayV2::Integration": {Type: cfn.Type{
+			Schema: tree.Settable(`
 				ApiId ConnectionType Description IntegrationMethod IntegrationType IntegrationUri
 				PassthroughBehavior PayloadFormatVersion RequestTemplates TemplateSelectionExpression
 				TimeoutInMillis`).
-				all(onlyHTTP, `IntegrationSubtype TlsConfig`).
-				all(responseParameters, `ResponseParameters`).
-				all(returned, `IntegrationId`).
-				with(schema{
-					"ConnectionId":            refused("there are no VPC links here"),
-					"ContentHandlingStrategy": refused("payloads are not converted here"),
-					"CredentialsArn":          refused("functions are invoked by permission, without a role; write an AWS::Lambda::Permission"),
-					"RequestParameters":       refused("requests are not mapped here"),
+				All(onlyHTTP, `IntegrationSubtype TlsConfig`).
+				All(responseParameters, `ResponseParameters`).
+				All(tree.Returned, `IntegrationId`).
+				With(tree.Schema{
+					"ConnectionId":            tree.Refused("there are no VPC links here"),
+					"ContentHandlingStrategy": tree.Refused("payloads are not converted here"),
+					"CredentialsArn": tree.Refused("functions are invoked by permission, without a role; write an " +
+						"AWS::Lambda::Permission"),
+					"RequestParameters": tree.Refused("requests are not mapped here"),
 				}),
-			required: []string{"ApiId", "IntegrationType"}, ref: "{id}", attributes: map[string]string{"IntegrationId": "{id}"},
-			read: (*loader).readIntegration,
+			Required: []string{"ApiId", "IntegrationType"}, Ref: "{id}", Attributes: map[string]string{"IntegrationId": "{id}"},
+		}, read: (*builder).readIntegration,
 		},
-		"AWS::ApiGatewayV2::IntegrationResponse": {
-			schema: settable(`
+		"AWS::ApiGatewayV2::IntegrationResponse": {Type: cfn.Type{
+			Schema: tree.Settable(`
 				ApiId IntegrationId IntegrationResponseKey ResponseTemplates TemplateSelectionExpression`).
-				all(responseParameters, `ResponseParameters`).
-				all(returned, `IntegrationResponseId`).
-				with(schema{
-					"ContentHandlingStrategy": refused("payloads are not converted here"),
+				All(responseParameters, `ResponseParameters`).
+				All(tree.Returned, `IntegrationResponseId`).
+				With(tree.Schema{
+					"ContentHandlingStrategy": tree.Refused("payloads are not converted here"),
 				}),
-			required: []string{"ApiId", "IntegrationId", "IntegrationResponseKey"}, ref: "{id}",
-			attributes: map[string]string{"IntegrationResponseId": "{id}"}, read: (*loader).readIntegrationResponse,
+			Required: []string{"ApiId", "IntegrationId", "IntegrationResponseKey"}, Ref: "{id}",
+			Attributes: map[string]string{"IntegrationResponseId": "{id}"},
+		}, read: (*builder).readIntegrationResponse,
 		},
-		"AWS::ApiGatewayV2::RouteResponse": {
-			schema: schema{
-				"ApiId": known, "RouteId": known, "RouteResponseKey": known,
-				"ModelSelectionExpression": refused("answers are not checked against models here"),
-				"ResponseModels":           refused("answers are not checked against models here"), "ResponseParameters": responseParameters,
-				"RouteResponseId": returned,
+		"AWS::ApiGatewayV2::RouteResponse": {Type: cfn.Type{
+			Schema: tree.Schema{
+				"ApiId": tree.Accepted, "RouteId": tree.Accepted, "RouteResponseKey": tree.Accepted,
+				"ModelSelectionExpression": tree.Refused("responses are not checked against models here"),
+				"ResponseModels":           tree.Refused("responses are not checked against models here"),
+				"ResponseParameters":       responseParameters,
+				"RouteResponseId":          tree.Returned,
 			},
-			required: []string{"ApiId", "RouteId", "RouteResponseKey"}, ref: "{id}",
-			attributes: map[string]string{"RouteResponseId": "{id}"},
-			read:       (*loader).readRouteResponse,
+			Required: []string{"ApiId", "RouteId", "RouteResponseKey"}, Ref: "{id}",
+			Attributes: map[string]string{"RouteResponseId": "{id}"},
+		}, read: (*builder).readRouteResponse,
 		},
-		"AWS::ApiGatewayV2::Authorizer": {
-			schema: settable(`ApiId AuthorizerType AuthorizerUri IdentitySource Name`).
-				all(onlyHTTP, `
+		"AWS::ApiGatewayV2::Authorizer": {Type: cfn.Type{
+			Schema: tree.Settable(`ApiId AuthorizerType AuthorizerUri IdentitySource Name`).
+				All(onlyHTTP, `
 				AuthorizerPayloadFormatVersion AuthorizerResultTtlInSeconds EnableSimpleResponses
 				IdentityValidationExpression JwtConfiguration`).
-				all(returned, `AuthorizerId`).
-				with(schema{
-					"AuthorizerCredentialsArn": refused("authorizers are invoked by permission, without a role; write an AWS::Lambda::Permission"),
+				All(tree.Returned, `AuthorizerId`).
+				With(tree.Schema{
+					"AuthorizerCredentialsArn": tree.Refused("authorizers are invoked by permission, without a role; write an " +
+						"AWS::Lambda::Permission"),
 				}),
-			required: []string{"ApiId", "AuthorizerType", "Name"}, ref: "{id}", attributes: map[string]string{"AuthorizerId": "{id}"},
-			read: (*loader).readAuthorizer,
+			Required: []string{"ApiId", "AuthorizerType", "Name"}, Ref: "{id}",
+			Attributes: map[string]string{"AuthorizerId": "{id}"},
+		}, read: (*builder).readAuthorizer,
 		},
-		"AWS::ApiGatewayV2::Model": { // routes that use one are refused
-			schema: settable(`ApiId ContentType Description Name Schema`).
-				all(returned, `ModelId`),
-			required: []string{"ApiId", "Name", "Schema"}, ref: "{id}", attributes: map[string]string{"ModelId": "{id}"},
-		},
+		"AWS::ApiGatewayV2::Model": {Type: cfn.Type{ // routes that use a model are refused
+			Schema: tree.Settable(`ApiId ContentType Description Name Schema`).
+				All(tree.Returned, `ModelId`),
+			Required: []string{"ApiId", "Name", "Schema"}, Ref: "{id}", Attributes: map[string]string{"ModelId": "{id}"},
+		}},
 	}
 }
 
-// routeSettings are the settings of a stage's routes.
-var routeSettings = settable(`
+// routeSettings is the schema of the settings of a stage's routes.
+var routeSettings = tree.Settable(`
 	DataTraceEnabled DetailedMetricsEnabled LoggingLevel ThrottlingBurstLimit ThrottlingRateLimit`)
 
 // https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis-apiid-stages.html
 var stageName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,128}$`)
 
-// part is a piece of an API with the id of the API that it belongs to.
+// part is a part of an API with the id of the API.
 type part[T any] struct {
 	api   string
 	model T
-	r     *resource
-	at    properties
+	r     *cfn.Resource
+	at    tree.Reader
 }
 
-func newPart[T any](model T, r *resource, p properties) part[T] {
-	return part[T]{api: p.text("ApiId"), model: model, r: r, at: p}
+func newPart[T any](model T, r *cfn.Resource, p tree.Reader) part[T] {
+	return part[T]{api: p.Text("ApiId"), model: model, r: r, at: p}
 }
 
-// apiParts are the pieces of all APIs, before they are put together.
+// apiParts are the parts of all APIs.
 type apiParts struct {
 	apis                 []part[WebSocketAPI]
 	stages               []part[stageOfDeployment]
-	deployments          []part[string] // its id
+	deployments          []part[string] // by id
 	routes               []part[routeOfTarget]
 	integrations         []part[Integration]
 	integrationResponses []part[responseOf[IntegrationResponse]]
@@ -145,184 +154,195 @@ type apiParts struct {
 	authorizers          []part[Authorizer]
 }
 
-// stageOfDeployment is a stage and what it deploys: everything, or what one deployment holds.
+// stageOfDeployment is a stage that deploys all routes (AutoDeploy) or those of one deployment.
 type stageOfDeployment struct {
 	Stage
 	autoDeploy bool
 	deployment string
 }
 
-// routeOfTarget is a route with the ids of what it uses.
+// routeOfTarget is a route with the ids of its integration and authorizer.
 type routeOfTarget struct {
 	Route
 	integration, authorizer string
 }
 
-// responseOf is a response with the id of the route or integration that it belongs to.
+// responseOf is a response with the id of its route or integration.
 type responseOf[T any] struct {
 	response T
 	parent   string
 }
 
-func (l *loader) readAPI(r *resource, p properties) {
-	p.oneOf("ProtocolType", "WEBSOCKET")
-	if p.boolean("DisableExecuteApiEndpoint", false) {
-		p.problem("DisableExecuteApiEndpoint", "is not emulated: the API has no custom domain here, so nobody could reach it")
+func (b *builder) readAPI(r *cfn.Resource, p tree.Reader) {
+	p.OneOf("ProtocolType", "WEBSOCKET")
+	if p.Bool("DisableExecuteApiEndpoint", false) {
+		p.Problem("DisableExecuteApiEndpoint",
+			"is not emulated: the API has no custom domain here, so clients could not connect")
 	}
 	api := WebSocketAPI{
-		Source: l.source(r.id, r.position), ID: l.reference(r), Name: p.text("Name"),
-		RouteSelectionExpression: p.text("RouteSelectionExpression"),
-		Tags:                     p.tags("Tags"),
+		Source: b.source(r.ID, r.Position), ID: b.Reference(r), Name: p.Text("Name"),
+		RouteSelectionExpression: p.Text("RouteSelectionExpression"),
+		Tags:                     p.Tags(),
 	}
-	l.stack.parts.apis = append(l.stack.parts.apis, part[WebSocketAPI]{api: api.ID, model: api, r: r, at: p})
+	b.parts.apis = append(b.parts.apis, part[WebSocketAPI]{api: api.ID, model: api, r: r, at: p})
 }
 
-func (l *loader) readStage(r *resource, p properties) {
+func (b *builder) readStage(r *cfn.Resource, p tree.Reader) {
 	s := Stage{
-		Source: l.source(r.id, r.position), Name: l.name(r), Variables: p.textMap("StageVariables"),
-		Default: readRouteSettings(p.part("DefaultRouteSettings")), RouteSettings: map[string]RouteSettings{},
+		Source: b.source(r.ID, r.Position), Name: b.Name(r), Variables: p.TextMap("StageVariables"),
+		Default: readRouteSettings(p.Part("DefaultRouteSettings")), RouteSettings: map[string]RouteSettings{},
 	}
-	if settings := p.part("RouteSettings"); settings.object != nil {
-		for _, f := range settings.object.fields {
-			of := settings.part(f.key)
-			of.check(routeSettings)
-			s.RouteSettings[f.key] = readRouteSettings(of)
+	if settings := p.Part("RouteSettings"); settings.Object != nil {
+		for _, f := range settings.Object.Fields {
+			of := settings.Part(f.Key)
+			of.Check(routeSettings)
+			s.RouteSettings[f.Key] = readRouteSettings(of)
 		}
 	}
-	if log := p.part("AccessLogSettings"); log.object != nil {
-		s.AccessLog = AccessLog{log.text("DestinationArn"), log.text("Format")}
+	if log := p.Part("AccessLogSettings"); log.Object != nil {
+		s.AccessLog = AccessLog{log.Text("DestinationArn"), log.Text("Format")}
 	}
-	l.stack.parts.stages = append(l.stack.parts.stages,
-		newPart(stageOfDeployment{s, p.boolean("AutoDeploy", false), p.text("DeploymentId")}, r, p))
+	b.parts.stages = append(b.parts.stages,
+		newPart(stageOfDeployment{s, p.Bool("AutoDeploy", false), p.Text("DeploymentId")}, r, p))
 }
 
-func readRouteSettings(p properties) RouteSettings {
+func readRouteSettings(p tree.Reader) RouteSettings {
 	s := RouteSettings{
-		DataTrace: p.boolean("DataTraceEnabled", false), DetailedMetrics: p.boolean("DetailedMetricsEnabled", false),
-		LoggingLevel: p.oneOf("LoggingLevel", "", "OFF", "ERROR", "INFO"),
+		DataTrace: p.Bool("DataTraceEnabled", false), DetailedMetrics: p.Bool("DetailedMetricsEnabled", false),
+		LoggingLevel: p.OneOf("LoggingLevel", "", "OFF", "ERROR", "INFO"),
 	}
-	if p.has("ThrottlingRateLimit") {
-		rate := p.float("ThrottlingRateLimit")
+	if p.Has("ThrottlingRateLimit") {
+		rate := p.Float("ThrottlingRateLimit")
 		s.RateLimit = &rate
 	}
-	if p.has("ThrottlingBurstLimit") {
-		burst := p.between("ThrottlingBurstLimit", 0, 0, 1<<31-1)
+	if p.Has("ThrottlingBurstLimit") {
+		burst := p.Between("ThrottlingBurstLimit", 0, 0, 1<<31-1)
 		s.BurstLimit = &burst
 	}
 	return s
 }
 
-func (l *loader) readDeployment(r *resource, p properties) {
-	l.stack.parts.deployments = append(l.stack.parts.deployments, newPart(l.reference(r), r, p))
+func (b *builder) readDeployment(r *cfn.Resource, p tree.Reader) {
+	b.parts.deployments = append(b.parts.deployments, newPart(b.Reference(r), r, p))
 }
 
-func (l *loader) readRoute(r *resource, p properties) {
+func (b *builder) readRoute(r *cfn.Resource, p tree.Reader) {
 	route := routeOfTarget{Route: Route{
-		Source: l.source(r.id, r.position), ID: l.reference(r), Key: p.text("RouteKey"), OperationName: p.text("OperationName"),
-		ResponseSelectionExpression: p.text("RouteResponseSelectionExpression"),
-	}, authorizer: p.text("AuthorizerId")}
-	if p.boolean("ApiKeyRequired", false) {
-		p.problem("ApiKeyRequired", "is not emulated: there are no API keys and usage plans here")
+		Source: b.source(r.ID, r.Position), ID: b.Reference(r), Key: p.Text("RouteKey"),
+		OperationName:               p.Text("OperationName"),
+		ResponseSelectionExpression: p.Text("RouteResponseSelectionExpression"),
+	}, authorizer: p.Text("AuthorizerId")}
+	if p.Bool("ApiKeyRequired", false) {
+		p.Problem("ApiKeyRequired", "is not emulated: there are no API keys and usage plans here")
 	}
 	if expression := route.ResponseSelectionExpression; expression != "" && expression != "$default" {
-		p.problem("RouteResponseSelectionExpression", "API Gateway accepts only $default")
+		p.Problem("RouteResponseSelectionExpression", "API Gateway accepts only $default")
 	}
-	if target := p.text("Target"); target != "" {
+	if target := p.Text("Target"); target != "" {
 		id, ok := strings.CutPrefix(target, "integrations/")
 		if !ok {
-			p.problem("Target", "%q must be integrations/<id of the integration>", target)
+			p.Problem("Target", "%q must be integrations/<id of the integration>", target)
 		}
 		route.integration = id
 	}
-	switch typ := p.oneOf("AuthorizationType", "NONE", "AWS_IAM", "CUSTOM", "JWT"); {
+	switch typ := p.OneOf("AuthorizationType", "NONE", "AWS_IAM", "CUSTOM", "JWT"); {
 	case typ == "AWS_IAM" || typ == "JWT":
-		p.problem("AuthorizationType", "%s is not emulated: use CUSTOM with a REQUEST authorizer", typ)
+		p.Problem("AuthorizationType", "%s is not emulated: use CUSTOM with a REQUEST authorizer", typ)
 	case typ == "CUSTOM":
-		p.require("AuthorizerId")
-		if route.Key != "$connect" {
-			p.problem("AuthorizationType", "only $connect can be authorized")
+		p.Require("AuthorizerId")
+		if route.Key != "$connect" && route.Key != "" {
+			p.Problem("AuthorizationType", "only $connect can be authorized")
 		}
 	case route.authorizer != "":
-		p.problem("AuthorizerId", "has no effect without AuthorizationType CUSTOM")
+		p.Problem("AuthorizerId", "has no effect without AuthorizationType CUSTOM")
 	}
-	l.stack.parts.routes = append(l.stack.parts.routes, newPart(route, r, p))
+	b.parts.routes = append(b.parts.routes, newPart(route, r, p))
 }
 
-// Bounds of an integration's time-out in milliseconds.
+// Bounds of the timeout of an integration, in milliseconds.
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
 const (
 	minIntegrationTimeout = 50
 	maxIntegrationTimeout = 29_000
 )
 
-func (l *loader) readIntegration(r *resource, p properties) {
+func (b *builder) readIntegration(r *cfn.Resource, p tree.Reader) {
 	i := Integration{
-		Source: l.source(r.id, r.position), ID: l.reference(r), Type: p.text("IntegrationType"),
-		RequestTemplates: p.textMap("RequestTemplates"), TemplateSelectionExpression: p.text("TemplateSelectionExpression"),
-		PassthroughBehavior: p.oneOf("PassthroughBehavior", "WHEN_NO_MATCH", "WHEN_NO_TEMPLATES", "NEVER"),
-		Timeout: time.Duration(p.between("TimeoutInMillis", maxIntegrationTimeout, minIntegrationTimeout, maxIntegrationTimeout)) *
-			time.Millisecond,
+		Source: b.source(r.ID, r.Position), ID: b.Reference(r), Type: p.Text("IntegrationType"),
+		RequestTemplates: p.TextMap("RequestTemplates"), TemplateSelectionExpression: p.Text("TemplateSelectionExpression"),
+		PassthroughBehavior: p.OneOf("PassthroughBehavior", "WHEN_NO_MATCH", "WHEN_NO_TEMPLATES", "NEVER"),
+		Timeout: time.Millisecond * time.Duration(
+			p.Between("TimeoutInMillis", maxIntegrationTimeout, minIntegrationTimeout, maxIntegrationTimeout)),
 	}
-	p.oneOf("ConnectionType", "INTERNET")
-	p.oneOf("PayloadFormatVersion", "1.0")
+	p.OneOf("ConnectionType", "INTERNET")
+	p.OneOf("PayloadFormatVersion", "1.0")
 	switch i.Type {
 	case "AWS_PROXY":
-		p.require("IntegrationUri")
-		i.FunctionName = l.invokedFunction(p, "IntegrationUri")
-		if i.RequestTemplates != nil {
-			p.problem("RequestTemplates", "has no effect on AWS_PROXY, which passes requests as they are")
+		p.Require("IntegrationUri")
+		if i.FunctionName = p.Text("IntegrationUri"); !functionARN.MatchString(i.FunctionName) {
+			i.FunctionName = b.invokedFunction(p, "IntegrationUri")
 		}
-	case "MOCK":
+		if i.RequestTemplates != nil {
+			p.Problem("RequestTemplates", "has no effect on AWS_PROXY, which passes requests unchanged")
+		}
+	case "MOCK", "": // "" is reported already
 	default:
-		p.problem("IntegrationType", "%q is not emulated: only AWS_PROXY and MOCK are", i.Type)
+		p.Problem("IntegrationType", "%q is not emulated: only AWS_PROXY and MOCK are", i.Type)
 	}
-	l.stack.parts.integrations = append(l.stack.parts.integrations, newPart(i, r, p))
+	b.parts.integrations = append(b.parts.integrations, newPart(i, r, p))
 }
 
-// functionURIPattern is how API Gateway is told which function to invoke.
-var functionURIPattern = regexp.MustCompile(`^arn:aws:apigateway:[a-z0-9-]+:lambda:path/2015-03-31/functions/(.*)/invocations$`)
+// functionURI matches the URI of a function in an integration or an authorizer.
+var functionURI = regexp.MustCompile(
+	`^arn:aws:apigateway:[a-z0-9-]+:lambda:path/2015-03-31/functions/(.*)/invocations$`)
 
-// invokedFunction returns the name of the function that a URI stands for, or "" with the problem reported.
-func (l *loader) invokedFunction(p properties, key string) string {
-	uri := p.text(key)
+// functionARN matches the ARN of a function, which API Gateway accepts as the URI of an integration.
+var functionARN = regexp.MustCompile(`^arn:aws:lambda:[a-z0-9-]+:[0-9]{12}:function:[^:]+$`)
+
+// invokedFunction returns the name or ARN of the function in a URI. It reports a wrong URI and returns "".
+func (b *builder) invokedFunction(p tree.Reader, key string) string {
+	uri := p.Text(key)
 	if uri == "" {
 		return ""
 	}
-	match := functionURIPattern.FindStringSubmatch(uri)
+	match := functionURI.FindStringSubmatch(uri)
 	if match == nil {
-		p.problem(key, "%q is not the invocation URI of a Lambda function (arn:aws:apigateway:<region>:lambda:path/2015-03-31/functions/<arn>/invocations)", uri)
+		p.Problem(key, "%q is not the invocation URI of a Lambda function "+
+			"(arn:aws:apigateway:<region>:lambda:path/2015-03-31/functions/<arn>/invocations)", uri)
 		return ""
 	}
-	// Whether the function is in the stack is known when all resources are read.
+	// assemble checks whether the template has the function.
 	return match[1]
 }
 
-func (l *loader) readIntegrationResponse(r *resource, p properties) {
+func (b *builder) readIntegrationResponse(r *cfn.Resource, p tree.Reader) {
 	response := IntegrationResponse{
-		Source: l.source(r.id, r.position), Key: p.text("IntegrationResponseKey"), ResponseTemplates: p.textMap("ResponseTemplates"),
-		TemplateSelectionExpression: p.text("TemplateSelectionExpression"),
+		Source: b.source(r.ID, r.Position), Key: p.Text("IntegrationResponseKey"),
+		ResponseTemplates:           p.TextMap("ResponseTemplates"),
+		TemplateSelectionExpression: p.Text("TemplateSelectionExpression"),
 	}
-	l.stack.parts.integrationResponses = append(l.stack.parts.integrationResponses,
-		newPart(responseOf[IntegrationResponse]{response, p.text("IntegrationId")}, r, p))
+	b.parts.integrationResponses = append(b.parts.integrationResponses,
+		newPart(responseOf[IntegrationResponse]{response, p.Text("IntegrationId")}, r, p))
 }
 
-func (l *loader) readRouteResponse(r *resource, p properties) {
-	response := RouteResponse{Source: l.source(r.id, r.position), Key: p.text("RouteResponseKey")}
+func (b *builder) readRouteResponse(r *cfn.Resource, p tree.Reader) {
+	response := RouteResponse{Source: b.source(r.ID, r.Position), Key: p.Text("RouteResponseKey")}
 	if response.Key != "$default" && response.Key != "" {
-		p.problem("RouteResponseKey", "API Gateway accepts only $default")
+		p.Problem("RouteResponseKey", "API Gateway accepts only $default")
 	}
-	l.stack.parts.routeResponses = append(l.stack.parts.routeResponses,
-		newPart(responseOf[RouteResponse]{response, p.text("RouteId")}, r, p))
+	b.parts.routeResponses = append(b.parts.routeResponses,
+		newPart(responseOf[RouteResponse]{response, p.Text("RouteId")}, r, p))
 }
 
-func (l *loader) readAuthorizer(r *resource, p properties) {
+func (b *builder) readAuthorizer(r *cfn.Resource, p tree.Reader) {
 	a := Authorizer{
-		Source: l.source(r.id, r.position), ID: l.reference(r), Name: p.text("Name"), IdentitySources: p.texts("IdentitySource"),
+		Source: b.source(r.ID, r.Position), ID: b.Reference(r), Name: p.Text("Name"),
+		IdentitySources: p.Texts("IdentitySource"),
 	}
-	if typ := p.text("AuthorizerType"); typ != "REQUEST" {
-		p.problem("AuthorizerType", "%q is not emulated: only REQUEST is, and only it exists for WebSocket APIs", typ)
+	if typ := p.Text("AuthorizerType"); typ != "REQUEST" && typ != "" {
+		p.Problem("AuthorizerType", "%q is not emulated: WebSocket APIs have only REQUEST", typ)
 	}
-	p.require("AuthorizerUri")
-	a.FunctionName = l.invokedFunction(p, "AuthorizerUri")
-	l.stack.parts.authorizers = append(l.stack.parts.authorizers, newPart(a, r, p))
+	p.Require("AuthorizerUri")
+	a.FunctionName = b.invokedFunction(p, "AuthorizerUri")
+	b.parts.authorizers = append(b.parts.authorizers, newPart(a, r, p))
 }

@@ -6,15 +6,15 @@ import (
 	"fanfare/local/iam"
 )
 
-// Request returns what IAM is asked when a function of the stack performs an action (like "sqs:SendMessage") on a
-// resource: who calls, and the value of every context key that a policy may use here. Weigh it with iam.Authorize,
-// against f.Role.Documents() and, for a queue, Queue.Policy.
+// Request returns the request of a function of the stack for an action, like "sqs:SendMessage", on a resource. It has
+// the caller and the value of every context key that a policy may use. Pass it to iam.Authorize with
+// f.Role.Documents() and, for a queue, Queue.Policy.
 func (r *Resolved) Request(f Function, action, resource string) iam.Request {
 	return request(&f, action, resource, Options{Region: r.Region, Account: r.Account})
 }
 
-// request fills in the request of a function. On one machine requests travel without TLS, which AWS would never see, so
-// they count as secure.
+// request returns the request of a function. Requests on one machine have no TLS. They count as secure, because all
+// requests to AWS have TLS.
 func request(f *Function, action, resource string, o Options) iam.Request {
 	return iam.Request{
 		Caller: fmt.Sprintf("arn:aws:sts::%s:assumed-role/%s/%s", o.Account, f.Role.Name, f.Name), Role: f.Role.ARN,

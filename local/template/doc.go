@@ -1,14 +1,14 @@
-// Package template reads a SAM or CloudFormation template as CloudFormation would and returns the resources that it
-// describes, resolved: parameters, mappings, conditions and functions evaluated, SAM's Globals merged and its resources
-// expanded as aws-sam-translator expands them, names and ARNs as AWS forms them.
+// Package template reads a SAM or CloudFormation template as CloudFormation does and returns its resources with all
+// values resolved. It evaluates parameters, mappings, conditions and functions, merges SAM's Globals, expands SAM's
+// resources as aws-sam-translator does, and forms names and ARNs as AWS does.
 //
-// Start with [LoadFile] or [Load]; what they return is documented at [Resolved].
+// Start with [LoadFile] or [Load]. They return a [Resolved].
 //
-// The package never guesses. A resource type, property, function, transform or parameter type that is not emulated is
-// an error that names the file, the line, the resource and the property, and Load reports all errors of a template at
-// once ([Problems]). So are mistakes that make a deployment fail on AWS: references to nothing, circular dependencies, a
-// visibility timeout below the function's timeout, a role that Lambda may not assume. What AWS accepts at deployment and
-// fails at run time is a warning ([Resolved.Warnings]).
+// The package never guesses. A resource type, property, function, transform or parameter type that is not emulated is a
+// problem with file, line, resource and property. So is every mistake for which AWS refuses a deployment: references to
+// names that do not exist, circular dependencies, a visibility timeout shorter than the function's timeout, a role that
+// Lambda may not assume. Load returns all problems of a template together ([Problems]). A mistake that AWS accepts at
+// deployment and that fails at run time is a warning ([Resolved.Warnings]).
 //
 // Not supported: nested stacks, modules, macros and every transform but AWS::Serverless-2016-10-31; Rules; custom
 // resources; functions from images, from S3 or with inline code; runtimes other than provided.al2023 and provided.al2;

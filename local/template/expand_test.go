@@ -8,82 +8,129 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"fanfare/local/template/internal/tree"
 )
 
-// TestExpansionIsThatOfTheTranslator holds the expansion of SAM's resources against what aws-sam-translator, the code
-// that AWS runs, made of the same templates (testdata/expand.py): every generated resource, every property, resolved.
-func TestExpansionIsThatOfTheTranslator(t *testing.T) {
+// ownTemplate is the template of this repository.
+const ownTemplate = "../../template.yaml"
+
+// TestExpansion_Translator compares the expansion of SAM's resources with that of aws-sam-translator, the code that AWS
+// runs (testdata/expand.py): every generated resource and every property, resolved.
+func TestExpansion_Translator(t *testing.T) {
 	for _, path := range templates(t) {
 		for _, parameters := range []map[string]string{nil, {"Environment": "production"}} {
 			if parameters != nil && !strings.HasSuffix(path, "chat.yaml") {
 				continue
 			}
-			if strings.HasSuffix(path, "fanfare.yaml") {
-				parameters = map[string]string{"Access": "jwt"} // has no default
-			}
 			t.Run(filepath.Base(path)+parameters["Environment"], func(t *testing.T) {
-				source, err := os.ReadFile(path)
-				if err != nil {
-					t.Fatal(err)
-				}
-				translated, err := os.ReadFile(strings.TrimSuffix(path, ".yaml") + ".expanded.json")
-				if err != nil {
-					t.Fatal(err)
-				}
-				ours := describe(t, path, source, parameters)
-				// The translator saw code in S3, where local code has to be put before a deployment.
-				theirs := describe(t, path, localCode(t, translated, ours), parameters)
-				for _, id := range slices.Sorted(maps.Keys(theirs)) {
-					if ours[id] == nil {
-						t.Errorf("%s is missing", id)
-					}
-				}
-				for _, id := range slices.Sorted(maps.Keys(ours)) {
-					got, want := indented(t, ours[id]), indented(t, theirs[id])
-					if got != want {
-						t.Errorf("%s differs:\ngot  %s\nwant %s", id, got, want)
-					}
-				}
+				ours := describe(t, parsed(t, path, read(t, path)), parameters)
+				golden := localCode(t, read(t, strings.TrimSuffix(path, ".yaml")+".expanded.json"), ours)
+				expectSame(t, ours, describe(t, parsed(t, path, golden), parameters))
 			})
 		}
 	}
 }
 
-// templates returns the templates of testdata, of which there must be some.
+// TestExpansion_OwnTemplate compares like TestExpansion_Translator. The translator's output has only the resources that
+// SAM generates; all others are those of the template. If it fails after a change of the template, run
+// testdata/expand.py.
+func TestExpansion_OwnTemplate(t *testing.T) {
+	parameters := map[string]string{"Access": "jwt"}
+	source := parsed(t, ownTemplate, read(t, ownTemplate))
+	ours := describe(t, source, parameters)
+	golden := parsed(t, ownTemplate, localCode(t, read(t, "testdata/fanfare.expanded.json"), ours))
+	resources := slices.DeleteFunc(slices.Clone(source.Get("Resources").Fields), func(f tree.Field) bool {
+		return strings.HasPrefix(f.Value.Get("Type").Text, "AWS::Serverless::")
+	})
+	generated := golden.Get("Resources").Fields
+	if len(generated) < 6 || len(resources) < 6 {
+		t.Fatalf("got %d generated and %d other resources, want at least 6 of each", len(generated), len(resources))
+	}
+	sections := slices.Clone(source.Fields)
+	for i, f := range sections {
+		if f.Key == "Resources" {
+			sections[i].Value = f.Value.NewObject(slices.Concat(resources, generated)...)
+		}
+	}
+	expectSame(t, ours, describe(t, source.NewObject(sections...), parameters))
+}
+
+// expectSame compares two descriptions of a template.
+func expectSame(t *testing.T, ours, theirs map[string]map[string]any) {
+	t.Helper()
+	for _, id := range slices.Sorted(maps.Keys(theirs)) {
+		if ours[id] == nil {
+			t.Errorf("got no resource %s", id)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(ours)) {
+		if got, want := indented(t, ours[id]), indented(t, theirs[id]); got != want {
+			t.Errorf("%s:\ngot  %s\nwant %s", id, got, want)
+		}
+	}
+}
+
+func read(t *testing.T, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func parsed(t *testing.T, path string, data []byte) *tree.Value {
+	t.Helper()
+	r := &tree.Report{File: path}
+	root := tree.Parse(r, data)
+	if len(r.Problems) > 0 {
+		t.Fatal(r.Problems)
+	}
+	return root
+}
+
+// templates returns the templates in testdata.
 func templates(t testing.TB) []string {
 	paths, err := filepath.Glob("testdata/*.yaml")
 	if err != nil || len(paths) < 3 {
-		t.Fatalf("found templates %v, %v; want at least three", paths, err)
+		t.Fatalf("got templates %v, %v; want at least 3", paths, err)
 	}
 	return paths
 }
 
-// describe returns, by logical id, what a template's existing resources are, expanded and resolved.
-func describe(t *testing.T, name string, data []byte, parameters map[string]string) map[string]map[string]any {
+// describe returns the type, properties, dependencies and metadata of a template's existing resources, by logical id.
+func describe(t *testing.T, root *tree.Value, parameters map[string]string) map[string]map[string]any {
 	t.Helper()
-	l, problems := newLoader(name, data, Options{Parameters: parameters})
-	if l == nil {
-		t.Fatalf("%s: %v", name, problems)
+	options, err := Options{Parameters: parameters}.withDefaults()
+	if err != nil {
+		t.Fatal(err)
 	}
-	l.read()
-	if len(l.problems) > 0 {
-		t.Fatalf("%s: %v", name, l.problems)
+	r := &tree.Report{File: "t.yaml"}
+	b := newBuilder(r, root, options)
+	b.expand()
+	b.build()
+	if len(r.Problems) > 0 {
+		t.Fatal(r.Problems)
 	}
 	all := map[string]map[string]any{}
-	for _, r := range l.order {
-		if r.exists {
-			all[r.id] = map[string]any{
-				"Type": r.typ, "Properties": l.resolve(r.properties, where{r.id, ""}).plain(), "DependsOn": slices.Sorted(slices.Values(r.dependsOn)),
-			}
-			if r.metadata != nil {
-				all[r.id]["Metadata"] = r.metadata.plain()
-			}
+	for _, resource := range b.Resources() {
+		if !resource.Exists {
+			continue
+		}
+		all[resource.ID] = map[string]any{
+			"Type":       resource.Type,
+			"Properties": b.Resolve(resource.Properties, tree.At(resource.ID, "")).Plain(),
+			"DependsOn":  slices.Sorted(slices.Values(resource.DependsOn)),
+		}
+		if resource.Metadata != nil {
+			all[resource.ID]["Metadata"] = resource.Metadata.Plain()
 		}
 	}
 	return all
 }
 
-// localCode gives the functions of a translated template the code that ours have.
+// localCode restores the local code of the functions in a translated template.
 func localCode(t *testing.T, translated []byte, ours map[string]map[string]any) []byte {
 	t.Helper()
 	var template struct{ Parameters, Mappings, Conditions, Resources, Outputs map[string]map[string]any }
@@ -97,7 +144,8 @@ func localCode(t *testing.T, translated []byte, ours map[string]map[string]any) 
 	}
 	all := map[string]any{"Resources": template.Resources}
 	for name, section := range map[string]map[string]map[string]any{
-		"Parameters": template.Parameters, "Mappings": template.Mappings, "Conditions": template.Conditions, "Outputs": template.Outputs,
+		"Parameters": template.Parameters, "Mappings": template.Mappings, "Conditions": template.Conditions,
+		"Outputs": template.Outputs,
 	} {
 		if section != nil {
 			all[name] = section
@@ -110,8 +158,8 @@ func localCode(t *testing.T, translated []byte, ours map[string]map[string]any) 
 	return data
 }
 
-// indented returns JSON in which numbers and booleans are strings, as CloudFormation does not tell them apart, and a
-// list of one is its item, as policies do not either.
+// indented returns JSON in which numbers and booleans are strings, because CloudFormation does not distinguish them,
+// and a list of one item is its item, because policies do not distinguish them.
 func indented(t *testing.T, v any) string {
 	t.Helper()
 	data, err := json.Marshal(v)

@@ -9,14 +9,13 @@ import (
 	"fanfare/local/template"
 )
 
-// FuzzLoad holds that whatever is loaded, Load neither panics nor fails without a position, and that what it accepts is
-// complete.
+// FuzzLoad checks that Load does not panic, that every problem has a position, and that every result is complete.
 func FuzzLoad(f *testing.F) {
 	paths, err := filepath.Glob("testdata/*.yaml")
 	if err != nil || len(paths) < 3 {
-		f.Fatalf("the seeds are %v, %v; want at least three templates", paths, err)
+		f.Fatalf("got seeds %v, %v; want at least 3 templates", paths, err)
 	}
-	for _, path := range paths {
+	for _, path := range append(paths, "../../template.yaml") {
 		data, err := os.ReadFile(path)
 		if err != nil {
 			f.Fatal(err)
@@ -25,8 +24,10 @@ func FuzzLoad(f *testing.F) {
 	}
 	for _, seed := range []string{
 		"", "a: [", "Resources: {A: {Type: AWS::SQS::Queue, Properties: {QueueName: !GetAtt A.Arn}}}",
-		"Resources: {Q: {Type: AWS::SQS::Queue}}\nOutputs: {O: {Value: !Sub ['${a}${Q.Arn}', {a: !If [c, !Ref AWS::NoValue, x]}]}}",
-		"Conditions: {c: !And [!Condition c, !Equals [!Ref x, 1]]}\nParameters: {x: {Type: CommaDelimitedList, Default: ''}}\nResources: {}",
+		"Resources: {Q: {Type: AWS::SQS::Queue}}\nOutputs: {O: {Value: !Sub ['${a}${Q.Arn}', {a: !If [c, !Ref " +
+			"AWS::NoValue, x]}]}}",
+		"Conditions: {c: !And [!Condition c, !Equals [!Ref x, 1]]}\nParameters: {x: {Type: CommaDelimitedList, Default: " +
+			"''}}\nResources: {}",
 	} {
 		f.Add([]byte(seed))
 	}
@@ -35,28 +36,28 @@ func FuzzLoad(f *testing.F) {
 		if err == nil {
 			for _, function := range resolved.Functions {
 				if function.Name == "" || function.Role == nil || function.Environment == nil || function.Timeout <= 0 {
-					t.Errorf("an incomplete function: %+v", function)
+					t.Errorf("got an incomplete function: %+v", function)
 				}
 			}
 			for _, mapping := range resolved.Mappings {
 				if mapping.FunctionName == "" || mapping.QueueARN == "" {
-					t.Errorf("an incomplete mapping: %+v", mapping)
+					t.Errorf("got an incomplete mapping: %+v", mapping)
 				}
 			}
 			for _, warning := range resolved.Warnings {
 				if warning.Line < 1 || warning.Message == "" {
-					t.Errorf("a warning without position: %+v", warning)
+					t.Errorf("got a warning without position: %+v", warning)
 				}
 			}
 			return
 		}
 		var problems template.Problems
 		if resolved != nil || !errors.As(err, &problems) || len(problems) == 0 {
-			t.Fatalf("Load returned %v and %T: %v", resolved, err, err)
+			t.Fatalf("got %v and %T: %v, want Problems", resolved, err, err)
 		}
 		for _, p := range problems {
 			if p.File != "t.yaml" || p.Line < 1 || p.Column < 1 || p.Message == "" {
-				t.Errorf("a problem without position: %#v", p)
+				t.Errorf("got a problem without position: %#v", p)
 			}
 		}
 	})

@@ -1,39 +1,15 @@
-package template
+package template_test
 
-import "testing"
+import (
+	"testing"
 
-// TestMergeWithGlobals holds the rules of SAM's Globals: maps are merged, lists appended, all else replaced; a function
-// counts as a plain value, and Architectures are replaced.
-func TestMergeWithGlobals(t *testing.T) {
-	for _, test := range []struct{ name, global, own, want string }{
-		{"only the global", "{A: 1}", "{}", `{"A":1}`},
-		{"only the own", "{}", "{A: 1}", `{"A":1}`},
-		{"a scalar is replaced", "{A: 1}", "{A: 2}", `{"A":2}`},
-		{"maps are merged, deeply", "{A: {B: {C: 1, D: 2}}}", "{A: {B: {D: 3}, E: 4}}", `{"A":{"B":{"C":1,"D":3},"E":4}}`},
-		{"lists are appended", "{A: [1, 2]}", "{A: [2, 3]}", `{"A":[1,2,2,3]}`},
-		{"of different kinds the own wins", "{A: [1], B: {C: 1}, D: 1}", "{A: 1, B: [2], D: {E: 1}}", `{"A":1,"B":[2],"D":{"E":1}}`},
-		{"a function is replaced", "{A: !Ref X, B: {C: 1}}", "{A: {B: 1}, B: !Ref Y}", `{"A":{"B":1},"B":{"Ref":"Y"}}`},
-		{"Architectures are replaced", "{Architectures: [arm64], A: {Architectures: [1]}}", "{Architectures: [x86_64], A: {Architectures: [2]}}",
-			`{"A":{"Architectures":[1,2]},"Architectures":["x86_64"]}`},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			global, _ := parse("t.yaml", []byte(test.global))
-			own, _ := parse("t.yaml", []byte(test.own))
-			before := global.json()
-			if got := merge(global, own, true).json(); got != test.want {
-				t.Errorf("got %s, want %s", got, test.want)
-			}
-			if global.json() != before {
-				t.Errorf("the Globals changed to %s", global.json())
-			}
-		})
-	}
-}
+	"fanfare/local/template"
+)
 
-// TestIgnoredGlobals holds that a resource can do without some or all Globals.
-func TestIgnoredGlobals(t *testing.T) {
+// TestGlobals_Ignored checks that a resource can ignore some or all Globals.
+func TestGlobals_Ignored(t *testing.T) {
 	for ignored, want := range map[string][2]int{"'*'": {128, 3}, "[MemorySize]": {128, 9}, "[]": {512, 9}} {
-		resolved, err := Load("t.yaml", []byte(`
+		resolved, err := template.Load("t.yaml", []byte(`
 Transform: AWS::Serverless-2016-10-31
 Globals: {Function: {Timeout: 9, MemorySize: 512}}
 Resources:
@@ -41,12 +17,12 @@ Resources:
     Type: AWS::Serverless::Function
     IgnoreGlobals: `+ignored+`
     Properties: {Runtime: provided.al2023, Handler: bootstrap, CodeUri: fn}
-`), Options{})
+`), template.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if f := resolved.Functions[0]; f.MemoryMB != want[0] || int(f.Timeout.Seconds()) != want[1] {
-			t.Errorf("IgnoreGlobals %s: %d MB and %v, want %v", ignored, f.MemoryMB, f.Timeout, want)
+			t.Errorf("IgnoreGlobals %s: got %d MB and %v, want %v", ignored, f.MemoryMB, f.Timeout, want)
 		}
 	}
 }

@@ -38,7 +38,8 @@ Conditions:
   Either: !Or [!Condition No, !Equals [!FindInMap [Map, !Ref AWS::Region, Word], west]]
 Resources:
   Queue: {Type: AWS::SQS::Queue}
-  Table: {Type: AWS::DynamoDB::Table, Properties: {BillingMode: PAY_PER_REQUEST, AttributeDefinitions: [{AttributeName: id, AttributeType: S}], KeySchema: [{AttributeName: id, KeyType: HASH}]}}
+  Table: {Type: AWS::DynamoDB::Table, Properties: {BillingMode: PAY_PER_REQUEST,
+      AttributeDefinitions: [{AttributeName: id, AttributeType: S}], KeySchema: [{AttributeName: id, KeyType: HASH}]}}
 Outputs:
   O:
     Value: `
@@ -75,27 +76,31 @@ Outputs:
 		{"!If [Either, either, neither]", "neither"},
 		{"{'Fn::Base64': !Sub '${Text}'}", "aGVsbG8="},
 	} {
-		got := outputs(t, before+test.expression, template.Options{StackName: "chat", Account: "111122223333", QueueEndpoint: "http://127.0.0.1:4566"})
+		got := outputs(t, before+test.expression,
+			template.Options{StackName: "chat", Account: "111122223333", QueueEndpoint: "http://127.0.0.1:4566"})
 		if got["O"] != test.want {
 			t.Errorf("%s = %q, want %q", test.expression, got["O"], test.want)
 		}
 	}
 }
 
-// TestReferences holds what Ref and Fn::GetAtt give against AWS's documentation of each type's return values.
+// TestReferences compares Ref and Fn::GetAtt with AWS's documentation of each type's return values.
 func TestReferences(t *testing.T) {
 	const source = `
 Transform: AWS::Serverless-2016-10-31
 Resources:
   Fn:
     Type: AWS::Serverless::Function
-    Properties: {Runtime: provided.al2023, Handler: bootstrap, CodeUri: fn, RolePath: /chat/, Events: {Jobs: {Type: SQS, Properties: {Queue: !GetAtt Jobs.Arn}}}}
+    Properties: {Runtime: provided.al2023, Handler: bootstrap, CodeUri: fn, RolePath: /chat/,
+        Events: {Jobs: {Type: SQS, Properties: {Queue: !GetAtt Jobs.Arn}}}}
   Jobs: {Type: AWS::SQS::Queue, Properties: {FifoQueue: true}}
   Named: {Type: AWS::SQS::Queue, Properties: {QueueName: named}}
   Table: {Type: AWS::Serverless::SimpleTable}
-  Api: {Type: AWS::ApiGatewayV2::Api, Properties: {Name: chat, ProtocolType: WEBSOCKET, RouteSelectionExpression: $request.body.action}}
+  Api: {Type: AWS::ApiGatewayV2::Api, Properties: {Name: chat, ProtocolType: WEBSOCKET,
+      RouteSelectionExpression: $request.body.action}}
   Stage: {Type: AWS::ApiGatewayV2::Stage, Properties: {ApiId: !Ref Api, StageName: prod, AutoDeploy: true}}
-  Policy: {Type: AWS::IAM::ManagedPolicy, Properties: {PolicyDocument: {Statement: {Effect: Allow, Action: "sqs:*", Resource: "*"}}}}
+  Policy: {Type: AWS::IAM::ManagedPolicy, Properties: {PolicyDocument: {Statement: {Effect: Allow, Action: "sqs:*",
+      Resource: "*"}}}}
   Logs: {Type: AWS::Logs::LogGroup}
   Topic: {Type: AWS::SNS::Topic, Properties: {TopicName: news}}
   Alarm: {Type: AWS::CloudWatch::Alarm}
@@ -119,7 +124,8 @@ Outputs:
 		{"!GetAtt Table.Arn", "arn:aws:dynamodb" + arn + "table/local-Table"},
 		{"!Ref Api", "chatapi"},
 		{"!GetAtt Api.ApiEndpoint", "wss://chatapi.execute-api.us-east-1.amazonaws.com"},
-		{"!Sub 'https://${Api}.execute-api.${AWS::Region}.${AWS::URLSuffix}/${Stage}'", "https://chatapi.execute-api.us-east-1.amazonaws.com/prod"},
+		{"!Sub 'https://${Api}.execute-api.${AWS::Region}.${AWS::URLSuffix}/${Stage}'",
+			"https://chatapi.execute-api.us-east-1.amazonaws.com/prod"},
 		{"!Ref Policy", "arn:aws:iam::000000000000:policy/local-Policy"},
 		{"!Ref Logs", "local-Logs"},
 		{"!GetAtt Logs.Arn", "arn:aws:logs" + arn + "log-group:local-Logs:*"},
@@ -132,7 +138,9 @@ Outputs:
 		lines.WriteString("  " + name + ": {Value: " + test.expression + "}\n")
 		wants[name] = test.want
 	}
-	got := outputs(t, source+lines.String(), template.Options{APIID: func(id string) string { return "chat" + strings.ToLower(id) }, Inert: []string{"AWS::S3::Bucket"}})
+	got := outputs(t, source+lines.String(),
+		template.Options{APIID: func(id string) string { return "chat" + strings.ToLower(id) },
+			Inert: []string{"AWS::S3::Bucket"}})
 	if len(got) != len(wants) {
 		t.Fatalf("got %d outputs, want %d", len(got), len(wants))
 	}
@@ -143,12 +151,14 @@ Outputs:
 	}
 }
 
-// TestNamesAreStable holds that names are the same at every start, and others for another stack or API.
-func TestNamesAreStable(t *testing.T) {
+// TestLoad_StableNames checks that names are the same in every run and differ between stacks and APIs.
+func TestLoad_StableNames(t *testing.T) {
 	const source = `
 Resources:
-  A: {Type: AWS::ApiGatewayV2::Api, Properties: {Name: a, ProtocolType: WEBSOCKET, RouteSelectionExpression: $request.body.a}}
-  B: {Type: AWS::ApiGatewayV2::Api, Properties: {Name: b, ProtocolType: WEBSOCKET, RouteSelectionExpression: $request.body.a}}
+  A: {Type: AWS::ApiGatewayV2::Api, Properties: {Name: a, ProtocolType: WEBSOCKET,
+      RouteSelectionExpression: $request.body.a}}
+  B: {Type: AWS::ApiGatewayV2::Api, Properties: {Name: b, ProtocolType: WEBSOCKET,
+      RouteSelectionExpression: $request.body.a}}
   AQueueOfWhichTheLogicalNameIsVeryLongSoThatItHasToBeCutAtTheLimitOfEightyCharacters: {Type: AWS::SQS::Queue}
 Outputs:
   A: {Value: !Ref A}
@@ -159,25 +169,27 @@ Outputs:
 	again := outputs(t, source, template.Options{})
 	other := outputs(t, source, template.Options{StackName: "other"})
 	if len(first["A"]) != 10 || strings.ToLower(first["A"]) != first["A"] {
-		t.Errorf("the API's id %q is not ten lower-case characters", first["A"])
+		t.Errorf("got API id %q, want 10 lower-case characters", first["A"])
 	}
 	if len(first["Q"]) != 80 {
-		t.Errorf("the queue's name %q has %d characters, want 80", first["Q"], len(first["Q"]))
+		t.Errorf("got queue name %q of %d characters, want 80", first["Q"], len(first["Q"]))
 	}
 	if first["A"] == first["B"] || first["A"] == other["A"] {
-		t.Errorf("ids repeat: %v, %v", first, other)
+		t.Errorf("got %v and %v, want different ids", first, other)
 	}
 	for name := range first {
 		if first[name] != again[name] {
-			t.Errorf("%s was %q and is %q", name, first[name], again[name])
+			t.Errorf("%s: got %q, want %q as before", name, again[name], first[name])
 		}
 	}
 }
 
-func TestOptionsAreChecked(t *testing.T) {
-	for _, options := range []template.Options{{Account: "12"}, {Region: "cn-north-1"}, {Region: "moon"}, {StackName: "-"}} {
-		if _, err := template.Load("t.yaml", []byte(queue), options); err == nil || !strings.Contains(err.Error(), "template options") {
-			t.Errorf("Load with %+v: %v", options, err)
+func TestOptions_Invalid(t *testing.T) {
+	for _, options := range []template.Options{{Account: "12"}, {Region: "cn-north-1"}, {Region: "moon"},
+		{StackName: "-"}} {
+		if _, err := template.Load("t.yaml", []byte(queue), options); err == nil ||
+			!strings.Contains(err.Error(), "template options") {
+			t.Errorf("%+v: got %v, want an error of the options", options, err)
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"fanfare/local/template"
 )
 
-// load resolves one of testdata's templates.
+// load resolves a template of testdata.
 func load(t *testing.T, name string, options template.Options) *template.Resolved {
 	t.Helper()
 	resolved, err := template.LoadFile("testdata/"+name, options)
@@ -26,7 +26,7 @@ func named[T any](t *testing.T, all []T, id string, of func(T) string) T {
 	t.Helper()
 	i := slices.IndexFunc(all, func(one T) bool { return of(one) == id })
 	if i < 0 {
-		t.Fatalf("there is no %s among %d", id, len(all))
+		t.Fatalf("got no %s among %d", id, len(all))
 	}
 	return all[i]
 }
@@ -43,11 +43,12 @@ func equal(t *testing.T, what string, got, want any) {
 	}
 }
 
-func TestFunctionOfTheChat(t *testing.T) {
-	resolved := load(t, "chat.yaml", template.Options{StackName: "chat", Parameters: map[string]string{"Environment": "production"}})
+func TestLoad_ChatFunction(t *testing.T) {
+	resolved := load(t, "chat.yaml",
+		template.Options{StackName: "chat", Parameters: map[string]string{"Environment": "production"}})
 	f := functionNamed(t, resolved, "DeliverFunction")
 	if f.Role == nil || f.Role.LogicalID != "DeliverFunctionRole" {
-		t.Fatalf("the role is %+v, want the generated one", f.Role)
+		t.Fatalf("got role %+v, want the generated one", f.Role)
 	}
 	var policies []string
 	for _, policy := range f.Role.Policies {
@@ -63,16 +64,20 @@ func TestFunctionOfTheChat(t *testing.T) {
 		Source: template.Source{LogicalID: "DeliverFunction", File: "testdata/chat.yaml", Line: 154, Column: 3},
 		Name:   "chat-DeliverFunction", ARN: "arn:aws:lambda:us-east-1:000000000000:function:chat-DeliverFunction",
 		Runtime: "provided.al2023", Handler: "bootstrap", CodeURI: "functions/deliver/", Folder: "testdata/functions/deliver",
-		Architecture: "arm64", MemoryMB: 512, Timeout: 10 * time.Second, Environment: map[string]string{"TABLE": "chat_connections", "LEVEL": "info"},
+		Architecture: "arm64", MemoryMB: 512, Timeout: 10 * time.Second,
+		Environment:         map[string]string{"TABLE": "chat_connections", "LEVEL": "info"},
 		ReservedConcurrency: &twenty, Tracing: "Active", RecursiveLoop: "Allow",
-		Logging: template.Logging{Format: "JSON", ApplicationLevel: "DEBUG", SystemLevel: "INFO", Group: "/aws/lambda/chat-DeliverFunction"},
-		Tags:    map[string]string{"lambda:createdBy": "SAM", "project": "chat"},
+		Logging: template.Logging{Format: "JSON", ApplicationLevel: "DEBUG", SystemLevel: "INFO",
+			Group: "/aws/lambda/chat-DeliverFunction"},
+		Tags: map[string]string{"lambda:createdBy": "SAM", "project": "chat"},
 	})
 
 	send := functionNamed(t, resolved, "SendFunction")
 	equal(t, "Globals merged with the function's own", send.Environment, map[string]string{
-		"TABLE": "chat_connections", "LEVEL": "debug", "QUEUE": "https://sqs.us-east-1.amazonaws.com/000000000000/chat-Messages",
-		"CALLBACK": "https://" + resolved.APIs[0].ID + ".execute-api.us-east-1.amazonaws.com/prod", "PATTERN": "${NotAVariable} of chat",
+		"TABLE": "chat_connections", "LEVEL": "debug",
+		"QUEUE":    "https://sqs.us-east-1.amazonaws.com/000000000000/chat-Messages",
+		"CALLBACK": "https://" + resolved.APIs[0].ID + ".execute-api.us-east-1.amazonaws.com/prod",
+		"PATTERN":  "${NotAVariable} of chat",
 	})
 	equal(t, "Architectures, the one list that is replaced", send.Architecture, "x86_64")
 	equal(t, "BuildMethod", send.BuildMethod, "go1.x")
@@ -81,16 +86,17 @@ func TestFunctionOfTheChat(t *testing.T) {
 	equal(t, "policies without tracing", len(auth.Role.Policies), 1)
 }
 
-func TestQueuesTablesAndMappingsOfTheChat(t *testing.T) {
+func TestLoad_ChatQueuesTablesMappings(t *testing.T) {
 	resolved := load(t, "chat.yaml", template.Options{StackName: "chat", QueueEndpoint: "http://127.0.0.1:4566"})
 	messages := named(t, resolved.Queues, "Messages", func(q template.Queue) string { return q.LogicalID })
 	policy := messages.Attributes["Policy"]
 	delete(messages.Attributes, "Policy")
 	equal(t, "attributes", messages.Attributes, map[string]string{
-		"VisibilityTimeout": "60", "RedrivePolicy": `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:chat-dead","maxReceiveCount":5}`,
+		"VisibilityTimeout": "60",
+		"RedrivePolicy":     `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:chat-dead","maxReceiveCount":5}`,
 	})
 	if !strings.Contains(policy, `"aws:SecureTransport":false`) || len(messages.Policy) != 1 {
-		t.Errorf("the queue's policy is %s, %v", policy, messages.Policy)
+		t.Errorf("got policy %s, %v, want one with aws:SecureTransport", policy, messages.Policy)
 	}
 	equal(t, "URL", messages.URL, "http://127.0.0.1:4566/000000000000/chat-Messages")
 	equal(t, "visibility", messages.VisibilityTimeout, time.Minute)
@@ -100,22 +106,26 @@ func TestQueuesTablesAndMappingsOfTheChat(t *testing.T) {
 	connections.Source = template.Source{}
 	equal(t, "table", connections, template.Table{
 		Name: "chat_connections", ARN: "arn:aws:dynamodb:us-east-1:000000000000:table/chat_connections",
-		Attributes: map[string]string{"connectionId": "S", "room": "S"}, PartitionKey: "connectionId", BillingMode: "PAY_PER_REQUEST",
-		TTLAttribute: "expiresAt", GlobalIndexes: []template.Index{{Name: "rooms", PartitionKey: "room", Projection: "KEYS_ONLY"}},
+		Attributes: map[string]string{"connectionId": "S", "room": "S"}, PartitionKey: "connectionId",
+		BillingMode:   "PAY_PER_REQUEST",
+		TTLAttribute:  "expiresAt",
+		GlobalIndexes: []template.Index{{Line: 211, Name: "rooms", PartitionKey: "room", Projection: "KEYS_ONLY"}},
 	})
 	rooms := named(t, resolved.Tables, "Rooms", func(q template.Table) string { return q.LogicalID })
-	equal(t, "simple table", []string{rooms.PartitionKey, rooms.Attributes["room"], rooms.BillingMode}, []string{"room", "S", "PAY_PER_REQUEST"})
+	equal(t, "simple table", []string{rooms.PartitionKey, rooms.Attributes["room"], rooms.BillingMode},
+		[]string{"room", "S", "PAY_PER_REQUEST"})
 
 	if len(resolved.Mappings) != 2 {
-		t.Fatalf("there are %d mappings, want 2", len(resolved.Mappings))
+		t.Fatalf("got %d mappings, want 2", len(resolved.Mappings))
 	}
 	first := resolved.Mappings[0]
 	if len(first.UUID) != 36 || first.UUID == resolved.Mappings[1].UUID {
-		t.Errorf("UUIDs %q and %q", first.UUID, resolved.Mappings[1].UUID)
+		t.Errorf("got UUIDs %q and %q, want two different ones", first.UUID, resolved.Mappings[1].UUID)
 	}
 	first.UUID, first.Source = "", template.Source{}
 	equal(t, "mapping", first, template.EventSourceMapping{
-		QueueARN: messages.ARN, FunctionName: "chat-DeliverFunction", Enabled: true, BatchSize: 5, MaximumConcurrency: 3, ReportBatchItemFailures: true,
+		QueueARN: messages.ARN, FunctionName: "chat-DeliverFunction", Enabled: true, BatchSize: 5, MaximumConcurrency: 3,
+		ReportBatchItemFailures: true,
 	})
 	equal(t, "a mapping that does not poll", resolved.Mappings[1].Enabled, false)
 	equal(t, "its default batch", resolved.Mappings[1].BatchSize, 10)
@@ -127,93 +137,110 @@ func TestQueuesTablesAndMappingsOfTheChat(t *testing.T) {
 	equal(t, "inert", inert, []string{"Operators AWS::SNS::Topic"}) // the alarm's condition is false
 }
 
-func TestAPIOfTheChat(t *testing.T) {
+func TestLoad_ChatAPI(t *testing.T) {
 	resolved := load(t, "chat.yaml", template.Options{APIID: func(string) string { return "abcdefghij" }})
 	if len(resolved.APIs) != 1 || len(resolved.APIs[0].Routes) != 2 {
-		t.Fatalf("the APIs are %+v", resolved.APIs)
+		t.Fatalf("got APIs %+v, want 1 with 2 routes", resolved.APIs)
 	}
 	api := resolved.APIs[0]
-	equal(t, "API", []string{api.ID, api.Name, api.RouteSelectionExpression, api.Stage.Name}, []string{"abcdefghij", "local-chat", "$request.body.action", "prod"})
-	equal(t, "throttles", []any{*api.Stage.Default.RateLimit, *api.Stage.Default.BurstLimit, *api.Stage.RouteSettings["send-message"].RateLimit},
+	equal(t, "API", []string{api.ID, api.Name, api.RouteSelectionExpression, api.Stage.Name},
+		[]string{"abcdefghij", "local-chat", "$request.body.action", "prod"})
+	equal(t, "throttles",
+		[]any{*api.Stage.Default.RateLimit, *api.Stage.Default.BurstLimit,
+			*api.Stage.RouteSettings["send-message"].RateLimit},
 		[]any{100.5, 50, 10.0})
 	if api.Stage.RouteSettings["send-message"].BurstLimit != nil {
-		t.Error("a burst limit comes from nowhere")
+		t.Error("got a burst limit, want none")
 	}
 	connect, send := api.Routes[0], api.Routes[1]
 	if connect.Authorizer == nil || connect.Integration == nil || send.Integration == nil {
-		t.Fatalf("the routes are %+v and %+v", connect, send)
+		t.Fatalf("got routes %+v and %+v, want an authorizer and integrations", connect, send)
 	}
-	equal(t, "authorizer", []any{connect.Authorizer.FunctionName, connect.Authorizer.Invocable, connect.Authorizer.IdentitySources},
+	equal(t, "authorizer",
+		[]any{connect.Authorizer.FunctionName, connect.Authorizer.Invocable, connect.Authorizer.IdentitySources},
 		[]any{"local-AuthFunction", true, []string{"route.request.querystring.token"}})
-	equal(t, "$connect", []any{connect.Key, connect.Integration.FunctionName, connect.Integration.Invocable, connect.Integration.Timeout},
+	equal(t, "$connect", []any{connect.Key, connect.Integration.FunctionName, connect.Integration.Invocable,
+		connect.Integration.Timeout},
 		[]any{"$connect", "chat-connect", true, 29 * time.Second})
-	equal(t, "send-message", []any{send.Key, send.Integration.Type, send.Integration.Invocable, send.Integration.Timeout, send.Authorizer == nil},
+	equal(t, "send-message",
+		[]any{send.Key, send.Integration.Type, send.Integration.Invocable, send.Integration.Timeout, send.Authorizer == nil},
 		[]any{"send-message", "AWS_PROXY", false, 5 * time.Second, true})
-	if len(resolved.Warnings) != 1 || !strings.Contains(resolved.Warnings[0].Error(), "SendIntegration: API Gateway may not invoke SendFunction") {
-		t.Errorf("the warnings are %v, want one about the permission that is missing", resolved.Warnings)
+	if len(resolved.Warnings) != 1 ||
+		!strings.Contains(resolved.Warnings[0].Error(), "SendIntegration: API Gateway may not invoke SendFunction") {
+		t.Errorf("got warnings %v, want one about the missing permission", resolved.Warnings)
 	}
 }
 
-func TestEcho(t *testing.T) {
+func TestLoad_Echo(t *testing.T) {
 	resolved := load(t, "echo.yaml", template.Options{})
 	api := resolved.APIs[0]
 	equal(t, "stage", []any{api.Stage.Name, api.Stage.Variables, api.Stage.AccessLog}, []any{
 		"live", map[string]string{"color": "green"},
-		template.AccessLog{Destination: "arn:aws:logs:us-east-1:000000000000:log-group:local-AccessLog:*", Format: "$context.requestId $context.routeKey"},
+		template.AccessLog{Destination: "arn:aws:logs:us-east-1:000000000000:log-group:local-AccessLog:*",
+			Format: "$context.requestId $context.routeKey"},
 	})
 	echo, ping := api.Routes[0], api.Routes[1]
 	for _, route := range api.Routes {
-		if route.ResponseSelectionExpression != "$default" || len(route.Responses) != 1 || route.Responses[0].Key != "$default" {
-			t.Errorf("%s has the responses %+v", route.Key, route.Responses)
+		if route.ResponseSelectionExpression != "$default" || len(route.Responses) != 1 ||
+			route.Responses[0].Key != "$default" {
+			t.Errorf("%s: got responses %+v, want $default", route.Key, route.Responses)
 		}
 	}
 	if !echo.Integration.Invocable { // by a permission without a SourceArn
-		t.Error("the echo may not be invoked")
+		t.Error("got an echo that is not invocable, want invocable")
 	}
 	mock := *ping.Integration
-	equal(t, "mock", []any{mock.Type, mock.RequestTemplates, mock.TemplateSelectionExpression, mock.PassthroughBehavior, len(mock.Responses)},
+	equal(t, "mock", []any{mock.Type, mock.RequestTemplates, mock.TemplateSelectionExpression, mock.PassthroughBehavior,
+		len(mock.Responses)},
 		[]any{"MOCK", map[string]string{"200": `{"statusCode":200}`}, "200", "WHEN_NO_MATCH", 1})
-	equal(t, "its response", []any{mock.Responses[0].Key, mock.Responses[0].ResponseTemplates}, []any{"$default", map[string]string{"200": `{"type":"pong"}`}})
+	equal(t, "its response", []any{mock.Responses[0].Key, mock.Responses[0].ResponseTemplates},
+		[]any{"$default", map[string]string{"200": `{"type":"pong"}`}})
 
 	f := resolved.Functions[0]
 	equal(t, "function", []any{f.Runtime, f.Handler, f.MemoryMB, f.Timeout, f.Folder, f.Role.ARN},
-		[]any{"provided.al2", "echo", 256, 3 * time.Second, "testdata/echo", "arn:aws:iam::000000000000:role/functions/local-EchoRole"})
+		[]any{"provided.al2", "echo", 256, 3 * time.Second, "testdata/echo",
+			"arn:aws:iam::000000000000:role/functions/local-EchoRole"})
 	var policies []string
 	for _, policy := range f.Role.Policies {
 		policies = append(policies, policy.Name)
 	}
 	equal(t, "policies of every origin", policies, []string{
-		"log", "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole", "arn:aws:iam::000000000000:policy/local-Shared", "more",
+		"log", "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole",
+		"arn:aws:iam::000000000000:policy/local-Shared", "more",
 	})
 }
 
-func TestRooms(t *testing.T) {
+func TestLoad_Rooms(t *testing.T) {
 	resolved := load(t, "rooms.yaml", template.Options{})
 	if len(resolved.APIs) != 2 || len(resolved.Warnings) != 0 {
-		t.Fatalf("%d APIs, warnings %v", len(resolved.APIs), resolved.Warnings)
+		t.Fatalf("got %d APIs and warnings %v, want 2 and none", len(resolved.APIs), resolved.Warnings)
 	}
 	rooms, plain := resolved.APIs[0], resolved.APIs[1]
 	var keys []string
 	for _, route := range rooms.Routes {
 		keys = append(keys, route.Key)
-		if !route.Integration.Invocable || (route.Authorizer != nil) != (route.Key == "$connect") || len(route.Responses) != 0 {
-			t.Errorf("%s is %+v", route.Key, route)
+		if !route.Integration.Invocable || (route.Authorizer != nil) != (route.Key == "$connect") ||
+			len(route.Responses) != 0 {
+			t.Errorf("%s: got %+v", route.Key, route)
 		}
 	}
 	equal(t, "routes", keys, []string{"$connect", "$disconnect", "sendMessage", "$default"})
 	equal(t, "stages", []string{rooms.Stage.LogicalID, rooms.Stage.Name, plain.Stage.LogicalID, plain.Stage.Name},
 		[]string{"RoomsliveStage", "live", "PlainDefaultStage", "default"})
-	equal(t, "authorizer", []any{rooms.Routes[0].Authorizer.LogicalID, rooms.Routes[0].Authorizer.Invocable}, []any{"RoomsConnectAuthorizer", true})
-	equal(t, "Globals", []any{rooms.RouteSelectionExpression, plain.RouteSelectionExpression, *plain.Stage.Default.BurstLimit, plain.Tags["project"]},
+	equal(t, "authorizer", []any{rooms.Routes[0].Authorizer.LogicalID, rooms.Routes[0].Authorizer.Invocable},
+		[]any{"RoomsConnectAuthorizer", true})
+	equal(t, "Globals", []any{rooms.RouteSelectionExpression, plain.RouteSelectionExpression,
+		*plain.Stage.Default.BurstLimit, plain.Tags["project"]},
 		[]any{"$request.body.type", "$request.body.kind", 5, "rooms"})
 	equal(t, "Ref to the generated stage", functionNamed(t, resolved, "Guard").Environment["STAGE"], "live")
 	equal(t, "output", resolved.Outputs[0].Value, "wss://"+rooms.ID+".execute-api.us-east-1.amazonaws.com/live")
 	members := resolved.Tables[0]
-	equal(t, "provisioned", []any{members.BillingMode, members.ReadUnits, members.WriteUnits, members.PartitionKey}, []any{"PROVISIONED", 5, 6, "id"})
+	equal(t, "provisioned", []any{members.BillingMode, members.ReadUnits, members.WriteUnits, members.PartitionKey},
+		[]any{"PROVISIONED", 5, 6, "id"})
 }
 
-// TestConditions holds what exists when conditions choose, also where SAM forgets about one.
-func TestConditions(t *testing.T) {
+// TestLoad_Conditions checks the resources that exist, also where SAM ignores a condition.
+func TestLoad_Conditions(t *testing.T) {
 	resolved := load(t, "conditions.yaml", template.Options{})
 	roles := map[string]string{}
 	for _, f := range resolved.Functions {
@@ -221,15 +248,17 @@ func TestConditions(t *testing.T) {
 	}
 	equal(t, "roles", roles, map[string]string{"Kept": "KeptRole", "Own": "Shared", "Generated": "GeneratedRole"})
 	equal(t, "mappings", len(resolved.Mappings), 1)
-	if len(resolved.APIs) != 1 || len(resolved.Warnings) != 1 || !strings.Contains(resolved.Warnings[0].Message, "SAM ignores the Condition") {
-		t.Errorf("%d APIs and the warnings %v", len(resolved.APIs), resolved.Warnings)
+	if len(resolved.APIs) != 1 || len(resolved.Warnings) != 1 ||
+		!strings.Contains(resolved.Warnings[0].Message, "SAM ignores the Condition") {
+		t.Errorf("got %d APIs and warnings %v, want 1 of each", len(resolved.APIs), resolved.Warnings)
 	}
 }
 
-// TestOwnTemplate holds that this repository's own template runs here without a remark, in every mode of access.
-func TestOwnTemplate(t *testing.T) {
+// TestLoad_OwnTemplate checks that this repository's own template has no problems and no warnings in every access mode.
+func TestLoad_OwnTemplate(t *testing.T) {
 	for _, parameters := range []map[string]string{
-		{"Access": "open"}, {"Access": "listen"}, {"Access": "jwt", "TokenJwksUrl": "https://issuer.example/jwks"}, {"Access": "jwt"},
+		{"Access": "open"}, {"Access": "listen"}, {"Access": "jwt", "TokenJwksUrl": "https://issuer.example/jwks"},
+		{"Access": "jwt"},
 	} {
 		testOwnTemplate(t, parameters)
 	}
@@ -241,14 +270,16 @@ func testOwnTemplate(t *testing.T, parameters map[string]string) {
 		t.Fatal(err)
 	}
 	for _, warning := range resolved.Warnings {
-		t.Error(warning)
+		t.Errorf("got warning %v, want none", warning)
 	}
-	if len(resolved.Functions) == 0 || len(resolved.APIs) == 0 || len(resolved.Mappings) == 0 || len(resolved.Tables) == 0 {
-		t.Errorf("%d functions, %d APIs, %d mappings, %d tables", len(resolved.Functions), len(resolved.APIs), len(resolved.Mappings), len(resolved.Tables))
+	if len(resolved.Functions) == 0 || len(resolved.APIs) == 0 || len(resolved.Mappings) == 0 ||
+		len(resolved.Tables) == 0 {
+		t.Errorf("got %d functions, %d APIs, %d mappings, %d tables, want some of each", len(resolved.Functions),
+			len(resolved.APIs), len(resolved.Mappings), len(resolved.Tables))
 	}
 }
 
-// authorize weighs what a function asks for, as the runner does.
+// authorize decides on a request of a function, as package stack does.
 func authorize(t *testing.T, r *template.Resolved, function, action, resource string) error {
 	t.Helper()
 	f := named(t, r.Functions, function, func(f template.Function) string { return f.Name })
@@ -261,10 +292,11 @@ func authorize(t *testing.T, r *template.Resolved, function, action, resource st
 	return iam.Authorize(f.Role.Documents(), policies, r.Request(f, action, resource))
 }
 
-func TestRequestsAreWeighedByTheStacksPolicies(t *testing.T) {
+func TestRequest_Policies(t *testing.T) {
 	resolved := load(t, "chat.yaml", template.Options{StackName: "chat"})
 	const sqs, table = "arn:aws:sqs:us-east-1:000000000000:", "arn:aws:dynamodb:us-east-1:000000000000:table/"
-	connections := "arn:aws:execute-api:us-east-1:000000000000:" + resolved.APIs[0].ID + "/prod/POST/@connections/{connectionId}"
+	connections := "arn:aws:execute-api:us-east-1:000000000000:" + resolved.APIs[0].ID +
+		"/prod/POST/@connections/{connectionId}"
 	for _, test := range []struct {
 		function, action, resource string
 		allowed                    bool
@@ -281,20 +313,22 @@ func TestRequestsAreWeighedByTheStacksPolicies(t *testing.T) {
 	} {
 		err := authorize(t, resolved, test.function, test.action, test.resource)
 		if (err == nil) != test.allowed {
-			t.Errorf("%s, %s on %s: %v, want allowed %v", test.function, test.action, test.resource, err, test.allowed)
+			t.Errorf("%s, %s on %s: got %v, want allowed %v", test.function, test.action, test.resource, err, test.allowed)
 		}
 	}
 	err := authorize(t, resolved, "chat-connect", "sqs:SendMessage", sqs+"chat-dead")
-	want := "User: arn:aws:sts::000000000000:assumed-role/chat-ConnectFunctionRole/chat-connect is not authorized to perform: " +
-		"sqs:SendMessage on resource: arn:aws:sqs:us-east-1:000000000000:chat-dead because no identity-based policy allows the sqs:SendMessage action"
+	want := "User: arn:aws:sts::000000000000:assumed-role/chat-ConnectFunctionRole/chat-connect is not authorized to " +
+		"perform: " +
+		"sqs:SendMessage on resource: arn:aws:sqs:us-east-1:000000000000:chat-dead because no identity-based policy " +
+		"allows the sqs:SendMessage action"
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
 }
 
-// TestPoliciesOfQueuesAndConditions holds that a queue's own policy can deny what a role allows, and that conditions see
-// who asks.
-func TestPoliciesOfQueuesAndConditions(t *testing.T) {
+// TestRequest_QueuePolicies checks that a queue's policy can deny what a role allows, and that its conditions see the
+// caller.
+func TestRequest_QueuePolicies(t *testing.T) {
 	source := function(`      Policies: [AmazonSQSFullAccess]
   Open: {Type: AWS::SQS::Queue}
   Shut: {Type: AWS::SQS::Queue}
@@ -323,15 +357,16 @@ func TestPoliciesOfQueuesAndConditions(t *testing.T) {
 	for id, allowed := range map[string]bool{"Open": true, "Shut": false, "Foreign": false} {
 		err := authorize(t, resolved, "local-Fn", "sqs:SendMessage", "arn:aws:sqs:us-east-1:000000000000:local-"+id)
 		if (err == nil) != allowed {
-			t.Errorf("sending to %s: %v, want allowed %v", id, err, allowed)
+			t.Errorf("SendMessage to %s: got %v, want allowed %v", id, err, allowed)
 		}
 	}
 }
 
-// TestTimeToLiveIsOffUnlessEnabled holds that an attribute alone expires nothing.
-func TestTimeToLiveIsOffUnlessEnabled(t *testing.T) {
+// TestTable_TimeToLive checks that items expire only with Enabled true.
+func TestTable_TimeToLive(t *testing.T) {
 	for enabled, want := range map[string]string{"true": "at", "false": ""} {
-		source := table(defined, "BillingMode: PAY_PER_REQUEST", "TimeToLiveSpecification: {AttributeName: at, Enabled: "+enabled+"}")
+		source := table(defined, "BillingMode: PAY_PER_REQUEST",
+			"TimeToLiveSpecification: {AttributeName: at, Enabled: "+enabled+"}")
 		resolved, err := template.Load("t.yaml", []byte(source), template.Options{})
 		if err != nil {
 			t.Fatal(err)
@@ -340,7 +375,7 @@ func TestTimeToLiveIsOffUnlessEnabled(t *testing.T) {
 	}
 }
 
-func TestParametersAreReturned(t *testing.T) {
+func TestLoad_Parameters(t *testing.T) {
 	resolved := load(t, "chat.yaml", template.Options{Parameters: map[string]string{"StageName": "live"}})
 	var got []string
 	for _, p := range resolved.Parameters {
@@ -349,8 +384,9 @@ func TestParametersAreReturned(t *testing.T) {
 	equal(t, "parameters", got, []string{"StageName=live", "Environment=test", "Regions=us-east-1, eu-central-1"})
 }
 
-func TestJSONTemplate(t *testing.T) {
-	const source = `{"Resources": {"Q": {"Type": "AWS::SQS::Queue", "Properties": {"DelaySeconds": {"Fn::Select": [1, ["0", 7]]}}}}}`
+func TestLoad_JSON(t *testing.T) {
+	const source = `{"Resources": {"Q": {"Type": "AWS::SQS::Queue",
+		"Properties": {"DelaySeconds": {"Fn::Select": [1, ["0", 7]]}}}}}`
 	resolved, err := template.Load("t.json", []byte(source), template.Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -6,25 +6,30 @@ import (
 	"time"
 
 	"fanfare/local/iam"
+	"fanfare/local/template/internal/cfn"
+	"fanfare/local/template/internal/tree"
 )
 
-func sqsTypes() map[string]*resourceType {
-	properties := schema{"QueueName": known, "Tags": known, "Arn": returned, "QueueUrl": returned}
+func sqsTypes() map[string]*emulatedType {
+	properties := tree.Schema{"QueueName": tree.Accepted, "Tags": tree.Accepted, "Arn": tree.Returned,
+		"QueueUrl": tree.Returned}
 	for name := range queueAttributes {
-		properties[name] = known
+		properties[name] = tree.Accepted
 	}
-	return map[string]*resourceType{
-		"AWS::SQS::Queue": {
-			schema: properties, nameProperty: "QueueName", namePattern: queueName, nameLimit: 80,
-			ref: "{queues}/{account}/{name}",
-			attributes: map[string]string{
+	return map[string]*emulatedType{
+		"AWS::SQS::Queue": {Type: cfn.Type{
+			Schema: properties, NameProperty: "QueueName", NamePattern: queueName, NameLimit: 80, Suffix: fifoSuffix,
+			Ref: "{queues}/{account}/{name}",
+			Attributes: map[string]string{
 				"Arn": "arn:aws:sqs:{region}:{account}:{name}", "QueueName": "{name}", "QueueUrl": "{queues}/{account}/{name}",
 			},
-			read: (*loader).readQueue,
+		}, read: (*builder).readQueue,
 		},
-		"AWS::SQS::QueuePolicy": {
-			schema: schema{"PolicyDocument": known, "Queues": known, "Id": returned}, required: []string{"PolicyDocument", "Queues"},
-			ref: "{stack}-{id}", attributes: map[string]string{"Id": "{stack}-{id}"}, read: (*loader).readQueuePolicy,
+		"AWS::SQS::QueuePolicy": {Type: cfn.Type{
+			Schema:   tree.Schema{"PolicyDocument": tree.Accepted, "Queues": tree.Accepted, "Id": tree.Returned},
+			Required: []string{"PolicyDocument", "Queues"},
+			Ref:      "{stack}-{id}", Attributes: map[string]string{"Id": "{stack}-{id}"},
+		}, read: (*builder).readQueuePolicy,
 		},
 	}
 }
@@ -32,89 +37,100 @@ func sqsTypes() map[string]*resourceType {
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_CreateQueue.html
 var queueName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,80}$|^[A-Za-z0-9_-]{1,75}\.fifo$`)
 
-// queueAttributes are the properties of a queue that are attributes of SQS by the same name; true marks those that are
-// maps here and JSON there.
+// queueAttributes are the properties of a queue that are SQS attributes of the same name. true marks those that are
+// objects in a template and JSON in SQS.
 var queueAttributes = map[string]bool{
 	"ContentBasedDeduplication": false, "DeduplicationScope": false, "DelaySeconds": false, "FifoQueue": false,
 	"FifoThroughputLimit":          false,
-	"KmsDataKeyReusePeriodSeconds": false, "KmsMasterKeyId": false, "MaximumMessageSize": false, "MessageRetentionPeriod": false,
-	"ReceiveMessageWaitTimeSeconds": false, "RedriveAllowPolicy": true, "RedrivePolicy": true, "SqsManagedSseEnabled": false,
-	"VisibilityTimeout": false,
+	"KmsDataKeyReusePeriodSeconds": false, "KmsMasterKeyId": false, "MaximumMessageSize": false,
+	"MessageRetentionPeriod":        false,
+	"ReceiveMessageWaitTimeSeconds": false, "RedriveAllowPolicy": true, "RedrivePolicy": true,
+	"SqsManagedSseEnabled": false,
+	"VisibilityTimeout":    false,
 }
 
-// numericAttributes must be integers.
+// numericAttributes are the attributes that are integers.
 var numericAttributes = []string{
-	"DelaySeconds", "KmsDataKeyReusePeriodSeconds", "MaximumMessageSize", "MessageRetentionPeriod", "ReceiveMessageWaitTimeSeconds",
+	"DelaySeconds", "KmsDataKeyReusePeriodSeconds", "MaximumMessageSize", "MessageRetentionPeriod",
+	"ReceiveMessageWaitTimeSeconds",
 	"VisibilityTimeout",
 }
 
-// defaultVisibility is SQS's, in seconds; see CreateQueue.
+// defaultVisibility is SQS's default visibility timeout, in seconds; see CreateQueue.
 const defaultVisibility = 30
 
-// isFIFO tells whether a resource is a FIFO queue, whose name must end in .fifo.
-func (l *loader) isFIFO(r *resource) bool {
-	v := r.properties.get("FifoQueue")
-	if r.typ != "AWS::SQS::Queue" || v == nil {
+// isFIFO reports whether a queue is a FIFO queue, whose name must end in .fifo.
+func isFIFO(e *cfn.Evaluator, r *cfn.Resource) bool {
+	v := r.Properties.Get("FifoQueue")
+	if v == nil {
 		return false
 	}
-	resolved := l.resolve(v, where{r.id, "Properties.FifoQueue"})
-	return resolved != nil && resolved.kind == text && strings.EqualFold(resolved.text, "true")
+	resolved := e.Resolve(v, tree.At(r.ID, "Properties.FifoQueue"))
+	return resolved != nil && resolved.Kind == tree.Text && strings.EqualFold(resolved.Text, "true")
 }
 
-func (l *loader) readQueue(r *resource, p properties) {
+// fifoSuffix returns the end of a queue's generated name.
+func fifoSuffix(e *cfn.Evaluator, r *cfn.Resource) string {
+	if isFIFO(e, r) {
+		return ".fifo"
+	}
+	return ""
+}
+
+func (b *builder) readQueue(r *cfn.Resource, p tree.Reader) {
 	q := Queue{
-		Source: l.source(r.id, r.position), Name: l.name(r), ARN: l.form(r, l.typeOf(r).attributes["Arn"]), URL: l.reference(r),
-		Attributes: map[string]string{}, Tags: p.tags("Tags"),
+		Source: b.source(r.ID, r.Position), Name: b.Name(r), ARN: b.ARN(r), URL: b.Reference(r),
+		Attributes: map[string]string{}, Tags: p.Tags(),
 	}
 	for name, isMap := range queueAttributes {
-		v := p.value(name)
+		v := p.Value(name)
 		switch {
-		case v == nil || v.kind == invalid:
-		case isMap && v.kind == object:
-			q.Attributes[name] = v.json()
+		case v == nil || v.Kind == tree.Invalid:
+		case isMap && v.Kind == tree.Object:
+			q.Attributes[name] = v.JSON()
 		case isMap:
-			p.problem(name, "must be a map")
+			p.Problem(name, "must be a map")
 		default:
-			q.Attributes[name] = p.text(name)
+			q.Attributes[name] = p.Text(name)
 		}
 	}
 	for _, name := range numericAttributes {
-		p.number(name, 0)
+		p.Int(name, 0)
 	}
-	p.boolean("FifoQueue", false)
-	if l.isFIFO(r) != strings.HasSuffix(q.Name, ".fifo") {
-		p.problem("QueueName", "the names of FIFO queues, and no others, end in .fifo")
+	p.Bool("FifoQueue", false)
+	if isFIFO(b.Evaluator, r) != strings.HasSuffix(q.Name, ".fifo") {
+		p.Problem("QueueName", "the name of a FIFO queue, and of no other queue, must end in .fifo")
 	}
-	q.VisibilityTimeout = time.Duration(p.number("VisibilityTimeout", defaultVisibility)) * time.Second
-	l.stack.queues = append(l.stack.queues, pending[Queue]{q, p})
+	q.VisibilityTimeout = time.Duration(p.Int("VisibilityTimeout", defaultVisibility)) * time.Second
+	b.queues = append(b.queues, pending[Queue]{q, p})
 }
 
-// queuePolicy is a policy of queues.
+// queuePolicy is a policy and the URLs of its queues.
 type queuePolicy struct {
 	urls     []string
 	document iam.Document
 	json     string
 }
 
-func (l *loader) readQueuePolicy(_ *resource, p properties) {
-	policy := queuePolicy{urls: p.texts("Queues"), document: p.document("PolicyDocument", iam.Resource)}
-	if v := p.value("PolicyDocument"); v != nil {
-		policy.json = v.json()
+func (b *builder) readQueuePolicy(_ *cfn.Resource, p tree.Reader) {
+	policy := queuePolicy{urls: p.Texts("Queues"), document: document(p, "PolicyDocument", iam.Resource)}
+	if v := p.Value("PolicyDocument"); v != nil {
+		policy.json = v.JSON()
 	}
-	l.stack.queuePolicies = append(l.stack.queuePolicies, pending[queuePolicy]{policy, p})
+	b.queuePolicies = append(b.queuePolicies, pending[queuePolicy]{policy, p})
 }
 
-// attachQueuePolicies gives every queue its policy, once all are read.
-func (l *loader) attachQueuePolicies() {
-	for _, policy := range l.stack.queuePolicies {
+// attachQueuePolicies sets the policies of the queues.
+func (b *builder) attachQueuePolicies() {
+	for _, policy := range b.queuePolicies {
 		for _, url := range policy.model.urls {
-			queue := l.queueWhere(func(q *Queue) bool { return q.URL == url })
+			queue := b.queueWhere(func(q *Queue) bool { return q.URL == url })
 			if queue == nil {
-				policy.at.problem("Queues", "%s is not the URL of a queue of the template", url)
+				policy.at.Problem("Queues", "%s is not the URL of a queue of the template", url)
 				continue
 			}
 			if queue.Policy != nil {
-				policy.at.problem("Queues", "the queue %s has a policy already, which this one would overwrite", queue.Name)
+				policy.at.Problem("Queues", "the queue %s has another policy, which this one would overwrite", queue.Name)
 			}
 			queue.Policy = []iam.Document{policy.model.document}
 			queue.Attributes["Policy"] = policy.model.json
@@ -122,10 +138,10 @@ func (l *loader) attachQueuePolicies() {
 	}
 }
 
-// queueWhere returns the first queue that is asked for, or nil.
-func (l *loader) queueWhere(is func(*Queue) bool) *Queue {
-	for i := range l.stack.queues {
-		if q := &l.stack.queues[i].model; is(q) {
+// queueWhere returns the first queue for which is returns true, or nil.
+func (b *builder) queueWhere(is func(*Queue) bool) *Queue {
+	for i := range b.queues {
+		if q := &b.queues[i].model; is(q) {
 			return q
 		}
 	}

@@ -7,11 +7,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"fanfare/local/template/internal/cfn"
+	"fanfare/local/template/internal/tree"
 )
 
-// TestEveryPropertyIsKnown holds the tables of properties against CloudFormation's own schemas (testdata/properties.py):
-// whoever sets a property that exists learns that it is used or why it is refused, never that it is unknown.
-func TestEveryPropertyIsKnown(t *testing.T) {
+// TestResourceTypes_Properties compares the schemas with CloudFormation's own (testdata/properties.py): every property
+// that exists is accepted or refused with a reason, and never unknown.
+func TestResourceTypes_Properties(t *testing.T) {
 	data, err := os.ReadFile("testdata/properties.json")
 	if err != nil {
 		t.Fatal(err)
@@ -20,55 +23,57 @@ func TestEveryPropertyIsKnown(t *testing.T) {
 	if err := json.Unmarshal(data, &properties); err != nil {
 		t.Fatal(err)
 	}
-	for typ, known := range resourceTypes {
-		if known.schema != nil && properties[typ] == nil {
-			t.Errorf("%s is not in properties.json", typ)
+	for typ, known := range emulatedTypes {
+		if known.Schema != nil && properties[typ] == nil {
+			t.Errorf("got no %s in properties.json", typ)
 		}
 	}
 	for typ, names := range properties {
-		ours := resourceTypes[typ]
+		ours := emulatedTypes[typ]
 		if ours == nil {
-			t.Errorf("%s is not a known type", typ)
+			t.Errorf("got no type %s", typ)
 			continue
 		}
 		for _, name := range names {
-			if _, ok := ours.schema[name]; !ok {
-				t.Errorf("%s: the property %s is not known", typ, name)
+			if _, ok := ours.Schema[name]; !ok {
+				t.Errorf("%s: got no property %s", typ, name)
 			}
 		}
-		for name := range ours.schema {
+		for name := range ours.Schema {
 			if !slices.Contains(names, name) {
-				t.Errorf("%s has no property %s", typ, name)
+				t.Errorf("%s: got property %s, want none of that name", typ, name)
 			}
 		}
-		for _, name := range ours.required {
+		for _, name := range ours.Required {
 			if !slices.Contains(names, name) {
-				t.Errorf("%s requires %s, which it does not have", typ, name)
+				t.Errorf("%s: got required property %s, want one that exists", typ, name)
 			}
 		}
 	}
 }
 
-// TestEveryReferenceCanBeFormed holds that the patterns of the tables have only placeholders that exist (others panic)
-// and that every type can be referred to.
-func TestEveryReferenceCanBeFormed(t *testing.T) {
-	for typ, known := range resourceTypes {
-		l, err := newLoader("t.yaml", []byte("Resources: {}"), Options{})
+// TestResourceTypes_References checks that the patterns of all types have only known placeholders, as others panic, and
+// that Ref works for every type.
+func TestResourceTypes_References(t *testing.T) {
+	for typ, known := range emulatedTypes {
+		options, err := Options{}.withDefaults()
 		if err != nil {
 			t.Fatal(err)
 		}
-		position := &value{line: 1, column: 1}
-		r := &resource{id: "Thing", typ: typ, position: position, properties: position.newObject()}
-		if got := l.reference(r); got == "" || strings.ContainsAny(got, "{}") {
-			t.Errorf("Ref to %s is %q", typ, got)
+		report := &tree.Report{File: "t.yaml"}
+		l := newBuilder(report, tree.Parse(report, []byte("Resources: {}")), options)
+		position := &tree.Value{Line: 1, Column: 1}
+		r := &cfn.Resource{ID: "Thing", Type: typ, Position: position, Properties: position.NewObject()}
+		if got := l.Reference(r); got == "" || strings.ContainsAny(got, "{}") {
+			t.Errorf("%s: got Ref %q", typ, got)
 		}
-		for _, name := range slices.Sorted(maps.Keys(known.attributes)) {
-			if got := l.attribute(position, r, name, where{}); got == "" || strings.ContainsAny(got, "{}") {
-				t.Errorf("%s of %s is %q", name, typ, got)
+		for _, name := range slices.Sorted(maps.Keys(known.Attributes)) {
+			if got := l.Attribute(position, r, name, tree.Place{}); got == "" || strings.ContainsAny(got, "{}") {
+				t.Errorf("%s: got attribute %s %q", typ, name, got)
 			}
 		}
-		if len(l.problems) > 0 {
-			t.Errorf("%s: %v", typ, l.problems)
+		if len(l.Problems) > 0 {
+			t.Errorf("%s: got problems %v, want none", typ, l.Problems)
 		}
 	}
 }

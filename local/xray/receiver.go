@@ -1,9 +1,10 @@
-// Package xray collects what functions tell the X-Ray daemon: segments and subsegments, sent by UDP to the address in
+// Package xray receives X-Ray segments and subsegments of functions, as the X-Ray daemon does: by UDP at the address in
 // AWS_XRAY_DAEMON_ADDRESS.
 //
-// Faithful: the datagram format, the fields of segment documents, what is refused. Missing: X-Ray itself (service graph,
-// sampling rules, which the daemon serves by TCP), and the segments that AWS's services write of their own accord: Lambda's
-// AWS::Lambda and AWS::Lambda::Function, so that the subsegments of functions here have parents that nobody has seen.
+// As on AWS: the format of datagrams, the fields of segment documents, and which documents are refused. Not emulated:
+// the service graph, the sampling rules, which the daemon serves by TCP, and the segments of AWS's services. Lambda's
+// segments AWS::Lambda and AWS::Lambda::Function are missing, so the parents of functions' subsegments are not
+// received.
 //
 // Sources: docs.aws.amazon.com/xray/latest/devguide/xray-api-sendingdata.html (daemon protocol) and
 // xray-api-segmentdocuments.html (fields).
@@ -22,43 +23,43 @@ import (
 	"time"
 )
 
-// DefaultAddress is the daemon's.
+// DefaultAddress is the default address of the X-Ray daemon.
 const DefaultAddress = "127.0.0.1:2000"
 
-// MaxDocument is the greatest size of a segment document, in bytes.
+// MaxDocument is the largest segment document, in bytes.
 // Source: xray-api-segmentdocuments.html, "A segment document can be up to 64 kB in size".
 const MaxDocument = 64 << 10
 
-// DefaultKept is how many documents a receiver keeps by default; the oldest go first.
+// DefaultKept is the default number of documents that a receiver keeps.
 const DefaultKept = 10_000
 
-// Segment is a segment or subsegment document, as far as it is read here.
+// Segment is a segment or subsegment. It has the fields that are used here.
 type Segment struct {
 	ID       string `json:"id"`
 	TraceID  string `json:"trace_id"`
 	ParentID string `json:"parent_id"`
-	// Type is "subsegment" for one that is sent by itself, and empty else.
+	// Type is "subsegment" for a subsegment that was sent separately. Otherwise it is empty.
 	Type string `json:"type"`
 	Name string `json:"name"`
-	// Namespace is "aws" for calls of AWS, "remote" for others.
+	// Namespace is "aws" for calls of AWS and "remote" for other calls.
 	Namespace string `json:"namespace"`
-	// Start and End are seconds since 1970; End is 0 while it is in progress.
+	// Start and End are in seconds since 1970. End is 0 for a segment in progress.
 	Start float64 `json:"start_time"`
 	End   float64 `json:"end_time"`
-	// Error, Fault and Throttle say how it failed.
+	// Error, Fault and Throttle mark a client error, a server error and a throttled call.
 	Error    bool `json:"error"`
 	Fault    bool `json:"fault"`
 	Throttle bool `json:"throttle"`
-	// Annotations are indexed; AWS tells of a call of AWS: operation, region, request_id, queue_url, ...
+	// Annotations are indexed by X-Ray. AWS describes a call of AWS: operation, region, request_id, queue_url and so on.
 	Annotations map[string]any `json:"annotations"`
 	AWS         map[string]any `json:"aws"`
-	// Subsegments are those within it, which have no trace id of their own.
+	// Subsegments are the embedded subsegments. They have no trace id.
 	Subsegments []Segment `json:"subsegments"`
-	// Document is the whole, as it was sent; nil for those within another.
+	// Document is the document as it was sent. It is nil for an embedded subsegment.
 	Document json.RawMessage `json:"-"`
 }
 
-// Duration is how long it took; 0 while it is in progress.
+// Duration returns the duration of the segment, 0 for a segment in progress.
 func (s Segment) Duration() time.Duration {
 	if s.End == 0 {
 		return 0
@@ -66,19 +67,19 @@ func (s Segment) Duration() time.Duration {
 	return time.Duration((s.End - s.Start) * float64(time.Second))
 }
 
-// Options of a receiver. The zero value listens on any free port.
+// Options configure a receiver. The zero value listens on a free port.
 type Options struct {
-	// Address is a loopback address with a port; "" is any free port of 127.0.0.1.
+	// Address is a loopback address with a port. "" is a free port of 127.0.0.1.
 	Address string
-	// Kept is how many documents are kept; 0 counts as DefaultKept.
+	// Kept is the number of documents to keep; 0 means DefaultKept. When it is exceeded, the oldest ones are dropped.
 	Kept int
-	// Log gets what is no segment; nil discards it.
+	// Log receives the refused datagrams. nil discards them.
 	Log *slog.Logger
-	// Observe is told of each document; it delays the next one. nil observes nothing.
+	// Observe is called for each document before the next one is read. It may be nil.
 	Observe func(Segment)
 }
 
-// Receiver collects segments. It is safe for concurrent use.
+// Receiver receives segments. It is safe for concurrent use.
 type Receiver struct {
 	o     Options
 	conn  net.PacketConn
@@ -89,7 +90,7 @@ type Receiver struct {
 	refused int
 }
 
-// Listen starts a receiver. Close ends it.
+// Listen starts a receiver. Close stops it.
 func Listen(o Options) (*Receiver, error) {
 	if o.Address == "" {
 		o.Address = "127.0.0.1:0"
@@ -111,17 +112,17 @@ func Listen(o Options) (*Receiver, error) {
 	if err != nil {
 		return nil, fmt.Errorf("x-ray: %w", err)
 	}
-	// A burst waits in the socket's buffer; the system may grant less.
+	// A burst waits in the buffer of the socket. The system may grant a smaller one.
 	_ = conn.SetReadBuffer(4 << 20)
 	r := &Receiver{o: o, conn: conn}
 	r.ended.Go(r.read)
 	return r, nil
 }
 
-// Address is where it listens, as AWS_XRAY_DAEMON_ADDRESS is written.
+// Address returns the address of the receiver, in the format of AWS_XRAY_DAEMON_ADDRESS.
 func (r *Receiver) Address() string { return r.conn.LocalAddr().String() }
 
-// Close ends the receiver. What it has collected stays.
+// Close stops the receiver. The received documents remain available.
 func (r *Receiver) Close() error {
 	err := r.conn.Close()
 	r.ended.Wait()
@@ -136,7 +137,7 @@ func (r *Receiver) read() {
 			return
 		}
 		if err != nil {
-			r.o.Log.Error("x-ray: cannot receive", "error", err)
+			r.o.Log.Error("x-ray: receive failed", "error", err)
 			continue
 		}
 		s, err := Parse(bytes.Clone(buffer[:n]))
@@ -144,7 +145,7 @@ func (r *Receiver) read() {
 			r.mu.Lock()
 			r.refused++
 			r.mu.Unlock()
-			r.o.Log.Warn("x-ray: refused", "error", err)
+			r.o.Log.Warn("x-ray: datagram refused", "error", err)
 			continue
 		}
 		r.mu.Lock()
@@ -159,7 +160,7 @@ func (r *Receiver) read() {
 	}
 }
 
-// Segments returns the documents of a trace in the order of their arrival; "" means all that are kept.
+// Segments returns the documents of a trace in the order of arrival. "" is all traces.
 func (r *Receiver) Segments(traceID string) []Segment {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -172,7 +173,7 @@ func (r *Receiver) Segments(traceID string) []Segment {
 	return found
 }
 
-// Refused returns how many datagrams were no segment.
+// Refused returns the number of refused datagrams.
 func (r *Receiver) Refused() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -184,7 +185,7 @@ var (
 	segmentIDs = regexp.MustCompile(`^[0-9a-f]{16}$`)
 )
 
-// Parse reads a datagram: a header line, then a document. It returns what X-Ray would refuse as an error.
+// Parse parses a datagram: a header line and a document. A datagram that X-Ray refuses is an error.
 func Parse(datagram []byte) (Segment, error) {
 	head, document, found := bytes.Cut(datagram, []byte("\n"))
 	var header struct {
@@ -192,35 +193,37 @@ func Parse(datagram []byte) (Segment, error) {
 		Version int    `json:"version"`
 	}
 	if err := json.Unmarshal(head, &header); err != nil || !found || header.Format != "json" || header.Version != 1 {
-		return Segment{}, fmt.Errorf(`the datagram begins with %.60q, not with {"format": "json", "version": 1} and a line feed`, head)
+		return Segment{}, fmt.Errorf(`datagram: got header %.60q, want {"format": "json", "version": 1} and a line feed`,
+			head)
 	}
 	if len(document) > MaxDocument {
-		return Segment{}, fmt.Errorf("a document of %d bytes: more than %d", len(document), MaxDocument)
+		return Segment{}, fmt.Errorf("document: %d bytes, more than %d", len(document), MaxDocument)
 	}
 	var s Segment
 	if err := json.Unmarshal(document, &s); err != nil {
-		return Segment{}, fmt.Errorf("the document is not a segment: %w", err)
+		return Segment{}, fmt.Errorf("document: not a segment: %w", err)
 	}
 	s.Document = document
 	for _, rule := range []struct {
 		broken bool
-		says   string
+		reason string
 	}{
 		{!traceIDs.MatchString(s.TraceID), fmt.Sprintf("trace_id %q", s.TraceID)},
 		{!segmentIDs.MatchString(s.ID), fmt.Sprintf("id %q", s.ID)},
 		{s.Name == "" || len(s.Name) > 200, fmt.Sprintf("name %q", s.Name)},
 		{s.Start <= 0, fmt.Sprintf("start_time %v", s.Start)},
 		{s.Type != "" && s.Type != "subsegment", fmt.Sprintf("type %q", s.Type)},
-		{s.Type == "subsegment" && !segmentIDs.MatchString(s.ParentID), fmt.Sprintf("parent_id %q of a subsegment", s.ParentID)},
+		{s.Type == "subsegment" && !segmentIDs.MatchString(s.ParentID),
+			fmt.Sprintf("parent_id %q of a subsegment", s.ParentID)},
 	} {
 		if rule.broken {
-			return Segment{}, fmt.Errorf("the document is not a segment: %s", rule.says)
+			return Segment{}, fmt.Errorf("document: not a segment: %s", rule.reason)
 		}
 	}
 	return s, nil
 }
 
-// Walk calls visit with the segment and everything within it, outermost first.
+// Walk calls visit for the segment and all embedded subsegments, outermost first.
 func (s Segment) Walk(visit func(Segment)) {
 	visit(s)
 	for _, inner := range s.Subsegments {

@@ -1,6 +1,6 @@
 // Package access decides who may connect and who may publish.
 //
-// A stack is run in one of three modes ([Mode]). In the mode jwt an authorizer asks package token what a client's token
-// is worth; the answer, a [Grant], travels with the connection in API Gateway's authorizer context, and [Mode.MayPublish]
-// reads it whenever the client publishes. What cannot be read grants nothing.
+// A stack runs in one of three modes ([Mode]). In the mode jwt an authorizer verifies a client's token with package
+// token. The result, a [Grant], is stored with the connection in API Gateway's authorizer context. [Mode.MayPublish]
+// reads it when the client publishes; a context that cannot be read grants nothing.
 package access

@@ -7,33 +7,34 @@ import (
 	"time"
 )
 
-// Mode is who may connect and publish: the template's parameter Access.
+// Mode is the template's parameter Access: it decides who may connect and publish.
 type Mode string
 
 // The modes.
 const (
-	Open   Mode = "open"   // anyone connects and publishes
-	Listen Mode = "listen" // anyone connects; only backends publish, on the broadcast queue
-	JWT    Mode = "jwt"    // a valid token connects; publishing needs a claim of it
+	Open   Mode = "open"   // every client may connect and publish
+	Listen Mode = "listen" // every client may connect; only backends publish, on the broadcast queue
+	JWT    Mode = "jwt"    // clients need a valid token to connect, and a claim in it to publish
 )
 
-// Grant is what a client's token is worth.
+// Grant holds the rights that a client's token gives.
 type Grant struct {
-	// Principal is who the client is: the token's sub.
+	// Principal identifies the client: the token's sub.
 	Principal string
 	// Publish is the right to publish.
 	Publish bool
-	// Until is when the token expires, leeway included. From then on its client may no longer publish.
+	// Until is the token's expiry, leeway included. From then on the client may no longer publish.
 	Until time.Time
 }
 
-// Names of the values in API Gateway's authorizer context. It makes a string of each.
+// Names of the values in API Gateway's authorizer context. API Gateway converts each value to a string.
 const (
 	contextPublish = "publish" // "true" or "false"
 	contextUntil   = "until"   // epoch seconds
 )
 
-// Context returns the grant as an authorizer hands it to API Gateway. The principal goes beside it, as principalId.
+// Context returns the grant as values for API Gateway's authorizer context, without the principal, which is
+// principalId.
 func (g Grant) Context() map[string]any {
 	return map[string]any{
 		contextPublish: strconv.FormatBool(g.Publish),
@@ -41,37 +42,37 @@ func (g Grant) Context() map[string]any {
 	}
 }
 
-// ReadGrant reads what Context wrote out of an event's requestContext.authorizer, as encoding/json decodes it.
+// ReadGrant reads the grant from an event's requestContext.authorizer as encoding/json decodes it.
 func ReadGrant(authorizer any) (Grant, error) {
 	values, ok := authorizer.(map[string]any)
 	if !ok {
-		return Grant{}, errors.New("the event has no authorizer context")
+		return Grant{}, errors.New("read a grant: the event has no authorizer context")
 	}
 	text := func(name string) string { s, _ := values[name].(string); return s }
 	g := Grant{Principal: text("principalId"), Publish: text(contextPublish) == "true"}
 	until, err := strconv.ParseInt(text(contextUntil), 10, 64)
 	if err != nil {
-		return Grant{}, fmt.Errorf("the authorizer context's %s is %.40q", contextUntil, text(contextUntil))
+		return Grant{}, fmt.Errorf("read a grant: %s is %.40q, not a time", contextUntil, text(contextUntil))
 	}
 	if g.Principal == "" {
-		return Grant{}, errors.New("the authorizer context has no principal")
+		return Grant{}, errors.New("read a grant: there is no principal")
 	}
 	g.Until = time.Unix(until, 0)
 	return g, nil
 }
 
-// Refusal is why a client may not publish: the code and the message of the error frame that it gets.
+// Refusal holds the code and the message of the error frame for a client that may not publish.
 type Refusal struct{ Code, Message string }
 
 // Codes of refusals.
 const (
-	CodeListenOnly = "listen_only"      // nobody publishes over a connection: the mode is listen
+	CodeListenOnly = "listen_only"      // in the mode listen no client publishes
 	CodeNoRight    = "no_publish_right" // the token lacks the claim
-	CodeExpired    = "token_expired"    // connect again with a new one
+	CodeExpired    = "token_expired"    // the client must connect again with a new token
 )
 
-// MayPublish tells why a client may not publish at a time, or nil if it may. authorizer is the event's
-// requestContext.authorizer, which only the mode jwt looks at.
+// MayPublish returns the refusal if a client may not publish at the time, or nil if it may. authorizer is the event's
+// requestContext.authorizer; only the mode jwt reads it.
 func (m Mode) MayPublish(authorizer any, now time.Time) *Refusal {
 	switch m {
 	case Open:

@@ -6,38 +6,40 @@ import (
 	"strings"
 )
 
-// BearerProtocol is the sub-protocol by which a client hands over a token: it offers "fanfare.bearer, <token>", which
-// browsers can do (new WebSocket(url, ["fanfare.bearer", token])), and is answered with "fanfare.bearer".
+// BearerProtocol is the sub-protocol of a client that sends a token in Sec-WebSocket-Protocol: it offers
+// "fanfare.bearer, <token>", which browsers can do (new WebSocket(url, ["fanfare.bearer", token])), and the answer is
+// "fanfare.bearer".
 const BearerProtocol = "fanfare.bearer"
 
-// QueryParameter holds the token in a URL. Its name is that of RFC 6750, section 2.3.
+// QueryParameter is the name of the token in a URL. Source: RFC 6750, section 2.3.
 const QueryParameter = "access_token"
 
-// Source is where in a handshake a token is looked for: the template's parameter TokenSource. Tokens elsewhere count for
-// nothing.
+// Source is the template's parameter TokenSource: the place of the token in the handshake. Tokens in other places are
+// ignored.
 type Source string
 
 // The sources.
 const (
 	FromProtocol Source = "protocol" // Sec-WebSocket-Protocol: fanfare.bearer, <token>
 	FromHeader   Source = "header"   // Authorization: Bearer <token>
-	FromQuery    Source = "query"    // ?access_token=<token>: the last resort, as URLs land in logs
+	FromQuery    Source = "query"    // ?access_token=<token>: the least safe, because URLs are logged
 	FromAny      Source = "any"      // exactly one of the three
 )
 
-// ErrNoToken is a handshake without a token where one is looked for.
+// ErrNoToken means that the handshake has no token in the place of the source.
 var ErrNoToken = errors.New("no token")
 
-// errSeveral is a handshake whose token is not clear. RFC 6750, section 2, forbids clients to send more than one.
+// errSeveral means that the handshake has several tokens. RFC 6750, section 2, forbids clients to send more than one.
 var errSeveral = errors.New("more than one token")
 
-// Handshake is what a client sent to connect. Names of headers are in any case.
+// Handshake holds the headers and query parameters of a client's request to connect. The names of headers are not
+// case-sensitive.
 type Handshake struct {
 	Headers map[string][]string
 	Query   map[string][]string
 }
 
-// values returns every value of a header, in whatever cases its name was written.
+// values returns all values of a header, whose name is not case-sensitive.
 func (h Handshake) values(name string) []string {
 	var all []string
 	for key, values := range h.Headers {
@@ -61,8 +63,8 @@ func (h Handshake) protocols() []string {
 	return all
 }
 
-// Protocol returns the sub-protocol to answer with, or "". A client that offered some and is answered with none of them
-// gives up the connection (RFC 6455, section 4.1), and the token, which it offered as well, is not to be echoed.
+// Protocol returns the sub-protocol for the answer, or "". A client closes the connection if the answer has none of
+// those that it offered (RFC 6455, section 4.1). The token, which the client offers as well, must not be in the answer.
 func (h Handshake) Protocol() string {
 	if slices.Contains(h.protocols(), BearerProtocol) {
 		return BearerProtocol
@@ -70,9 +72,11 @@ func (h Handshake) Protocol() string {
 	return ""
 }
 
-// Token returns the token of a handshake as it came: nothing about it has been checked.
+// Token returns the token of a handshake, unverified. The error is ErrNoToken if there is none.
 func (s Source) Token(h Handshake) (string, error) {
-	readers := map[Source]func() (string, error){FromProtocol: h.protocolToken, FromHeader: h.headerToken, FromQuery: h.queryToken}
+	readers := map[Source]func() (string, error){
+		FromProtocol: h.protocolToken, FromHeader: h.headerToken, FromQuery: h.queryToken,
+	}
 	if read, ok := readers[s]; ok {
 		return read()
 	}
@@ -99,8 +103,7 @@ func (h Handshake) protocolToken() (string, error) {
 	if !slices.Contains(offered, BearerProtocol) {
 		return "", ErrNoToken
 	}
-	rest := slices.DeleteFunc(offered, func(p string) bool { return p == BearerProtocol })
-	return only(rest)
+	return only(slices.DeleteFunc(offered, func(p string) bool { return p == BearerProtocol }))
 }
 
 func (h Handshake) headerToken() (string, error) {
@@ -119,6 +122,7 @@ func (h Handshake) queryToken() (string, error) {
 	return only(slices.DeleteFunc(slices.Clone(h.Query[QueryParameter]), func(token string) bool { return token == "" }))
 }
 
+// only returns the single token of a list.
 func only(tokens []string) (string, error) {
 	switch len(tokens) {
 	case 0:
@@ -129,12 +133,12 @@ func only(tokens []string) (string, error) {
 	return "", errSeveral
 }
 
-// Origins are the origins whose pages may connect: the template's parameter AllowedOrigins, of entries like
-// "https://example.com", or "https://*.example.com" for every name below it, or "*" for all. It binds browsers, which
-// alone tell the truth about their origin; whoever sends none is no browser and is let in.
+// Origins is the template's parameter AllowedOrigins: the origins whose pages may connect. An entry is like
+// "https://example.com", or "https://*.example.com" for all names below it, or "*" for all origins. It restricts
+// browsers only: other clients can send any origin. A client that sends no origin is not a browser and is allowed.
 type Origins []string
 
-// Allow tells whether the handshake's origin may connect.
+// Allow reports whether the handshake's origin may connect.
 func (o Origins) Allow(h Handshake) bool {
 	for _, origin := range h.values("Origin") {
 		if !slices.ContainsFunc(o, func(allowed string) bool { return covers(allowed, origin) }) {
@@ -144,14 +148,15 @@ func (o Origins) Allow(h Handshake) bool {
 	return true
 }
 
-// covers compares without regard to case: schemes and hosts have none, and browsers write them in lower case.
+// covers reports whether the entry allowed includes the origin. Schemes and hosts are not case-sensitive.
 func covers(allowed, origin string) bool {
 	allowed, origin = strings.ToLower(allowed), strings.ToLower(origin)
 	if allowed == "*" || allowed == origin {
 		return true
 	}
 	scheme, domain, ok := strings.Cut(allowed, "*")
-	if !ok || !strings.HasPrefix(origin, scheme) || !strings.HasSuffix(origin, domain) || len(origin) <= len(scheme)+len(domain) {
+	if !ok || !strings.HasPrefix(origin, scheme) || !strings.HasSuffix(origin, domain) ||
+		len(origin) <= len(scheme)+len(domain) {
 		return false
 	}
 	return !strings.ContainsAny(origin[len(scheme):len(origin)-len(domain)], "/:@")

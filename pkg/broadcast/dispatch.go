@@ -5,58 +5,61 @@ import (
 	"time"
 )
 
-// Portion is the part of the connections table that a broadcast has yet to be dispatched to. The zero Portion is the
-// whole table. A dispatcher that runs short of time hands the unread rest on as portions of one segment each.
-type Portion struct {
+// Cursor is a position in the connections table: a broadcast has yet to be dispatched to the rest of the segment from
+// there. The zero Cursor stands for the whole table. A dispatcher whose time runs short hands the unread rest of each
+// segment on as a cursor.
+type Cursor struct {
 	Segment, Segments int    // Scan's Segment and TotalSegments
-	After             string // the connection after which the segment is unread; empty: all of it
-	Stretch           int    // how many stretches of the segment come before; see Plan
-	Hop               int    // how many dispatchers the broadcast has been through
+	After             string // the segment is unread after this connection; empty: from its beginning
+	Stretch           int    // number of earlier stretches of the segment; see Plan
 }
 
-// Record is a message as a queue handed it over: what is needed to report it as failed, or to bury it as it came.
+// Record is a message as a queue delivered it. It holds all that is needed to report it as failed, or to copy it
+// unchanged to a dead-letter queue.
 type Record struct {
 	ID         string // SQS MessageId
 	Body       string
 	Attributes map[string]string // the string attributes of the message
-	// Redelivered tells that SQS has handed the message over before.
+	// Redelivered reports whether SQS has delivered the message before.
 	Redelivered bool
-	// Invocation identifies the attempt to handle it: Lambda's request id.
+	// Invocation is Lambda's request id.
 	Invocation string
 }
 
-// Request is a broadcast to be dispatched to a portion of the table.
+// Request asks to dispatch a broadcast from a cursor on.
 type Request struct {
 	Record  Record
 	Message Message
-	Portion Portion
-	// Unreadable is why the record is no broadcast; nil if it is one.
+	Cursor  Cursor
+	// Hop is the number of dispatchers that the broadcast has passed through.
+	Hop int
+	// Unreadable is a permanent error if the record is not a broadcast, else nil.
 	Unreadable error
 }
 
-// Plan is how one stretch of a segment's connections is divided into batches for one broadcast. It is recorded before
-// the first batch is emitted, and the first record holds: a dispatcher that repeats another's work after a crash divides
-// the connections in the same way, so that each sender recognises the batches it has seen.
+// Plan divides one stretch of a segment's connections into batches for one broadcast. It is recorded before the first
+// batch is emitted, and the first record of a key is final: a dispatcher that repeats another's work after a crash
+// divides the connections in the same way, so that senders recognise the batches that are already done.
 //
-// A connection belongs to the bucket that a hash of its id gives, so that neither connections that come nor connections
-// that go move any other from one batch into another.
+// A hash of the connection's id chooses its bucket. New and closed connections therefore do not move any other
+// connection from one batch to another.
 type Plan struct {
 	Segment, Segments int
 	Stretch           int
-	// End is the connection that ends the stretch; empty if the stretch reaches the end of the segment.
+	// End is the last connection of the stretch; empty if the stretch reaches the end of the segment.
 	End string
 	// Buckets holds the size of the broadcast's audience in each bucket.
 	Buckets []int
-	// Split is how many segments the table is read in, in the plan that says so: it stands in the place of the whole table's
-	// first stretch (segment 0 of 1), so that a broadcast has the one or the other, and has no buckets. 0 in all others.
+	// Split > 0 marks the plan that replaces the single-segment plan: the table is read in Split segments, each with plans
+	// of its own. Such a plan has no buckets.
 	Split int
-	// Emitted is true once every batch is on the send queue; Buckets then holds the sizes that were emitted.
+	// Emitted reports whether every batch is on the send queue. Buckets then holds the sizes that were emitted.
 	Emitted bool
-	// At is when the plan was made.
+	// At is the time of the planning.
 	At time.Time
 }
 
-// Audience returns how many connections the plan addresses.
+// Audience returns the number of connections that the plan addresses.
 func (p Plan) Audience() int {
 	sum := 0
 	for _, size := range p.Buckets {
@@ -65,8 +68,8 @@ func (p Plan) Audience() int {
 	return sum
 }
 
-// Key names the plan among those of its broadcast.
+// Key identifies the plan among those of its broadcast.
 func (p Plan) Key() string { return fmt.Sprintf("%d/%d.%d", p.Segment, p.Segments, p.Stretch) }
 
-// BatchID names the batch of a bucket of the plan.
+// BatchID returns the id of the batch of a bucket.
 func (p Plan) BatchID(bucket int) string { return fmt.Sprintf("%s.%d", p.Key(), bucket) }

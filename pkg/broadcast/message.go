@@ -4,34 +4,33 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"slices"
 	"time"
 	"unicode/utf8"
+
+	"fanfare/publish"
 )
 
-// EncodingBase64 marks a payload that is written as base64, on either queue.
-const EncodingBase64 = "base64"
-
-// Message is one broadcast: what a publisher sent and every client receives.
+// Message is one broadcast.
 type Message struct {
-	// ID is the broadcast's id: the SQS MessageId that the publisher was given.
+	// ID is the broadcast's id: the SQS MessageId that the publisher received.
 	ID string
-	// Payload is posted as it is, 1 to [MaxPayloadBytes] bytes.
+	// Payload is posted unchanged, as a text frame; 1 to [MaxPayloadBytes] bytes of UTF-8.
 	Payload []byte
-	// SentAt is when SQS accepted the message.
+	// SentAt is the time at which SQS accepted the message.
 	SentAt time.Time
-	// Exclude are connections that shall not receive it, usually its publisher's; in ascending order.
+	// Exclude lists connections that do not receive the message, usually its publisher's; in ascending order.
 	Exclude []string
 }
 
-// Excludes reports whether the connection shall not receive the message.
+// Excludes reports whether the message excludes the connection.
 func (m Message) Excludes(connectionID string) bool {
 	_, found := slices.BinarySearch(m.Exclude, connectionID)
 	return found
 }
 
-// wireMessage is a message within a batch on the send queue.
+// wireMessage is the JSON form of a message within a batch on the send queue.
 type wireMessage struct {
 	ID       string   `json:"id"`
 	Payload  string   `json:"payload"`
@@ -40,83 +39,38 @@ type wireMessage struct {
 	Exclude  []string `json:"exclude,omitempty"`
 }
 
-// MarshalJSON writes the message as the send queue carries it. JSON escapes the control characters that SQS refuses, but
-// not the noncharacters: a payload with these, one that is not valid UTF-8, and one that JSON would blow up beyond its
-// base64 are written as base64.
+// MarshalJSON returns the message in the form of the send queue. JSON escapes the control characters that SQS refuses,
+// but not the noncharacters U+FFFE and U+FFFF. A payload with these, and one whose JSON would be longer than
+// its base64, are written as base64. So is one that is not UTF-8, because JSON would change it and hide the error;
+// UnmarshalJSON refuses it.
 func (m Message) MarshalJSON() ([]byte, error) {
 	w := wireMessage{ID: m.ID, Payload: string(m.Payload), SentAt: m.SentAt.UnixMilli(), Exclude: m.Exclude}
-	if !utf8.Valid(m.Payload) || bytes.ContainsAny(m.Payload, "\ufffe\uffff") || jsonLen(m.Payload) > base64.StdEncoding.EncodedLen(len(m.Payload)) {
-		w.Payload, w.Encoding = base64.StdEncoding.EncodeToString(m.Payload), EncodingBase64
+	if !utf8.Valid(m.Payload) || bytes.ContainsAny(m.Payload, "\ufffe\uffff") ||
+		jsonLen(m.Payload) > base64.StdEncoding.EncodedLen(len(m.Payload)) {
+		w.Payload, w.Encoding = base64.StdEncoding.EncodeToString(m.Payload), publish.EncodingBase64
 	}
 	return marshal(w)
 }
 
-// UnmarshalJSON reads a message of a batch; a payload that cannot be posted is an error.
+// UnmarshalJSON reads a message of a batch. A payload that cannot be posted is an error.
 func (m *Message) UnmarshalJSON(data []byte) error {
 	var w wireMessage
 	if err := json.Unmarshal(data, &w); err != nil {
 		return err
 	}
-	payload, err := DecodePayload(w.Payload, w.Encoding)
+	payload, err := publish.DecodePayload(w.Payload, w.Encoding)
 	if err != nil {
 		return err
 	}
 	if w.ID == "" {
-		return fmt.Errorf("a message has no id")
+		return errors.New("a message has no id")
 	}
 	slices.Sort(w.Exclude)
 	*m = Message{ID: w.ID, Payload: payload, SentAt: time.UnixMilli(w.SentAt).UTC(), Exclude: w.Exclude}
 	return nil
 }
 
-// DecodePayload returns the payload that text stands for: text itself, or what its base64 decodes to when encoding is
-// [EncodingBase64]. It returns a permanent error when that is nothing that can ever be posted.
-func DecodePayload(text, encoding string) ([]byte, error) {
-	payload := []byte(text)
-	switch encoding {
-	case "":
-	case EncodingBase64:
-		decoded, err := base64.StdEncoding.Strict().DecodeString(text)
-		if err != nil {
-			return nil, Permanent(ReasonMalformed, fmt.Errorf("the payload is marked as base64 and is not: %w", err))
-		}
-		payload = decoded
-	default:
-		return nil, Permanent(ReasonMalformed, fmt.Errorf("unknown encoding %q: leave it out or use %q", encoding, EncodingBase64))
-	}
-	if len(payload) == 0 {
-		return nil, Permanent(ReasonMalformed, fmt.Errorf("the payload is empty"))
-	}
-	if len(payload) > MaxPayloadBytes {
-		return nil, Permanent(ReasonTooLarge, fmt.Errorf("the payload has %d bytes, and at most %d can be posted", len(payload), MaxPayloadBytes))
-	}
-	return payload, nil
-}
-
-// EncodePayload returns the text that carries the payload on an SQS queue, and its encoding: the payload itself where
-// SQS allows its characters, else its base64.
-func EncodePayload(payload []byte) (text, encoding string) {
-	if Carriable(payload) {
-		return string(payload), ""
-	}
-	return base64.StdEncoding.EncodeToString(payload), EncodingBase64
-}
-
-// Carriable reports whether SQS can carry the payload as a message body as it is. SQS allows
-// #x9 #xA #xD #x20-#xD7FF #xE000-#xFFFD #x10000-#x10FFFF. Source: SendMessage in the SQS API reference.
-func Carriable(payload []byte) bool {
-	if !utf8.Valid(payload) {
-		return false
-	}
-	for _, r := range string(payload) {
-		if (r < 0x20 && r != '\t' && r != '\n' && r != '\r') || r == 0xFFFE || r == 0xFFFF {
-			return false
-		}
-	}
-	return len(payload) > 0
-}
-
-// WireLen returns how many bytes the message takes within a batch on the send queue.
+// WireLen returns the size of the message within a batch on the send queue, in bytes.
 func (m Message) WireLen() int {
 	data, err := m.MarshalJSON()
 	if err != nil {
@@ -125,7 +79,7 @@ func (m Message) WireLen() int {
 	return len(data)
 }
 
-// jsonLen returns the length of the payload as a JSON string, of which the two quotes are left out.
+// jsonLen returns the length of the payload as a JSON string, without the two quotes.
 func jsonLen(payload []byte) int {
 	n := len(payload)
 	for _, b := range payload {
@@ -139,7 +93,7 @@ func jsonLen(payload []byte) int {
 	return n
 }
 
-// marshal is json.Marshal without the escapes for HTML, which the queues do not need.
+// marshal works as json.Marshal does, without the escapes for HTML, which the queues do not need.
 func marshal(v any) ([]byte, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)

@@ -5,41 +5,42 @@ import (
 	"time"
 )
 
-// ErrLapsed means that a batch is no longer claimed by whoever wants to settle it: another sender has taken it over.
-var ErrLapsed = errors.New("the claim has lapsed, and another sender has taken the batch over")
+// ErrLapsed means that a claim has expired and another sender has claimed the batch.
+var ErrLapsed = errors.New("the claim has lapsed and another sender has claimed the batch")
 
-// ErrRefused means that the ledger refuses a record for good: a permission is missing, there is no such table, or something
-// else is misconfigured. Trying again would only hide it.
-var ErrRefused = errors.New("refused for good")
+// ErrRefused means that the ledger refuses a record permanently: a permission is missing, the table does not exist, or
+// the configuration is wrong. It is not retried, so that operators see it.
+var ErrRefused = errors.New("refused permanently")
 
-// Claim is a sender's right to post a batch of a broadcast, until a time.
+// Claim gives a sender the exclusive right to post a batch of one broadcast until a time. It is a lease.
 type Claim struct {
 	BroadcastID string
 	BatchID     string
 	Owner       string    // the sender's invocation
-	Until       time.Time // when the claim lapses, whatever has become of its owner
-	Size        int       // how many deliveries the batch asks for
+	Until       time.Time // the claim lapses then, even if its owner is still running
+	Size        int       // number of deliveries that the batch asks for
 	Attempt     int       // as in Batch
 	Redriven    bool      // as in Batch
 	Reason      string    // as in Batch
 }
 
-// Standing is what a sender finds when it claims a batch of a broadcast.
-type Standing int
+// ClaimStatus is the answer to a claim.
+type ClaimStatus int
 
 const (
-	Claimed Standing = iota // the batch is the sender's to post
-	Busy                    // another sender is posting it
-	Settled                 // its outcome is recorded
+	Claimed   ClaimStatus = iota // the caller holds the claim
+	Busy                         // another sender holds the claim
+	Settled                      // the outcome of the batch is recorded
+	TakenOver                    // the caller holds the claim, and another sender's claim has lapsed
 )
 
-// Outcome is what became of a batch's deliveries of one broadcast.
+// Outcome counts the results of one batch for one of its broadcasts.
 type Outcome struct {
 	BroadcastID string
 	Delivered   int
 	Gone        int
 	Failed      map[string]int // by reason
-	Left        int            // handed on for another attempt
+	Left        int            // requeued for another attempt
 	Posts       int            // calls of PostToConnection
-	First, Last time.Time      // first and last delivery; zero where there was none
+	First, Last time.Time      // first and last delivery; zero if there was none
 }

@@ -10,36 +10,47 @@ import (
 	"fanfare/pkg/broadcast"
 )
 
-// open is a connection that has yet to receive messages, from the index on.
-type open struct {
+// pending is a connection that has yet to receive messages, from an index on.
+type pending struct {
 	connection string
 	settling   bool
+	suspect    bool // it is in Batch.Suspect
+	marked     bool // its row may have the record of a 410
 	from       int
-	took       bool // it has received some of those before
+	took       time.Time // time of its last success in the batch; zero if there was none
+	start, end time.Time // of its last post
 	reason     string
+	confirm    bool // its 410 has to be confirmed
 }
 
-// tally is what the posts of a batch came to.
+// tally sums the results of posts.
 type tally struct {
 	outcomes  []broadcast.Outcome // of each message
-	gone      []string
-	open      []open
-	refused   []open // one message each that can never be posted
-	fatal     error  // the first failure that lies with us
+	gone      int                 // connections
+	unknown   []pending           // their last post was answered 410, or 400 for their id
+	succeeded []pending           // marked connections that a post reached
+	pending   []pending
+	refused   []pending // one message each that can never be posted
+	fatal     error     // the first fatal failure
 	throttled int
 	latencies []time.Duration
 }
 
-// post posts every message to every connection of the batch: the messages of one connection in order, connections side
-// by side.
-func (s *Sender) post(ctx context.Context, batch broadcast.Batch, messages []broadcast.Message) *tally {
-	starting := ctx // under which posts are begun; those under way may take longer
+// post posts every message to every connection of the batch. The messages of one connection are posted in order,
+// different connections concurrently. takenOver reports whether an earlier sender of the batch may have marked rows.
+func (s *Sender) post(
+	ctx context.Context, batch broadcast.Batch, messages []broadcast.Message, takenOver bool) *tally {
+	starting := ctx // ends before ctx: no post is started after it
 	if deadline, ok := ctx.Deadline(); ok {
 		var stop context.CancelFunc
 		starting, stop = context.WithDeadline(ctx, deadline.Add(-s.Reserve))
 		defer stop()
 	}
 
+	suspects := make(map[string]bool, len(batch.Suspect))
+	for _, id := range batch.Suspect {
+		suspects[id] = true
+	}
 	total := len(batch.Connections) + len(batch.Settling)
 	var next atomic.Int64
 	tallies := make([]tally, min(s.Workers, total))
@@ -53,14 +64,16 @@ func (s *Sender) post(ctx context.Context, batch broadcast.Batch, messages []bro
 				if n >= total {
 					return
 				}
-				o := open{}
+				p := pending{}
 				if n < len(batch.Connections) {
-					o.connection = batch.Connections[n]
+					p.connection = batch.Connections[n]
 				} else {
-					o.connection = batch.Settling[n-len(batch.Connections)]
-					o.settling = s.now().Sub(batch.DispatchedAt) < broadcast.SettlingAge
+					p.connection = batch.Settling[n-len(batch.Connections)]
+					p.settling = s.now().Sub(batch.DispatchedAt) < broadcast.SettlingAge
 				}
-				s.postTo(starting, ctx, o, messages, t)
+				p.suspect = suspects[p.connection]
+				p.marked = p.suspect || takenOver
+				s.postTo(starting, ctx, p, messages, t)
 			}
 		})
 	}
@@ -76,60 +89,61 @@ func (s *Sender) post(ctx context.Context, batch broadcast.Batch, messages []bro
 	return sum
 }
 
-// postTo posts the messages to one connection, up to the first that has to wait.
-func (s *Sender) postTo(starting, ctx context.Context, o open, messages []broadcast.Message, t *tally) {
+// postTo posts the messages to one connection until one must be retried.
+func (s *Sender) postTo(starting, ctx context.Context, p pending, messages []broadcast.Message, t *tally) {
+	defer func() {
+		if p.marked && !p.took.IsZero() {
+			t.succeeded = append(t.succeeded, p)
+		}
+	}()
 	for i, m := range messages {
-		if m.Excludes(o.connection) {
+		if m.Excludes(p.connection) {
 			continue
 		}
-		o.from = i
+		p.from = i
 		if err := s.Pace.Wait(starting); err != nil {
-			// Either the time is up, or it would be before the pace allows this post.
-			o.reason = broadcast.ReasonDeadline
-			t.open = append(t.open, o)
+			// The time is up, or would be up before the pace allows this post.
+			p.reason = broadcast.ReasonDeadline
+			t.pending = append(t.pending, p)
 			return
 		}
-		start := s.now()
-		err := s.Poster.Post(ctx, o.connection, m.Payload)
-		end := s.now()
+		p.start = s.now()
+		err := s.Poster.Post(ctx, p.connection, m.Payload)
+		p.end = s.now()
 		t.outcomes[i].Posts++
-		t.latencies = append(t.latencies, end.Sub(start))
+		t.latencies = append(t.latencies, p.end.Sub(p.start))
 		if err == nil {
-			o.took = true
+			p.took = p.end
 			t.outcomes[i].Delivered++
-			t.outcomes[i].First = earliest(t.outcomes[i].First, end)
-			t.outcomes[i].Last = latest(t.outcomes[i].Last, end)
+			t.outcomes[i].First = earliest(t.outcomes[i].First, p.end)
+			t.outcomes[i].Last = latest(t.outcomes[i].Last, p.end)
 			continue
 		}
-		fate, reason := broadcast.FateOf(err)
-		if fate == broadcast.FateGone && o.settling {
-			fate, reason = broadcast.FateRetry, broadcast.ReasonSettling
+		class, reason := broadcast.ClassOf(err)
+		if reason == broadcast.ReasonGone && p.settling && !p.suspect {
+			class, reason = broadcast.ClassRetry, broadcast.ReasonSettling
 		}
-		switch fate {
-		case broadcast.FateGone:
-			t.gone = append(t.gone, o.connection)
-			for j := i; j < len(messages); j++ {
-				if !messages[j].Excludes(o.connection) {
-					t.outcomes[j].Gone++
-				}
-			}
+		switch class {
+		case broadcast.ClassGone:
+			p.reason = reason
+			t.unknown = append(t.unknown, p)
 			return
-		case broadcast.FateRetry:
+		case broadcast.ClassRetry:
 			if reason == broadcast.ReasonThrottled {
 				t.throttled++
 			}
-			o.reason = reason
-			t.open = append(t.open, o)
+			p.reason = reason
+			t.pending = append(t.pending, p)
 			return
-		case broadcast.FatePermanent:
-			o.reason = reason
-			t.refused = append(t.refused, o)
+		case broadcast.ClassPermanent:
+			p.reason = reason
+			t.refused = append(t.refused, p)
 		default:
-			// It may concern this connection alone, and what was delivered before must not be delivered again: so the batch goes
-			// on, and is settled.
+			// The failure may concern this connection only, and earlier deliveries must not be repeated. So the other posts
+			// continue, and the batch is settled.
 			t.fatal = cmp.Or(t.fatal, err)
-			o.reason = broadcast.ReasonRefused
-			t.open = append(t.open, o)
+			p.reason = broadcast.ReasonRefused
+			t.pending = append(t.pending, p)
 			return
 		}
 	}
@@ -144,8 +158,9 @@ func (t *tally) add(other tally) {
 		sum.First = earliest(sum.First, o.First)
 		sum.Last = latest(sum.Last, o.Last)
 	}
-	t.gone = append(t.gone, other.gone...)
-	t.open = append(t.open, other.open...)
+	t.unknown = append(t.unknown, other.unknown...)
+	t.succeeded = append(t.succeeded, other.succeeded...)
+	t.pending = append(t.pending, other.pending...)
 	t.refused = append(t.refused, other.refused...)
 	t.fatal = cmp.Or(t.fatal, other.fatal)
 	t.throttled += other.throttled

@@ -1,9 +1,9 @@
 // Package delivery posts a batch to its connections and accounts for every delivery.
 //
-// A batch is claimed in the ledger, posted, and settled: the outcome and what is left over are recorded in one
-// transaction. Only then is the rest put on the send queue, the gone deleted, the hopeless buried. Whoever meets the same
-// batch again finds its outcome and does that last part again, which is harmless. So a crash can repeat the posts of one
-// batch and nothing else, and can lose nothing.
+// A sender claims a batch in the ledger, posts it, resolves the connections that API Gateway did not know, and settles
+// the batch: the outcome and the leftovers are recorded in one transaction. Only then does it finish: it requeues the
+// leftovers or sends them to the dead-letter queue. A sender that receives a copy of a settled batch finds the outcome
+// and finishes again, which is harmless. A crash can therefore repeat the posts of one batch, and can lose nothing.
 package delivery
 
 import (
@@ -19,37 +19,46 @@ import (
 	"fanfare/pkg/broadcast"
 )
 
-// Poster reaches a client. A failure of Post has a fate, see [broadcast.FateOf].
+// Poster posts to a client and closes its connection. [broadcast.ClassOf] gives the failure class of an error of Post.
 type Poster interface {
 	Post(ctx context.Context, connectionID string, payload []byte) error
 	Disconnect(ctx context.Context, connectionID string) error
 }
 
-// Ledger knows who posts a batch and what became of it. Settle may be called again after an error, and succeeds when an
-// earlier call had taken effect; [broadcast.ErrLapsed] and [broadcast.ErrRefused] are final.
+// Ledger records claims and outcomes. Claim returns the recorded leftovers of a settled batch. Settle may be called
+// again after an error, and succeeds if an earlier call took effect; [broadcast.ErrLapsed] and [broadcast.ErrRefused]
+// are final.
 type Ledger interface {
-	Claim(ctx context.Context, c broadcast.Claim) (standing broadcast.Standing, leftovers string, err error)
+	Claim(ctx context.Context, c broadcast.Claim) (status broadcast.ClaimStatus, leftovers string, err error)
 	Settle(ctx context.Context, batchID, owner string, outcomes []broadcast.Outcome, leftovers string) error
 }
 
-// Queue takes back the rest of a batch, for another attempt after a delay.
+// Queue sends the leftovers of a batch to the send queue, with a delay.
 type Queue interface {
 	Retry(ctx context.Context, b broadcast.Batch, delay time.Duration) error
 }
 
-// DeadLetters takes what cannot be delivered, with the reason.
+// DeadLetters stores what cannot be delivered, with the reason.
 type DeadLetters interface {
-	Bury(ctx context.Context, r broadcast.Record, reason error) error
-	BuryBatch(ctx context.Context, b broadcast.Batch, reason error) error
+	Put(ctx context.Context, r broadcast.Record, reason error) error
+	PutBatch(ctx context.Context, b broadcast.Batch, reason error) error
 }
 
-// Registry forgets connections that are gone.
+// Registry records 410 answers in the rows of connections, and deletes rows. It never creates a row, and a missing row
+// is not an error.
 type Registry interface {
-	RemoveAll(ctx context.Context, connectionIDs []string) error
+	// MarkGone records the time of a 410, unless the row has an earlier record. It returns the recorded time, or the zero
+	// time if there is no row.
+	MarkGone(ctx context.Context, connectionID string, at time.Time) (time.Time, error)
+	// ClearGone removes the record of a 410 at or before a time.
+	ClearGone(ctx context.Context, connectionID string, before time.Time) error
+	// RemoveGone deletes a row with the record of a 410 at or before a time. It reports whether there is no row any more.
+	RemoveGone(ctx context.Context, connectionID string, before time.Time) (removed bool, err error)
+	Remove(ctx context.Context, connectionID string) error
 }
 
-// ErrBusy means that another sender is posting the batch: its message has to stay in the queue until that one has
-// settled it, or has died.
+// ErrBusy means that another sender is posting the batch. Its message must stay in the queue until that sender has
+// settled the batch or its claim has lapsed.
 var ErrBusy = errors.New("another sender is posting this batch")
 
 // Sender sends batches. It is safe for concurrent use.
@@ -60,46 +69,46 @@ type Sender struct {
 	DeadLetters DeadLetters
 	Registry    Registry
 
-	// Pace is this sender's share of the posts per second; kept across batches.
+	// Pace limits this sender to its share of the posts per second. It is kept across batches.
 	Pace *rate.Limiter
-	// Workers is how many posts are under way at once; at least 1.
+	// Workers is the number of concurrent posts; at least 1.
 	Workers int
-	// MaxAttempts is how often a delivery is tried before it has failed; at least 1.
+	// MaxAttempts is the number of attempts at a delivery before it has failed; at least 1.
 	MaxAttempts int
-	// Reserve is the time before the context's deadline at which no further post is begun, so that those under way can end
-	// and there is time to settle.
+	// Reserve is the time before the context's deadline at which no further post is started. It must be enough for the
+	// running posts to end, for resolving and for settling. A quarter of it is for settling alone.
 	Reserve time.Duration
-	// DisconnectFull closes connections that the last attempt has not reached, and whose buffer was full at half of the
-	// attempts or more.
+	// DisconnectFull closes connections that the last attempt did not reach, if at least half of the attempts met a full
+	// buffer.
 	DisconnectFull bool
-	// Now tells the time; nil means time.Now.
+	// Now returns the current time; nil means time.Now.
 	Now func() time.Time
 
-	everybody sample
+	recent sample
 }
 
-// Result tells what became of a batch in this invocation.
+// Result is the result of one invocation for a batch.
 type Result struct {
 	Batch        broadcast.Batch
 	Outcomes     []broadcast.Outcome // of the broadcasts that this sender posted
 	Gone         int                 // connections
 	Throttled    int                 // posts that were answered 429
-	Requeued     int                 // deliveries on the send queue for another attempt
-	DeadLettered int                 // deliveries on the dead-letter queue
+	Requeued     int                 // deliveries sent to the send queue for another attempt or to confirm a 410
+	DeadLettered int                 // deliveries sent to the dead-letter queue
 	Disconnected int                 // connections
 	Latencies    []time.Duration     // of each post
-	Buried       error               // why the record is on the dead-letter queue: it is no batch
+	Rejected     error               // the record is not a batch and is on the dead-letter queue
 }
 
-// Send delivers the batch in the record. An error means that the message has to come back: ErrBusy, or a failure that
-// nobody has accounted for yet. The batch is claimed until ctx's deadline, or for a minute if it has none.
+// Send delivers the batch in the record. After an error the message must be delivered again: ErrBusy, or a failure that
+// is not accounted for yet. The claim lasts until ctx's deadline, or one minute if there is none.
 func (s *Sender) Send(ctx context.Context, r broadcast.Record) (Result, error) {
 	batch, err := broadcast.DecodeBatch(r.Body)
 	if err != nil {
-		if buryErr := s.DeadLetters.Bury(ctx, r, err); buryErr != nil {
-			return Result{}, fmt.Errorf("put message %s on the dead-letter queue (%w): %w", r.ID, err, buryErr)
+		if putErr := s.DeadLetters.Put(ctx, r, err); putErr != nil {
+			return Result{}, fmt.Errorf("put message %s on the dead-letter queue (%w): %w", r.ID, err, putErr)
 		}
-		return Result{Buried: err}, nil
+		return Result{Rejected: err}, nil
 	}
 	result := Result{Batch: batch}
 	if _, ok := ctx.Deadline(); !ok {
@@ -108,34 +117,42 @@ func (s *Sender) Send(ctx context.Context, r broadcast.Record) (Result, error) {
 		defer cancel()
 	}
 
-	mine, busy, err := s.claim(ctx, &result, r.Invocation)
+	claimed, err := s.claim(ctx, &result, r.Invocation)
 	if err != nil {
 		return result, err
 	}
-	if len(mine) > 0 {
-		if err := s.deliver(ctx, &result, mine, r.Invocation); err != nil {
+	if len(claimed.messages) > 0 {
+		if err := s.deliver(ctx, &result, claimed, r.Invocation); err != nil {
 			return result, err
 		}
 	}
-	if busy {
+	if claimed.busy {
 		return result, ErrBusy
 	}
 	return result, nil
 }
 
-// claim claims the batch for each of its broadcasts and returns the messages that are this sender's to post. For what is
-// settled already, it finishes what its sender may not have finished.
+// claims is the result of claiming a batch for each of its broadcasts.
+type claims struct {
+	messages  []broadcast.Message // the claimed ones
+	busy      bool                // another sender holds a claim
+	takenOver bool                // another sender's claim has lapsed
+}
+
+// claim claims the batch for each of its broadcasts and returns the messages that this sender has to post. For settled
+// messages it finishes, because the sender that settled them may not have finished.
 //
-// The first message that is not settled is claimed before the others: of two senders with copies of the batch one gets
-// that, and the other leaves all to it. Each with a part of the messages, they would post them in any order.
-func (s *Sender) claim(ctx context.Context, result *Result, owner string) (mine []broadcast.Message, busy bool, err error) {
+// The first message that is not settled is claimed before the others. Of two senders with copies of the batch, one gets
+// that claim, and the other leaves the whole batch to it. If each had a part of the messages, their order would be
+// undefined.
+func (s *Sender) claim(ctx context.Context, result *Result, owner string) (claimed claims, err error) {
 	batch := result.Batch
 	until, _ := ctx.Deadline()
-	standings := make([]broadcast.Standing, len(batch.Messages))
+	statuses := make([]broadcast.ClaimStatus, len(batch.Messages))
 	leftovers := make([]string, len(batch.Messages))
 	claim := func(ctx context.Context, i int) (err error) {
 		m := batch.Messages[i]
-		standings[i], leftovers[i], err = s.Ledger.Claim(ctx, broadcast.Claim{
+		statuses[i], leftovers[i], err = s.Ledger.Claim(ctx, broadcast.Claim{
 			BroadcastID: m.ID, BatchID: batch.ID, Owner: owner, Until: until,
 			Size:    audience(m, batch.Connections) + audience(m, batch.Settling),
 			Attempt: batch.Attempt, Redriven: batch.Redriven, Reason: batch.Reason,
@@ -143,66 +160,70 @@ func (s *Sender) claim(ctx context.Context, result *Result, owner string) (mine 
 		return err
 	}
 	asked := 0
-	for open := false; asked < len(batch.Messages) && !open; asked++ {
+	for unsettled := false; asked < len(batch.Messages) && !unsettled; asked++ {
 		if err := claim(ctx, asked); err != nil {
-			return nil, false, err
+			return claims{}, err
 		}
-		open = standings[asked] != broadcast.Settled
+		unsettled = statuses[asked] != broadcast.Settled
 	}
-	if standings[asked-1] != broadcast.Busy {
+	if statuses[asked-1] != broadcast.Busy {
 		group, gctx := errgroup.WithContext(ctx)
 		for ; asked < len(batch.Messages); asked++ {
 			i := asked
 			group.Go(func() error { return claim(gctx, i) })
 		}
 		if err := group.Wait(); err != nil {
-			return nil, false, err
+			return claims{}, err
 		}
 	}
 	for i, m := range batch.Messages[:asked] {
-		switch standings[i] {
-		case broadcast.Claimed:
-			mine = append(mine, m)
+		switch statuses[i] {
+		case broadcast.Claimed, broadcast.TakenOver:
+			claimed.messages = append(claimed.messages, m)
+			claimed.takenOver = claimed.takenOver || statuses[i] == broadcast.TakenOver
 		case broadcast.Busy:
-			busy = true
+			claimed.busy = true
 		case broadcast.Settled:
-			rests, err := decodeRests(leftovers[i])
+			recorded, err := decodeLeftovers(leftovers[i])
 			if err != nil {
-				return nil, false, fmt.Errorf("read what batch %s has left: %w", batch.ID, err)
+				return claims{}, fmt.Errorf("finish batch %s: %w", batch.ID, err)
 			}
-			if err := s.finish(ctx, result, rests); err != nil {
-				return nil, false, err
+			if err := s.finish(ctx, result, recorded); err != nil {
+				return claims{}, err
 			}
 		}
 	}
-	return mine, busy, nil
+	return claimed, nil
 }
 
-// deliver posts the messages to the batch's connections, and records and acts on what came of it.
-func (s *Sender) deliver(ctx context.Context, result *Result, messages []broadcast.Message, owner string) error {
-	batch := result.Batch
-	t := s.post(ctx, batch, messages)
-	rests := s.rests(batch, messages, t)
-	for _, r := range rests {
-		t.account(r, messages)
+// deliver posts the claimed messages to the batch's connections, resolves what became of unknown connections, settles
+// the batch and finishes it.
+func (s *Sender) deliver(ctx context.Context, result *Result, claimed claims, owner string) error {
+	batch, messages := result.Batch, claimed.messages
+	t := s.post(ctx, batch, messages, claimed.takenOver)
+	resolveErr := s.resolve(ctx, batch, messages, t)
+	leftovers := s.leftovers(batch, messages, t)
+	for _, l := range leftovers {
+		t.count(l, messages)
 	}
-	leftovers, err := encodeRests(rests)
+	encoded, err := encodeLeftovers(leftovers)
 	if err != nil {
 		return err
 	}
-	if err := s.settle(ctx, batch.ID, owner, t.outcomes, leftovers); err != nil {
+	if err := s.settle(ctx, batch.ID, owner, t.outcomes, encoded); err != nil {
 		return err
 	}
-	result.Outcomes, result.Gone, result.Throttled, result.Latencies = t.outcomes, len(t.gone), t.throttled, t.latencies
+	result.Outcomes, result.Gone, result.Throttled, result.Latencies = t.outcomes, t.gone, t.throttled, t.latencies
 	if t.fatal != nil {
 		t.fatal = fmt.Errorf("post batch %s: %w", batch.ID, t.fatal)
 	}
-	return errors.Join(t.fatal, s.finish(ctx, result, rests), s.Registry.RemoveAll(ctx, t.gone))
+	return errors.Join(t.fatal, s.finish(ctx, result, leftovers), resolveErr)
 }
 
-// settle records the outcomes, again and again while there is time: what is not recorded will be posted again. A refusal
-// is of no such kind: it has to be heard.
-func (s *Sender) settle(ctx context.Context, batchID, owner string, outcomes []broadcast.Outcome, leftovers string) error {
+// settle records the outcomes. It retries until ctx ends, because an unrecorded outcome causes the batch to be posted
+// again. It does not retry ErrRefused, so that operators see it.
+func (s *Sender) settle(ctx context.Context, batchID, owner string, outcomes []broadcast.Outcome,
+	leftovers string) error {
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		err := s.Ledger.Settle(ctx, batchID, owner, outcomes, leftovers)
 		if err == nil || errors.Is(err, broadcast.ErrLapsed) || errors.Is(err, broadcast.ErrRefused) || ctx.Err() != nil {
@@ -216,41 +237,46 @@ func (s *Sender) settle(ctx context.Context, batchID, owner string, outcomes []b
 	}
 }
 
-// finish hands on what is left of a settled batch. It is done again by whoever meets a copy of the batch, as nothing tells
-// whether the first had come to the end; to record that would cost a write for each batch. It is harmless: a rest that comes
-// twice has the same id, and is claimed and posted once. The second costs a read of the ledger, and resends its own rest in
-// turn, MaxAttempts times at most. A letter may be on the dead-letter queue twice; when both are sent back, the one batch is
-// posted once.
-func (s *Sender) finish(ctx context.Context, result *Result, rests []rest) error {
+// finish handles the leftovers of a settled batch. Each sender that receives a copy of the batch finishes it again,
+// because it is not recorded whether the first one had finished; the record would cost a write for each batch.
+// Repeating it is harmless: a leftover that is sent twice has the same id, and is claimed and posted once. The second
+// copy costs a read of the ledger and sends its own leftovers in turn, at most MaxAttempts times. A letter may be on
+// the dead-letter queue twice; when both are redriven, the batch is posted once.
+func (s *Sender) finish(ctx context.Context, result *Result, leftovers []leftover) error {
 	var errs []error
-	for i, r := range rests {
-		b := r.batch(result.Batch, i)
+	for i, l := range leftovers {
+		b := l.batch(result.Batch, i)
 		if len(b.Messages) == 0 {
-			continue // a rest of messages that this copy of the batch does not have: the copy that was settled has them
+			continue // the copy that was settled had these messages, and this one does not
 		}
 		var err error
-		switch r.Fate {
-		case fateRequeue:
+		switch l.Action {
+		case requeue:
 			err = s.Queue.Retry(ctx, b, backoff(b.Attempt))
 			result.Requeued += b.Len()
-		case fateBury:
-			err = s.DeadLetters.BuryBatch(ctx, b, broadcast.Permanent(r.Reason, fmt.Errorf("%d deliveries failed after %d attempts", b.Len(), b.Attempt)))
+		case confirm:
+			err = s.Queue.Retry(ctx, b, confirmDelay)
+			result.Requeued += b.Len()
+		case deadLetter:
+			err = s.DeadLetters.PutBatch(ctx, b, broadcast.Permanent(l.Reason,
+				fmt.Errorf("%d deliveries failed after %d attempts", b.Len(), b.Attempt)))
 			result.DeadLettered += b.Len()
-		case fateDisconnect:
+		case disconnect:
 			for _, id := range b.Connections {
 				err = errors.Join(err, s.Poster.Disconnect(ctx, id))
 			}
 			result.Disconnected += len(b.Connections)
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s what is left of batch %s: %w", r.Fate, result.Batch.ID, err))
+			errs = append(errs, fmt.Errorf("finish leftovers %s (%s): %w", b.ID, l.Action, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// backoff is how long the given attempt waits: it doubles from two seconds on, less up to a half by chance, so that
-// batches that failed together do not come back together.
+// backoff returns the delay before an attempt: two seconds before the first retry, doubled for each further one, at
+// most broadcast.MaxDelay, minus a random part of up to one half, so that batches that failed together are not retried
+// together.
 func backoff(attempt int) time.Duration {
 	ceiling := min(2*time.Second<<max(0, attempt-1), broadcast.MaxDelay)
 	return ceiling/2 + rand.N(ceiling/2)
@@ -263,7 +289,7 @@ func (s *Sender) now() time.Time {
 	return time.Now()
 }
 
-// audience returns how many of the connections shall receive the message.
+// audience returns the number of the connections that the message does not exclude.
 func audience(m broadcast.Message, connections []string) int {
 	n := 0
 	for _, id := range connections {

@@ -18,7 +18,7 @@ import (
 	"fanfare/pkg/delivery"
 )
 
-// clients answer posts: each connection by its answer, or by receiving the payload.
+// clients answers posts by the connection's answer, or by receiving the payload.
 type clients struct {
 	mu           sync.Mutex
 	answers      map[string]func(post int) error // by connection; post counts the connection's posts from 1
@@ -50,10 +50,10 @@ func (c *clients) Disconnect(_ context.Context, id string) error {
 	return nil
 }
 
-// book is a ledger in memory.
-type book struct {
+// ledger records claims and outcomes in memory.
+type ledger struct {
 	mu       sync.Mutex
-	asked    int                        // of Claim and Settle
+	asked    int                        // calls of Claim and Settle
 	claims   map[string]broadcast.Claim // by broadcast and batch
 	settled  map[string]string          // leftovers, likewise
 	outcomes map[string]broadcast.Outcome
@@ -61,7 +61,7 @@ type book struct {
 	claimErr error
 }
 
-func (b *book) Claim(_ context.Context, c broadcast.Claim) (broadcast.Standing, string, error) {
+func (b *ledger) Claim(_ context.Context, c broadcast.Claim) (broadcast.ClaimStatus, string, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.asked++
@@ -72,14 +72,18 @@ func (b *book) Claim(_ context.Context, c broadcast.Claim) (broadcast.Standing, 
 	if left, ok := b.settled[key]; ok {
 		return broadcast.Settled, left, nil
 	}
-	if other, ok := b.claims[key]; ok && other.Owner != c.Owner && time.Now().Before(other.Until) {
+	other, ok := b.claims[key]
+	if ok && other.Owner != c.Owner && time.Now().Before(other.Until) {
 		return broadcast.Busy, "", nil
 	}
 	b.claims[key] = c
+	if ok && other.Owner != c.Owner {
+		return broadcast.TakenOver, "", nil
+	}
 	return broadcast.Claimed, "", nil
 }
 
-func (b *book) Settle(_ context.Context, batchID, owner string, outcomes []broadcast.Outcome, left string) error {
+func (b *ledger) Settle(_ context.Context, batchID, owner string, outcomes []broadcast.Outcome, left string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.asked++
@@ -89,7 +93,7 @@ func (b *book) Settle(_ context.Context, batchID, owner string, outcomes []broad
 	for i, o := range outcomes {
 		key := o.BroadcastID + "/" + batchID
 		if b.claims[key].Owner != owner {
-			return fmt.Errorf("%s is not %s's", key, owner)
+			return fmt.Errorf("settle %s: %s does not hold the claim", key, owner)
 		}
 		b.outcomes[key] = o
 		b.settled[key] = ""
@@ -100,56 +104,54 @@ func (b *book) Settle(_ context.Context, batchID, owner string, outcomes []broad
 	return nil
 }
 
-// rest is where what a sender does not deliver goes.
-type rest struct {
-	mu      sync.Mutex
-	retried []broadcast.Batch
-	delays  []time.Duration
-	buried  []broadcast.Batch
-	reasons []string
-	records []broadcast.Record
-	removed []string
-	err     error // of Retry
+// sinks takes leftovers and dead letters.
+type sinks struct {
+	mu          sync.Mutex
+	retried     []broadcast.Batch
+	delays      []time.Duration
+	deadLetters []broadcast.Batch
+	reasons     []string
+	records     []broadcast.Record
+	err         error // of Retry
 }
 
-func (r *rest) Retry(_ context.Context, b broadcast.Batch, delay time.Duration) error {
+func (r *sinks) Retry(_ context.Context, b broadcast.Batch, delay time.Duration) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.retried, r.delays = append(r.retried, b), append(r.delays, delay)
 	return r.err
 }
 
-func (r *rest) BuryBatch(_ context.Context, b broadcast.Batch, reason error) error {
-	_, why := broadcast.FateOf(reason)
-	r.buried, r.reasons = append(r.buried, b), append(r.reasons, why)
+func (r *sinks) PutBatch(_ context.Context, b broadcast.Batch, reason error) error {
+	_, why := broadcast.ClassOf(reason)
+	r.deadLetters, r.reasons = append(r.deadLetters, b), append(r.reasons, why)
 	return nil
 }
 
-func (r *rest) Bury(_ context.Context, record broadcast.Record, _ error) error {
+func (r *sinks) Put(_ context.Context, record broadcast.Record, _ error) error {
 	r.records = append(r.records, record)
-	return nil
-}
-
-func (r *rest) RemoveAll(_ context.Context, ids []string) error {
-	r.removed = append(r.removed, ids...)
 	return nil
 }
 
 type world struct {
 	*delivery.Sender
-	clients *clients
-	book    *book
-	rest    *rest
+	clients  *clients
+	ledger   *ledger
+	sinks    *sinks
+	registry *registry
 }
 
 func newWorld() world {
 	w := world{
 		clients: &clients{answers: map[string]func(int) error{}, posts: map[string]int{}, received: map[string][]string{}},
-		book:    &book{claims: map[string]broadcast.Claim{}, settled: map[string]string{}, outcomes: map[string]broadcast.Outcome{}},
-		rest:    &rest{},
+		ledger: &ledger{
+			claims: map[string]broadcast.Claim{}, settled: map[string]string{}, outcomes: map[string]broadcast.Outcome{},
+		},
+		sinks:    &sinks{},
+		registry: &registry{goneAt: map[string]time.Time{}, missing: map[string]bool{}},
 	}
 	w.Sender = &delivery.Sender{
-		Poster: w.clients, Ledger: w.book, Queue: w.rest, DeadLetters: w.rest, Registry: w.rest,
+		Poster: w.clients, Ledger: w.ledger, Queue: w.sinks, DeadLetters: w.sinks, Registry: w.registry,
 		Pace: rate.NewLimiter(rate.Inf, 1), Workers: 4, MaxAttempts: 3, Reserve: 8 * time.Second,
 	}
 	return w
@@ -185,14 +187,17 @@ func record(t *testing.T, b broadcast.Batch, invocation string) broadcast.Record
 var (
 	gone         = broadcast.Gone(errors.New("410"))
 	throttled    = broadcast.Retry(broadcast.ReasonThrottled, errors.New("429"))
+	invalidID    = broadcast.InvalidID(errors.New("400"))
 	server       = broadcast.Retry(broadcast.ReasonServer, errors.New("500"))
 	tooLarge     = broadcast.Permanent(broadcast.ReasonTooLarge, errors.New("413"))
 	errForbidden = errors.New("403")
 )
 
-func TestEveryoneGetsEveryMessageInOrder(t *testing.T) {
+func TestSender_Order(t *testing.T) {
 	w := newWorld()
-	b := broadcast.Batch{ID: "b", Messages: messages("m1", "m2", "m3"), Connections: connections(50), Settling: []string{"young"}}
+	b := broadcast.Batch{
+		ID: "b", Messages: messages("m1", "m2", "m3"), Connections: connections(50), Settling: []string{"young"},
+	}
 	b.Messages[1].Exclude = []string{"c007"}
 	r, err := w.Send(t.Context(), record(t, b, "i"))
 	if err != nil {
@@ -204,42 +209,43 @@ func TestEveryoneGetsEveryMessageInOrder(t *testing.T) {
 			want = []string{"payload of m1", "payload of m3"}
 		}
 		if got := w.clients.received[id]; !slices.Equal(got, want) {
-			t.Errorf("%s received %v", id, got)
+			t.Errorf("%s: got %v, want %v", id, got, want)
 		}
 	}
 	for id, n := range map[string]int{"m1": 51, "m2": 50, "m3": 51} {
-		o := w.book.outcomes[id+"/b"]
-		if o.Delivered != n || o.Posts != n || o.Gone+o.Left+len(o.Failed) != 0 || o.First.IsZero() || o.Last.Before(o.First) || w.book.claims[id+"/b"].Size != n {
-			t.Errorf("%s: %+v, claimed %+v", id, o, w.book.claims[id+"/b"])
+		o, claim := w.ledger.outcomes[id+"/b"], w.ledger.claims[id+"/b"]
+		if o.Delivered != n || o.Posts != n || o.Gone+o.Left+len(o.Failed) != 0 || o.First.IsZero() ||
+			o.Last.Before(o.First) || claim.Size != n {
+			t.Errorf("%s: got %+v with claim %+v, want %d delivered", id, o, claim, n)
 		}
 	}
-	if len(w.rest.retried)+len(w.rest.buried)+len(w.rest.removed) != 0 || len(r.Latencies) != 152 {
-		t.Errorf("rest %+v, %d latencies", w.rest, len(r.Latencies))
+	if len(w.sinks.retried)+len(w.sinks.deadLetters)+len(w.registry.cleared) != 0 || len(r.Latencies) != 152 {
+		t.Errorf("got %+v and %d latencies, want nothing left and 152", w.sinks, len(r.Latencies))
 	}
 }
 
-// account checks that what a batch's claim asked for is what its outcome tells of.
-func (w world) account(t *testing.T) {
+// checkSums checks that the counts of each outcome add up to the size of its claim.
+func (w world) checkSums(t *testing.T) {
 	t.Helper()
-	for key, o := range w.book.outcomes {
+	for key, o := range w.ledger.outcomes {
 		sum := o.Delivered + o.Gone + o.Left
 		for _, n := range o.Failed {
 			sum += n
 		}
-		if sum != w.book.claims[key].Size {
-			t.Errorf("%s: %+v does not add up to %d", key, o, w.book.claims[key].Size)
+		if sum != w.ledger.claims[key].Size {
+			t.Errorf("%s: got the sum %d of %+v, want %d", key, sum, o, w.ledger.claims[key].Size)
 		}
 	}
 }
 
-func TestEachConnectionHasItsFate(t *testing.T) {
+func TestSender_FailureClasses(t *testing.T) {
 	w, at := newWorld(), time.Now()
-	w.Now = func() time.Time { return at } // who is settling stays so
+	w.Now = func() time.Time { return at } // settling connections stay so
 	maps.Copy(w.clients.answers, map[string]func(int) error{
-		"c001": always(gone),
+		"c001": always(invalidID),
 		"c002": always(server),
 		"c003": always(throttled),
-		"c004": func(post int) error { // the second message meets a fault, so the third has to wait
+		"c004": func(post int) error { // the second message fails, so the third has to wait
 			if post == 2 {
 				return server
 			}
@@ -259,157 +265,166 @@ func TestEachConnectionHasItsFate(t *testing.T) {
 		},
 		"y001": always(gone), // still connecting
 	})
-	b := broadcast.Batch{ID: "b", Messages: messages("m1", "m2", "m3"), Connections: connections(20), Settling: []string{"y000", "y001"}, DispatchedAt: at}
+	b := broadcast.Batch{
+		ID: "b", Messages: messages("m1", "m2", "m3"), Connections: connections(20),
+		Settling: []string{"y000", "y001"}, DispatchedAt: at,
+	}
 	result, err := w.Send(t.Context(), record(t, b, "i"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.account(t)
-	slices.Sort(w.rest.removed)
-	if !slices.Equal(w.rest.removed, []string{"c001", "c005"}) {
-		t.Errorf("removed %v: no row of a living client may go", w.rest.removed)
+	w.checkSums(t)
+	if !maps.Equal(w.registry.missing, map[string]bool{"c001": true}) {
+		t.Errorf("got removed %v, want c001 only", w.registry.missing)
 	}
 	type group struct{ reason, connections, settling, messages string }
 	var got []group
-	for _, r := range w.rest.retried {
+	for _, r := range w.sinks.retried {
 		var ids []string
 		for _, m := range r.Messages {
 			ids = append(ids, m.ID)
 		}
 		got = append(got, group{r.Reason, fmt.Sprint(r.Connections), fmt.Sprint(r.Settling), fmt.Sprint(ids)})
-		if r.Attempt != 1 {
-			t.Errorf("attempt %d", r.Attempt)
+		if want := 1 - r.Confirmations; r.Attempt != want {
+			t.Errorf("batch %s: got attempt %d, want %d", r.ID, r.Attempt, want)
 		}
 	}
 	want := []group{
-		{broadcast.ReasonBufferFull, "[c003]", "[]", "[m1 m2 m3]"}, // the others' posts got through
+		{broadcast.ReasonBufferFull, "[c003]", "[]", "[m1 m2 m3]"}, // the others' posts succeeded
 		{broadcast.ReasonServer, "[c002]", "[]", "[m1 m2 m3]"},
 		{broadcast.ReasonSettling, "[]", "[y001]", "[m1 m2 m3]"},
+		{broadcast.ReasonGone, "[c005]", "[]", "[m2 m3]"}, // to be confirmed
 		{broadcast.ReasonServer, "[c004]", "[]", "[m2 m3]"},
 	}
 	if !slices.Equal(got, want) {
-		t.Errorf("left over:\n got %v\nwant %v", got, want)
+		t.Errorf("leftovers:\n got %v\nwant %v", got, want)
 	}
-	if len(w.rest.buried) != 1 || !slices.Equal(w.rest.buried[0].Connections, []string{"c006"}) || w.rest.buried[0].Messages[0].ID != "m2" || len(w.rest.buried[0].Messages) != 1 {
-		t.Errorf("buried %+v", w.rest.buried)
+	if d := w.sinks.deadLetters; len(d) != 1 || !slices.Equal(d[0].Connections, []string{"c006"}) ||
+		d[0].Messages[0].ID != "m2" || len(d[0].Messages) != 1 {
+		t.Errorf("got dead letters %+v, want m2 for c006", d)
 	}
 	if !slices.Equal(w.clients.received["c006"], []string{"payload of m1", "payload of m3"}) {
-		t.Errorf("c006 received %v", w.clients.received["c006"])
+		t.Errorf("c006: got %v, want m1 and m3", w.clients.received["c006"])
 	}
-	if result.Gone != 2 || result.Throttled != 1 || result.DeadLettered != 1 {
-		t.Errorf("%+v", result)
+	if result.Gone != 1 || result.Throttled != 1 || result.DeadLettered != 1 {
+		t.Errorf("got %+v, want 1 gone, 1 throttled, 1 dead-lettered", result)
 	}
 }
 
-func TestA410IsGoneOnceTheConnectionHasSettled(t *testing.T) {
+func TestSender_GoneAfterSettling(t *testing.T) {
 	w := newWorld()
 	w.clients.answers["y000"] = always(gone)
-	b := broadcast.Batch{ID: "b", Messages: messages("m"), Settling: []string{"y000"}, DispatchedAt: time.Now().Add(-broadcast.SettlingAge)}
+	b := broadcast.Batch{
+		ID: "b", Messages: messages("m"), Settling: []string{"y000"}, DispatchedAt: time.Now().Add(-broadcast.SettlingAge),
+	}
 	if _, err := w.Send(t.Context(), record(t, b, "i")); err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(w.rest.removed, []string{"y000"}) || len(w.rest.retried) != 0 {
-		t.Errorf("removed %v, retried %v", w.rest.removed, w.rest.retried)
+	if r := w.sinks.retried; len(r) != 1 || r[0].Confirmations != 1 || len(w.registry.goneAt) != 1 {
+		t.Errorf("got retried %+v, marked %v, want y000 to be confirmed", r, w.registry.goneAt)
 	}
 }
 
-func TestRetriesNarrowAndEnd(t *testing.T) {
+func TestSender_Attempts(t *testing.T) {
 	for _, test := range []struct {
 		name       string
 		answer     error
 		healthy    int
 		disconnect bool
 		failed     string
-		buried     int
-		dropped    int
+
+		deadLetters, disconnected int
 	}{
-		{"a fault of the server's ends in a dead letter", server, 5, false, broadcast.ReasonServer, 1, 0},
-		{"so does the rate", throttled, 0, false, broadcast.ReasonThrottled, 1, 0},
-		{"a full buffer does not", throttled, 5, false, broadcast.ReasonBufferFull, 0, 0},
-		{"a full buffer may end the connection", throttled, 5, true, broadcast.ReasonBufferFull, 0, 1},
+		{"a server error ends in a dead letter", server, 5, false, broadcast.ReasonServer, 1, 0},
+		{"an exceeded rate ends in a dead letter", throttled, 0, false, broadcast.ReasonThrottled, 1, 0},
+		{"a full buffer is dropped", throttled, 5, false, broadcast.ReasonBufferFull, 0, 0},
+		{"a full buffer closes the connection", throttled, 5, true, broadcast.ReasonBufferFull, 0, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := newWorld()
 			w.DisconnectFull = test.disconnect
-			w.clients.answers["sick"] = always(test.answer)
-			batch := broadcast.Batch{ID: "b", Messages: messages("m"), Connections: append(connections(test.healthy), "sick")}
+			w.clients.answers["failing"] = always(test.answer)
+			batch := broadcast.Batch{ID: "b", Messages: messages("m"), Connections: append(connections(test.healthy), "failing")}
 			for attempt := range 3 {
 				if _, err := w.Send(t.Context(), record(t, batch, "i")); err != nil {
 					t.Fatal(err)
 				}
-				w.account(t)
+				w.checkSums(t)
 				if attempt == 2 {
 					break
 				}
-				if len(w.rest.retried) != attempt+1 {
-					t.Fatalf("after attempt %d: %d retries", attempt, len(w.rest.retried))
+				if len(w.sinks.retried) != attempt+1 {
+					t.Fatalf("attempt %d: got %d retries, want %d", attempt, len(w.sinks.retried), attempt+1)
 				}
-				batch = w.rest.retried[attempt]
-				if !slices.Equal(batch.Connections, []string{"sick"}) || batch.Attempt != attempt+1 {
-					t.Errorf("the retry is %+v", batch)
+				batch = w.sinks.retried[attempt]
+				if !slices.Equal(batch.Connections, []string{"failing"}) || batch.Attempt != attempt+1 {
+					t.Errorf("got retry %+v, want attempt %d for the failing connection", batch, attempt+1)
 				}
 				low, high := time.Second<<attempt, 2*time.Second<<attempt
-				if d := w.rest.delays[attempt]; d < low || d > high {
-					t.Errorf("retry %d waits %v, want %v to %v", attempt+1, d, low, high)
+				if d := w.sinks.delays[attempt]; d < low || d > high {
+					t.Errorf("retry %d: got delay %v, want %v to %v", attempt+1, d, low, high)
 				}
 			}
-			if n := w.clients.posts["sick"]; n != 3 {
-				t.Errorf("%d posts to the sick one, want 3", n)
+			if n := w.clients.posts["failing"]; n != 3 {
+				t.Errorf("got %d posts to the failing connection, want 3", n)
 			}
-			o := w.book.outcomes["m/"+batch.ID]
+			o := w.ledger.outcomes["m/"+batch.ID]
 			if !maps.Equal(o.Failed, map[string]int{test.failed: 1}) {
-				t.Errorf("failed %v", o.Failed)
+				t.Errorf("got failed %v, want 1 %s", o.Failed, test.failed)
 			}
-			if len(w.rest.buried) != test.buried || len(w.clients.disconnected) != test.dropped || len(w.rest.retried) != 2 {
-				t.Errorf("buried %v, disconnected %v, %d retries", w.rest.buried, w.clients.disconnected, len(w.rest.retried))
+			if len(w.sinks.deadLetters) != test.deadLetters || len(w.clients.disconnected) != test.disconnected ||
+				len(w.sinks.retried) != 2 {
+				t.Errorf("got dead letters %v, disconnected %v, %d retries, want %d, %d, 2", w.sinks.deadLetters,
+					w.clients.disconnected, len(w.sinks.retried), test.deadLetters, test.disconnected)
 			}
-			for _, b := range w.rest.buried {
-				if b.Attempt != 3 || !slices.Equal(b.Connections, []string{"sick"}) {
-					t.Errorf("buried %+v", b)
+			for _, b := range w.sinks.deadLetters {
+				if b.Attempt != 3 || !slices.Equal(b.Connections, []string{"failing"}) {
+					t.Errorf("got dead letter %+v, want attempt 3 for the failing connection", b)
 				}
 			}
 		})
 	}
 }
 
-func TestWhatIsSettledIsNotPostedAgain(t *testing.T) {
+func TestSender_SettledBatch(t *testing.T) {
 	w := newWorld()
 	w.clients.answers["c001"] = always(server)
 	r := record(t, broadcast.Batch{ID: "b", Messages: messages("m", "n"), Connections: connections(3)}, "first")
-	w.rest.err = errors.New("the queue is down")
-	if _, err := w.Send(t.Context(), r); !errors.Is(err, w.rest.err) {
-		t.Fatalf("a rest that could not be handed on is no success: %v", err)
+	w.sinks.err = errors.New("the queue is down")
+	if _, err := w.Send(t.Context(), r); !errors.Is(err, w.sinks.err) {
+		t.Fatalf("queue down: got %v, want %v", err, w.sinks.err)
 	}
-	w.rest.err = nil
+	w.sinks.err = nil
 	r.Invocation = "second"
 	if _, err := w.Send(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
 	if n := w.clients.posts["c000"]; n != 2 {
-		t.Errorf("c000 was posted %d times, want once for each message", n)
+		t.Errorf("c000: got %d posts, want one for each of 2 messages", n)
 	}
-	// Both times the rest has the same id, so that it is posted once.
-	if len(w.rest.retried) != 2 || w.rest.retried[0].ID != w.rest.retried[1].ID || !slices.Equal(w.rest.retried[1].Connections, []string{"c001"}) || len(w.rest.retried[1].Messages) != 2 {
-		t.Errorf("retried %+v", w.rest.retried)
+	// Both times the leftovers have the same id, so that they are posted once.
+	if r := w.sinks.retried; len(r) != 2 || r[0].ID != r[1].ID || !slices.Equal(r[1].Connections, []string{"c001"}) ||
+		len(r[1].Messages) != 2 {
+		t.Errorf("got retries %+v, want two of the same id for c001", r)
 	}
 }
 
-// Another copy may have one of the messages alone: what it has claimed is left to it, and the others are not held up.
-func TestWhatAnotherPostsIsLeftToIt(t *testing.T) {
+// A copy of the batch may have only one of the messages. Its sender posts that one, and the other messages do not wait.
+func TestSender_PartlyBusy(t *testing.T) {
 	w := newWorld()
-	w.book.claims["n/b"] = broadcast.Claim{Owner: "other", Until: time.Now().Add(time.Hour)}
+	w.ledger.claims["n/b"] = broadcast.Claim{Owner: "other", Until: time.Now().Add(time.Hour)}
 	b := broadcast.Batch{ID: "b", Messages: messages("m", "n", "o"), Connections: connections(1)}
 	if _, err := w.Send(t.Context(), record(t, b, "me")); !errors.Is(err, delivery.ErrBusy) {
-		t.Fatal(err)
+		t.Fatalf("got %v, want ErrBusy", err)
 	}
 	if got := w.clients.received["c000"]; !slices.Equal(got, []string{"payload of m", "payload of o"}) {
-		t.Errorf("received %v", got)
+		t.Errorf("c000: got %v, want the claimed messages", got)
 	}
-	w.account(t)
+	w.checkSums(t)
 }
 
-// A broadcast that is dispatched twice may be in two batches of the same id, with other broadcasts in each.
-func TestACopyHandsOnOnlyWhatItHas(t *testing.T) {
+// A broadcast that is dispatched twice may be in two batches of the same id with different other broadcasts.
+func TestSender_SettledOtherMessages(t *testing.T) {
 	w := newWorld()
 	w.clients.answers["c001"] = func(post int) error {
 		if post == 2 {
@@ -421,78 +436,80 @@ func TestACopyHandsOnOnlyWhatItHas(t *testing.T) {
 	if _, err := w.Send(t.Context(), record(t, b, "first")); err != nil {
 		t.Fatal(err)
 	}
-	b.Messages = messages("m") // of which nothing was left
+	b.Messages = messages("m") // it had no leftovers
 	if _, err := w.Send(t.Context(), record(t, b, "second")); err != nil {
 		t.Fatal(err)
 	}
-	if len(w.rest.retried) != 1 || len(w.rest.retried[0].Messages) != 1 || w.rest.retried[0].Messages[0].ID != "n" {
-		t.Errorf("retried %+v", w.rest.retried)
+	if r := w.sinks.retried; len(r) != 1 || len(r[0].Messages) != 1 || r[0].Messages[0].ID != "n" {
+		t.Errorf("got retries %+v, want one of message n", r)
 	}
 }
 
-func TestABatchThatAnotherPostsStaysInTheQueue(t *testing.T) {
+func TestSender_BusyBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		defer cancel()
 		b := broadcast.Batch{ID: "b", Messages: messages("m", "n"), Connections: connections(3)}
-		w.book.claims["m/b"] = broadcast.Claim{Owner: "other", Until: time.Now().Add(20 * time.Second)}
+		w.ledger.claims["m/b"] = broadcast.Claim{Owner: "other", Until: time.Now().Add(20 * time.Second)}
 		if _, err := w.Send(ctx, record(t, b, "me")); !errors.Is(err, delivery.ErrBusy) {
 			t.Fatal(err)
 		}
-		if _, claimed := w.book.claims["n/b"]; claimed || len(w.clients.received) > 0 {
-			t.Errorf("received %v: n comes after m, which the other has yet to post", w.clients.received)
+		if _, claimed := w.ledger.claims["n/b"]; claimed || len(w.clients.received) > 0 {
+			t.Errorf("got %v, want nothing claimed or posted: n comes after m", w.clients.received)
 		}
 		time.Sleep(21 * time.Second)
 		if _, err := w.Send(ctx, record(t, b, "again")); err != nil {
 			t.Fatal(err)
 		}
-		if until := w.book.claims["n/b"].Until; !until.Equal(time.Now().Add(9 * time.Second)) {
-			t.Errorf("n is claimed until %v, want the deadline", until)
+		if until := w.ledger.claims["n/b"].Until; !until.Equal(time.Now().Add(9 * time.Second)) {
+			t.Errorf("n: got a claim until %v, want the deadline", until)
 		}
 		if got := w.clients.received["c000"]; !slices.Equal(got, []string{"payload of m", "payload of n"}) {
-			t.Errorf("received %v", got)
+			t.Errorf("c000: got %v, want the claimed messages", got)
 		}
 	})
 }
 
-func TestShortOfTimeTheRestIsLeft(t *testing.T) {
+func TestSender_DeadlineLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		w.Pace = rate.NewLimiter(2, 1)
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		defer cancel()
-		if _, err := w.Send(ctx, record(t, broadcast.Batch{ID: "b", Messages: messages("m"), Connections: connections(100)}, "i")); err != nil {
+		b := broadcast.Batch{ID: "b", Messages: messages("m"), Connections: connections(100)}
+		if _, err := w.Send(ctx, record(t, b, "i")); err != nil {
 			t.Fatal(err)
 		}
-		w.account(t)
+		w.checkSums(t)
 		// Two posts a second for 22 of the 30 seconds, and one at once.
-		if o := w.book.outcomes["m/b"]; o.Delivered < 43 || o.Delivered > 45 || o.Left != 100-o.Delivered {
-			t.Errorf("%+v", o)
+		if o := w.ledger.outcomes["m/b"]; o.Delivered < 43 || o.Delivered > 45 || o.Left != 100-o.Delivered {
+			t.Errorf("got %+v, want 43 to 45 delivered and the others left", o)
 		}
-		if len(w.rest.retried) != 1 || w.rest.retried[0].Reason != broadcast.ReasonDeadline {
-			t.Errorf("retried %+v", w.rest.retried)
+		if r := w.sinks.retried; len(r) != 1 || r[0].Reason != broadcast.ReasonDeadline {
+			t.Errorf("got retries %+v, want one for the deadline", r)
 		}
 	})
 }
 
-func TestThePaceHoldsAcrossBatches(t *testing.T) {
+func TestSender_PaceAcrossBatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		w.Pace = rate.NewLimiter(50, 1)
 		start := time.Now()
 		for i := range 4 {
-			if _, err := w.Send(t.Context(), record(t, broadcast.Batch{ID: fmt.Sprint(i), Messages: messages("m"), Connections: connections(100)}, "i")); err != nil {
+			b := broadcast.Batch{ID: fmt.Sprint(i), Messages: messages("m"), Connections: connections(100)}
+			if _, err := w.Send(t.Context(), record(t, b, "i")); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if took, least := time.Since(start), 399*20*time.Millisecond; took < least {
-			t.Errorf("400 posts at 50 a second took %v, less than %v", took, least)
+		if got, want := time.Since(start), 399*20*time.Millisecond; got < want {
+			t.Errorf("400 posts at 50 per second: got %v, want at least %v", got, want)
 		}
 	})
 }
 
-func TestASlowClientDelaysOnlyItself(t *testing.T) {
+func TestSender_SlowClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		w.clients.answers["c000"] = func(int) error { time.Sleep(5 * time.Second); return nil }
@@ -502,79 +519,88 @@ func TestASlowClientDelaysOnlyItself(t *testing.T) {
 			w.clients.answers[id] = func(int) error { last = max(last, time.Since(start)); return nil }
 		}
 		w.Workers = 2
-		if _, err := w.Send(t.Context(), record(t, broadcast.Batch{ID: "b", Messages: messages("m"), Connections: connections(200)}, "i")); err != nil {
+		b := broadcast.Batch{ID: "b", Messages: messages("m"), Connections: connections(200)}
+		if _, err := w.Send(t.Context(), record(t, b, "i")); err != nil {
 			t.Fatal(err)
 		}
 		if last != 0 {
-			t.Errorf("the last of the others waited %v", last)
+			t.Errorf("last post to the others: got after %v, want no delay", last)
 		}
 	})
 }
 
-func TestARefusalFailsLoudlyAndStopsNobody(t *testing.T) {
+func TestSender_Fatal(t *testing.T) {
 	w := newWorld()
 	w.clients.answers["c010"] = always(errForbidden)
-	w.clients.answers["c001"] = always(gone)
+	w.clients.answers["c001"] = always(invalidID)
 	r := record(t, broadcast.Batch{ID: "b", Messages: messages("m", "n"), Connections: connections(100)}, "i")
 	if _, err := w.Send(t.Context(), r); !errors.Is(err, errForbidden) {
-		t.Fatal(err)
+		t.Fatalf("got %v, want %v", err, errForbidden)
 	}
-	w.account(t)
-	if o := w.book.outcomes["n/b"]; o.Delivered != 98 || o.Gone != 1 || o.Left != 1 {
-		t.Errorf("%+v", o)
+	w.checkSums(t)
+	if o := w.ledger.outcomes["n/b"]; o.Delivered != 98 || o.Gone != 1 || o.Left != 1 {
+		t.Errorf("got %+v, want 98 delivered, 1 gone, 1 left", o)
 	}
-	if !slices.Equal(w.rest.removed, []string{"c001"}) {
-		t.Errorf("removed %v: a refusal tells nothing about the connection", w.rest.removed)
+	if !maps.Equal(w.registry.missing, map[string]bool{"c001": true}) {
+		t.Errorf("got removed %v, want c001 only", w.registry.missing)
 	}
-	if len(w.rest.retried) != 1 || w.rest.retried[0].Reason != broadcast.ReasonRefused || !slices.Equal(w.rest.retried[0].Connections, []string{"c010"}) {
-		t.Errorf("retried %+v", w.rest.retried)
+	if r := w.sinks.retried; len(r) != 1 || r[0].Reason != broadcast.ReasonRefused ||
+		!slices.Equal(r[0].Connections, []string{"c010"}) {
+		t.Errorf("got retries %+v, want one for c010", r)
 	}
-	// The message comes back, and nobody is posted to again.
+	// The message is delivered again, and no post is repeated.
 	if _, err := w.Send(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
 	if n := w.clients.posts["c000"]; n != 2 {
-		t.Errorf("%d posts to c000, want one of each message", n)
+		t.Errorf("c000: got %d posts, want one for each of 2 messages", n)
 	}
 }
 
-func TestARefusalThatLastsEndsInADeadLetter(t *testing.T) {
+func TestSender_FatalLastAttempt(t *testing.T) {
 	w := newWorld()
 	w.clients.answers["c000"] = always(errForbidden)
 	w.MaxAttempts = 1
-	if _, err := w.Send(t.Context(), record(t, broadcast.Batch{ID: "b", Messages: messages("m"), Connections: connections(1)}, "i")); !errors.Is(err, errForbidden) {
-		t.Fatal(err)
+	b := broadcast.Batch{ID: "b", Messages: messages("m"), Connections: connections(1)}
+	if _, err := w.Send(t.Context(), record(t, b, "i")); !errors.Is(err, errForbidden) {
+		t.Fatalf("got %v, want %v", err, errForbidden)
 	}
-	if len(w.rest.buried) != 1 || w.rest.reasons[0] != broadcast.ReasonRefused || w.book.outcomes["m/b"].Failed[broadcast.ReasonRefused] != 1 {
-		t.Errorf("buried %v as %v, %+v", w.rest.buried, w.rest.reasons, w.book.outcomes)
+	if len(w.sinks.deadLetters) != 1 || w.sinks.reasons[0] != broadcast.ReasonRefused ||
+		w.ledger.outcomes["m/b"].Failed[broadcast.ReasonRefused] != 1 {
+		t.Errorf("got dead letters %v, reasons %v, outcomes %+v, want one refused", w.sinks.deadLetters,
+			w.sinks.reasons, w.ledger.outcomes)
 	}
 }
 
-func TestAnOutcomeThatIsNotRecordedIsNotActedOn(t *testing.T) {
+func TestSender_SettleFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, test := range []struct {
 			err  error
 			took time.Duration
-		}{{errors.New("throttled"), 30 * time.Second}, {fmt.Errorf("settle: %w", broadcast.ErrLapsed), 0}, {fmt.Errorf("settle: %w", broadcast.ErrRefused), 0}} {
+		}{
+			{errors.New("throttled"), 30 * time.Second}, // retried until the deadline
+			{fmt.Errorf("settle: %w", broadcast.ErrLapsed), 0},
+			{fmt.Errorf("settle: %w", broadcast.ErrRefused), 0},
+		} {
 			w := newWorld()
-			w.book.err = test.err
+			w.ledger.err = test.err
 			w.clients.answers["c000"] = always(gone)
 			w.clients.answers["c001"] = always(server)
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			start := time.Now()
 			_, err := w.Send(ctx, record(t, broadcast.Batch{ID: "b", Messages: messages("m"), Connections: connections(3)}, "i"))
 			cancel()
-			if !errors.Is(err, w.book.err) || time.Since(start) != test.took {
-				t.Errorf("%v after %v: what is not recorded is posted again, so it is tried until the deadline", err, time.Since(start))
+			if !errors.Is(err, w.ledger.err) || time.Since(start) != test.took {
+				t.Errorf("got %v after %v, want %v after %v", err, time.Since(start), w.ledger.err, test.took)
 			}
-			if len(w.rest.removed)+len(w.rest.retried) != 0 {
-				t.Errorf("%+v", w.rest)
+			if len(w.registry.missing)+len(w.sinks.retried) != 0 {
+				t.Errorf("got %v, %+v, want nothing removed or retried", w.registry.missing, w.sinks)
 			}
 		}
 	})
 }
 
-func TestALedgerThatRefusesIsHeardAtOnce(t *testing.T) {
+func TestSender_LedgerRefuses(t *testing.T) {
 	denied := fmt.Errorf("no permission: %w", broadcast.ErrRefused)
 	for name, test := range map[string]struct {
 		claim, settle error
@@ -586,55 +612,58 @@ func TestALedgerThatRefusesIsHeardAtOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld()
-			w.book.claimErr, w.book.err = test.claim, test.settle
+			w.ledger.claimErr, w.ledger.err = test.claim, test.settle
 			w.clients.answers["c000"] = always(gone)
 			w.clients.answers["c001"] = always(server)
 			b := broadcast.Batch{ID: "b", Messages: messages("m", "n", "o"), Connections: connections(4)}
-			if _, err := w.Send(t.Context(), record(t, b, "i")); !errors.Is(err, broadcast.ErrRefused) || strings.Count(err.Error(), "no permission") != 1 {
-				t.Errorf("%v: it has to be said, once", err)
+			if _, err := w.Send(t.Context(), record(t, b, "i")); !errors.Is(err, broadcast.ErrRefused) ||
+				strings.Count(err.Error(), "no permission") != 1 {
+				t.Errorf("got %v, want ErrRefused with its cause once", err)
 			}
 			received := 0
 			for _, all := range w.clients.received {
 				received += len(all)
 			}
-			if w.book.asked != test.asked || received != test.received {
-				t.Errorf("asked %d times, %d received", w.book.asked, received)
+			if w.ledger.asked != test.asked || received != test.received {
+				t.Errorf("got %d calls of the ledger and %d posts, want %d and %d",
+					w.ledger.asked, received, test.asked, test.received)
 			}
-			if len(w.rest.removed)+len(w.rest.retried)+len(w.rest.buried) != 0 {
-				t.Errorf("%+v: nothing is recorded, and nothing may be done", w.rest)
+			if len(w.registry.missing)+len(w.sinks.retried)+len(w.sinks.deadLetters) != 0 {
+				t.Errorf("got %+v, want nothing, as no outcome is recorded", w.sinks)
 			}
 		})
 	}
 }
 
-func TestAnOutcomeIsRecordedAtLast(t *testing.T) {
+func TestSender_SettleRetries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
-		w.book.err = errors.New("throttled")
+		w.ledger.err = errors.New("throttled")
 		time.AfterFunc(5*time.Second, func() {
-			w.book.mu.Lock()
-			defer w.book.mu.Unlock()
-			w.book.err = nil
+			w.ledger.mu.Lock()
+			defer w.ledger.mu.Unlock()
+			w.ledger.err = nil
 		})
-		if _, err := w.Send(t.Context(), record(t, broadcast.Batch{ID: "b", Messages: messages("m"), Connections: connections(3)}, "i")); err != nil {
+		b := broadcast.Batch{ID: "b", Messages: messages("m"), Connections: connections(3)}
+		if _, err := w.Send(t.Context(), record(t, b, "i")); err != nil {
 			t.Fatal(err)
 		}
-		if w.book.outcomes["m/b"].Delivered != 3 || w.clients.posts["c000"] != 1 {
-			t.Errorf("%+v, %d posts", w.book.outcomes, w.clients.posts["c000"])
+		if w.ledger.outcomes["m/b"].Delivered != 3 || w.clients.posts["c000"] != 1 {
+			t.Errorf("got %+v, %d posts to c000, want 3 delivered, 1 post", w.ledger.outcomes, w.clients.posts["c000"])
 		}
 	})
 }
 
-func TestWhatIsNoBatchIsBuriedOnce(t *testing.T) {
+func TestSender_Malformed(t *testing.T) {
 	w := newWorld()
 	result, err := w.Send(t.Context(), broadcast.Record{ID: "record", Body: "hello"})
-	if err != nil || result.Buried == nil || len(w.rest.records) != 1 || w.rest.records[0].Body != "hello" {
-		t.Errorf("%v, %+v, %+v", err, result, w.rest.records)
+	if err != nil || result.Rejected == nil || len(w.sinks.records) != 1 || w.sinks.records[0].Body != "hello" {
+		t.Errorf("got %v, %+v, records %+v, want the record rejected once", err, result, w.sinks.records)
 	}
 }
 
-// SQS may hand over a batch long after it was settled, and more than once.
-func TestWhatIsHandedOnTwiceIsPostedOnce(t *testing.T) {
+// SQS may deliver a batch long after it was settled, and more than once.
+func TestSender_DuplicateBatches(t *testing.T) {
 	w := newWorld()
 	w.clients.answers["c001"] = func(post int) error {
 		if post <= 3 { // as many as MaxAttempts
@@ -642,28 +671,30 @@ func TestWhatIsHandedOnTwiceIsPostedOnce(t *testing.T) {
 		}
 		return nil
 	}
-	sent := []broadcast.Record{record(t, broadcast.Batch{ID: "b", Messages: messages("m"), Connections: connections(3)}, "i")}
+	b := broadcast.Batch{ID: "b", Messages: messages("m"), Connections: connections(3)}
+	sent := []broadcast.Record{record(t, b, "i")}
 	for n := 0; n < len(sent); n++ {
 		for range 2 {
-			retried := len(w.rest.retried)
+			retried := len(w.sinks.retried)
 			if _, err := w.Send(t.Context(), sent[n]); err != nil {
 				t.Fatal(err)
 			}
-			for _, b := range w.rest.retried[retried:] {
+			for _, b := range w.sinks.retried[retried:] {
 				sent = append(sent, record(t, b, "i"))
 			}
 		}
 	}
-	if len(sent) != 1+2+4 || len(w.rest.buried) != 8 {
-		t.Errorf("%d batches were sent, and %d letters", len(sent), len(w.rest.buried))
+	if len(sent) != 1+2+4 || len(w.sinks.deadLetters) != 8 {
+		t.Errorf("got %d batches and %d dead letters, want 7 and 8", len(sent), len(w.sinks.deadLetters))
 	}
-	for _, letter := range w.rest.buried {
+	for _, letter := range w.sinks.deadLetters {
 		letter.Attempt, letter.Redriven = 0, true
 		if _, err := w.Send(t.Context(), record(t, letter, "i")); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if w.clients.posts["c000"] != 1 || w.clients.posts["c001"] != 4 || len(w.clients.received["c001"]) != 1 {
-		t.Errorf("posts %v, received %v", w.clients.posts, w.clients.received)
+		t.Errorf("got posts %v, received %v, want c000 once, c001 once after 3 failures",
+			w.clients.posts, w.clients.received)
 	}
 }

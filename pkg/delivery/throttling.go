@@ -6,17 +6,18 @@ import (
 	"fanfare/pkg/broadcast"
 )
 
-// sampleSize is how many posts a sample remembers. A batch of more outweighs what was before it.
+// sampleSize is the number of posts that a sample keeps before a batch is added. A larger batch outweighs them.
 const sampleSize = 100
 
-// sample is what became of the latest first posts: how it fares with them is how it fares with everybody. Later attempts
-// are made to those that were refused before, who are no sample. It is kept across the batches of a process.
+// sample is a decaying count of recent first-attempt posts, used to tell rate throttling from full client buffers.
+// Later attempts are not counted: they go to connections that were refused before. It is kept across the batches of a
+// process.
 type sample struct {
 	mu                   sync.Mutex
 	delivered, throttled float64
 }
 
-// add adds posts, and lets older ones fade.
+// add adds posts and scales older ones down to sampleSize.
 func (s *sample) add(delivered, throttled int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -27,43 +28,43 @@ func (s *sample) add(delivered, throttled int) {
 	s.throttled += float64(throttled)
 }
 
-// through tells whether most posts got through. Without any, nothing is known.
-func (s *sample) through() (most, known bool) {
+// mostDelivered reports whether most posts were delivered. It is not known if there were none.
+func (s *sample) mostDelivered() (most, known bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.delivered >= s.throttled, s.delivered+s.throttled > 0
 }
 
-// buffersFull tells what the 429s of a batch mean, which API Gateway does not: when most posts of late got through, the
-// rate was not the reason, so the buffers of the refused clients were full.
+// buffersFull reports whether the 429 answers of a batch mean full client buffers rather than an exceeded rate; API
+// Gateway does not say which. If most recent posts were delivered, the rate was not exceeded, so the buffers were full.
 //
-// What an earlier attempt has left says nothing of the rate, as clients with full buffers are refused in any case. It is
-// judged by the first attempts that this process has made. A process that has made none has only the batch's own history: the
-// rate was exceeded if the attempt before was refused for that.
+// Leftovers of an earlier attempt say nothing about the rate, because a client with a full buffer is refused at any
+// rate. They are decided by the first attempts that this process made. A process that made none uses the batch's
+// history: the rate is taken as exceeded if the last attempt failed for that reason.
 func (s *Sender) buffersFull(batch broadcast.Batch, t *tally) bool {
-	if batch.Attempt == 0 && !batch.Redriven {
+	if batch.Attempt == 0 && batch.Confirmations == 0 && !batch.Redriven {
 		delivered := 0
 		for _, o := range t.outcomes {
 			delivered += o.Delivered
 		}
-		s.everybody.add(delivered, t.throttled)
+		s.recent.add(delivered, t.throttled)
 	}
-	most, known := s.everybody.through()
+	most, known := s.recent.mostDelivered()
 	if !known {
 		return batch.Reason != "" && batch.Reason != broadcast.ReasonThrottled
 	}
 	return most
 }
 
-// end decides what becomes of deliveries after the last of so many attempts, at full of which the clients' buffers were
-// full, and why they have failed. Half of the attempts make it the buffers, even if a fault of another kind came last: a
-// redrive would not help. One full buffer amid minutes of other faults does not.
-func (s *Sender) end(attempts, full int, reason string) (fate, why string) {
+// lastAction decides how deliveries are handled after the last attempt, and their reason; full is the number of
+// attempts that met full client buffers. If these are at least half, the reason is ReasonBufferFull, even if the last
+// attempt met another failure: a redrive would not help. Fewer do not outweigh the other failures.
+func (s *Sender) lastAction(attempts, full int, reason string) (action, string) {
 	switch {
 	case 2*full < attempts:
-		return fateBury, reason
+		return deadLetter, reason
 	case s.DisconnectFull:
-		return fateDisconnect, broadcast.ReasonBufferFull
+		return disconnect, broadcast.ReasonBufferFull
 	}
-	return fateDrop, broadcast.ReasonBufferFull
+	return drop, broadcast.ReasonBufferFull
 }

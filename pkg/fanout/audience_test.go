@@ -17,8 +17,8 @@ import (
 	"fanfare/test/awstest"
 )
 
-// Promise 2, at a size where every segment of the table has several pages of 1 MB.
-func TestAnAudienceOf200000(t *testing.T) {
+// Promise 2 (audience), at a size at which every segment of the table has several pages of 1 MB.
+func TestDispatcher_LargeAudience(t *testing.T) {
 	const audience = 200_000
 	client := awstest.Tables(t)
 	fill(t, client, audience)
@@ -27,7 +27,7 @@ func TestAnAudienceOf200000(t *testing.T) {
 	d := &fanout.Dispatcher{
 		Registry: &registry.Table{Client: client, Name: "connections"},
 		Ledger:   &ledger.Table{Client: client, Name: "broadcasts"},
-		Queue:    queues, DeadLetters: queues,
+		Batches:  queues, Continuations: queues, DeadLetters: queues,
 		Segments: 4, BatchConnections: 500, BatchPosts: 5000, Senders: 10, Reserve: time.Second,
 	}
 	results := d.Dispatch(t.Context(), []broadcast.Request{request("m"), request("n")})
@@ -35,35 +35,37 @@ func TestAnAudienceOf200000(t *testing.T) {
 	for _, r := range results {
 		reached, ids := queues.reached(r.Request.Message.ID)
 		if len(reached) != audience || r.Connections != audience {
-			t.Errorf("%s: %d connections are addressed, the result says %d; want %d", r.Request.Message.ID, len(reached), r.Connections, audience)
+			t.Errorf("%s: got %d connections, and %d in the result, want %d",
+				r.Request.Message.ID, len(reached), r.Connections, audience)
 		}
 		for id, n := range reached {
 			if n != 1 {
-				t.Fatalf("%s: %s is addressed %d times", r.Request.Message.ID, id, n)
+				t.Fatalf("%s: %s: got %d batches, want 1", r.Request.Message.ID, id, n)
 			}
 		}
 		for id, n := range ids {
 			if n != 1 {
-				t.Errorf("batch %s occurs %d times", id, n)
+				t.Errorf("batch %s: got it %d times, want once", id, n)
 			}
 		}
 	}
 	for _, b := range queues.batches {
 		if len(b.Connections) > 750 {
-			t.Errorf("batch %s has %d connections, half as many again as it should", b.ID, len(b.Connections))
+			t.Errorf("batch %s: got %d connections, want at most 750", b.ID, len(b.Connections))
 		}
 	}
 }
 
-// fill writes n rows, long enough that a page of 1 MB holds some ten thousand. It writes JSON by hand: through the SDK
-// most of the test's time would go into this.
+// fill writes n rows of about 100 bytes, so that a page of 1 MB holds about ten thousand. It builds the JSON itself,
+// because the SDK would take most of the test's time.
 func fill(t *testing.T, client *dynamodb.Client, n int) {
 	t.Helper()
 	at := time.Now().Add(-time.Hour)
 	for first := 0; first < n; first += 25 {
 		var rows []string
 		for i := first; i < min(first+25, n); i++ {
-			rows = append(rows, fmt.Sprintf(`{"PutRequest":{"Item":{"connectionId":{"S":"L0SM9cOF%07d="},"connectedAt":{"N":"%d"},"expiresAt":{"N":"%d"},"more":{"S":"what another release may keep"}}}}`,
+			rows = append(rows, fmt.Sprintf(`{"PutRequest":{"Item":{"connectionId":{"S":"L0SM9cOF%07d="},`+
+				`"connectedAt":{"N":"%d"},"expiresAt":{"N":"%d"},"more":{"S":"an attribute of a later release"}}}}`,
 				i, at.UnixMilli(), at.Add(2*time.Hour).Unix()))
 		}
 		request, err := http.NewRequestWithContext(t.Context(), "POST", *client.Options().BaseEndpoint,
@@ -73,7 +75,8 @@ func fill(t *testing.T, client *dynamodb.Client, n int) {
 		}
 		request.Header.Set("X-Amz-Target", "DynamoDB_20120810.BatchWriteItem")
 		request.Header.Set("Content-Type", "application/x-amz-json-1.0")
-		request.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=test/20261123/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0")
+		request.Header.Set("Authorization", "AWS4-HMAC-SHA256 "+
+			"Credential=test/20261123/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0")
 		response, err := http.DefaultClient.Do(request)
 		if err != nil {
 			t.Fatal(err)
@@ -81,7 +84,7 @@ func fill(t *testing.T, client *dynamodb.Client, n int) {
 		body, err := io.ReadAll(response.Body)
 		response.Body.Close()
 		if err != nil || response.StatusCode != http.StatusOK || !strings.Contains(string(body), `"UnprocessedItems":{}`) {
-			t.Fatalf("%s %s %v", response.Status, body, err)
+			t.Fatalf("write rows: got %s %s %v", response.Status, body, err)
 		}
 	}
 }

@@ -13,135 +13,134 @@ import (
 	"fanfare/pkg/broadcast"
 )
 
-// pass is one reading of the table for several requests, which go by their index.
+// pass is one reading of the table for several requests. Its methods identify requests by their indices.
 type pass struct {
 	*Dispatcher
 	at time.Time
-	// hop is the longest way that any of the requests has come. Lambda counts invocations, and does not say which of the
-	// messages of an invocation a message goes back to that it sends: so what is handed on counts from the longest.
+	// hop is the largest Hop of the requests. Lambda's recursion count belongs to the invocation, not to a message, so
+	// every continuation starts from the maximum.
 	hop int
 
 	mu      sync.Mutex
 	results []Result
 }
 
-// accept groups the requests by the part of the table that they read. Requests for all of it are under the zero Portion.
-func (p *pass) accept(requests []broadcast.Request) map[broadcast.Portion][]int {
+// accept groups the requests by their cursors. Requests for the whole table have the zero Cursor.
+func (p *pass) accept(requests []broadcast.Request) map[broadcast.Cursor][]int {
 	type identity struct {
-		id      string
-		portion broadcast.Portion
+		id     string
+		cursor broadcast.Cursor
 	}
 	seen := make(map[identity]bool)
-	groups := make(map[broadcast.Portion][]int)
+	byCursor := make(map[broadcast.Cursor][]int)
 	for i, r := range requests {
 		p.results[i].Request = r
-		p.hop = max(p.hop, r.Portion.Hop)
+		p.hop = max(p.hop, r.Hop)
 		if r.Unreadable != nil {
 			p.results[i].Err = r.Unreadable
 			continue
 		}
-		portion := r.Portion
-		portion.Hop = 0 // of no account for what is read
-		if seen[identity{r.Message.ID, portion}] {
-			continue // SQS handed over two copies: one is enough
+		if seen[identity{r.Message.ID, r.Cursor}] {
+			continue // SQS delivered two copies
 		}
-		seen[identity{r.Message.ID, portion}] = true
-		groups[portion] = append(groups[portion], i)
+		seen[identity{r.Message.ID, r.Cursor}] = true
+		byCursor[r.Cursor] = append(byCursor[r.Cursor], i)
 	}
-	return groups
+	return byCursor
 }
 
-// table reads the whole table: in one piece if that is a single page, which is the least work for a small audience, else
-// in parallel segments. Which of them is recorded first, as all that decides in which batch a connection is.
-func (p *pass) table(ctx context.Context, members []int) {
-	whole := broadcast.Portion{Segments: 1}
+// table reads the whole table: a single page in one segment, which is the least work for a small audience, a larger
+// table in parallel segments. The choice is recorded before anything is emitted, because batch ids depend on it.
+func (p *pass) table(ctx context.Context, indices []int) {
+	whole := broadcast.Cursor{Segments: 1}
 	connections, next, err := p.Registry.Page(ctx, whole.Segment, whole.Segments, "")
 	if err != nil {
-		p.fail(members, err)
+		p.fail(indices, err)
 		return
 	}
 	first := page{connections: connections, next: next}
 	if next == "" || p.Segments == 1 {
-		p.walk(ctx, whole, members, first)
+		p.walk(ctx, whole, indices, first)
 		return
 	}
-	groups, err := p.record(ctx, members, func(broadcast.Message) broadcast.Plan {
+	all, err := p.record(ctx, indices, func(broadcast.Message) broadcast.Plan {
 		return broadcast.Plan{Segments: 1, Split: p.Segments, Buckets: []int{}, At: p.at}
 	})
 	if err != nil {
-		p.fail(members, err)
+		p.fail(indices, err)
 		return
 	}
-	for _, g := range groups {
+	for _, g := range all {
 		if g.split > 0 {
 			p.segments(ctx, g)
 		} else {
-			p.walk(ctx, whole, g.members, first)
+			p.walk(ctx, whole, g.indices, first)
 		}
 	}
 }
 
-// segments reads the table in the segments that the plan asks for.
+// segments reads the table in as many segments as the plan asks for.
 func (p *pass) segments(ctx context.Context, g planned) {
 	var group errgroup.Group
 	for segment := range g.split {
 		group.Go(func() error {
-			p.walk(ctx, broadcast.Portion{Segment: segment, Segments: g.split}, g.members)
+			p.walk(ctx, broadcast.Cursor{Segment: segment, Segments: g.split}, g.indices)
 			return nil
 		})
 	}
-	group.Wait() // failures are in the results
+	_ = group.Wait() // errors are in the results
 }
 
-// page is what one read of the table brought, or several in a row.
+// page holds the connections of one page, or of all pages of a stretch.
 type page struct {
 	connections []broadcast.Connection
 	next        string
-	at          time.Time // when it had been read: none of the connections is younger
+	at          time.Time // end of the read: all connections had connected before
 }
 
-// walk goes through a portion stretch by stretch: read, plan, emit. The first page may have been read already.
-func (p *pass) walk(ctx context.Context, portion broadcast.Portion, members []int, first ...page) {
+// walk reads a segment from a cursor to its end, stretch by stretch: read, plan, emit. The first page may have been
+// read already.
+func (p *pass) walk(ctx context.Context, cursor broadcast.Cursor, indices []int, first ...page) {
 	for {
-		stretch, err := p.read(ctx, portion, first...)
+		stretch, err := p.read(ctx, cursor, first...)
 		if err != nil {
-			p.fail(members, err)
+			p.fail(indices, err)
 			return
 		}
 		first = nil
-		groups, err := p.plan(ctx, portion, stretch, members)
+		all, err := p.plan(ctx, cursor, stretch, indices)
 		if err != nil {
-			p.fail(members, err)
+			p.fail(indices, err)
 			return
 		}
-		// All requests have the same plan, but for a repeated one whose first dispatcher met another table.
-		for _, g := range groups[1:] {
-			if rest, more := p.emit(ctx, portion, stretch, g); more {
-				p.walk(ctx, rest, g.members)
+		// Plans differ only if a request is repeated and its first dispatcher read another state of the table.
+		for _, g := range all[1:] {
+			if next, more := p.emit(ctx, cursor, stretch, g); more {
+				p.walk(ctx, next, g.indices)
 			}
 		}
 		more := false
-		if portion, more = p.emit(ctx, portion, stretch, groups[0]); !more {
+		if cursor, more = p.emit(ctx, cursor, stretch, all[0]); !more {
 			return
 		}
-		members = groups[0].members
+		indices = all[0].indices
 	}
 }
 
-// read reads a stretch: pages until there are enough connections, or the segment ends, or time does.
-func (p *pass) read(ctx context.Context, portion broadcast.Portion, pages ...page) (page, error) {
+// read reads a stretch: pages until there are enough connections, the segment ends, or the time is short.
+func (p *pass) read(ctx context.Context, cursor broadcast.Cursor, pages ...page) (page, error) {
 	enough := p.StretchConnections
 	if enough == 0 {
 		enough = 50_000
 	}
 	var s page
-	for s.next = portion.After; ; {
-		var err error
+	for s.next = cursor.After; ; {
 		if len(pages) == 0 {
-			pages = make([]page, 1)
-			if pages[0].connections, pages[0].next, err = p.Registry.Page(ctx, portion.Segment, portion.Segments, s.next); err != nil {
+			connections, next, err := p.Registry.Page(ctx, cursor.Segment, cursor.Segments, s.next)
+			if err != nil {
 				return page{}, err
 			}
+			pages = []page{{connections: connections, next: next}}
 		}
 		s.connections, s.next = append(s.connections, pages[0].connections...), pages[0].next
 		pages = pages[1:]
@@ -152,33 +151,34 @@ func (p *pass) read(ctx context.Context, portion broadcast.Portion, pages ...pag
 	}
 }
 
-// planned are requests whose stretch ends at the same connection and has the same number of buckets.
+// planned is a set of requests with equal plans: the stretch has the same end and the same number of buckets.
 type planned struct {
-	members []int
-	plans   []broadcast.Plan // of each member
+	indices []int
+	plans   []broadcast.Plan // of each request
 	end     string
 	buckets int
 	split   int
 }
 
-// plan records for each request how the stretch is divided, and groups the requests by the plan that holds.
-func (p *pass) plan(ctx context.Context, portion broadcast.Portion, s page, members []int) ([]planned, error) {
-	buckets := p.buckets(len(s.connections), len(members))
-	return p.record(ctx, members, func(m broadcast.Message) broadcast.Plan {
+// plan records a plan of the stretch for each request and groups the requests by the recorded plan.
+func (p *pass) plan(ctx context.Context, cursor broadcast.Cursor, s page, indices []int) ([]planned, error) {
+	buckets := p.buckets(len(s.connections), len(indices))
+	return p.record(ctx, indices, func(m broadcast.Message) broadcast.Plan {
 		return broadcast.Plan{
-			Segment: portion.Segment, Segments: portion.Segments, Stretch: portion.Stretch,
+			Segment: cursor.Segment, Segments: cursor.Segments, Stretch: cursor.Stretch,
 			End: s.next, Buckets: sizes(m, s.connections, buckets), At: p.at,
 		}
 	})
 }
 
-// record records a plan for each request, unless it has one already, and groups the requests by the plan that holds.
-func (p *pass) record(ctx context.Context, members []int, plan func(broadcast.Message) broadcast.Plan) ([]planned, error) {
-	plans := make([]broadcast.Plan, len(members))
+// record records a plan for each request, unless it has one already, and groups the requests by the recorded plan.
+func (p *pass) record(ctx context.Context, indices []int, plan func(broadcast.Message) broadcast.Plan,
+) ([]planned, error) {
+	plans := make([]broadcast.Plan, len(indices))
 	group, gctx := errgroup.WithContext(ctx)
-	for i, m := range members {
+	for i, index := range indices {
 		group.Go(func() (err error) {
-			message := p.results[m].Request.Message
+			message := p.results[index].Request.Message
 			plans[i], err = p.Ledger.Plan(gctx, message.ID, plan(message))
 			return err
 		})
@@ -186,51 +186,54 @@ func (p *pass) record(ctx context.Context, members []int, plan func(broadcast.Me
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	var groups []planned
+	var all []planned
 	for i, plan := range plans {
-		at := slices.IndexFunc(groups, func(g planned) bool {
+		at := slices.IndexFunc(all, func(g planned) bool {
 			return g.end == plan.End && g.buckets == len(plan.Buckets) && g.split == plan.Split
 		})
 		if at < 0 {
-			at = len(groups)
-			groups = append(groups, planned{end: plan.End, buckets: len(plan.Buckets), split: plan.Split})
+			at = len(all)
+			all = append(all, planned{end: plan.End, buckets: len(plan.Buckets), split: plan.Split})
 		}
-		groups[at].members = append(groups[at].members, members[i])
-		groups[at].plans = append(groups[at].plans, plan)
+		all[at].indices = append(all[at].indices, indices[i])
+		all[at].plans = append(all[at].plans, plan)
 	}
-	return groups, nil
+	return all, nil
 }
 
-// emit puts the stretch's batches on the send queue and, when no time is left for the rest of the segment, the rest on
-// the broadcast queue. It returns the rest, and whether that is still to be read here.
-func (p *pass) emit(ctx context.Context, portion broadcast.Portion, s page, g planned) (rest broadcast.Portion, more bool) {
-	if g.split > 0 { // the first dispatcher found more than one page, and has recorded how it read them
+// emit puts the stretch's batches on the send queue. If the time is short and the segment has not ended, it also sends
+// continuations for the rest. It returns the cursor after the stretch, and reports whether more is to be read here.
+func (p *pass) emit(ctx context.Context, cursor broadcast.Cursor, s page, g planned) (
+	next broadcast.Cursor, more bool) {
+	if g.split > 0 { // the first dispatcher found more than one page and recorded the number of segments
 		p.segments(ctx, g)
-		return portion, false
+		return cursor, false
 	}
-	err := p.send(ctx, portion, s, g)
-	rest = broadcast.Portion{Segment: portion.Segment, Segments: portion.Segments, After: g.end, Stretch: portion.Stretch + 1}
+	err := p.send(ctx, cursor, s, g)
+	next = broadcast.Cursor{
+		Segment: cursor.Segment, Segments: cursor.Segments, After: g.end, Stretch: cursor.Stretch + 1,
+	}
 	short := g.end != "" && p.short(ctx)
 	if err == nil && short {
-		err = p.handOn(ctx, rest, g)
+		err = p.continueFrom(ctx, next, g)
 	}
 	if err == nil {
 		err = p.markEmitted(ctx, g)
 	}
 	if err != nil {
-		p.fail(g.members, err)
-		return rest, false
+		p.fail(g.indices, err)
+		return next, false
 	}
-	return rest, g.end != "" && !short
+	return next, g.end != "" && !short
 }
 
-// send puts the batches of a stretch on the send queue, but for requests whose batches are there already. The plans then
-// hold the sizes that were emitted.
-func (p *pass) send(ctx context.Context, portion broadcast.Portion, s page, g planned) error {
+// send puts the batches of a stretch on the send queue, except for requests whose plans are marked as emitted. It then
+// sets the sizes that were emitted in the plans.
+func (p *pass) send(ctx context.Context, cursor broadcast.Cursor, s page, g planned) error {
 	var open []int
 	for i, plan := range g.plans {
 		if !plan.Emitted {
-			open = append(open, g.members[i])
+			open = append(open, g.indices[i])
 		}
 	}
 	if len(open) == 0 {
@@ -238,44 +241,45 @@ func (p *pass) send(ctx context.Context, portion broadcast.Portion, s page, g pl
 	}
 	if s.next != g.end {
 		var err error
-		if s, err = p.readUntil(ctx, portion, g.end); err != nil {
+		if s, err = p.readUntil(ctx, cursor, g.end); err != nil {
 			return err
 		}
 	}
-	for _, chunk := range p.chunks(open) {
-		batches := p.batches(g.plans[0], chunk, s)
-		if err := p.Queue.Send(ctx, batches); err != nil {
+	for _, indices := range p.splitBySize(open) {
+		batches := p.batches(g.plans[0], indices, s)
+		if err := p.Batches.Send(ctx, batches); err != nil {
 			return err
 		}
 		p.mu.Lock()
-		for _, m := range chunk {
-			p.results[m].Batches += len(batches)
+		for _, index := range indices {
+			p.results[index].Batches += len(batches)
 		}
 		p.mu.Unlock()
 	}
-	for i, m := range g.members {
+	for i, index := range g.indices {
 		if plan := &g.plans[i]; !plan.Emitted {
-			plan.Buckets = sizes(p.results[m].Request.Message, s.connections, g.buckets)
+			plan.Buckets = sizes(p.results[index].Request.Message, s.connections, g.buckets)
 			p.mu.Lock()
-			p.results[m].Connections += plan.Audience()
+			p.results[index].Connections += plan.Audience()
 			p.mu.Unlock()
 		}
 	}
 	return nil
 }
 
-// readUntil reads the stretch that ends at a connection. That connection's row may be gone by now, and rows may come and
-// go meanwhile; but a scan always meets rows in the same order, so that the stretch ends before the first row that a scan
-// from its end on meets. To belong to this stretch and to the next would be to be posted to twice.
-func (p *pass) readUntil(ctx context.Context, portion broadcast.Portion, end string) (page, error) {
-	beyond, err := p.beyond(ctx, portion, end, 1)
+// readUntil reads the stretch that ends at a connection. Rows may have come and gone since, and the row of that
+// connection may be gone too. A scan always returns rows in the same order, so the stretch ends before the first row
+// that a scan from its end returns. A connection must not be in this stretch and in the next, or it would receive the
+// messages twice.
+func (p *pass) readUntil(ctx context.Context, cursor broadcast.Cursor, end string) (page, error) {
+	beyond, err := p.beyond(ctx, cursor, end, 1)
 	if err != nil {
 		return page{}, err
 	}
 	s := page{next: end}
 	last := 0 // rows on the last page
-	for after, passed := portion.After, false; !passed; {
-		connections, next, err := p.Registry.Page(ctx, portion.Segment, portion.Segments, after)
+	for after, passed := cursor.After, false; !passed; {
+		connections, next, err := p.Registry.Page(ctx, cursor.Segment, cursor.Segments, after)
 		if err != nil {
 			return page{}, err
 		}
@@ -285,8 +289,8 @@ func (p *pass) readUntil(ctx context.Context, portion broadcast.Portion, end str
 			slices.ContainsFunc(connections, func(c broadcast.Connection) bool { return c.ID == end || beyond[c.ID] })
 		after = next
 	}
-	// What was beyond at first may be gone, and others may have come: what counts is what is beyond now.
-	if beyond, err = p.beyond(ctx, portion, end, 2*last); err != nil {
+	// Rows beyond the end may have come and gone during the read: the present ones count.
+	if beyond, err = p.beyond(ctx, cursor, end, 2*last); err != nil {
 		return page{}, err
 	}
 	for i, c := range s.connections {
@@ -302,13 +306,13 @@ func (p *pass) readUntil(ctx context.Context, portion broadcast.Portion, end str
 	return s, nil
 }
 
-// beyond returns at least so many of the connections that come after the end of a stretch, or all there are.
-func (p *pass) beyond(ctx context.Context, portion broadcast.Portion, end string, least int) (map[string]bool, error) {
+// beyond returns at least `least` of the connections after the end of a stretch, or all there are.
+func (p *pass) beyond(ctx context.Context, cursor broadcast.Cursor, end string, least int) (map[string]bool, error) {
 	beyond := make(map[string]bool)
 	for next := end; next != "" && len(beyond) < least; {
 		var connections []broadcast.Connection
 		var err error
-		if connections, next, err = p.Registry.Page(ctx, portion.Segment, portion.Segments, next); err != nil {
+		if connections, next, err = p.Registry.Page(ctx, cursor.Segment, cursor.Segments, next); err != nil {
 			return nil, err
 		}
 		for _, c := range connections {
@@ -318,39 +322,42 @@ func (p *pass) beyond(ctx context.Context, portion broadcast.Portion, end string
 	return beyond, nil
 }
 
-// chunks splits the requests where their messages are too large for one batch. Each chunk is a pass of its own as far as
-// order is concerned.
-func (p *pass) chunks(members []int) [][]int {
-	var chunks [][]int
+// splitBySize divides the requests into lists whose messages fit into one batch. Between two lists there is no order of
+// delivery.
+func (p *pass) splitBySize(indices []int) [][]int {
+	var lists [][]int
 	room := 0
-	for _, m := range members {
-		size := p.results[m].Request.Message.WireLen()
-		if size > room || len(chunks) == 0 {
-			chunks = append(chunks, nil)
+	for _, index := range indices {
+		size := p.results[index].Request.Message.WireLen()
+		if size > room || len(lists) == 0 {
+			lists = append(lists, nil)
 			room = broadcast.MaxMessageBytes
 		}
 		room -= size
-		chunks[len(chunks)-1] = append(chunks[len(chunks)-1], m)
+		lists[len(lists)-1] = append(lists[len(lists)-1], index)
 	}
-	return chunks
+	return lists
 }
 
-// batches divides the stretch's connections among the plan's buckets.
-func (p *pass) batches(plan broadcast.Plan, members []int, s page) []broadcast.Batch {
-	messages := make([]broadcast.Message, len(members))
-	for i, m := range members {
-		messages[i] = p.results[m].Request.Message
+// batches returns a batch for each bucket of the plan that has connections.
+func (p *pass) batches(plan broadcast.Plan, indices []int, s page) []broadcast.Batch {
+	messages := make([]broadcast.Message, len(indices))
+	for i, index := range indices {
+		messages[i] = p.results[index].Request.Message
 	}
 	all := make([]broadcast.Batch, len(plan.Buckets))
 	for _, c := range s.connections {
 		if len(all) == 0 {
-			break // the plan was made of an empty stretch: these came later, and are in no promise
+			break // the stretch was empty when it was planned; these connected later and are not in the audience
 		}
 		b := &all[bucket(c.ID, len(all))]
 		if c.Settling(s.at) {
 			b.Settling = append(b.Settling, c.ID)
 		} else {
 			b.Connections = append(b.Connections, c.ID)
+		}
+		if c.Suspect() {
+			b.Suspect = append(b.Suspect, c.ID)
 		}
 	}
 	batches := all[:0]
@@ -363,20 +370,19 @@ func (p *pass) batches(plan broadcast.Plan, members []int, s page) []broadcast.B
 	return batches
 }
 
-// handOn puts the rest of the segment on the broadcast queue, for each request.
-func (p *pass) handOn(ctx context.Context, rest broadcast.Portion, g planned) error {
-	for _, m := range g.members {
-		r := p.results[m].Request
+// continueFrom sends a continuation for each request, from the cursor to the end of its segment.
+func (p *pass) continueFrom(ctx context.Context, cursor broadcast.Cursor, g planned) error {
+	for _, index := range g.indices {
+		r := p.results[index].Request
 		if p.hop+1 >= MaxHops {
 			return errTooManyHops
 		}
-		rest.Hop = p.hop + 1
-		r.Portion = rest
-		if err := p.Queue.Continue(ctx, r); err != nil {
+		r.Cursor, r.Hop = cursor, p.hop+1
+		if err := p.Continuations.Continue(ctx, r); err != nil {
 			return err
 		}
 		p.mu.Lock()
-		p.results[m].Continued++
+		p.results[index].Continued++
 		p.mu.Unlock()
 	}
 	return nil
@@ -384,23 +390,25 @@ func (p *pass) handOn(ctx context.Context, rest broadcast.Portion, g planned) er
 
 func (p *pass) markEmitted(ctx context.Context, g planned) error {
 	group, gctx := errgroup.WithContext(ctx)
-	for i, m := range g.members {
+	for i, index := range g.indices {
 		if !g.plans[i].Emitted {
-			group.Go(func() error { return p.Ledger.Emitted(gctx, p.results[m].Request.Message.ID, g.plans[i]) })
+			group.Go(func() error {
+				return p.Ledger.Emitted(gctx, p.results[index].Request.Message.ID, g.plans[i])
+			})
 		}
 	}
 	return group.Wait()
 }
 
-func (p *pass) fail(members []int, err error) {
+func (p *pass) fail(indices []int, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, m := range members {
-		p.results[m].Err = errors.Join(p.results[m].Err, err)
+	for _, index := range indices {
+		p.results[index].Err = errors.Join(p.results[index].Err, err)
 	}
 }
 
-// sizes returns the audience of the message in each bucket.
+// sizes returns the size of the message's audience in each bucket.
 func sizes(m broadcast.Message, connections []broadcast.Connection, buckets int) []int {
 	sizes := make([]int, buckets)
 	if buckets == 0 {

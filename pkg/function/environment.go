@@ -4,22 +4,22 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// Environment reads a function's settings from environment variables and remembers what was wrong with them, so that all
-// of it can be told at once: whoever deploys should not learn of five mistakes in five deployments. Its zero value reads
-// the process's environment.
+// Environment reads a function's settings from environment variables. It collects all mistakes, so that one deployment
+// shows all of them. The zero value reads the process's environment.
 type Environment struct {
-	// Get returns a variable's value, "" if it is not set; nil means os.Getenv.
+	// Get returns a variable's value, or "" if it is not set; nil means os.Getenv.
 	Get func(name string) string
 
 	missing []string
 	wrong   []error
 }
 
-// String returns a variable that has to be set.
+// String returns a variable. It is a mistake if it is not set.
 func (r *Environment) String(name string) string {
 	get := r.Get
 	if get == nil {
@@ -32,7 +32,8 @@ func (r *Environment) String(name string) string {
 	return value
 }
 
-// Int returns a variable that has to be a whole number from least to most.
+// Int returns a whole number. It is a mistake if it is not set, not a number or outside of the bounds; the result is
+// then least.
 func (r *Environment) Int(name string, least, most int) int {
 	value := r.String(name)
 	if value == "" {
@@ -40,29 +41,26 @@ func (r *Environment) Int(name string, least, most int) int {
 	}
 	n, err := strconv.Atoi(value)
 	if err != nil || n < least || n > most {
-		r.wrong = append(r.wrong, fmt.Errorf("%s is %q: it has to be a whole number from %d to %d", name, value, least, most))
+		r.wrong = append(r.wrong, fmt.Errorf("%s is %q, not a whole number from %d to %d", name, value, least, most))
 		return least
 	}
 	return n
 }
 
-// OneOf returns a variable that has to be one of the values.
+// OneOf returns a variable. It is a mistake if it is not set or not one of the values.
 func (r *Environment) OneOf(name string, values ...string) string {
 	value := r.String(name)
-	for _, allowed := range values {
-		if value == "" || value == allowed {
-			return value
-		}
+	if value != "" && !slices.Contains(values, value) {
+		r.wrong = append(r.wrong, fmt.Errorf("%s is %q, not one of %s", name, value, strings.Join(values, ", ")))
 	}
-	r.wrong = append(r.wrong, fmt.Errorf("%s is %q: it has to be one of %s", name, value, strings.Join(values, ", ")))
 	return value
 }
 
-// Err returns everything that was missing or wrong, or nil.
+// Err returns an error with all mistakes, or nil if there are none.
 func (r *Environment) Err() error {
 	var missing error
 	if len(r.missing) > 0 {
-		missing = fmt.Errorf("missing environment variables: %s (the template sets them)", strings.Join(r.missing, ", "))
+		missing = fmt.Errorf("missing environment variables: %s", strings.Join(r.missing, ", "))
 	}
 	return errors.Join(append([]error{missing}, r.wrong...)...)
 }

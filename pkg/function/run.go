@@ -1,11 +1,10 @@
-// Package function starts a Lambda function: logging, settings, the AWS SDK, and then the handler.
+// Package function starts a Lambda function: it sets up logging, the settings and the AWS SDK, and runs the handler.
 package function
 
 import (
 	"context"
 	"log/slog"
 	"os"
-	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
@@ -16,14 +15,14 @@ import (
 	"fanfare/pkg/transport"
 )
 
-// Run starts the function whose handler setup returns, and never comes back. Setup is called once per process: clients
-// are built there, and kept. When the environment is not as it asks for, or setup fails, the process says why and ends,
-// which Lambda reports as an init error.
+// Run starts the function and does not return. It calls setup once per process to get the handler; clients are built
+// there and reused by all invocations. If the environment is incomplete or wrong, or setup fails, it logs the error and
+// ends the process, which Lambda reports as an init error.
 func Run(setup func(env *Environment, cfg aws.Config) (handler any, err error)) {
 	slog.SetDefault(lambdacontext.NewLogger())
 	handler, err := start(setup)
 	if err != nil {
-		slog.Error("the function cannot start", "error", err)
+		slog.Error("cannot start the function", "error", err)
 		os.Exit(1)
 	}
 	lambda.Start(handler)
@@ -42,19 +41,4 @@ func start(setup func(env *Environment, cfg aws.Config) (any, error)) (any, erro
 		return nil, wrong
 	}
 	return handler, err
-}
-
-// Measure writes the metrics of the present invocation.
-func Measure(ctx context.Context, m *telemetry.Metrics) {
-	if err := m.Write(os.Stdout, lambdacontext.FunctionName, time.Now()); err != nil {
-		slog.ErrorContext(ctx, "no metrics", "error", err)
-	}
-}
-
-// Invocation returns Lambda's id of the present invocation.
-func Invocation(ctx context.Context) string {
-	if lc, ok := lambdacontext.FromContext(ctx); ok {
-		return lc.AwsRequestID
-	}
-	return ""
 }

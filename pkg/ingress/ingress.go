@@ -1,5 +1,5 @@
-// Package ingress decides what happens when a client connects, leaves or sends a frame. It never waits for a delivery:
-// a frame is on the broadcast queue, or its sender is told why not, and that is all.
+// Package ingress decides what happens when a client connects, disconnects or sends a frame. It never waits for a
+// delivery: a frame is stored on the broadcast queue, or its sender receives an error frame.
 package ingress
 
 import (
@@ -12,30 +12,31 @@ import (
 	"fanfare/pkg/broadcast"
 )
 
-// Registry keeps the rows of open connections. Both calls may be repeated without harm.
+// Registry stores the rows of open connections. Both methods are idempotent.
 type Registry interface {
 	Add(ctx context.Context, c broadcast.Connection) error
 	Remove(ctx context.Context, connectionID string) error
 }
 
-// Publisher stores a payload on the broadcast queue and returns the broadcast's id. It returns only once the queue has
-// stored it: an acknowledgement rests on that.
-type Publisher interface {
-	Publish(ctx context.Context, payload []byte) (id string, err error)
+// Queue stores a payload on the broadcast queue and returns the broadcast's id. It must not return before the payload
+// is stored, because the client is then sent an acknowledgement.
+type Queue interface {
+	Publish(ctx context.Context, payload []byte, exclude ...string) (id string, err error)
 }
 
-// Quota tells whether a connection may publish once more, and counts it if so.
+// Quota reports whether a connection may publish once more, and counts the publish if it may.
 type Quota interface {
 	Take(ctx context.Context, connectionID string) (bool, error)
 }
 
-// connectTime is how long after a client's arrival its row may be written. API Gateway answers 410 for a connection until
-// the $connect function has returned, and once a connection is of SettlingAge a 410 means that it is gone: by then the
-// function's answer has to have arrived.
+// connectTime is the time after a client's arrival within which its row may be written. API Gateway answers 410 for a
+// connection until the $connect function has returned, and from SettlingAge on a 410 means that the connection is gone.
+// The function must have returned before.
 const connectTime = broadcast.SettlingAge - 2*time.Second
 
-// Connect writes the row of a connection that API Gateway is about to open, and that arrived at the given time. An error
-// refuses the client; so does a row that could not be written in time, for the client would soon be taken for gone.
+// Connect writes the row of a connection that API Gateway is about to open; at is the time of the client's arrival. An
+// error refuses the client. It is also an error if the row was not written within eight seconds of the arrival, because
+// the connection could then be taken for gone.
 func Connect(ctx context.Context, r Registry, connectionID string, at time.Time) error {
 	ctx, cancel := context.WithDeadline(ctx, at.Add(connectTime))
 	defer cancel()
@@ -49,8 +50,8 @@ func Connect(ctx context.Context, r Registry, connectionID string, at time.Time)
 	return nil
 }
 
-// Disconnect deletes the row of a connection that has closed. API Gateway promises to call it no more than as a best
-// effort; the sender deletes what is left when it learns that a connection is gone.
+// Disconnect deletes the row of a closed connection. API Gateway calls it on a best-effort basis only; the sender
+// deletes the remaining rows when it finds that their connections are gone.
 func Disconnect(ctx context.Context, r Registry, connectionID string) error {
 	if err := r.Remove(ctx, connectionID); err != nil {
 		return fmt.Errorf("unregister connection %s: %w", connectionID, err)
@@ -58,20 +59,20 @@ func Disconnect(ctx context.Context, r Registry, connectionID string) error {
 	return nil
 }
 
-// Codes of the error frame that a publishing client gets, beside those of package access.
+// Codes of the error frame for a publishing client, in addition to those of package access.
 const (
-	CodeEmpty       = "empty"             // the frame had no payload
-	CodeTooLarge    = "payload_too_large" // more than a client may publish
-	CodeTooFast     = "rate_exceeded"     // more often than a connection may publish
-	CodeUnavailable = "unavailable"       // the queue did not take it: try again
+	CodeEmpty       = "empty"             // the frame has no payload
+	CodeTooLarge    = "payload_too_large" // the frame is larger than MaxBytes
+	CodeTooFast     = "rate_exceeded"     // the connection's quota is used up
+	CodeUnavailable = "unavailable"       // the queue did not store the message; the client may retry
 )
 
 // Reply is the frame that answers a publishing client.
 type Reply struct {
 	Type    string `json:"type"`              // "ack" or "error"
-	ID      string `json:"id,omitempty"`      // of the broadcast, in an ack
-	Code    string `json:"code,omitempty"`    // in an error, one of the codes
-	Message string `json:"message,omitempty"` // in an error, for people
+	ID      string `json:"id,omitempty"`      // of an ack: the broadcast's id
+	Code    string `json:"code,omitempty"`    // of an error: one of the codes
+	Message string `json:"message,omitempty"` // of an error: its text
 }
 
 // Frame returns the reply as JSON.
@@ -83,50 +84,50 @@ func (r Reply) Frame() string {
 	return string(data)
 }
 
-// Door is the way of clients' frames to the broadcast queue. It is safe for concurrent use if its parts are.
-type Door struct {
-	Queue Publisher
-	// MaxBytes is the largest payload that a client may publish; 0 means broadcast.MaxPayloadBytes.
+// Publisher publishes clients' frames. It is safe for concurrent use if its fields are.
+type Publisher struct {
+	Queue Queue
+	// MaxBytes is the size of the largest payload that a client may publish; 0 means broadcast.MaxPayloadBytes.
 	MaxBytes int
-	// Quota limits how often each connection may publish; nil does not.
+	// Quota limits the rate of each connection; nil means no limit.
 	Quota Quota
 }
 
-// Client is who sent a frame.
+// Client is the sender of a frame.
 type Client struct {
 	Connection string
-	// Refusal is why the client may not publish; nil if it may.
+	// Refusal is the reason if the client may not publish, else nil.
 	Refusal *access.Refusal
 }
 
-// Publish puts a client's frame on the broadcast queue, as it came. The reply is for the client in every case; the error
-// is for the operator, and nil where only the client can mend what was wrong. What costs nothing is checked first, so that
-// a client without the right to publish never causes a write.
-func (d Door) Publish(ctx context.Context, c Client, frame []byte) (Reply, error) {
-	most := d.MaxBytes
-	if most == 0 {
-		most = broadcast.MaxPayloadBytes
+// Publish puts a client's frame on the broadcast queue unchanged. The reply is for the client, also when there is an
+// error. The error is for the operator; it is nil if the client's request was at fault. The checks that cost nothing
+// come first, so that a client without the right to publish never causes a write.
+func (p Publisher) Publish(ctx context.Context, c Client, frame []byte) (Reply, error) {
+	maxBytes := p.MaxBytes
+	if maxBytes == 0 {
+		maxBytes = broadcast.MaxPayloadBytes
 	}
 	switch {
 	case c.Refusal != nil:
 		return refuse(c.Refusal.Code, c.Refusal.Message), nil
 	case len(frame) == 0:
 		return refuse(CodeEmpty, "An empty frame cannot be broadcast."), nil
-	case len(frame) > most:
-		return refuse(CodeTooLarge, fmt.Sprintf("A payload may have at most %d bytes.", most)), nil
+	case len(frame) > maxBytes:
+		return refuse(CodeTooLarge, fmt.Sprintf("A payload may have at most %d bytes.", maxBytes)), nil
 	}
 	unavailable := refuse(CodeUnavailable, "The message was not accepted. Try again.")
-	if d.Quota != nil {
-		switch ok, err := d.Quota.Take(ctx, c.Connection); {
+	if p.Quota != nil {
+		switch ok, err := p.Quota.Take(ctx, c.Connection); {
 		case err != nil:
 			return unavailable, err
 		case !ok:
 			return refuse(CodeTooFast, "You publish too often. Wait a moment."), nil
 		}
 	}
-	id, err := d.Queue.Publish(ctx, frame)
+	id, err := p.Queue.Publish(ctx, frame)
 	if err != nil {
-		return unavailable, fmt.Errorf("publish a client's frame: %w", err)
+		return unavailable, fmt.Errorf("publish a frame of connection %s: %w", c.Connection, err)
 	}
 	return Reply{Type: "ack", ID: id}, nil
 }

@@ -19,13 +19,13 @@ import (
 	"fanfare/pkg/broadcast"
 )
 
-// batchPart is what became of a batch's deliveries of one broadcast, as the table holds it.
+// batchPart is the table's item for a batch of one broadcast.
 type batchPart struct {
 	BroadcastID string         `dynamodbav:"broadcastId"`
 	Part        string         `dynamodbav:"part"`
 	Owner       string         `dynamodbav:"owner"`
-	Claims      []string       `dynamodbav:"claims,stringset,omitempty"` // by whom, and of how many deliveries: "2 owner"
-	Until       int64          `dynamodbav:"until"`                      // epoch milliseconds, when the claim lapses
+	Claims      []string       `dynamodbav:"claims,stringset,omitempty"` // number of deliveries and owner: "2 owner"
+	Until       int64          `dynamodbav:"until"`                      // epoch milliseconds; the claim lapses then
 	Size        int            `dynamodbav:"size"`
 	Attempt     int            `dynamodbav:"attempt"`
 	Redriven    bool           `dynamodbav:"redriven,omitempty"`
@@ -42,17 +42,21 @@ type batchPart struct {
 	ExpiresAt   int64          `dynamodbav:"expiresAt"`
 }
 
-// Claim makes the batch the owner's to post, for one of its broadcasts, unless another owner's claim has not lapsed or
-// the outcome is recorded. Of a settled batch it returns what was recorded as its leftovers (see Settle).
+// Claim claims the batch for one of its broadcasts, unless another owner's claim has not lapsed or the outcome is
+// recorded. For a settled batch it returns the recorded leftovers (see Settle). The status is TakenOver if another
+// owner's claim has lapsed.
 //
-// It is one conditional write: of two senders that hold copies of a batch, one gets it.
-func (t *Table) Claim(ctx context.Context, c broadcast.Claim) (standing broadcast.Standing, leftovers string, err error) {
-	// All that is kept of an earlier claim is that there was one. What is in a set already is not added again.
-	_, err = t.Client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+// It is one conditional write: of two senders that have copies of a batch, one gets the claim.
+func (t *Table) Claim(ctx context.Context, c broadcast.Claim) (
+	status broadcast.ClaimStatus, leftovers string, err error) {
+	// The set of claims keeps earlier ones. Adding an element again does not change it.
+	out, err := t.Client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 		TableName: &t.Name, Key: key(c.BroadcastID, batchPrefix+c.BatchID),
-		ConditionExpression: aws.String("attribute_not_exists(broadcastId) OR (settled = :false AND (#until < :now OR #owner = :me))"),
-		UpdateExpression: aws.String("SET #owner = :me, #until = :until, #size = :size, attempt = :attempt, redriven = :redriven, " +
-			"reason = :reason, settled = :false, expiresAt = :expiry ADD claims :claims"),
+		ReturnValues: types.ReturnValueUpdatedOld,
+		ConditionExpression: aws.String("attribute_not_exists(broadcastId) OR " +
+			"(settled = :false AND (#until < :now OR #owner = :me))"),
+		UpdateExpression: aws.String("SET #owner = :me, #until = :until, #size = :size, attempt = :attempt, " +
+			"redriven = :redriven, reason = :reason, settled = :false, expiresAt = :expiry ADD claims :claims"),
 		ExpressionAttributeNames: map[string]string{
 			"#until": "until", "#owner": "owner", "#size": "size",
 		},
@@ -73,6 +77,9 @@ func (t *Table) Claim(ctx context.Context, c broadcast.Claim) (standing broadcas
 	var refused *types.ConditionalCheckFailedException
 	switch {
 	case err == nil:
+		if owner, ok := out.Attributes["owner"].(*types.AttributeValueMemberS); ok && owner.Value != c.Owner {
+			return broadcast.TakenOver, "", nil
+		}
 		return broadcast.Claimed, "", nil
 	case !errors.As(err, &refused):
 		return 0, "", fmt.Errorf("claim batch %s of broadcast %s: %w", c.BatchID, c.BroadcastID, err)
@@ -87,11 +94,12 @@ func (t *Table) Claim(ctx context.Context, c broadcast.Claim) (standing broadcas
 	return broadcast.Busy, "", nil
 }
 
-// Settle records the outcomes of a batch, of all its broadcasts or of none, for an owner whose claims still hold; else it
-// returns an error, and nobody may act on the outcomes. After any error but [broadcast.ErrLapsed] and [broadcast.ErrRefused] it
-// may be called again: it succeeds if an earlier call has taken effect. Leftovers is kept with the first outcome for whoever meets the batch
-// again.
-func (t *Table) Settle(ctx context.Context, batchID, owner string, outcomes []broadcast.Outcome, leftovers string) error {
+// Settle records the outcomes of a batch for all its broadcasts, or for none. It is an error if the owner no longer
+// holds the claims; the outcomes must then be discarded. After any error except [broadcast.ErrLapsed] and
+// [broadcast.ErrRefused] it may be called again: it succeeds if an earlier call took effect. Leftovers are stored with
+// the first outcome, and Claim returns them.
+func (t *Table) Settle(ctx context.Context, batchID, owner string, outcomes []broadcast.Outcome,
+	leftovers string) error {
 	writes := make([]types.TransactWriteItem, len(outcomes))
 	for i, o := range outcomes {
 		failed, err := attributevalue.Marshal(o.Failed)
@@ -106,9 +114,11 @@ func (t *Table) Settle(ctx context.Context, batchID, owner string, outcomes []br
 			TableName: &t.Name, Key: key(o.BroadcastID, batchPrefix+batchID),
 			ConditionExpression:                 aws.String("#owner = :me AND settled = :false"),
 			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-			UpdateExpression: aws.String("SET settled = :true, delivered = :delivered, gone = :gone, failed = :failed, #left = :left, " +
-				"posts = :posts, #first = :first, #last = :last, leftovers = :leftovers"),
-			ExpressionAttributeNames: map[string]string{"#owner": "owner", "#left": "left", "#first": "first", "#last": "last"},
+			UpdateExpression: aws.String("SET settled = :true, delivered = :delivered, gone = :gone, failed = :failed, " +
+				"#left = :left, posts = :posts, #first = :first, #last = :last, leftovers = :leftovers"),
+			ExpressionAttributeNames: map[string]string{
+				"#owner": "owner", "#left": "left", "#first": "first", "#last": "last",
+			},
 			ExpressionAttributeValues: map[string]types.AttributeValue{
 				":me":        &types.AttributeValueMemberS{Value: owner},
 				":false":     &types.AttributeValueMemberBOOL{Value: false},
@@ -128,8 +138,8 @@ func (t *Table) Settle(ctx context.Context, batchID, owner string, outcomes []br
 	var canceled *types.TransactionCanceledException
 	switch {
 	case errors.As(err, &canceled):
-		err = judge(canceled, owner)
-	case refused(err):
+		err = cancellation(canceled, owner)
+	case permanent(err):
 		err = fmt.Errorf("%w: %w", broadcast.ErrRefused, err)
 	}
 	if err != nil {
@@ -138,8 +148,9 @@ func (t *Table) Settle(ctx context.Context, batchID, owner string, outcomes []br
 	return nil
 }
 
-// repeatable returns how many of the part's deliveries may have been made by more than one of those that claimed it. The copies
-// of a batch that was dispatched twice may differ by a few connections: who is in k of them may have been posted to k times.
+// repeatable returns the number of deliveries that may have been repeated because several owners claimed the part.
+// Copies of a batch that was dispatched twice may differ by a few connections: a connection in k of them may have been
+// posted to k times.
 func (p batchPart) repeatable() (int, error) {
 	all, largest := 0, 0
 	for _, claim := range p.Claims {
@@ -153,10 +164,10 @@ func (p batchPart) repeatable() (int, error) {
 	return all - largest, nil
 }
 
-// judge tells why DynamoDB has not recorded an outcome. It may have done so before: nil. A transaction is also canceled
-// for another one, or a single write, that touches the same items just then, or for want of capacity, and the SDK does not
-// try it again: such an error is returned as it is.
-func judge(canceled *types.TransactionCanceledException, owner string) error {
+// cancellation returns the error of a canceled transaction: nil if an earlier call recorded the outcomes, ErrLapsed if
+// the owner no longer holds the claims. A transaction is also canceled because of a conflicting write or missing
+// capacity, which the SDK does not retry: canceled is then returned unchanged.
+func cancellation(canceled *types.TransactionCanceledException, owner string) error {
 	refused, recorded := 0, 0
 	for _, reason := range canceled.CancellationReasons {
 		if aws.ToString(reason.Code) != "ConditionalCheckFailed" {
@@ -180,8 +191,9 @@ func judge(canceled *types.TransactionCanceledException, owner string) error {
 	return broadcast.ErrLapsed
 }
 
-// refused tells whether DynamoDB has refused a request for good. Throttling, its own faults and those of the network pass.
-func refused(err error) bool {
+// permanent reports whether DynamoDB refuses a request permanently. Throttling, server errors and network errors are
+// not permanent.
+func permanent(err error) bool {
 	var api smithy.APIError
 	var response *smithyhttp.ResponseError
 	return errors.As(err, &api) && errors.As(err, &response) && response.HTTPStatusCode() < 500 &&
@@ -192,7 +204,7 @@ func number(n int) types.AttributeValue {
 	return &types.AttributeValueMemberN{Value: fmt.Sprint(n)}
 }
 
-// moment is a time in epoch milliseconds; the zero time is 0.
+// moment returns a time in epoch milliseconds, and 0 for the zero time.
 func moment(t time.Time) types.AttributeValue {
 	if t.IsZero() {
 		return number(0)

@@ -1,8 +1,8 @@
-// Package ledger keeps the delivery ledger: what each broadcast was planned to reach, and what became of it.
+// Package ledger keeps the delivery ledger: the planned audience of each broadcast, and the outcomes of its batches.
 //
-// The table's key is broadcastId (S) and part (S). A broadcast has one part per plan ("plan.0/4.0", see
-// [broadcast.Plan]) and one per batch ("batch.0/4.0.7"). Counts are overwritten, never added to, so that what is done
-// twice is counted once; the one thing that grows is the set of a batch's claims. Parts expire after a day.
+// The table's key is broadcastId (S) and part (S). A broadcast has one part for each plan ("plan.0/4.0", see
+// [broadcast.Plan]) and one for each batch ("batch.0/4.0.7"). Counts are overwritten and never added to, so that a
+// repeated batch is counted once. Only the set of a batch's claims grows. Parts expire after a day.
 package ledger
 
 import (
@@ -20,7 +20,7 @@ import (
 	"fanfare/pkg/broadcast"
 )
 
-// lifetime is how long a part is kept.
+// lifetime is the time after which a part expires.
 const lifetime = 24 * time.Hour
 
 const (
@@ -32,11 +32,11 @@ const (
 type Table struct {
 	Client *dynamodb.Client
 	Name   string
-	// Now tells whether a claim has lapsed, and when a part expires; nil means time.Now.
+	// Now returns the current time, for lapsed claims and for the expiry of parts; nil means time.Now.
 	Now func() time.Time
 }
 
-// planPart is a plan as the table holds it.
+// planPart is the table's item for a plan.
 type planPart struct {
 	BroadcastID string `dynamodbav:"broadcastId"`
 	Part        string `dynamodbav:"part"`
@@ -58,7 +58,8 @@ func (p planPart) plan() broadcast.Plan {
 	}
 }
 
-// Plan records a plan for the broadcast, unless there is one for the same stretch already, and returns the one that holds.
+// Plan records a plan for the broadcast, unless there is one for the same stretch already, and returns the recorded
+// one.
 func (t *Table) Plan(ctx context.Context, broadcastID string, p broadcast.Plan) (broadcast.Plan, error) {
 	item, err := attributevalue.MarshalMap(planPart{
 		BroadcastID: broadcastID, Part: planPrefix + p.Key(),
@@ -87,7 +88,7 @@ func (t *Table) Plan(ctx context.Context, broadcastID string, p broadcast.Plan) 
 	return broadcast.Plan{}, fmt.Errorf("record plan %s of broadcast %s: %w", p.Key(), broadcastID, err)
 }
 
-// Emitted records that every batch of the plan is on the send queue, and how many connections each addresses.
+// Emitted records that every batch of the plan is on the send queue, and the number of connections of each.
 func (t *Table) Emitted(ctx context.Context, broadcastID string, p broadcast.Plan) error {
 	buckets, err := attributevalue.Marshal(p.Buckets)
 	if err != nil {
@@ -106,7 +107,7 @@ func (t *Table) Emitted(ctx context.Context, broadcastID string, p broadcast.Pla
 	return nil
 }
 
-// Plans returns the plans of a broadcast so far, in no particular order.
+// Plans returns the plans that are recorded for a broadcast, in no particular order.
 func (t *Table) Plans(ctx context.Context, broadcastID string) ([]broadcast.Plan, error) {
 	var plans []broadcast.Plan
 	err := t.query(ctx, broadcastID, planPrefix, func(items []map[string]types.AttributeValue) error {
@@ -125,8 +126,9 @@ func (t *Table) Plans(ctx context.Context, broadcastID string) ([]broadcast.Plan
 	return plans, nil
 }
 
-// query reads all parts of a broadcast that begin with prefix.
-func (t *Table) query(ctx context.Context, broadcastID, prefix string, each func([]map[string]types.AttributeValue) error) error {
+// query reads all parts of a broadcast that begin with the prefix, and calls each with every page of items.
+func (t *Table) query(ctx context.Context, broadcastID, prefix string,
+	each func([]map[string]types.AttributeValue) error) error {
 	pages := dynamodb.NewQueryPaginator(t.Client, &dynamodb.QueryInput{
 		TableName:              &t.Name,
 		ConsistentRead:         aws.Bool(true),

@@ -15,54 +15,62 @@ import (
 
 func newTable(t *testing.T) (*ledger.Table, *time.Time) {
 	present := time.Now().Truncate(time.Millisecond)
-	return &ledger.Table{Client: awstest.Tables(t), Name: "broadcasts", Now: func() time.Time { return present }}, &present
+	table := &ledger.Table{Client: awstest.Tables(t), Name: "broadcasts", Now: func() time.Time { return present }}
+	return table, &present
 }
 
-func TestTheFirstPlanHolds(t *testing.T) {
+func TestTable_Plan(t *testing.T) {
 	table, _ := newTable(t)
-	first := broadcast.Plan{Segment: 2, Segments: 4, Stretch: 1, End: "e=", Buckets: []int{3, 0, 5}, At: time.UnixMilli(7).UTC()}
-	second := broadcast.Plan{Segment: 2, Segments: 4, Stretch: 1, End: "", Buckets: []int{9}, At: time.UnixMilli(8).UTC()}
+	first := broadcast.Plan{
+		Segment: 2, Segments: 4, Stretch: 1, End: "e=", Buckets: []int{3, 0, 5}, At: time.UnixMilli(7).UTC(),
+	}
+	second := broadcast.Plan{
+		Segment: 2, Segments: 4, Stretch: 1, End: "", Buckets: []int{9}, At: time.UnixMilli(8).UTC(),
+	}
 
 	got, err := table.Plan(t.Context(), "b", first)
 	if err != nil || !equal(got, first) {
-		t.Fatalf("%+v, %v", got, err)
+		t.Fatalf("first plan: got %+v, %v, want %+v", got, err, first)
 	}
 	if got, err = table.Plan(t.Context(), "b", second); err != nil || !equal(got, first) {
-		t.Errorf("the second plan: got %+v, %v; want the first", got, err)
+		t.Errorf("second plan: got %+v, %v, want %+v", got, err, first)
 	}
 	if got, err = table.Plan(t.Context(), "another", second); err != nil || !equal(got, second) {
-		t.Errorf("another broadcast's: got %+v, %v", got, err)
+		t.Errorf("another broadcast: got %+v, %v, want %+v", got, err, second)
 	}
-	first.Buckets = []int{2, 0, 6} // some have left since, others have come
+	first.Buckets = []int{2, 0, 6} // connections came and went
 	if err := table.Emitted(t.Context(), "b", first); err != nil {
 		t.Fatal(err)
 	}
 	first.Emitted = true
 	if got, err = table.Plan(t.Context(), "b", second); err != nil || !equal(got, first) {
-		t.Errorf("after it was emitted: %+v, %v", got, err)
+		t.Errorf("after Emitted: got %+v, %v, want %+v", got, err, first)
 	}
 	plans, err := table.Plans(t.Context(), "b")
 	if err != nil || len(plans) != 1 || !equal(plans[0], first) {
-		t.Errorf("Plans: %+v, %v", plans, err)
+		t.Errorf("Plans: got %+v, %v, want %+v", plans, err, first)
 	}
 	if plans, err = table.Plans(t.Context(), "unknown"); err != nil || len(plans) != 0 {
-		t.Errorf("Plans of an unknown broadcast: %+v, %v", plans, err)
+		t.Errorf("Plans of an unknown broadcast: got %+v, %v, want none", plans, err)
 	}
 }
 
 func equal(a, b broadcast.Plan) bool {
-	return a.Key() == b.Key() && a.End == b.End && slices.Equal(a.Buckets, b.Buckets) && a.Emitted == b.Emitted && a.At.Equal(b.At)
+	return a.Key() == b.Key() && a.End == b.End && slices.Equal(a.Buckets, b.Buckets) && a.Emitted == b.Emitted &&
+		a.At.Equal(b.At)
 }
 
-func TestOneSenderGetsTheBatch(t *testing.T) {
+func TestTable_ClaimAndSettle(t *testing.T) {
 	table, present := newTable(t)
 	claim := func(owner string) broadcast.Claim {
-		return broadcast.Claim{BroadcastID: "b", BatchID: "0/1.0.0", Owner: owner, Until: present.Add(30 * time.Second), Size: 2}
+		return broadcast.Claim{
+			BroadcastID: "b", BatchID: "0/1.0.0", Owner: owner, Until: present.Add(30 * time.Second), Size: 2,
+		}
 	}
-	expect := func(step, owner string, want broadcast.Standing) {
+	expect := func(step, owner string, want broadcast.ClaimStatus) {
 		t.Helper()
 		if got, _, err := table.Claim(t.Context(), claim(owner)); err != nil || got != want {
-			t.Errorf("%s: standing %v, %v; want %v", step, got, err, want)
+			t.Errorf("%s: got status %v, %v, want %v", step, got, err, want)
 		}
 	}
 	expect("the first", "first", broadcast.Claimed)
@@ -70,75 +78,90 @@ func TestOneSenderGetsTheBatch(t *testing.T) {
 	expect("the first once more", "first", broadcast.Claimed)
 
 	*present = present.Add(31 * time.Second)
-	expect("another, once the claim has lapsed", "second", broadcast.Claimed)
+	expect("another, after the claim has lapsed", "second", broadcast.TakenOver)
+	expect("the other once more", "second", broadcast.Claimed)
 
-	outcome := []broadcast.Outcome{{BroadcastID: "b", Delivered: 2, Posts: 2, First: *present, Last: present.Add(time.Second)}}
+	outcome := []broadcast.Outcome{{
+		BroadcastID: "b", Delivered: 2, Posts: 2, First: *present, Last: present.Add(time.Second),
+	}}
 	if err := table.Settle(t.Context(), "0/1.0.0", "first", outcome, "stale"); !errors.Is(err, broadcast.ErrLapsed) {
-		t.Errorf("the first settled a batch that is the second's by now: %v", err)
+		t.Errorf("Settle of the first: got %v, want ErrLapsed", err)
 	}
-	if err := table.Settle(t.Context(), "0/1.0.0", "second", outcome, "rest"); err != nil {
+	if err := table.Settle(t.Context(), "0/1.0.0", "second", outcome, "leftovers"); err != nil {
 		t.Fatal(err)
 	}
 	for _, owner := range []string{"first", "second", "third"} {
-		if standing, leftovers, err := table.Claim(t.Context(), claim(owner)); err != nil || standing != broadcast.Settled || leftovers != "rest" {
-			t.Errorf("%s after that: %v, %q, %v", owner, standing, leftovers, err)
+		status, leftovers, err := table.Claim(t.Context(), claim(owner))
+		if err != nil || status != broadcast.Settled || leftovers != "leftovers" {
+			t.Errorf("%s, after Settle: got %v, %q, %v, want settled with leftovers", owner, status, leftovers, err)
 		}
 	}
-	// The answer may have been lost: whoever asks again learns that all is well, and changes nothing.
+	// The answer may have been lost. A repeated call succeeds and changes nothing.
 	if err := table.Settle(t.Context(), "0/1.0.0", "second", outcome, "again"); err != nil {
-		t.Error(err)
+		t.Errorf("repeated Settle: got %v, want no error", err)
 	}
-	if _, leftovers, err := table.Claim(t.Context(), claim("fourth")); err != nil || leftovers != "rest" {
-		t.Errorf("an outcome was recorded twice: %q, %v", leftovers, err)
+	if _, leftovers, err := table.Claim(t.Context(), claim("fourth")); err != nil || leftovers != "leftovers" {
+		t.Errorf("after a repeated Settle: got %q, %v, want the first leftovers", leftovers, err)
 	}
 	if err := table.Settle(t.Context(), "0/1.0.0", "third", outcome, ""); !errors.Is(err, broadcast.ErrLapsed) {
-		t.Errorf("another one's outcome: %v", err)
+		t.Errorf("Settle of another owner: got %v, want ErrLapsed", err)
 	}
 }
 
-func TestABatchIsSettledForAllItsBroadcastsOrForNone(t *testing.T) {
+func TestTable_SettleAllOrNone(t *testing.T) {
 	table, present := newTable(t)
 	for _, id := range []string{"b1", "b2"} {
-		if _, _, err := table.Claim(t.Context(), broadcast.Claim{BroadcastID: id, BatchID: "x", Owner: id, Until: present.Add(time.Minute), Size: 1}); err != nil {
+		claim := broadcast.Claim{BroadcastID: id, BatchID: "x", Owner: id, Until: present.Add(time.Minute), Size: 1}
+		if _, _, err := table.Claim(t.Context(), claim); err != nil {
 			t.Fatal(err)
 		}
 	}
-	// b2 is another owner's.
-	if err := table.Settle(t.Context(), "x", "b1", []broadcast.Outcome{{BroadcastID: "b1", Delivered: 1}, {BroadcastID: "b2", Delivered: 1}}, ""); !errors.Is(err, broadcast.ErrLapsed) {
-		t.Errorf("settled: %v", err)
+	// Another owner has claimed b2.
+	outcomes := []broadcast.Outcome{{BroadcastID: "b1", Delivered: 1}, {BroadcastID: "b2", Delivered: 1}}
+	if err := table.Settle(t.Context(), "x", "b1", outcomes, ""); !errors.Is(err, broadcast.ErrLapsed) {
+		t.Errorf("got %v, want ErrLapsed", err)
 	}
-	if standing, _, err := table.Claim(t.Context(), broadcast.Claim{BroadcastID: "b1", BatchID: "x", Owner: "other", Until: *present}); err != nil || standing != broadcast.Busy {
-		t.Errorf("b1 is %v, %v; want busy as before", standing, err)
+	claim := broadcast.Claim{BroadcastID: "b1", BatchID: "x", Owner: "other", Until: *present}
+	if status, _, err := table.Claim(t.Context(), claim); err != nil || status != broadcast.Busy {
+		t.Errorf("b1: got %v, %v, want busy as before", status, err)
 	}
 }
 
-// What a dead sender has not recorded may have been delivered, and is delivered again: the report says how much that can be.
-func TestTheReportKnowsWhatMayHaveBeenRepeated(t *testing.T) {
+// A sender that died may have delivered without recording it, and those deliveries are repeated: the report counts
+// them.
+func TestTable_ReportRepeatable(t *testing.T) {
 	table, present := newTable(t)
 	repeatable := func(step string, want map[string]int) {
 		t.Helper()
 		r, err := table.Report(t.Context(), "b")
 		if err != nil || !maps.Equal(r.Repeatable, want) {
-			t.Errorf("%s: %v, %v; want %v", step, r.Repeatable, err, want)
+			t.Errorf("%s: got %v, %v, want %v", step, r.Repeatable, err, want)
 		}
 	}
 	claim := func(batch, owner, reason string, size int) {
 		t.Helper()
-		c := broadcast.Claim{BroadcastID: "b", BatchID: batch, Owner: owner, Until: present.Add(30 * time.Second), Size: size, Reason: reason}
-		if standing, _, err := table.Claim(t.Context(), c); err != nil || standing != broadcast.Claimed {
-			t.Fatal(standing, err)
+		want := broadcast.Claimed
+		if batch == "0/1.0.0" && owner != "first" {
+			want = broadcast.TakenOver
+		}
+		c := broadcast.Claim{
+			BroadcastID: "b", BatchID: batch, Owner: owner, Until: present.Add(30 * time.Second), Size: size, Reason: reason,
+		}
+		if status, _, err := table.Claim(t.Context(), c); err != nil || status != want {
+			t.Fatalf("claim: got %v, %v, want %v", status, err, want)
 		}
 	}
 	claim("0/1.0.0", "first", "", 5)
 	claim("0/1.0.0", "first", "", 5) // the answer was lost
 	repeatable("one sender", nil)
 	*present = present.Add(time.Minute)
-	claim("0/1.0.0", "second", "", 3) // two have left since
+	claim("0/1.0.0", "second", "", 3) // two connections left since
 	repeatable("taken over", map[string]int{ledger.TakenOver: 3})
 	*present = present.Add(time.Minute)
 	claim("0/1.0.0", "third", "", 4)
 	repeatable("taken over once more", map[string]int{ledger.TakenOver: 7})
-	if err := table.Settle(t.Context(), "0/1.0.0", "third", []broadcast.Outcome{{BroadcastID: "b", Delivered: 1, Left: 3, Posts: 4}}, ""); err != nil {
+	outcomes := []broadcast.Outcome{{BroadcastID: "b", Delivered: 1, Left: 3, Posts: 4}}
+	if err := table.Settle(t.Context(), "0/1.0.0", "third", outcomes, ""); err != nil {
 		t.Fatal(err)
 	}
 	for i, reason := range []string{broadcast.ReasonNetwork, broadcast.ReasonServer, broadcast.ReasonThrottled} {
@@ -147,7 +170,7 @@ func TestTheReportKnowsWhatMayHaveBeenRepeated(t *testing.T) {
 	repeatable("retried", map[string]int{ledger.TakenOver: 7, broadcast.ReasonNetwork: 1, broadcast.ReasonServer: 1})
 }
 
-func TestReportAddsUp(t *testing.T) {
+func TestTable_Report(t *testing.T) {
 	table, present := newTable(t)
 	ctx := t.Context()
 	start := *present
@@ -159,20 +182,21 @@ func TestReportAddsUp(t *testing.T) {
 			t.Fatal(err)
 		}
 		if sum := r.Delivered + r.Gone + r.AllFailed() + r.Outstanding; sum != r.Audience {
-			t.Errorf("%d delivered + %d gone + %d failed + %d outstanding are not the audience of %d", r.Delivered, r.Gone, r.AllFailed(), r.Outstanding, r.Audience)
+			t.Errorf("got the sum %d of %+v, want the audience, %d", sum, r, r.Audience)
 		}
 		return r
 	}
 	if r := report(); !r.Unknown() {
-		t.Errorf("of an unknown broadcast: %+v", r)
+		t.Errorf("unknown broadcast: got %+v, want Unknown", r)
 	}
 
 	split := broadcast.Plan{Segments: 1, Split: 2, Buckets: []int{}, At: start}
 	if held, err := table.Plan(ctx, "b", split); err != nil || held.Split != 2 {
-		t.Fatal(held, err)
+		t.Fatalf("got %+v, %v, want a split plan", held, err)
 	}
-	if held, err := table.Plan(ctx, "b", broadcast.Plan{Segments: 1, Buckets: []int{1}, At: start}); err != nil || held.Split != 2 {
-		t.Errorf("a plan of the whole table: %+v, %v; it is split", held, err)
+	whole := broadcast.Plan{Segments: 1, Buckets: []int{1}, At: start}
+	if held, err := table.Plan(ctx, "b", whole); err != nil || held.Split != 2 {
+		t.Errorf("plan of the whole table: got %+v, %v, want the split plan", held, err)
 	}
 	plans := []broadcast.Plan{
 		{Segment: 0, Segments: 2, Stretch: 0, End: "e=", Buckets: []int{10, 5}, At: start},
@@ -187,44 +211,51 @@ func TestReportAddsUp(t *testing.T) {
 			t.Fatal(err)
 		}
 		if r := report(); r.Dispatched != (i == 2) || r.Unknown() {
-			t.Errorf("after %d of 3 plans: %+v", i+1, r)
+			t.Errorf("after %d of 3 plans: got %+v", i+1, r)
 		}
 	}
 	if r := report(); r.Audience != 19 || r.Outstanding != 19 {
-		t.Errorf("before any batch: %+v", r)
+		t.Errorf("before any batch: got %+v, want audience and outstanding 19", r)
 	}
 
 	settle := func(batch string, c broadcast.Claim, o broadcast.Outcome) {
 		t.Helper()
 		c.BroadcastID, c.BatchID, c.Owner, c.Until = "b", batch, "me", present.Add(time.Minute)
-		if standing, _, err := table.Claim(ctx, c); err != nil || standing != broadcast.Claimed {
-			t.Fatal(standing, err)
+		if status, _, err := table.Claim(ctx, c); err != nil || status != broadcast.Claimed {
+			t.Fatalf("claim: got %v, %v, want claimed", status, err)
 		}
 		o.BroadcastID = "b"
 		if err := table.Settle(ctx, batch, "me", []broadcast.Outcome{o}, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
-	// One connection had left before the batch was dispatched for the second time: nine were addressed.
-	settle("0/2.0.0", broadcast.Claim{Size: 9}, broadcast.Outcome{Delivered: 5, Gone: 1, Left: 3, Posts: 9, First: start.Add(time.Second), Last: start.Add(2 * time.Second)})
+	// One connection had left before the batch was dispatched again: nine were addressed.
+	settle("0/2.0.0", broadcast.Claim{Size: 9}, broadcast.Outcome{
+		Delivered: 5, Gone: 1, Left: 3, Posts: 9, First: start.Add(time.Second), Last: start.Add(2 * time.Second),
+	})
 	if r := report(); r.Audience != 18 || r.Delivered != 5 || r.Gone != 1 || r.Outstanding != 12 {
-		t.Errorf("after the first batch: %+v", r)
+		t.Errorf("first batch: got %+v, want audience 18, 5 delivered, 1 gone, 12 outstanding", r)
 	}
-	settle("0/2.0.0~0", broadcast.Claim{Size: 3, Attempt: 1}, broadcast.Outcome{Delivered: 1, Failed: map[string]int{"throttled": 2}, Posts: 3, First: start.Add(3 * time.Second), Last: start.Add(3 * time.Second)})
+	settle("0/2.0.0~0", broadcast.Claim{Size: 3, Attempt: 1}, broadcast.Outcome{
+		Delivered: 1, Failed: map[string]int{"throttled": 2}, Posts: 3,
+		First: start.Add(3 * time.Second), Last: start.Add(3 * time.Second),
+	})
 	r := report()
-	if r.Audience != 18 || r.Delivered != 6 || !maps.Equal(r.Failed, map[string]int{"throttled": 2}) || r.Outstanding != 9 || r.Posts != 12 || r.Retries != 3 {
-		t.Errorf("after the second attempt: %+v", r)
+	if r.Audience != 18 || r.Delivered != 6 || !maps.Equal(r.Failed, map[string]int{"throttled": 2}) ||
+		r.Outstanding != 9 || r.Posts != 12 || r.Retries != 3 {
+		t.Errorf("second attempt: got %+v, want 6 delivered, 2 throttled, 9 outstanding, 12 posts, 3 retries", r)
 	}
 	if !r.First.Equal(start.Add(time.Second)) || !r.Last.Equal(start.Add(3*time.Second)) || !r.PlannedAt.Equal(start) {
-		t.Errorf("first %v, last %v, planned %v", r.First, r.Last, r.PlannedAt)
+		t.Errorf("got first %v, last %v, planned %v, want 1 s, 3 s, 0 s after %v", r.First, r.Last, r.PlannedAt, start)
 	}
-	settle("0/2.0.0~0~0", broadcast.Claim{Size: 2, Redriven: true, Reason: "throttled"}, broadcast.Outcome{Delivered: 2, Posts: 2})
+	redriven := broadcast.Claim{Size: 2, Redriven: true, Reason: "throttled"}
+	settle("0/2.0.0~0~0", redriven, broadcast.Outcome{Delivered: 2, Posts: 2})
 	if r := report(); r.Delivered != 8 || r.AllFailed() != 0 || r.Outstanding != 9 {
-		t.Errorf("after a redrive: %+v", r)
+		t.Errorf("redrive: got %+v, want 8 delivered, none failed, 9 outstanding", r)
 	}
 	settle("0/2.0.1", broadcast.Claim{Size: 5}, broadcast.Outcome{Delivered: 5, Posts: 5})
 	settle("0/2.1.0", broadcast.Claim{Size: 4}, broadcast.Outcome{Gone: 4, Posts: 4})
 	if r := report(); r.Outstanding != 0 || r.Delivered != 13 || r.Gone != 5 || r.Audience != 18 {
-		t.Errorf("at the end: %+v", r)
+		t.Errorf("end: got %+v, want audience 18, 13 delivered, 5 gone, none outstanding", r)
 	}
 }

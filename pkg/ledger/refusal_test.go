@@ -18,8 +18,8 @@ import (
 	"fanfare/test/awstest"
 )
 
-// What is refused for good has to be told from what passes: the one is said at once, the other tried again.
-func TestWhatIsRefusedForGood(t *testing.T) {
+// A permanent refusal is returned at once. Other failures are retried by the caller.
+func TestTable_SettleRefused(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		status int
@@ -32,12 +32,12 @@ func TestWhatIsRefusedForGood(t *testing.T) {
 		{"a malformed request", 400, "com.amazon.coral.validate#ValidationException", true},
 		{"no such credentials", 400, "com.amazon.coral.service#UnrecognizedClientException", true},
 		{"the table's throughput", 400, "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException", false},
-		{"the account's", 400, "com.amazonaws.dynamodb.v20120810#RequestLimitExceeded", false},
-		{"the service's", 400, "com.amazonaws.dynamodb.v20120810#ThrottlingException", false},
-		{"the same transaction is under way", 400, "com.amazonaws.dynamodb.v20120810#TransactionInProgressException", false},
-		{"another transaction", 400, "com.amazonaws.dynamodb.v20120810#TransactionCanceledException", false},
-		{"a fault of DynamoDB's", 500, "com.amazonaws.dynamodb.v20120810#InternalServerError", false},
-		{"a load balancer's", 503, "", false},
+		{"the account's throughput", 400, "com.amazonaws.dynamodb.v20120810#RequestLimitExceeded", false},
+		{"the service's throttling", 400, "com.amazonaws.dynamodb.v20120810#ThrottlingException", false},
+		{"transaction in progress", 400, "com.amazonaws.dynamodb.v20120810#TransactionInProgressException", false},
+		{"a conflicting transaction", 400, "com.amazonaws.dynamodb.v20120810#TransactionCanceledException", false},
+		{"an error of DynamoDB", 500, "com.amazonaws.dynamodb.v20120810#InternalServerError", false},
+		{"an error of a load balancer", 503, "", false},
 		{"a proxy's refusal", 403, "", true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -52,33 +52,35 @@ func TestWhatIsRefusedForGood(t *testing.T) {
 			}))
 			defer server.Close()
 			cfg := awstest.Config(server.URL)
-			if !test.final { // else the SDK itself knows that it is
+			if !test.final { // the SDK does not retry the others
 				cfg.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
 			}
 			table := &ledger.Table{Client: dynamodb.NewFromConfig(cfg), Name: "broadcasts"}
 			err := table.Settle(t.Context(), "b", "me", []broadcast.Outcome{{BroadcastID: "m"}}, "")
 			if err == nil || errors.Is(err, broadcast.ErrRefused) != test.final || errors.Is(err, broadcast.ErrLapsed) {
-				t.Errorf("Settle: %v", err)
+				t.Errorf("Settle: got %v, want an error, ErrRefused = %v", err, test.final)
 			}
 			if test.final && !strings.Contains(err.Error(), test.code[strings.Index(test.code, "#")+1:]) {
-				t.Errorf("%v does not say why", err)
+				t.Errorf("Settle: got %v, want it to contain %s", err, test.code)
 			}
 			if n := requests.Swap(0); n != 1 {
-				t.Errorf("Settle asked %d times", n)
+				t.Errorf("Settle: got %d requests, want 1", n)
 			}
-			if _, _, err := table.Claim(t.Context(), broadcast.Claim{BroadcastID: "m", BatchID: "b", Owner: "me", Until: time.Now()}); err == nil {
-				t.Error("claimed")
+			claim := broadcast.Claim{BroadcastID: "m", BatchID: "b", Owner: "me", Until: time.Now()}
+			if _, _, err := table.Claim(t.Context(), claim); err == nil {
+				t.Error("Claim: got no error, want one")
 			}
 			if n := requests.Load(); n != 1 {
-				t.Errorf("Claim asked %d times", n)
+				t.Errorf("Claim: got %d requests, want 1", n)
 			}
 		})
 	}
 }
 
-func TestALedgerWithoutATableRefuses(t *testing.T) {
-	table := &ledger.Table{Client: awstest.Tables(t), Name: "nowhere"}
-	if err := table.Settle(t.Context(), "b", "me", []broadcast.Outcome{{BroadcastID: "m"}}, ""); !errors.Is(err, broadcast.ErrRefused) {
-		t.Errorf("Settle: %v", err)
+func TestTable_SettleNoTable(t *testing.T) {
+	table := &ledger.Table{Client: awstest.Tables(t), Name: "missing"}
+	err := table.Settle(t.Context(), "b", "me", []broadcast.Outcome{{BroadcastID: "m"}}, "")
+	if !errors.Is(err, broadcast.ErrRefused) {
+		t.Errorf("got %v, want ErrRefused", err)
 	}
 }

@@ -13,37 +13,37 @@ import (
 	"fanfare/pkg/broadcast"
 )
 
-// Report is what the ledger tells of one broadcast. Audience = Delivered + Gone + all of Failed + Outstanding.
+// Report sums up one broadcast. Audience = Delivered + Gone + the sum of Failed + Outstanding.
 type Report struct {
 	BroadcastID string         `json:"broadcastId"`
 	Dispatched  bool           `json:"dispatched"`  // every batch is on the send queue: Audience is final
-	Audience    int            `json:"audience"`    // connections that it was addressed to
-	Delivered   int            `json:"delivered"`   // API Gateway took the post
-	Gone        int            `json:"gone"`        // the connection no longer existed
-	Failed      map[string]int `json:"failed"`      // given up, by reason
-	Outstanding int            `json:"outstanding"` // not tried yet, or to be tried again
+	Audience    int            `json:"audience"`    // addressed connections
+	Delivered   int            `json:"delivered"`   // posts that API Gateway accepted
+	Gone        int            `json:"gone"`        // connections that no longer existed
+	Failed      map[string]int `json:"failed"`      // failed deliveries by reason
+	Outstanding int            `json:"outstanding"` // deliveries not tried yet, or to be retried
 	Posts       int            `json:"posts"`       // calls of PostToConnection
-	Retries     int            `json:"retries"`     // of these, after a first attempt
-	Repeatable  map[string]int `json:"repeatable"`  // deliveries that may have reached their client once more than once, by cause
-	Batches     int            `json:"batches"`     // that a sender has claimed
+	Retries     int            `json:"retries"`     // posts after a first attempt
+	Repeatable  map[string]int `json:"repeatable"`  // deliveries that may have been made twice, by cause
+	Batches     int            `json:"batches"`     // claimed batches
 	Plans       int            `json:"plans"`
-	PlannedAt   time.Time      `json:"plannedAt"` // when the first connections were read
-	First       time.Time      `json:"first"`     // delivery; zero before there is one
-	Last        time.Time      `json:"last"`      // delivery so far
+	PlannedAt   time.Time      `json:"plannedAt"` // time of the first plan
+	First       time.Time      `json:"first"`     // time of the first delivery; zero if there is none
+	Last        time.Time      `json:"last"`      // time of the last delivery so far
 }
 
-// TakenOver is the cause of repeats that no failure of a post is: the batch was another sender's, which ended without having
-// recorded what it had delivered. The other causes are [broadcast.ReasonNetwork] and [broadcast.ReasonServer]: the post had
-// no answer, or none that tells whether it was delivered, and was made again.
+// TakenOver is the key in Repeatable for deliveries of batches whose first sender died before recording an outcome;
+// they may have been delivered twice. The other causes are [broadcast.ReasonNetwork] and [broadcast.ReasonServer]: the
+// answer to the post was lost or did not say whether it was delivered, and the post was retried.
 const TakenOver = "taken_over"
 
-// Unknown tells whether the ledger has nothing of the broadcast: it was never dispatched, or more than a day ago.
+// Unknown reports whether the ledger has no part of the broadcast: it was never dispatched, or more than a day ago.
 func (r Report) Unknown() bool { return r.Plans == 0 && r.Batches == 0 }
 
-// AllFailed returns how many deliveries were given up.
+// AllFailed returns the number of failed deliveries.
 func (r Report) AllFailed() int { return sum(r.Failed) }
 
-// AllRepeatable returns how many deliveries have at most been repeated.
+// AllRepeatable returns the largest possible number of repeated deliveries.
 func (r Report) AllRepeatable() int { return sum(r.Repeatable) }
 
 func sum(counts map[string]int) (sum int) {
@@ -53,8 +53,8 @@ func sum(counts map[string]int) (sum int) {
 	return sum
 }
 
-// Report reads the parts of a broadcast and adds them up. It may be called at any time; while senders are at work it
-// tells how far they are.
+// Report reads the parts of a broadcast and adds them up. It may be called at any time; while the broadcast is being
+// sent, the report shows the progress.
 func (t *Table) Report(ctx context.Context, broadcastID string) (Report, error) {
 	plans, err := t.Plans(ctx, broadcastID)
 	if err != nil {
@@ -77,15 +77,18 @@ func (t *Table) Report(ctx context.Context, broadcastID string) (Report, error) 
 	return add(broadcastID, plans, batches)
 }
 
-// add makes a report of plans and batches.
+// add adds up plans and batches.
 func add(broadcastID string, plans []broadcast.Plan, batches map[string]batchPart) (Report, error) {
-	r := Report{BroadcastID: broadcastID, Failed: make(map[string]int), Repeatable: make(map[string]int), Batches: len(batches), Plans: len(plans), Dispatched: dispatched(plans)}
+	r := Report{
+		BroadcastID: broadcastID, Failed: make(map[string]int), Repeatable: make(map[string]int),
+		Batches: len(batches), Plans: len(plans), Dispatched: dispatched(plans),
+	}
 	for _, p := range plans {
 		if r.PlannedAt.IsZero() || p.At.Before(r.PlannedAt) {
 			r.PlannedAt = p.At
 		}
 		for i, size := range p.Buckets {
-			// A batch that was dispatched twice may have lost connections in between: what its sender claimed counts.
+			// Copies of a batch that was dispatched twice may differ in size. The size that its sender claimed counts.
 			if part, claimed := batches[p.BatchID(i)]; claimed {
 				size = part.Size
 			}
@@ -113,7 +116,7 @@ func add(broadcastID string, plans []broadcast.Plan, batches map[string]batchPar
 			r.Repeatable[part.Reason] += part.Size
 		}
 		if part.Redriven {
-			r.Failed[part.Reason] -= part.Size // it was counted when it was given up
+			r.Failed[part.Reason] -= part.Size // counted as failed before the redrive
 		}
 		if part.First > 0 && (r.First.IsZero() || time.UnixMilli(part.First).Before(r.First)) {
 			r.First = time.UnixMilli(part.First).UTC()
@@ -127,22 +130,22 @@ func add(broadcastID string, plans []broadcast.Plan, batches map[string]batchPar
 	return r, nil
 }
 
-// dispatched tells whether the plans cover every segment to its end and all their batches are on the send queue.
+// dispatched reports whether the plans cover every segment to its end and all their batches are on the send queue.
 func dispatched(plans []broadcast.Plan) bool {
-	ends, longest := make(map[int]int), make(map[int]int) // of each segment: stretches in all, stretches known
+	ends, known := make(map[int]int), make(map[int]int) // stretches of each segment: in all, and with a plan
 	segments := 0
 	for _, p := range plans {
 		if p.Split > 0 {
-			continue // only says in how many segments the others are
+			continue // the other plans cover the segments
 		}
 		segments = p.Segments
 		if !p.Emitted {
 			return false
 		}
-		longest[p.Segment]++
+		known[p.Segment]++
 		if p.End == "" {
 			ends[p.Segment] = p.Stretch + 1
 		}
 	}
-	return segments > 0 && len(ends) == segments && maps.Equal(ends, longest)
+	return segments > 0 && len(ends) == segments && maps.Equal(ends, known)
 }

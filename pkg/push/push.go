@@ -102,7 +102,7 @@ func New(cfg aws.Config, endpoint string, workers int) (*Client, error) {
 	return c, nil
 }
 
-// Post sends the payload to the connection as one text frame. A failure has a class (see [broadcast.FateOf]): gone,
+// Post sends the payload to the connection as one text frame. A failure has a class (see [broadcast.ClassOf]): gone,
 // retry or permanent. A failure without a class is about permission or configuration, not about the connection.
 func (c *Client) Post(ctx context.Context, connectionID string, payload []byte) error {
 	input := &apigatewaymanagementapi.PostToConnectionInput{ConnectionId: &connectionID, Data: payload}
@@ -118,7 +118,7 @@ func (c *Client) Disconnect(ctx context.Context, connectionID string) error {
 	if err == nil {
 		return nil
 	}
-	if class, _ := broadcast.FateOf(err); class == broadcast.FateGone {
+	if class, _ := broadcast.ClassOf(err); class == broadcast.ClassGone {
 		return nil
 	}
 	return err
@@ -139,7 +139,7 @@ func classify(ctx context.Context, err error) error {
 			return broadcast.Gone(err)
 		case "BadRequestException":
 			if strings.HasPrefix(api.ErrorMessage(), "Invalid connectionId") {
-				return broadcast.Gone(err)
+				return broadcast.InvalidID(err)
 			}
 		case "LimitExceededException", "ThrottlingException", "TooManyRequestsException":
 			return broadcast.Retry(broadcast.ReasonThrottled, err)

@@ -191,33 +191,33 @@ func TestClient_FailureClass(t *testing.T) {
 		status int
 		code   string // X-Amzn-ErrorType
 		body   string
-		class  broadcast.Fate
+		class  broadcast.Class
 		reason string
 	}{
-		{"gone with an empty body as captured", 410, "GoneException", "", broadcast.FateGone, broadcast.ReasonGone},
-		{"gone without a type", 410, "", "", broadcast.FateGone, broadcast.ReasonGone},
+		{"gone with an empty body as captured", 410, "GoneException", "", broadcast.ClassGone, broadcast.ReasonGone},
+		{"gone without a type", 410, "", "", broadcast.ClassGone, broadcast.ReasonGone},
 		{
 			"malformed connection id", 400, "BadRequestException", `{"message":"Invalid connectionId: x"}`,
-			broadcast.FateGone, broadcast.ReasonGone,
+			broadcast.ClassGone, broadcast.ReasonInvalidID,
 		},
-		{"bad request", 400, "BadRequestException", `{"message":"Invalid stage"}`, broadcast.FateFatal, ""},
-		{"throttled", 429, "LimitExceededException", "", broadcast.FateRetry, broadcast.ReasonThrottled},
+		{"bad request", 400, "BadRequestException", `{"message":"Invalid stage"}`, broadcast.ClassFatal, ""},
+		{"throttled", 429, "LimitExceededException", "", broadcast.ClassRetry, broadcast.ReasonThrottled},
 		{
 			"throttled without a type", 429, "", `{"message":"Too Many Requests"}`,
-			broadcast.FateRetry, broadcast.ReasonThrottled,
+			broadcast.ClassRetry, broadcast.ReasonThrottled,
 		},
 		{
 			"too large", 413, "PayloadTooLargeException", `{"message":"too large"}`,
-			broadcast.FatePermanent, broadcast.ReasonTooLarge,
+			broadcast.ClassPermanent, broadcast.ReasonTooLarge,
 		},
-		{"too large without a type", 413, "", "", broadcast.FatePermanent, broadcast.ReasonTooLarge},
-		{"no permission", 403, "AccessDeniedException", `{"message":"not authorized"}`, broadcast.FateFatal, ""},
-		{"forbidden", 403, "ForbiddenException", "", broadcast.FateFatal, ""},
-		{"forbidden, not JSON", 403, "", "<html>", broadcast.FateFatal, ""},
-		{"no such stage", 404, "", "", broadcast.FateFatal, ""},
-		{"moved", 307, "", "", broadcast.FateFatal, ""},
-		{"server error", 500, "InternalServerException", "", broadcast.FateRetry, broadcast.ReasonServer},
-		{"unavailable", 503, "", strings.Repeat("x", 100_000), broadcast.FateRetry, broadcast.ReasonServer},
+		{"too large without a type", 413, "", "", broadcast.ClassPermanent, broadcast.ReasonTooLarge},
+		{"no permission", 403, "AccessDeniedException", `{"message":"not authorized"}`, broadcast.ClassFatal, ""},
+		{"forbidden", 403, "ForbiddenException", "", broadcast.ClassFatal, ""},
+		{"forbidden, not JSON", 403, "", "<html>", broadcast.ClassFatal, ""},
+		{"no such stage", 404, "", "", broadcast.ClassFatal, ""},
+		{"moved", 307, "", "", broadcast.ClassFatal, ""},
+		{"server error", 500, "InternalServerException", "", broadcast.ClassRetry, broadcast.ReasonServer},
+		{"unavailable", 503, "", strings.Repeat("x", 100_000), broadcast.ClassRetry, broadcast.ReasonServer},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			eachMode(t, func(t *testing.T) {
@@ -246,7 +246,7 @@ func TestClient_FailureClass(t *testing.T) {
 					if err == nil {
 						t.Fatal("got no error")
 					}
-					if class, reason := broadcast.FateOf(err); class != test.class || reason != test.reason {
+					if class, reason := broadcast.ClassOf(err); class != test.class || reason != test.reason {
 						t.Errorf("got %v for %q, want %v for %q: %v", class, reason, test.class, test.reason, err)
 					}
 					if !strings.Contains(err.Error(), "request-1") {
@@ -293,8 +293,8 @@ func TestClient_NetworkError(t *testing.T) {
 				})
 				for i := range int32(3) {
 					err := c.Post(t.Context(), "a=", []byte("x"))
-					if class, _ := broadcast.FateOf(err); err == nil || class != broadcast.FateRetry {
-						t.Errorf("got class %v, want %v: %v", class, broadcast.FateRetry, err)
+					if class, _ := broadcast.ClassOf(err); err == nil || class != broadcast.ClassRetry {
+						t.Errorf("got class %v, want %v: %v", class, broadcast.ClassRetry, err)
 					}
 					if n := calls.Load(); n != i+1 {
 						t.Errorf("got %d requests for %d posts", n, i+1)
@@ -307,10 +307,10 @@ func TestClient_NetworkError(t *testing.T) {
 		eachMode(t, func(t *testing.T) {
 			// Port 1 is never given out. One that was free a moment ago may be in use by now.
 			err := newClient(t, config(), "http://127.0.0.1:1", 1).Post(t.Context(), "a=", []byte("x"))
-			class, reason := broadcast.FateOf(err)
-			if class != broadcast.FateRetry || reason != broadcast.ReasonNetwork {
+			class, reason := broadcast.ClassOf(err)
+			if class != broadcast.ClassRetry || reason != broadcast.ReasonNetwork {
 				t.Errorf("got %v for %q, want %v for %q: %v", class, reason,
-					broadcast.FateRetry, broadcast.ReasonNetwork, err)
+					broadcast.ClassRetry, broadcast.ReasonNetwork, err)
 			}
 		})
 	})
@@ -323,9 +323,9 @@ func TestClient_EndedContext(t *testing.T) {
 		defer close(release)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		class, reason := broadcast.FateOf(c.Post(ctx, "a=", []byte("x")))
-		if class != broadcast.FateRetry || reason != broadcast.ReasonDeadline {
-			t.Errorf("got %v for %q, want %v for %q", class, reason, broadcast.FateRetry, broadcast.ReasonDeadline)
+		class, reason := broadcast.ClassOf(c.Post(ctx, "a=", []byte("x")))
+		if class != broadcast.ClassRetry || reason != broadcast.ReasonDeadline {
+			t.Errorf("got %v for %q, want %v for %q", class, reason, broadcast.ClassRetry, broadcast.ReasonDeadline)
 		}
 	})
 }
@@ -358,15 +358,15 @@ func TestClient_SilentServer(t *testing.T) {
 			<-entered
 			cancel()
 		}()
-		class, reason := broadcast.FateOf(c.Post(ctx, "a=", []byte("x")))
-		if class != broadcast.FateRetry || reason != broadcast.ReasonDeadline {
+		class, reason := broadcast.ClassOf(c.Post(ctx, "a=", []byte("x")))
+		if class != broadcast.ClassRetry || reason != broadcast.ReasonDeadline {
 			t.Errorf("cancelled: got %v for %q, want %v for %q", class, reason,
-				broadcast.FateRetry, broadcast.ReasonDeadline)
+				broadcast.ClassRetry, broadcast.ReasonDeadline)
 		}
 		err := impatient.Post(t.Context(), "a=", []byte("x"))
-		if class, reason = broadcast.FateOf(err); class != broadcast.FateRetry || reason != broadcast.ReasonNetwork {
+		if class, reason = broadcast.ClassOf(err); class != broadcast.ClassRetry || reason != broadcast.ReasonNetwork {
 			t.Errorf("out of time: got %v for %q, want %v for %q: %v", class, reason,
-				broadcast.FateRetry, broadcast.ReasonNetwork, err)
+				broadcast.ClassRetry, broadcast.ReasonNetwork, err)
 		}
 		silent.Store(false)
 		if err := c.Post(t.Context(), "a=", []byte("x")); err != nil {
@@ -424,8 +424,8 @@ func TestClient_FailedCredentials(t *testing.T) {
 			return aws.Credentials{}, fmt.Errorf("no credentials today")
 		})
 		err := newClient(t, cfg, "http://127.0.0.1:1", 1).Post(t.Context(), "a=", []byte("x"))
-		if class, _ := broadcast.FateOf(err); class != broadcast.FateFatal || !strings.Contains(err.Error(), "today") {
-			t.Errorf("got %v of class %v, want the cause and %v", err, class, broadcast.FateFatal)
+		if class, _ := broadcast.ClassOf(err); class != broadcast.ClassFatal || !strings.Contains(err.Error(), "today") {
+			t.Errorf("got %v of class %v, want the cause and %v", err, class, broadcast.ClassFatal)
 		}
 	})
 }

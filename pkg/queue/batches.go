@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	// sendWorkers is how many SendMessageBatch calls one Send has under way.
+	// sendWorkers bounds the concurrent SendMessageBatch calls of one Send.
 	sendWorkers = 8
-	// sendTries is how often the entries that SQS refused are sent again; the SDK retries whole calls by itself.
+	// sendTries is the number of attempts to send entries that SQS refuses. The SDK retries whole calls by itself.
 	sendTries = 4
 )
 
@@ -27,12 +27,14 @@ type Batches struct {
 	URL    string
 }
 
-// Send puts batches on the queue. When it fails, some may be there: senders recognise them when they are sent again.
+// Send puts batches on the queue. After an error some of them may be there; sending them again is harmless, because
+// senders recognise a repeated batch by its id.
 func (q *Batches) Send(ctx context.Context, batches []broadcast.Batch) error {
 	return q.send(ctx, batches, 0)
 }
 
-// Retry puts the rest of a batch on the queue, for a sender to see after delay (rounded up to seconds).
+// Retry puts the leftovers of a batch on the queue. They become visible after delay, which is rounded up to seconds and
+// at most broadcast.MaxDelay.
 func (q *Batches) Retry(ctx context.Context, b broadcast.Batch, delay time.Duration) error {
 	return q.send(ctx, []broadcast.Batch{b}, min(delay, broadcast.MaxDelay))
 }
@@ -69,7 +71,8 @@ func (q *Batches) send(ctx context.Context, batches []broadcast.Batch, delay tim
 	return group.Wait()
 }
 
-// sendEntries sends until every entry is stored: SendMessageBatch may succeed and yet refuse some of its entries.
+// sendEntries sends the entries until all are stored, because a SendMessageBatch that succeeds may still refuse some
+// entries. After sendTries attempts, or a sender fault, it returns an error.
 func (q *Batches) sendEntries(ctx context.Context, entries []types.SendMessageBatchRequestEntry) error {
 	for try := 1; ; try++ {
 		out, err := q.Client.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: &q.URL, Entries: entries})

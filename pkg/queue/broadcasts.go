@@ -1,12 +1,12 @@
-// Package queue publishes to the two SQS queues and reads what Lambda's event source mapping hands over from them.
+// Package queue sends to the two SQS queues and their dead-letter queues, and reads the messages that Lambda's event
+// source mappings deliver from them.
 package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -18,124 +18,111 @@ import (
 	"fanfare/publish"
 )
 
-// Attributes of a message on the broadcast queue. The first two are for publishers.
+// Attributes of a message on the broadcast queue that a publisher does not set. Package publish has the publishers'
+// own.
 const (
-	attrEncoding = "encoding" // "base64" if the body is the base64 of the payload
-	attrExclude  = "exclude"  // ids of connections that shall not receive it, comma separated
-
-	// What was not sent by a publisher has these as well, as its MessageId is another.
+	// Continuations and redriven broadcasts carry these, because their MessageId differs from the broadcast's id.
 	attrBroadcast = "broadcast" // the broadcast's id
-	attrSentAt    = "sentAt"    // when it was accepted, epoch milliseconds
+	attrSentAt    = "sentAt"    // time of acceptance, epoch milliseconds
 
-	// A continuation has these too: what is left of a broadcast for another dispatcher.
+	// Continuations carry these too.
 	attrSegment  = "segment"  // "2/4": Scan segment 2 of 4, counted from 0
-	attrStartKey = "startKey" // the connection after which the segment is unread
-	attrStretch  = "stretch"  // see broadcast.Portion
-	attrHop      = "hop"      // see broadcast.Portion
+	attrStartKey = "startKey" // the segment is unread after this connection
+	attrStretch  = "stretch"  // see broadcast.Cursor
+	attrHop      = "hop"      // see broadcast.Request
 )
 
-// Broadcasts is the broadcast queue. It is safe for concurrent use.
+// Broadcasts is the broadcast queue, for continuations and redriven broadcasts. It is safe for concurrent use.
 type Broadcasts struct {
 	Client *sqs.Client
 	URL    string
 }
 
-// Publish stores the payload on the queue and returns the broadcast's id.
-func (q *Broadcasts) Publish(ctx context.Context, payload []byte) (id string, err error) {
-	return publish.Queue{Client: q.Client, URL: q.URL}.Publish(ctx, payload)
-}
-
-// Continue puts what is left of a broadcast on the queue, for another dispatcher.
+// Continue puts a continuation on the queue: the rest of a broadcast for another dispatcher.
 func (q *Broadcasts) Continue(ctx context.Context, r broadcast.Request) error {
-	text, encoding := broadcast.EncodePayload(r.Message.Payload)
-	attrs := map[string]string{
-		attrBroadcast: r.Message.ID,
-		attrSentAt:    strconv.FormatInt(r.Message.SentAt.UnixMilli(), 10),
-		attrSegment:   fmt.Sprintf("%d/%d", r.Portion.Segment, r.Portion.Segments),
-		attrStartKey:  r.Portion.After,
-		attrStretch:   strconv.Itoa(r.Portion.Stretch),
-		attrHop:       strconv.Itoa(r.Portion.Hop),
-		attrEncoding:  encoding,
-		attrExclude:   strings.Join(r.Message.Exclude, ","),
-	}
-	_, err := q.Client.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &q.URL, MessageBody: &text, MessageAttributes: attributes(attrs)})
+	body, attrs := publish.Message{Payload: r.Message.Payload, Exclude: r.Message.Exclude}.Encode()
+	attrs[attrBroadcast] = r.Message.ID
+	attrs[attrSentAt] = strconv.FormatInt(r.Message.SentAt.UnixMilli(), 10)
+	attrs[attrSegment] = fmt.Sprintf("%d/%d", r.Cursor.Segment, r.Cursor.Segments)
+	attrs[attrStartKey] = r.Cursor.After
+	attrs[attrStretch] = strconv.Itoa(r.Cursor.Stretch)
+	attrs[attrHop] = strconv.Itoa(r.Hop)
+	_, err := q.Client.SendMessage(ctx, &sqs.SendMessageInput{
+		QueueUrl: &q.URL, MessageBody: &body, MessageAttributes: attributes(attrs),
+	})
 	if err != nil {
 		return fmt.Errorf("continue broadcast %s: %w", r.Message.ID, err)
 	}
 	return nil
 }
 
-// ReadBroadcasts returns the broadcasts of an event. A record that is none says why (Unreadable, a permanent error).
+// ReadBroadcasts returns the broadcasts of an event, one for each record. Unreadable is a permanent error for a record
+// that is not a broadcast.
 func ReadBroadcasts(event events.SQSEvent, invocation string) []broadcast.Request {
 	requests := make([]broadcast.Request, len(event.Records))
 	for i, m := range event.Records {
-		record := readRecord(m, invocation)
-		requests[i] = broadcast.Request{Record: record}
-		requests[i].Message, requests[i].Portion, requests[i].Unreadable = readBroadcast(record, sentAt(m))
+		requests[i] = readBroadcast(readRecord(m, invocation), sentAt(m))
 	}
 	return requests
 }
 
-func readBroadcast(r broadcast.Record, sent time.Time) (broadcast.Message, broadcast.Portion, error) {
-	var none broadcast.Portion
-	payload, err := broadcast.DecodePayload(r.Body, r.Attributes[attrEncoding])
-	if err != nil {
-		return broadcast.Message{}, none, err
+func readBroadcast(record broadcast.Record, sent time.Time) broadcast.Request {
+	r := broadcast.Request{Record: record}
+	unreadable := func(reason string, err error) broadcast.Request {
+		r.Unreadable = broadcast.Permanent(reason, err)
+		return r
 	}
-	m := broadcast.Message{ID: r.ID, Payload: payload, SentAt: sent}
-	for id := range strings.SplitSeq(r.Attributes[attrExclude], ",") {
-		if id = strings.TrimSpace(id); id != "" {
-			m.Exclude = append(m.Exclude, id)
-		}
+	message, err := publish.Decode(record.Body, record.Attributes)
+	switch {
+	case errors.Is(err, publish.ErrTooLarge):
+		return unreadable(broadcast.ReasonTooLarge, err)
+	case errors.Is(err, publish.ErrNotUTF8):
+		return unreadable(broadcast.ReasonNotUTF8, err)
+	case err != nil:
+		return unreadable(broadcast.ReasonMalformed, err)
 	}
-	slices.Sort(m.Exclude)
-	if r.Attributes[attrBroadcast] == "" {
-		return m, none, nil
+	r.Message = broadcast.Message{ID: record.ID, Payload: message.Payload, SentAt: sent, Exclude: message.Exclude}
+	if record.Attributes[attrBroadcast] == "" {
+		return r
 	}
 
-	millis, err := strconv.ParseInt(r.Attributes[attrSentAt], 10, 64)
+	millis, err := strconv.ParseInt(record.Attributes[attrSentAt], 10, 64)
 	if err != nil {
-		return m, none, broadcast.Permanent(broadcast.ReasonMalformed, fmt.Errorf("attribute %s: %w", attrSentAt, err))
+		return unreadable(broadcast.ReasonMalformed, fmt.Errorf("read attribute %s: %w", attrSentAt, err))
 	}
-	m.ID, m.SentAt = r.Attributes[attrBroadcast], time.UnixMilli(millis).UTC()
-	if r.Attributes[attrSegment] == "" {
-		return m, none, nil // sent back from the dead-letter queue
+	r.Message.ID, r.Message.SentAt = record.Attributes[attrBroadcast], time.UnixMilli(millis).UTC()
+	if record.Attributes[attrSegment] == "" {
+		return r // redriven from the dead-letter queue
 	}
-	p := broadcast.Portion{After: r.Attributes[attrStartKey]}
+	c := broadcast.Cursor{After: record.Attributes[attrStartKey]}
+	hop := 0
 	for _, field := range []struct {
 		name, format string
 		into         []any
 	}{
-		{attrSegment, "%d/%d", []any{&p.Segment, &p.Segments}},
-		{attrStretch, "%d", []any{&p.Stretch}},
-		{attrHop, "%d", []any{&p.Hop}},
+		{attrSegment, "%d/%d", []any{&c.Segment, &c.Segments}},
+		{attrStretch, "%d", []any{&c.Stretch}},
+		{attrHop, "%d", []any{&hop}},
 	} {
-		if _, err := fmt.Sscanf(r.Attributes[field.name], field.format, field.into...); err != nil {
-			return m, none, broadcast.Permanent(broadcast.ReasonMalformed,
-				fmt.Errorf("this continuation's attribute %s is %q", field.name, r.Attributes[field.name]))
+		if _, err := fmt.Sscanf(record.Attributes[field.name], field.format, field.into...); err != nil {
+			return unreadable(broadcast.ReasonMalformed,
+				fmt.Errorf("read attribute %s (%q) of a continuation: %w", field.name, record.Attributes[field.name], err))
 		}
 	}
-	if p.Segment < 0 || p.Segment >= p.Segments || p.Stretch < 0 || p.Hop < 0 {
-		return m, none, broadcast.Permanent(broadcast.ReasonMalformed, fmt.Errorf("this continuation's portion is out of bounds: %+v", p))
+	if c.Segment < 0 || c.Segment >= c.Segments || c.Stretch < 0 || hop < 0 {
+		return unreadable(broadcast.ReasonMalformed, fmt.Errorf("a continuation is out of bounds: %+v, hop %d", c, hop))
 	}
-	return m, p, nil
+	r.Cursor, r.Hop = c, hop
+	return r
 }
 
-// ReadRecord returns the only record of an event of a mapping whose batch size is one.
+// ReadRecord returns the record of an event that must have exactly one.
 func ReadRecord(event events.SQSEvent, invocation string) (broadcast.Record, error) {
 	if len(event.Records) != 1 {
-		return broadcast.Record{}, fmt.Errorf("the event has %d records: the event source mapping's batch size has to be 1", len(event.Records))
+		n := len(event.Records)
+		return broadcast.Record{}, fmt.Errorf("read an event: it has %d records, and the batch size must be 1", n)
 	}
 	return readRecord(event.Records[0], invocation), nil
-}
-
-// Failed answers the event source mapping: the named messages come back, the others are deleted.
-func Failed(ids ...string) events.SQSEventResponse {
-	response := events.SQSEventResponse{BatchItemFailures: []events.SQSBatchItemFailure{}}
-	for _, id := range ids {
-		response.BatchItemFailures = append(response.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: id})
-	}
-	return response
 }
 
 func readRecord(m events.SQSMessage, invocation string) broadcast.Record {
@@ -152,16 +139,16 @@ func readRecord(m events.SQSMessage, invocation string) broadcast.Record {
 	return r
 }
 
-// sentAt returns when SQS accepted the message.
+// sentAt returns the time at which SQS accepted the message.
 func sentAt(m events.SQSMessage) time.Time {
 	millis, err := strconv.ParseInt(m.Attributes["SentTimestamp"], 10, 64)
 	if err != nil {
-		return time.Now().UTC() // SQS always sets it; a hand-made event may not
+		return time.Now().UTC() // SQS always sets it; an event written by hand may not
 	}
 	return time.UnixMilli(millis).UTC()
 }
 
-// attributes returns string attributes, of which SQS takes no empty ones.
+// attributes returns string attributes without the empty ones, which SQS refuses.
 func attributes(values map[string]string) map[string]types.MessageAttributeValue {
 	out := make(map[string]types.MessageAttributeValue, len(values))
 	for name, value := range values {

@@ -11,37 +11,39 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"fanfare/pkg/broadcast"
+	"fanfare/publish"
 )
 
-// Attributes that a message gets on its way to a dead-letter queue.
+// Attributes that a message receives on its way to a dead-letter queue.
 const (
-	attrReason   = "reason"   // one of broadcast's reasons
-	attrDetail   = "detail"   // the same for people
-	attrOriginal = "original" // the MessageId under which it was on the queue before
-	attrAttempts = "attempts" // how often its deliveries were tried
+	attrReason   = "reason"   // one of the reasons of package broadcast
+	attrDetail   = "detail"   // the error's text
+	attrOriginal = "original" // the MessageId on the first queue, or the batch's id
+	attrAttempts = "attempts" // number of attempts at the batch's deliveries
 )
 
-// maxAttributes is the most attributes of a message. Source: SQS developer guide, "Amazon SQS message quotas".
+// maxAttributes is the largest number of attributes of a message.
+// Source: SQS developer guide, "Amazon SQS message quotas".
 const maxAttributes = 10
 
 var ourAttributes = map[string]bool{
-	attrEncoding: true, attrExclude: true,
+	publish.AttributeEncoding: true, publish.AttributeExclude: true,
 	attrBroadcast: true, attrSentAt: true, attrSegment: true, attrStartKey: true, attrStretch: true, attrHop: true,
 	attrReason: true, attrDetail: true, attrOriginal: true, attrAttempts: true,
 }
 
-// maxDetailBytes keeps an error's text from taking the message's place.
+// maxDetailBytes limits the error's text, so that it leaves room for the message.
 const maxDetailBytes = 1024
 
-// DeadLetters is a dead-letter queue, for what is known to be hopeless: waiting for SQS to move it would cost five more
-// tries and lose the reason. It is safe for concurrent use.
+// DeadLetters is a dead-letter queue. A message whose failure is permanent is sent to it directly: if SQS moved it, it
+// would be retried five times before, and its reason would be lost. It is safe for concurrent use.
 type DeadLetters struct {
 	Client *sqs.Client
 	URL    string
 }
 
-// Bury stores the record as it came, with the reason why it could not be processed.
-func (q *DeadLetters) Bury(ctx context.Context, r broadcast.Record, reason error) error {
+// Put stores the unchanged record with the reason of its failure.
+func (q *DeadLetters) Put(ctx context.Context, r broadcast.Record, reason error) error {
 	attrs := make(map[string]string)
 	maps.Copy(attrs, r.Attributes)
 	if attrs[attrBroadcast] == "" && attrs[attrOriginal] == "" {
@@ -50,8 +52,8 @@ func (q *DeadLetters) Bury(ctx context.Context, r broadcast.Record, reason error
 	return q.store(ctx, r.Body, attrs, reason)
 }
 
-// BuryBatch stores what is left of a batch after its last attempt.
-func (q *DeadLetters) BuryBatch(ctx context.Context, b broadcast.Batch, reason error) error {
+// PutBatch stores the leftovers of a batch after its last attempt.
+func (q *DeadLetters) PutBatch(ctx context.Context, b broadcast.Batch, reason error) error {
 	body, err := b.Encode()
 	if err != nil {
 		return err
@@ -60,11 +62,11 @@ func (q *DeadLetters) BuryBatch(ctx context.Context, b broadcast.Batch, reason e
 }
 
 func (q *DeadLetters) store(ctx context.Context, body string, attrs map[string]string, reason error) error {
-	_, attrs[attrReason] = broadcast.FateOf(reason)
+	_, attrs[attrReason] = broadcast.ClassOf(reason)
 	attrs[attrDetail] = carriableText(reason.Error())
 	for _, name := range slices.Sorted(maps.Keys(attrs)) {
 		if len(attrs) > maxAttributes && !ourAttributes[name] {
-			delete(attrs, name) // a publisher's own: there is no room for all
+			delete(attrs, name) // one of the publisher's own: there is no room for all
 		}
 	}
 	if _, err := q.Client.SendMessage(ctx, &sqs.SendMessageInput{
@@ -75,11 +77,11 @@ func (q *DeadLetters) store(ctx context.Context, body string, attrs map[string]s
 	return nil
 }
 
-// carriableText returns text with what SQS refuses replaced, and not too long.
+// carriableText returns the text cut to maxDetailBytes, with the characters that SQS refuses replaced.
 func carriableText(text string) string {
 	text = strings.ToValidUTF8(text[:min(len(text), maxDetailBytes)], "?")
 	return strings.Map(func(r rune) rune {
-		if !broadcast.Carriable([]byte(string(r))) {
+		if !publish.Carriable([]byte(string(r))) {
 			return '?'
 		}
 		return r

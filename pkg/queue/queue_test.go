@@ -2,9 +2,9 @@ package queue_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +17,7 @@ import (
 
 	"fanfare/pkg/broadcast"
 	"fanfare/pkg/queue"
+	"fanfare/publish"
 	"fanfare/test/awstest"
 )
 
@@ -34,14 +35,17 @@ func receive(t *testing.T, client *sqs.Client, url string, n int) events.SQSEven
 			t.Fatal(err)
 		}
 		if len(out.Messages) == 0 {
-			t.Fatalf("the queue has %d messages, want %d", len(event.Records), n)
+			t.Fatalf("got %d messages, want %d", len(event.Records), n)
 		}
 		for _, m := range out.Messages {
 			record := events.SQSMessage{
-				MessageId: *m.MessageId, Body: *m.Body, Attributes: m.Attributes, MessageAttributes: map[string]events.SQSMessageAttribute{},
+				MessageId: *m.MessageId, Body: *m.Body, Attributes: m.Attributes,
+				MessageAttributes: map[string]events.SQSMessageAttribute{},
 			}
 			for name, attr := range m.MessageAttributes {
-				record.MessageAttributes[name] = events.SQSMessageAttribute{StringValue: attr.StringValue, DataType: *attr.DataType}
+				record.MessageAttributes[name] = events.SQSMessageAttribute{
+					StringValue: attr.StringValue, DataType: *attr.DataType,
+				}
 			}
 			event.Records = append(event.Records, record)
 		}
@@ -49,35 +53,41 @@ func receive(t *testing.T, client *sqs.Client, url string, n int) events.SQSEven
 	return event
 }
 
-func TestWhatIsPublishedIsRead(t *testing.T) {
+func TestReadBroadcasts_Published(t *testing.T) {
 	client, urls := awstest.Queues(t, "broadcast")
-	q := &queue.Broadcasts{Client: client, URL: urls[0]}
-	for _, payload := range []string{"hello", "a\x00b", "\uffff", `{"s":"\ud800"}`, " ", strings.Repeat("x", broadcast.MaxPayloadBytes)} {
+	q := publish.Queue{Client: client, URL: urls[0]}
+	for _, payload := range []string{
+		"hello", "a\x00b", "\uffff", `{"s":"\ud800"}`, " ", strings.Repeat("x", publish.MaxBytes),
+	} {
 		id, err := q.Publish(t.Context(), []byte(payload))
 		if err != nil {
 			t.Fatal(err)
 		}
 		requests := queue.ReadBroadcasts(receive(t, client, urls[0], 1), "invocation")
 		r := requests[0]
-		if r.Unreadable != nil || r.Message.ID != id || string(r.Message.Payload) != payload || r.Portion != (broadcast.Portion{}) {
-			t.Errorf("%.20q came back as %.20q: %+v", payload, r.Message.Payload, r.Unreadable)
+		if r.Unreadable != nil || r.Message.ID != id || string(r.Message.Payload) != payload ||
+			r.Cursor != (broadcast.Cursor{}) || r.Hop != 0 {
+			t.Errorf("got id %q, payload %.20q, %+v, hop %d, %v, want id %q, payload %.20q",
+				r.Message.ID, r.Message.Payload, r.Cursor, r.Hop, r.Unreadable, id, payload)
 		}
 		if age := time.Since(r.Message.SentAt); age < -time.Second || age > time.Minute {
-			t.Errorf("sent %v ago", age)
+			t.Errorf("got SentAt %v ago, want about now", age)
 		}
 		if r.Record.Redelivered || r.Record.Invocation != "invocation" {
-			t.Errorf("record %+v", r.Record)
+			t.Errorf("got record %+v, want one not redelivered, of the invocation", r.Record)
 		}
 	}
 }
 
-func TestBackendsMayExcludeAndEncode(t *testing.T) {
+func TestReadBroadcasts_Attributes(t *testing.T) {
 	client, urls := awstest.Queues(t, "broadcast")
 	send := func(body string, attrs map[string]string) broadcast.Request {
 		t.Helper()
-		in := &sqs.SendMessageInput{QueueUrl: &urls[0], MessageBody: &body, MessageAttributes: map[string]types.MessageAttributeValue{}}
+		in := &sqs.SendMessageInput{
+			QueueUrl: &urls[0], MessageBody: &body, MessageAttributes: map[string]types.MessageAttributeValue{},
+		}
 		for name, value := range attrs {
-			in.MessageAttributes[name] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: aws.String(value)}
+			in.MessageAttributes[name] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &value}
 		}
 		if _, err := client.SendMessage(t.Context(), in); err != nil {
 			t.Fatal(err)
@@ -85,47 +95,60 @@ func TestBackendsMayExcludeAndEncode(t *testing.T) {
 		return queue.ReadBroadcasts(receive(t, client, urls[0], 1), "")[0]
 	}
 	if r := send("aGVsbG8=", map[string]string{"encoding": "base64"}); string(r.Message.Payload) != "hello" {
-		t.Errorf("base64: %q, %v", r.Message.Payload, r.Unreadable)
+		t.Errorf("base64: got %q, %v, want hello", r.Message.Payload, r.Unreadable)
 	}
-	if r := send("x", map[string]string{"exclude": "b=, a=,,c="}); !slices.Equal(r.Message.Exclude, []string{"a=", "b=", "c="}) {
-		t.Errorf("exclude: %q", r.Message.Exclude)
+	got := send("x", map[string]string{"exclude": "b=, a=,,c="}).Message.Exclude
+	if want := []string{"a=", "b=", "c="}; !slices.Equal(got, want) {
+		t.Errorf("exclude: got %q, want %q", got, want)
 	}
-	if r := send("x", map[string]string{"theirs": "of no account"}); r.Unreadable != nil {
-		t.Errorf("a foreign attribute: %v", r.Unreadable)
+	if r := send("x", map[string]string{"other": "ignored"}); r.Unreadable != nil {
+		t.Errorf("unknown attribute: got %v, want no error", r.Unreadable)
 	}
 	for name, test := range map[string]struct {
-		body  string
-		attrs map[string]string
+		body   string
+		attrs  map[string]string
+		reason string
 	}{
-		"malformed base64":       {"%", map[string]string{"encoding": "base64"}},
-		"unknown encoding":       {"x", map[string]string{"encoding": "gzip"}},
-		"over 131,072 bytes":     {strings.Repeat("x", broadcast.MaxPayloadBytes+1), nil},
-		"half a continuation":    {"x", map[string]string{"broadcast": "b"}},
-		"a portion out of place": {"x", map[string]string{"broadcast": "b", "sentAt": "1", "segment": "4/4", "stretch": "0", "hop": "1"}},
+		"malformed base64":        {"%", map[string]string{"encoding": "base64"}, broadcast.ReasonMalformed},
+		"unknown encoding":        {"x", map[string]string{"encoding": "gzip"}, broadcast.ReasonMalformed},
+		"over 131,072 bytes":      {strings.Repeat("x", publish.MaxBytes+1), nil, broadcast.ReasonTooLarge},
+		"not UTF-8":               {"gqP//g==", map[string]string{"encoding": "base64"}, broadcast.ReasonNotUTF8},
+		"incomplete continuation": {"x", map[string]string{"broadcast": "b"}, broadcast.ReasonMalformed},
+		"segment out of bounds": {
+			"x", map[string]string{"broadcast": "b", "sentAt": "1", "segment": "4/4", "stretch": "0", "hop": "1"},
+			broadcast.ReasonMalformed,
+		},
 	} {
 		r := send(test.body, test.attrs)
 		if r.Unreadable == nil {
-			t.Errorf("%s: read", name)
-		} else if fate, _ := broadcast.FateOf(r.Unreadable); fate != broadcast.FatePermanent {
-			t.Errorf("%s: %v", name, r.Unreadable)
+			t.Errorf("%s: got no error, want one", name)
+			continue
+		}
+		class, reason := broadcast.ClassOf(r.Unreadable)
+		if class != broadcast.ClassPermanent || reason != test.reason {
+			t.Errorf("%s: got %v, %q, want permanent, %q", name, class, reason, test.reason)
 		}
 	}
 }
 
-func TestAContinuationIsTheSameBroadcast(t *testing.T) {
+func TestBroadcasts_Continue(t *testing.T) {
 	client, urls := awstest.Queues(t, "broadcast")
 	q := &queue.Broadcasts{Client: client, URL: urls[0]}
 	want := broadcast.Request{
-		Message: broadcast.Message{ID: "the first id", Payload: []byte("a\x00b"), SentAt: time.UnixMilli(1_700_000_000_123).UTC(), Exclude: []string{"a=", "b="}},
-		Portion: broadcast.Portion{Segment: 2, Segments: 4, After: "k=", Stretch: 3, Hop: 5},
+		Message: broadcast.Message{
+			ID: "the first id", Payload: []byte("a\x00b"), SentAt: time.UnixMilli(1_700_000_000_123).UTC(),
+			Exclude: []string{"a=", "b="},
+		},
+		Cursor: broadcast.Cursor{Segment: 2, Segments: 4, After: "k=", Stretch: 3},
+		Hop:    5,
 	}
 	if err := q.Continue(t.Context(), want); err != nil {
 		t.Fatal(err)
 	}
 	got := queue.ReadBroadcasts(receive(t, client, urls[0], 1), "")[0]
-	if got.Unreadable != nil || got.Portion != want.Portion || got.Message.ID != want.Message.ID || !got.Message.SentAt.Equal(want.Message.SentAt) ||
-		string(got.Message.Payload) != "a\x00b" || !slices.Equal(got.Message.Exclude, want.Message.Exclude) {
-		t.Errorf("got %+v, %v", got, got.Unreadable)
+	got.Record = broadcast.Record{}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("\n got %+v\nwant %+v", got, want)
 	}
 }
 
@@ -137,7 +160,7 @@ func batch(id string, connections int) broadcast.Batch {
 	return b
 }
 
-func TestBatchesFillTheQueueWithinItsLimits(t *testing.T) {
+func TestBatches_SendLimits(t *testing.T) {
 	client, urls := awstest.Queues(t, "send")
 	q := &queue.Batches{Client: client, URL: urls[0]}
 	var batches []broadcast.Batch
@@ -145,7 +168,7 @@ func TestBatchesFillTheQueueWithinItsLimits(t *testing.T) {
 	for i := range 37 {
 		size := 1
 		if i%3 == 0 {
-			size = 20_000 // some 400 KB: no three of them go together
+			size = 20_000 // about 400 KB: one call carries at most two
 		}
 		b := batch(fmt.Sprintf("batch-%02d", i), size)
 		batches, want = append(batches, b), append(want, b.ID)
@@ -163,48 +186,50 @@ func TestBatchesFillTheQueueWithinItsLimits(t *testing.T) {
 	}
 	slices.Sort(got)
 	if !slices.Equal(got, want) {
-		t.Errorf("on the queue are %v", got)
+		t.Errorf("got %v, want %v", got, want)
 	}
 	if err := q.Send(t.Context(), nil); err != nil {
-		t.Errorf("sending nothing: %v", err)
+		t.Errorf("no batches: got %v, want no error", err)
 	}
 	if err := q.Send(t.Context(), []broadcast.Batch{batch("huge", 60_000)}); err == nil {
-		t.Error("a batch that no queue can carry was sent")
+		t.Error("batch over the limit: got no error, want one")
 	}
 }
 
-func TestARetryWaits(t *testing.T) {
+func TestBatches_RetryDelay(t *testing.T) {
 	client, urls := awstest.Queues(t, "send")
 	q := &queue.Batches{Client: client, URL: urls[0]}
 	if err := q.Retry(t.Context(), batch("b", 1), time.Hour); err != nil {
-		t.Fatalf("a delay beyond what SQS allows: %v", err)
+		t.Fatalf("delay over the limit of SQS: got %v, want no error", err)
 	}
 	if err := q.Retry(t.Context(), batch("b", 1), broadcast.MaxDelay-time.Millisecond); err != nil {
-		t.Fatalf("a delay that is rounded up to all that SQS allows: %v", err)
+		t.Fatalf("delay rounded up to the limit of SQS: got %v, want no error", err)
 	}
 	out, err := client.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{
 		QueueUrl: &urls[0], AttributeNames: []types.QueueAttributeName{"ApproximateNumberOfMessagesDelayed"},
 	})
 	if err != nil || out.Attributes["ApproximateNumberOfMessagesDelayed"] != "2" {
-		t.Errorf("delayed: %v, %v", out.Attributes, err)
+		t.Errorf("got %v, %v, want 2 delayed messages", out.Attributes, err)
 	}
 }
 
-func TestDeadLettersTellTheirReason(t *testing.T) {
+func TestDeadLetters_Put(t *testing.T) {
 	client, urls := awstest.Queues(t, "dead")
 	q := &queue.DeadLetters{Client: client, URL: urls[0]}
-	reason := broadcast.Permanent(broadcast.ReasonMalformed, errors.New("not base64\x00, and "+strings.Repeat("very ", 1000)+"long"))
+	reason := broadcast.Permanent(broadcast.ReasonMalformed,
+		errors.New("not base64\x00, and "+strings.Repeat("very ", 1000)+"long"))
 
 	many := map[string]string{"encoding": "base64", "exclude": "a="}
 	for i := range 8 {
-		many[fmt.Sprintf("theirs-%d", i)] = "x"
+		many[fmt.Sprintf("other-%d", i)] = "x"
 	}
-	if err := q.Bury(t.Context(), broadcast.Record{ID: "m-1", Body: "%", Attributes: many}, reason); err != nil {
+	if err := q.Put(t.Context(), broadcast.Record{ID: "m-1", Body: "%", Attributes: many}, reason); err != nil {
 		t.Fatal(err)
 	}
 	b := batch("0/1.0.0~1", 3)
 	b.Attempt = 8
-	if err := q.BuryBatch(t.Context(), b, broadcast.Retry(broadcast.ReasonThrottled, errors.New("3 deliveries"))); err != nil {
+	throttled := broadcast.Retry(broadcast.ReasonThrottled, errors.New("3 deliveries"))
+	if err := q.PutBatch(t.Context(), b, throttled); err != nil {
 		t.Fatal(err)
 	}
 	event := receive(t, client, urls[0], 2)
@@ -216,122 +241,118 @@ func TestDeadLettersTellTheirReason(t *testing.T) {
 		}
 		return ""
 	}
-	if event.Records[0].Body != "%" || attr(0, "reason") != broadcast.ReasonMalformed || attr(0, "original") != "m-1" || attr(0, "encoding") != "base64" || attr(0, "exclude") != "a=" {
-		t.Errorf("the record: %+v", event.Records[0])
+	for name, want := range map[string]string{
+		"reason": broadcast.ReasonMalformed, "original": "m-1", "encoding": "base64", "exclude": "a=",
+	} {
+		if got := attr(0, name); got != want {
+			t.Errorf("record, %s: got %q, want %q", name, got, want)
+		}
 	}
-	if !strings.HasPrefix(attr(0, "detail"), "malformed: not base64?, and very") || len(attr(0, "detail")) > 1024 {
-		t.Errorf("detail %q", attr(0, "detail"))
+	if got := event.Records[0].Body; got != "%" {
+		t.Errorf("record, body: got %q, want %%", got)
+	}
+	const prefix = "malformed: not base64?, and very"
+	if got := attr(0, "detail"); !strings.HasPrefix(got, prefix) || len(got) > 1024 {
+		t.Errorf("record, detail: got %q of %d bytes, want %q... of at most 1024", got, len(got), prefix)
 	}
 	left, err := broadcast.DecodeBatch(event.Records[1].Body)
-	if err != nil || left.ID != b.ID || len(left.Connections) != 3 || attr(1, "reason") != broadcast.ReasonThrottled || attr(1, "attempts") != "8" {
-		t.Errorf("the batch: %+v, %v, %+v", left, err, event.Records[1].MessageAttributes)
+	if err != nil || left.ID != b.ID || len(left.Connections) != 3 || attr(1, "reason") != broadcast.ReasonThrottled ||
+		attr(1, "attempts") != "8" {
+		t.Errorf("batch: got %+v, %v with %+v, want %+v", left, err, event.Records[1].MessageAttributes, b)
 	}
 }
 
-func TestAQueueThatDoesNotExistIsFatal(t *testing.T) {
+func TestQueues_Missing(t *testing.T) {
 	client, urls := awstest.Queues(t, "broadcast")
-	url := urls[0] + "-nowhere"
-	_, err := (&queue.Broadcasts{Client: client, URL: url}).Publish(t.Context(), []byte("x"))
+	ctx, url := t.Context(), urls[0]+"-missing"
+	broadcasts, batches := &queue.Broadcasts{Client: client, URL: url}, &queue.Batches{Client: client, URL: url}
+	letters := &queue.DeadLetters{Client: client, URL: url}
 	for call, err := range map[string]error{
-		"Publish": err,
-		"Send":    (&queue.Batches{Client: client, URL: url}).Send(t.Context(), []broadcast.Batch{batch("b", 1)}),
-		"Bury":    (&queue.DeadLetters{Client: client, URL: url}).Bury(t.Context(), broadcast.Record{ID: "m", Body: "x"}, broadcast.Permanent("r", errors.New("x"))),
+		"Continue": broadcasts.Continue(ctx, broadcast.Request{Message: broadcast.Message{ID: "m", Payload: []byte("x")}}),
+		"Send":     batches.Send(ctx, []broadcast.Batch{batch("b", 1)}),
+		"Put":      letters.Put(ctx, broadcast.Record{ID: "m", Body: "x"}, broadcast.Permanent("r", errors.New("x"))),
 	} {
-		var missing *types.QueueDoesNotExist
-		if !errors.As(err, &missing) {
-			t.Errorf("%s: %v", call, err)
+		if _, ok := errors.AsType[*types.QueueDoesNotExist](err); !ok {
+			t.Errorf("%s: got %v, want QueueDoesNotExist", call, err)
 		}
 	}
 }
 
-func TestFailedNamesWhatComesBack(t *testing.T) {
-	for want, response := range map[string]events.SQSEventResponse{
-		`{"batchItemFailures":[]}`: queue.Failed(),
-		`{"batchItemFailures":[{"itemIdentifier":"a"},{"itemIdentifier":"b"}]}`: queue.Failed("a", "b"),
-	} {
-		if got, err := json.Marshal(response); err != nil || string(got) != want {
-			t.Errorf("%s, %v; want %s", got, err, want)
-		}
-	}
-}
-
-func TestReadRecordInsistsOnOne(t *testing.T) {
+func TestReadRecord(t *testing.T) {
 	for _, n := range []int{0, 2} {
-		if _, err := queue.ReadRecord(events.SQSEvent{Records: make([]events.SQSMessage, n)}, ""); err == nil || !strings.Contains(err.Error(), "batch size has to be 1") {
-			t.Errorf("%d records: %v", n, err)
+		_, err := queue.ReadRecord(events.SQSEvent{Records: make([]events.SQSMessage, n)}, "")
+		if err == nil || !strings.Contains(err.Error(), "the batch size must be 1") {
+			t.Errorf("%d records: got %v, want an error about the batch size", n, err)
 		}
 	}
-	r, err := queue.ReadRecord(events.SQSEvent{Records: []events.SQSMessage{{MessageId: "m", Body: "x", Attributes: map[string]string{"ApproximateReceiveCount": "2"}}}}, "i")
-	if err != nil || r.ID != "m" || !r.Redelivered || r.Invocation != "i" {
-		t.Errorf("%+v, %v", r, err)
+	message := events.SQSMessage{MessageId: "m", Body: "x", Attributes: map[string]string{"ApproximateReceiveCount": "2"}}
+	r, err := queue.ReadRecord(events.SQSEvent{Records: []events.SQSMessage{message}}, "i")
+	if err != nil || r.ID != "m" || r.Body != "x" || !r.Redelivered || r.Invocation != "i" {
+		t.Errorf("got %+v, %v, want the redelivered record m of invocation i", r, err)
 	}
 }
 
-func TestSendEndsWithItsContext(t *testing.T) {
+func TestBatches_SendCanceled(t *testing.T) {
 	client, urls := awstest.Queues(t, "send")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := (&queue.Batches{Client: client, URL: urls[0]}).Send(ctx, []broadcast.Batch{batch("b", 1)}); !errors.Is(err, context.Canceled) {
-		t.Errorf("%v", err)
+	err := (&queue.Batches{Client: client, URL: urls[0]}).Send(ctx, []broadcast.Batch{batch("b", 1)})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want context.Canceled", err)
 	}
 }
 
-func TestDeadLettersGoBack(t *testing.T) {
-	client, urls := awstest.Queues(t, "broadcast", "broadcast-dead", "send", "send-dead")
-	broadcasts, batches := &queue.Broadcasts{Client: client, URL: urls[0]}, &queue.Batches{Client: client, URL: urls[2]}
-	deadBroadcasts, deadBatches := &queue.DeadLetters{Client: client, URL: urls[1]}, &queue.DeadLetters{Client: client, URL: urls[3]}
-	audience := broadcast.Permanent(broadcast.ReasonAudience, errors.New("too large"))
+// letters returns the letters of a queue by their original ids, and leaves them there.
+func letters(t *testing.T, q *queue.DeadLetters) map[string]queue.Letter {
+	t.Helper()
+	all := make(map[string]queue.Letter)
+	if err := q.Each(t.Context(), func(l queue.Letter) (bool, error) {
+		all[l.Original] = l
+		return false, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
 
+func TestBroadcasts_Redrive(t *testing.T) {
+	client, urls := awstest.Queues(t, "broadcast", "broadcast-dead")
+	broadcasts := &queue.Broadcasts{Client: client, URL: urls[0]}
+	dead := &queue.DeadLetters{Client: client, URL: urls[1]}
+	audience := broadcast.Permanent(broadcast.ReasonAudience, errors.New("too large"))
 	for _, r := range []broadcast.Record{
 		{ID: "m-1", Body: "hello", Attributes: map[string]string{"exclude": "a="}},
-		{ID: "another", Body: "hello", Attributes: map[string]string{"broadcast": "m-2", "sentAt": "7", "segment": "1/4", "startKey": "k=", "stretch": "2", "hop": "11"}},
+		{ID: "another", Body: "hello", Attributes: map[string]string{
+			"broadcast": "m-2", "sentAt": "7", "segment": "1/4", "startKey": "k=", "stretch": "2", "hop": "11",
+		}},
 		{ID: "m-3", Body: "%", Attributes: map[string]string{"encoding": "base64"}},
 	} {
 		reason := audience
 		if r.ID == "m-3" {
 			reason = broadcast.Permanent(broadcast.ReasonMalformed, errors.New("not base64"))
 		}
-		if err := deadBroadcasts.Bury(t.Context(), r, reason); err != nil {
+		if err := dead.Put(t.Context(), r, reason); err != nil {
 			t.Fatal(err)
 		}
 	}
-	b := batch("0/1.0.0~0", 2)
-	b.Attempt, b.Reason = 8, broadcast.ReasonThrottled
-	if err := deadBatches.BuryBatch(t.Context(), b, broadcast.Permanent(broadcast.ReasonThrottled, errors.New("2 deliveries"))); err != nil {
-		t.Fatal(err)
-	}
-
-	list := func(q *queue.DeadLetters) map[string]queue.Letter {
-		t.Helper()
-		letters := make(map[string]queue.Letter)
-		if err := q.Each(t.Context(), func(l queue.Letter) (bool, error) {
-			letters[l.Original] = l
-			return false, nil
-		}); err != nil {
-			t.Fatal(err)
-		}
-		return letters
-	}
-	// Listing leaves everything where it is, so it can be done twice.
-	for range 2 {
-		if letters := list(deadBroadcasts); len(letters) != 3 || letters["m-1"].Reason != broadcast.ReasonAudience || !letters["m-3"].Hopeless() || letters["m-2"].Hopeless() {
-			t.Errorf("the letters are %+v", letters)
+	for range 2 { // Each leaves the letters in the queue, so it can be called twice
+		got := letters(t, dead)
+		if len(got) != 3 || got["m-1"].Reason != broadcast.ReasonAudience || !got["m-3"].Permanent() ||
+			got["m-2"].Permanent() {
+			t.Errorf("got letters %+v, want m-1, m-2 and m-3, of which m-3 is permanent", got)
 		}
 	}
-	if l := list(deadBatches)["0/1.0.0~0"]; l.Attempts != 8 || l.Reason != broadcast.ReasonThrottled {
-		t.Errorf("the batch's letter is %+v", l)
-	}
 
-	if err := deadBroadcasts.Each(t.Context(), func(l queue.Letter) (bool, error) {
-		if l.Hopeless() {
+	if err := dead.Each(t.Context(), func(l queue.Letter) (bool, error) {
+		if l.Permanent() {
 			return false, nil
 		}
 		return true, broadcasts.Redrive(t.Context(), l)
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if left := list(deadBroadcasts); len(left) != 1 || left["m-3"].Body != "%" {
-		t.Errorf("left are %+v", left)
+	if got := letters(t, dead); len(got) != 1 || got["m-3"].Body != "%" {
+		t.Errorf("after the redrive: got letters %+v, want m-3 unchanged", got)
 	}
 	back := make(map[string]broadcast.Request)
 	for _, r := range queue.ReadBroadcasts(receive(t, client, urls[0], 2), "") {
@@ -340,21 +361,38 @@ func TestDeadLettersGoBack(t *testing.T) {
 		}
 		back[r.Message.ID] = r
 	}
-	if r := back["m-1"]; r.Portion != (broadcast.Portion{}) || !slices.Equal(r.Message.Exclude, []string{"a="}) || r.Message.SentAt.IsZero() {
-		t.Errorf("m-1 is back as %+v", r)
+	if r := back["m-1"]; r.Cursor != (broadcast.Cursor{}) || !slices.Equal(r.Message.Exclude, []string{"a="}) ||
+		r.Message.SentAt.IsZero() {
+		t.Errorf("m-1: got %+v, want the whole table, exclude a= and a time", r)
 	}
-	if r := back["m-2"]; r.Portion != (broadcast.Portion{Segment: 1, Segments: 4, After: "k=", Stretch: 2}) || r.Message.SentAt.UnixMilli() != 7 {
-		t.Errorf("m-2 is back as %+v", r)
+	want := broadcast.Cursor{Segment: 1, Segments: 4, After: "k=", Stretch: 2}
+	if r := back["m-2"]; r.Cursor != want || r.Hop != 0 || r.Message.SentAt.UnixMilli() != 7 {
+		t.Errorf("m-2: got %+v, want %+v, hop 0, sent at 7", r, want)
 	}
+}
 
-	if err := deadBatches.Each(t.Context(), func(l queue.Letter) (bool, error) { return true, batches.Redrive(t.Context(), l) }); err != nil {
+func TestBatches_Redrive(t *testing.T) {
+	client, urls := awstest.Queues(t, "send", "send-dead")
+	batches, dead := &queue.Batches{Client: client, URL: urls[0]}, &queue.DeadLetters{Client: client, URL: urls[1]}
+	b := batch("0/1.0.0~0", 2)
+	b.Attempt, b.Reason = 8, broadcast.ReasonThrottled
+	reason := broadcast.Permanent(broadcast.ReasonThrottled, errors.New("2 deliveries"))
+	if err := dead.PutBatch(t.Context(), b, reason); err != nil {
 		t.Fatal(err)
 	}
-	got, err := broadcast.DecodeBatch(receive(t, client, urls[2], 1).Records[0].Body)
-	if err != nil || got.ID != b.ID || got.Attempt != 0 || !got.Redriven || got.Reason != b.Reason {
-		t.Errorf("the batch is back as %+v, %v", got, err)
+	if l := letters(t, dead)["0/1.0.0~0"]; l.Attempts != 8 || l.Reason != broadcast.ReasonThrottled {
+		t.Errorf("got letter %+v, want 8 attempts, throttled", l)
 	}
-	if left := list(deadBatches); len(left) != 0 {
-		t.Errorf("left are %+v", left)
+	if err := dead.Each(t.Context(), func(l queue.Letter) (bool, error) {
+		return true, batches.Redrive(t.Context(), l)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := broadcast.DecodeBatch(receive(t, client, urls[0], 1).Records[0].Body)
+	if err != nil || got.ID != b.ID || got.Attempt != 0 || !got.Redriven || got.Reason != b.Reason {
+		t.Errorf("got %+v, %v, want batch %s redriven, attempt 0", got, err, b.ID)
+	}
+	if got := letters(t, dead); len(got) != 0 {
+		t.Errorf("after the redrive: got letters %+v, want none", got)
 	}
 }

@@ -16,37 +16,40 @@ import (
 
 // Letter is a message on a dead-letter queue.
 type Letter struct {
-	// Original is the id under which it was known before: a broadcast's id, or a batch's.
+	// Original is its earlier id: a broadcast's id, or a batch's.
 	Original string
-	// Reason is why it was given up, one of broadcast's reasons; empty if SQS moved it after too many failed tries.
+	// Reason is one of the reasons of package broadcast; empty if SQS moved the message after too many failed receives.
 	Reason string
-	// Detail says the same for people.
+	// Detail is the text of the error.
 	Detail string
-	// Attempts is how often a batch's deliveries were tried.
+	// Attempts is the number of attempts at a batch's deliveries.
 	Attempts int
-	// SentAt is when the message was put on its first queue.
+	// SentAt is the time at which the message was sent to its first queue.
 	SentAt time.Time
 	// Body and Attributes are the message's.
 	Body       string
 	Attributes map[string]string
 }
 
-// walkTimeout hides a letter from others while Each is at it. When Each is interrupted, the letters come back after it.
-const walkTimeout = 60 * time.Second
+// eachVisibility is the time for which Each hides letters from other receivers. If Each is interrupted, they are
+// visible again after it.
+const eachVisibility = 60 * time.Second
 
-// Each calls do with each letter of the queue, once. Letters of which do reports that they are done with are deleted,
-// the others are left in the queue. It ends at the first error, or when no letter is visible any more.
+// Each calls do once with each letter of the queue. It deletes a letter if do returns done, and leaves the others in
+// the queue. It ends at the first error, or when no letter is visible any more.
 func (q *DeadLetters) Each(ctx context.Context, do func(Letter) (done bool, err error)) error {
-	var kept []string // receipt handles; made visible again at the end, so that no letter is met twice
+	var kept []string // receipt handles; made visible again at the end, so that no letter is received twice
 	defer func() {
 		for _, handle := range kept {
-			// A letter that stays hidden comes back by itself.
-			_, _ = q.Client.ChangeMessageVisibility(context.WithoutCancel(ctx), &sqs.ChangeMessageVisibilityInput{QueueUrl: &q.URL, ReceiptHandle: &handle})
+			// If this fails, the letter becomes visible after eachVisibility.
+			_, _ = q.Client.ChangeMessageVisibility(context.WithoutCancel(ctx),
+				&sqs.ChangeMessageVisibilityInput{QueueUrl: &q.URL, ReceiptHandle: &handle})
 		}
 	}()
 	for {
 		out, err := q.Client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
-			QueueUrl: &q.URL, MaxNumberOfMessages: broadcast.MaxQueueEntries, WaitTimeSeconds: 1, VisibilityTimeout: int32(walkTimeout.Seconds()),
+			QueueUrl: &q.URL, MaxNumberOfMessages: broadcast.MaxQueueEntries, WaitTimeSeconds: 1,
+			VisibilityTimeout:           int32(eachVisibility.Seconds()),
 			MessageAttributeNames:       []string{"All"},
 			MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameSentTimestamp},
 		})
@@ -67,8 +70,9 @@ func (q *DeadLetters) Each(ctx context.Context, do func(Letter) (done bool, err 
 			if !done {
 				continue
 			}
-			if _, err := q.Client.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &q.URL, ReceiptHandle: m.ReceiptHandle}); err != nil {
-				return fmt.Errorf("delete from the dead-letter queue: %w", err)
+			in := &sqs.DeleteMessageInput{QueueUrl: &q.URL, ReceiptHandle: m.ReceiptHandle}
+			if _, err := q.Client.DeleteMessage(ctx, in); err != nil {
+				return fmt.Errorf("delete message %s from the dead-letter queue: %w", aws.ToString(m.MessageId), err)
 			}
 		}
 	}
@@ -88,19 +92,23 @@ func readLetter(m types.Message) Letter {
 	if l.Original == "" {
 		l.Original = aws.ToString(m.MessageId)
 	}
-	l.Attempts, _ = strconv.Atoi(l.Attributes[attrAttempts]) // 0 where there is none
+	l.Attempts, _ = strconv.Atoi(l.Attributes[attrAttempts]) // 0 if there is none
 	millis, _ := strconv.ParseInt(m.Attributes[string(types.MessageSystemAttributeNameSentTimestamp)], 10, 64)
 	l.SentAt = time.UnixMilli(millis).UTC()
 	return l
 }
 
-// Hopeless tells whether sending the letter back would only bring it here again.
-func (l Letter) Hopeless() bool {
-	return l.Reason == broadcast.ReasonMalformed || l.Reason == broadcast.ReasonTooLarge
+// Permanent reports whether the letter's failure is permanent: after a redrive it would only fail again.
+func (l Letter) Permanent() bool {
+	switch l.Reason {
+	case broadcast.ReasonMalformed, broadcast.ReasonTooLarge, broadcast.ReasonNotUTF8:
+		return true
+	}
+	return false
 }
 
-// Redrive puts a letter back on the broadcast queue, under its broadcast's id: what was dispatched before is not
-// dispatched again.
+// Redrive sends a letter to the broadcast queue again, with its broadcast's id. Segments that were dispatched before
+// are not dispatched again.
 func (q *Broadcasts) Redrive(ctx context.Context, l Letter) error {
 	attrs := maps.Clone(l.Attributes)
 	for _, name := range []string{attrReason, attrDetail, attrOriginal, attrAttempts} {
@@ -109,24 +117,26 @@ func (q *Broadcasts) Redrive(ctx context.Context, l Letter) error {
 	if attrs[attrBroadcast] == "" {
 		attrs[attrBroadcast], attrs[attrSentAt] = l.Original, strconv.FormatInt(l.SentAt.UnixMilli(), 10)
 	}
-	delete(attrs, attrHop) // it has as many as a new one
+	delete(attrs, attrHop) // hops count from 0 again
 	if attrs[attrSegment] != "" {
 		attrs[attrHop] = "0"
 	}
-	if _, err := q.Client.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &q.URL, MessageBody: &l.Body, MessageAttributes: attributes(attrs)}); err != nil {
-		return fmt.Errorf("put broadcast %s back on its queue: %w", l.Original, err)
+	if _, err := q.Client.SendMessage(ctx, &sqs.SendMessageInput{
+		QueueUrl: &q.URL, MessageBody: &l.Body, MessageAttributes: attributes(attrs),
+	}); err != nil {
+		return fmt.Errorf("redrive broadcast %s: %w", l.Original, err)
 	}
 	return nil
 }
 
-// Redrive puts a letter back on the send queue. What had been given up is tried as often as a new batch.
+// Redrive sends a letter to the send queue again. Deliveries that had failed have all their attempts again.
 func (q *Batches) Redrive(ctx context.Context, l Letter) error {
 	b, err := broadcast.DecodeBatch(l.Body)
 	if err != nil {
-		return fmt.Errorf("put batch %s back on its queue: %w", l.Original, err)
+		return fmt.Errorf("redrive batch %s: %w", l.Original, err)
 	}
-	if l.Reason != "" { // else SQS moved it, and its deliveries have never been counted
-		b.Attempt, b.Redriven = 0, true
+	if l.Reason != "" { // else SQS moved it, and its deliveries were never counted as failed
+		b.Attempt, b.Confirmations, b.Redriven = 0, 0, true
 	}
 	return q.Send(ctx, []broadcast.Batch{b})
 }

@@ -1,8 +1,9 @@
-// Package quota keeps count of what each connection publishes, where every Lambda process sees it.
+// Package quota limits the publishes of each connection, with counts in a table that all Lambda processes share.
 //
-// Time is divided into windows of Burst ÷ Rate seconds, and a connection may publish Burst times in each: Rate a second
-// in the long run, and at the edge of two windows up to twice Burst in a row. Each publish costs exactly one conditional
-// write, refused or not, and none is lost however many processes count at once. Rows are DynamoDB's to delete.
+// Time is divided into windows of Burst ÷ Rate seconds. A connection may publish Burst times in each window: Rate times
+// per second on average, and at most twice Burst in a row, at the border of two windows. Each publish costs exactly one
+// conditional write, whether it is refused or not. Concurrent processes lose no count. DynamoDB deletes the rows by
+// their TTL.
 package quota
 
 import (
@@ -22,13 +23,13 @@ import (
 type Table struct {
 	Client *dynamodb.Client
 	Name   string
-	// Rate is publishes per second and Burst publishes in a row, both at least 1.
+	// Rate is the number of publishes per second, Burst the number of publishes in a row; both at least 1.
 	Rate, Burst int
-	// Now is the time; nil means time.Now.
+	// Now returns the current time; nil means time.Now.
 	Now func() time.Time
 }
 
-// window returns the number of the present window, and when it ends.
+// window returns the number of the present window and the time of its end.
 func (t *Table) window() (number int64, end time.Time) {
 	now := time.Now
 	if t.Now != nil {
@@ -39,7 +40,7 @@ func (t *Table) window() (number int64, end time.Time) {
 	return number, time.Unix(0, (number+1)*int64(length))
 }
 
-// Take tells whether the connection may publish once more, and counts it if so.
+// Take reports whether the connection may publish once more, and counts the publish if it may.
 func (t *Table) Take(ctx context.Context, connectionID string) (bool, error) {
 	number, end := t.window()
 	_, err := t.Client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
@@ -48,9 +49,11 @@ func (t *Table) Take(ctx context.Context, connectionID string) (bool, error) {
 			"connectionId": &types.AttributeValueMemberS{Value: connectionID},
 			"window":       integer(number),
 		},
-		UpdateExpression:          aws.String("ADD taken :one SET expiresAt = :end"),
-		ConditionExpression:       aws.String("attribute_not_exists(taken) OR taken < :burst"),
-		ExpressionAttributeValues: map[string]types.AttributeValue{":one": integer(1), ":burst": integer(int64(t.Burst)), ":end": integer(end.Unix() + 1)},
+		UpdateExpression:    aws.String("ADD taken :one SET expiresAt = :end"),
+		ConditionExpression: aws.String("attribute_not_exists(taken) OR taken < :burst"),
+		ExpressionAttributeValues: map[string]types.AttributeValue{
+			":one": integer(1), ":burst": integer(int64(t.Burst)), ":end": integer(end.Unix() + 1),
+		},
 	})
 	var full *types.ConditionalCheckFailedException
 	switch {

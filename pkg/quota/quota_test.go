@@ -22,18 +22,23 @@ func table(t *testing.T, rate, burst int) *quota.Table {
 	t.Cleanup(server.Close)
 	err := server.CreateTable(dynamodb.TableConfig{
 		Name: "quotas", BillingMode: dynamodb.PayPerRequest, TTLAttribute: "expiresAt",
-		KeySchema:            []dynamodb.KeyElement{{AttributeName: "connectionId", KeyType: "HASH"}, {AttributeName: "window", KeyType: "RANGE"}},
-		AttributeDefinitions: []dynamodb.AttributeDefinition{{AttributeName: "connectionId", AttributeType: "S"}, {AttributeName: "window", AttributeType: "N"}},
+		KeySchema: []dynamodb.KeyElement{
+			{AttributeName: "connectionId", KeyType: "HASH"}, {AttributeName: "window", KeyType: "RANGE"},
+		},
+		AttributeDefinitions: []dynamodb.AttributeDefinition{
+			{AttributeName: "connectionId", AttributeType: "S"}, {AttributeName: "window", AttributeType: "N"},
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	listener := httptest.NewServer(server)
 	t.Cleanup(listener.Close)
-	return &quota.Table{Client: dynamodbclient.NewFromConfig(awstest.Config(listener.URL)), Name: "quotas", Rate: rate, Burst: burst}
+	client := dynamodbclient.NewFromConfig(awstest.Config(listener.URL))
+	return &quota.Table{Client: client, Name: "quotas", Rate: rate, Burst: burst}
 }
 
-func TestTheRateHoldsInTheLongRun(t *testing.T) {
+func TestTable_TakeRate(t *testing.T) {
 	q := table(t, 2, 10) // windows of five seconds
 	clock := time.Unix(1_800_000_000, 0)
 	q.Now = func() time.Time { return clock }
@@ -49,15 +54,15 @@ func TestTheRateHoldsInTheLongRun(t *testing.T) {
 		clock = clock.Add(200 * time.Millisecond)
 	}
 	if taken != 40 {
-		t.Errorf("%d publishes in twenty seconds, want 40", taken)
+		t.Errorf("got %d publishes in twenty seconds, want 40", taken)
 	}
 	if ok, err := q.Take(t.Context(), "b="); !ok || err != nil {
-		t.Errorf("another connection: %v, %v", ok, err)
+		t.Errorf("another connection: got %v, %v, want true", ok, err)
 	}
 }
 
-// Many processes count at once, and lose nothing.
-func TestManyCountTogether(t *testing.T) {
+// Concurrent processes lose no count.
+func TestTable_TakeConcurrently(t *testing.T) {
 	q := table(t, 1, 25)
 	at := time.Unix(1_800_000_000, 0)
 	q.Now = func() time.Time { return at }
@@ -78,11 +83,11 @@ func TestManyCountTogether(t *testing.T) {
 	}
 	processes.Wait()
 	if taken.Load() != 25 {
-		t.Errorf("%d of 100 publishes, want 25", taken.Load())
+		t.Errorf("got %d of 100 publishes, want 25", taken.Load())
 	}
 }
 
-func TestRowsExpire(t *testing.T) {
+func TestTable_TakeExpiry(t *testing.T) {
 	q := table(t, 10, 5) // windows of half a second
 	q.Now = func() time.Time { return time.UnixMilli(1_800_000_000_750) }
 	if _, err := q.Take(t.Context(), "a="); err != nil {
@@ -90,13 +95,13 @@ func TestRowsExpire(t *testing.T) {
 	}
 	out, err := q.Client.Scan(t.Context(), &dynamodbclient.ScanInput{TableName: &q.Name})
 	if err != nil || len(out.Items) != 1 {
-		t.Fatalf("%v, %v", out, err)
+		t.Fatalf("got %v, %v, want one row", out, err)
 	}
 	if n, ok := out.Items[0]["expiresAt"].(*types.AttributeValueMemberN); !ok || n.Value != "1800000002" {
-		t.Errorf("expiresAt is %v", out.Items[0]["expiresAt"])
+		t.Errorf("got expiresAt %v, want 1800000002", out.Items[0]["expiresAt"])
 	}
-	q.Name = "nowhere"
+	q.Name = "missing"
 	if ok, err := q.Take(t.Context(), "a="); ok || err == nil {
-		t.Errorf("without a table: %v, %v", ok, err)
+		t.Errorf("missing table: got %v, %v, want an error", ok, err)
 	}
 }

@@ -9,12 +9,13 @@ import (
 	"time"
 )
 
-// Namespace is where CloudWatch keeps the functions' metrics.
+// Namespace is the CloudWatch namespace of the functions' metrics.
 const Namespace = "Fanfare"
 
-// Metrics are the figures of one invocation. Written as one line in CloudWatch's embedded metric format, they become
-// metrics without a call to CloudWatch. They have a single dimension, Function: each further one would be paid for once per
-// metric and value. The zero value is ready. Source: CloudWatch user guide, "Specification: Embedded metric format".
+// Metrics are the metrics of one invocation. They are written as one line in CloudWatch's embedded metric format, which
+// needs no call of CloudWatch. They have a single dimension, Function, because CloudWatch charges for each metric and
+// value of each further dimension. The zero value is ready to use; it is not safe for concurrent use.
+// Source: CloudWatch user guide, "Specification: Embedded metric format".
 type Metrics struct {
 	definitions []definition
 	values      map[string]any
@@ -25,16 +26,16 @@ type definition struct {
 	Unit string `json:"Unit"`
 }
 
-// Count adds a number of things.
+// Count adds a count.
 func (m *Metrics) Count(name string, n int) { m.put(name, "Count", n) }
 
-// Duration adds a time, in milliseconds.
+// Duration adds a duration, in milliseconds.
 func (m *Metrics) Duration(name string, d time.Duration) {
 	m.put(name, "Milliseconds", float64(d.Microseconds())/1000)
 }
 
 // Percentiles adds the median and the 99th percentile of durations, as name + "P50" and name + "P99". It sorts them in
-// place; of none it adds nothing.
+// place. If there are none, it adds nothing.
 func (m *Metrics) Percentiles(name string, durations []time.Duration) {
 	if len(durations) == 0 {
 		return
@@ -52,8 +53,8 @@ func (m *Metrics) put(name, unit string, value any) {
 	m.values[name] = value
 }
 
-// Write writes the line for the function to out, which is the standard output on Lambda: it hands that to CloudWatch Logs.
-// Where no metric was added it writes nothing.
+// Write writes the line for the function to out. On Lambda that is the standard output, which goes to CloudWatch Logs.
+// If no metric was added, it writes nothing.
 func (m *Metrics) Write(out io.Writer, function string, now time.Time) error {
 	if len(m.values) == 0 {
 		return nil

@@ -9,7 +9,7 @@ import (
 	"fanfare/pkg/telemetry"
 )
 
-func TestMetricsAreOneLineOfTheEmbeddedFormat(t *testing.T) {
+func TestMetrics_Write(t *testing.T) {
 	var m telemetry.Metrics
 	m.Count("Delivered", 7)
 	m.Duration("DeliveryAge", 1500*time.Microsecond)
@@ -26,18 +26,19 @@ func TestMetricsAreOneLineOfTheEmbeddedFormat(t *testing.T) {
 	const want = `{"Delivered":7,"DeliveryAge":1.5,"Function":"stack-sender","PostLatencyP50":50,"PostLatencyP99":99,` +
 		`"_aws":{"CloudWatchMetrics":[{"Namespace":"Fanfare","Dimensions":[["Function"]],"Metrics":[` +
 		`{"Name":"Delivered","Unit":"Count"},{"Name":"DeliveryAge","Unit":"Milliseconds"},` +
-		`{"Name":"PostLatencyP50","Unit":"Milliseconds"},{"Name":"PostLatencyP99","Unit":"Milliseconds"}]}],"Timestamp":1700000000000}}` + "\n"
+		`{"Name":"PostLatencyP50","Unit":"Milliseconds"},{"Name":"PostLatencyP99","Unit":"Milliseconds"}]}],` +
+		`"Timestamp":1700000000000}}` + "\n"
 	if out.String() != want {
 		t.Errorf("\n got %s\nwant %s", out.String(), want)
 	}
 	if !json.Valid(out.Bytes()) {
-		t.Error("no JSON")
+		t.Errorf("got %s, want valid JSON", out.String())
 	}
 }
 
-func TestNoMetricsAreNoLine(t *testing.T) {
+func TestMetrics_WriteEmpty(t *testing.T) {
 	var out bytes.Buffer
 	if err := new(telemetry.Metrics).Write(&out, "f", time.Now()); err != nil || out.Len() > 0 {
-		t.Errorf("%q, %v", out.String(), err)
+		t.Errorf("got %q, %v, want nothing", out.String(), err)
 	}
 }

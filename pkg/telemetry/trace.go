@@ -1,4 +1,4 @@
-// Package telemetry tells operators what the functions do: X-Ray traces and CloudWatch metrics. Logs are slog's.
+// Package telemetry writes X-Ray traces and CloudWatch metrics of the functions. Logs are written with log/slog.
 package telemetry
 
 import (
@@ -11,11 +11,11 @@ import (
 	"github.com/aws/aws-xray-sdk-go/v2/xraylog"
 )
 
-// tracing is whether a daemon listens: Lambda always tells where. Elsewhere tracing is free and silent.
+// tracing reports whether there is an X-Ray daemon: Lambda always sets its address. Without one, nothing is traced.
 var tracing = os.Getenv("AWS_XRAY_DAEMON_ADDRESS") != ""
 
-// Trace makes every call of clients that are built from cfg a subsegment, and passes the trace on with it: SQS keeps it
-// with the message. Do not use it for the client that posts to connections: one subsegment per post costs more than the
+// Trace records every call of clients that are built from cfg as a subsegment, and sends the trace's id with the call;
+// SQS keeps it with the message. Do not use it for the client that posts to connections: a subsegment costs more than a
 // post.
 func Trace(cfg *aws.Config) {
 	if !tracing {
@@ -25,9 +25,10 @@ func Trace(cfg *aws.Config) {
 	awsv2.AWSV2Instrumentor(&cfg.APIOptions)
 }
 
-// Subsegment runs do as a subsegment of the present trace. Annotations that do returns are indexed by X-Ray; their values
-// are strings, numbers or booleans.
-func Subsegment(ctx context.Context, name string, do func(context.Context) (annotations map[string]any, err error)) error {
+// Subsegment runs do as a subsegment of the present trace. X-Ray indexes the annotations that do returns; their values
+// must be strings, numbers or booleans.
+func Subsegment(ctx context.Context, name string,
+	do func(context.Context) (annotations map[string]any, err error)) error {
 	if !tracing {
 		_, err := do(ctx)
 		return err
@@ -36,7 +37,7 @@ func Subsegment(ctx context.Context, name string, do func(context.Context) (anno
 	annotations, err := do(ctx)
 	if segment != nil {
 		for key, value := range annotations {
-			_ = segment.AddAnnotation(key, value) // fails for other types of values only
+			_ = segment.AddAnnotation(key, value) // fails only for other types of values
 		}
 		segment.Close(err)
 	}

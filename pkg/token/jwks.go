@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,28 +18,27 @@ import (
 )
 
 const (
-	// maxJWKSBytes and maxJWKSKeys are how much of a JWK set is read: real ones have a few keys and a few kilobytes.
+	// maxJWKSBytes and maxJWKSKeys bound a JWK set. Usual ones have a few keys and a few kilobytes.
 	maxJWKSBytes = 256 << 10
 	maxJWKSKeys  = 100
 
-	// minRSABits is the least that RFC 7518, section 3.3, allows; maxRSABits bounds what one signature costs to verify.
+	// minRSABits is the minimum of RFC 7518, section 3.3. go-jose refuses keys of more than 4096 bits.
 	minRSABits = 2048
-	maxRSABits = 8192
 )
 
-// asymmetric are the algorithms whose keys may be public. Source: RFC 7518, section 3.1; RFC 8037, section 3.1.
+// asymmetric lists the algorithms with public keys. Source: RFC 7518, section 3.1; RFC 8037, section 3.1.
 var asymmetric = []jose.SignatureAlgorithm{
 	jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512, jose.ES256, jose.ES384, jose.ES512, jose.EdDSA,
 }
 
-// ParseAlgorithms reads a comma-separated list of algorithms for keys of a JWK set. "none" and those with a shared secret
-// are errors.
+// ParseAlgorithms reads a comma-separated list of algorithms for keys of a JWK set. "none" and the algorithms with a
+// shared secret are errors.
 func ParseAlgorithms(list string) ([]jose.SignatureAlgorithm, error) {
 	var algorithms []jose.SignatureAlgorithm
 	for name := range strings.SplitSeq(list, ",") {
 		algorithm := jose.SignatureAlgorithm(strings.TrimSpace(name))
 		if !slices.Contains(asymmetric, algorithm) {
-			return nil, fmt.Errorf("the algorithm %q is not one of %v", algorithm, asymmetric)
+			return nil, fmt.Errorf("parse algorithms: %q is not one of %v", algorithm, asymmetric)
 		}
 		algorithms = append(algorithms, algorithm)
 	}
@@ -51,25 +51,26 @@ type JWKS struct {
 	client *http.Client
 }
 
-// NewJWKS returns the set at a URL of the scheme https. Plain http is for 127.0.0.1 alone, for trying things out: there
-// is nobody on the way.
+// NewJWKS returns the set at an https URL. Plain http is allowed for 127.0.0.1 only, where no network is in between.
 func NewJWKS(address string) (*JWKS, error) {
 	u, err := url.Parse(address)
-	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && (u.Scheme != "http" || u.Hostname() != "127.0.0.1") {
-		return nil, fmt.Errorf("the JWK set's URL has to begin with https://")
+	if err != nil || u.Host == "" || u.User != nil ||
+		u.Scheme != "https" && (u.Scheme != "http" || u.Hostname() != "127.0.0.1") {
+		return nil, errors.New("the URL of the JWK set is not an https URL without a user")
 	}
 	return &JWKS{url: address, client: &http.Client{
 		Transport: &http.Transport{
 			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true,
-			// One fetch in minutes: a connection kept that long would only be found dead.
+			// Fetches are minutes apart; an idle connection would be closed by then.
 			DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10,
 		},
-		// The issuer's keys are where its operator said they are.
+		// Keys are fetched from the configured URL only.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
 }
 
-// Fetch gets the keys that can verify signatures. Keys for other ends, of other kinds or too weak are passed over.
+// Fetch returns the keys that can verify signatures. It skips keys for other uses, of other types, and of wrong sizes.
+// It is an error if no key is left.
 func (j *JWKS) Fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, j.url, nil)
 	if err != nil {
@@ -82,14 +83,14 @@ func (j *JWKS) Fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("fetch the JWK set: the answer is %s", response.Status)
+		return nil, fmt.Errorf("fetch the JWK set: got status %s", response.Status)
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxJWKSBytes+1))
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("fetch the JWK set: %w", err)
 	case len(body) > maxJWKSBytes:
-		return nil, fmt.Errorf("fetch the JWK set: more than %d bytes", maxJWKSBytes)
+		return nil, fmt.Errorf("fetch the JWK set: it is larger than %d bytes", maxJWKSBytes)
 	}
 	return parseJWKS(body)
 }
@@ -102,7 +103,7 @@ func parseJWKS(body []byte) ([]jose.JSONWebKey, error) {
 		return nil, fmt.Errorf("read the JWK set: %w", err)
 	}
 	if len(set.Keys) > maxJWKSKeys {
-		return nil, fmt.Errorf("read the JWK set: more than %d keys", maxJWKSKeys)
+		return nil, fmt.Errorf("read the JWK set: it has more than %d keys", maxJWKSKeys)
 	}
 	var keys []jose.JSONWebKey
 	for _, raw := range set.Keys {
@@ -112,17 +113,17 @@ func parseJWKS(body []byte) ([]jose.JSONWebKey, error) {
 		}
 	}
 	if len(keys) == 0 {
-		return nil, fmt.Errorf("read the JWK set: none of its %d keys has a kid and can verify a signature", len(set.Keys))
+		return nil, fmt.Errorf("read the JWK set: no usable key among %d", len(set.Keys))
 	}
 	return keys, nil
 }
 
-// verifies tells whether a key is a public one of a kind and size that is used. A set with a private key in it is a
-// mistake of the issuer's; a shared secret in it would let everybody sign.
+// verifies reports whether a key is public and of a supported type and size. A private key in a set is a mistake of the
+// issuer; a shared secret in it would allow any client to sign.
 func verifies(key any) bool {
 	switch key := key.(type) {
 	case *rsa.PublicKey:
-		return key.N.BitLen() >= minRSABits && key.N.BitLen() <= maxRSABits
+		return key.N.BitLen() >= minRSABits
 	case *ecdsa.PublicKey, ed25519.PublicKey:
 		return true
 	}

@@ -18,50 +18,51 @@ const (
 	defaultPause = 30 * time.Second
 	defaultRetry = 5 * time.Second
 
-	defaultTimeout = 3 * time.Second // an authorizer has ten in all
+	defaultTimeout = 3 * time.Second // the authorizer's timeout is ten seconds
 )
 
-// ErrNoKeys is that no keys could be fetched: tokens can be neither accepted nor refused.
-var ErrNoKeys = errors.New("the keys that verify tokens are not to be had")
+// ErrNoKeys means that no keys could be fetched: tokens can be neither accepted nor refused.
+var ErrNoKeys = errors.New("token keys unavailable")
 
-// Keys are the keys that verify tokens, fetched from where they are kept when they are needed. They run no goroutine: a
-// Lambda process sleeps between two invocations. However many tokens come, good and bad, keys are fetched one call at a
-// time, at most once in Fresh while all is well, once in Pause for tokens that no key verifies, and once in Retry while
-// they cannot be had. Make them with NewKeys; they are safe for concurrent use.
+// Keys fetches and caches the keys that verify tokens. It runs no goroutine, because a Lambda process is frozen between
+// invocations. It makes one fetch at a time, for any number of tokens: at most one per Fresh normally, one per Pause
+// for tokens that no key verifies, and one per Retry after a failure. NewKeys makes it. It is safe for concurrent use.
 type Keys struct {
-	// Fetch gets the present keys. Its context ends after Timeout.
+	// Fetch returns the present keys. Its context ends after Timeout.
 	Fetch func(ctx context.Context) ([]jose.JSONWebKey, error)
 	// Timeout bounds one fetch.
 	Timeout time.Duration
-	// Fresh is how long keys are used without asking again. A key that the issuer has withdrawn is trusted so long.
+	// Fresh is the time for which keys are used without another fetch. A withdrawn key is accepted for that time.
 	Fresh time.Duration
-	// Stale is how long keys are used at most, while newer ones cannot be had.
+	// Stale is the time after which keys are no longer used if no newer ones can be fetched.
 	Stale time.Duration
-	// Pause is the least time between two fetches for tokens that no key verifies: their key may be new.
+	// Pause is the minimum time between two fetches for tokens that no key verifies; their key may be new.
 	Pause time.Duration
-	// Retry is the least time between two fetches after one that failed.
+	// Retry is the minimum time between a failed fetch and the next one.
 	Retry time.Duration
-	// Now is the time; nil means time.Now.
+	// Now returns the current time; nil means time.Now.
 	Now func() time.Time
-	// Report is told of every fetch that failed; nil means nobody is.
+	// Report is called with the error of every failed fetch; it may be nil.
 	Report func(error)
 
-	turn chan struct{} // holds a token for whoever fetches
+	fetching chan struct{} // of capacity 1; full during a fetch
 
 	mu      sync.Mutex
 	keys    []jose.JSONWebKey
-	fetched time.Time // when keys were
-	tried   time.Time // when the last fetch began
+	fetched time.Time // start of the last successful fetch
+	tried   time.Time // start of the last fetch
 	failure error     // of the last fetch
 }
 
-// NewKeys returns keys that are yet to be fetched.
+// NewKeys returns keys with the default times. The first Find fetches them.
 func NewKeys(fetch func(ctx context.Context) ([]jose.JSONWebKey, error)) *Keys {
-	return &Keys{Fetch: fetch, Timeout: defaultTimeout, Fresh: defaultFresh, Stale: defaultStale, Pause: defaultPause, Retry: defaultRetry, turn: make(chan struct{}, 1)}
+	return &Keys{
+		Fetch: fetch, Timeout: defaultTimeout, Fresh: defaultFresh, Stale: defaultStale, Pause: defaultPause,
+		Retry: defaultRetry, fetching: make(chan struct{}, 1),
+	}
 }
 
-// Find tells whether a key verifies a token. When none of those at hand does, it asks once whether there are newer ones,
-// if it may.
+// Find reports whether a key verifies a token. If no cached key does, it fetches once, unless Pause forbids it.
 func (k *Keys) Find(ctx context.Context, verifies func(jose.JSONWebKey) bool) (bool, error) {
 	keys, err := k.current(ctx, k.outdated)
 	if err != nil {
@@ -71,41 +72,41 @@ func (k *Keys) Find(ctx context.Context, verifies func(jose.JSONWebKey) bool) (b
 		return true, nil
 	}
 	newer, err := k.current(ctx, k.mayBeNewer)
-	if err != nil || len(newer) > 0 && len(keys) > 0 && &newer[0] == &keys[0] {
+	if err != nil || &newer[0] == &keys[0] { // neither is empty
 		return false, err
 	}
 	return slices.ContainsFunc(newer, verifies), nil
 }
 
-// outdated tells whether it is time to fetch; k.mu is held.
+// outdated reports whether the cached keys must be fetched again; k.mu is held.
 func (k *Keys) outdated(now time.Time) bool {
 	return now.Sub(k.fetched) >= k.Fresh && (k.failure == nil || now.Sub(k.tried) >= k.Retry)
 }
 
-// mayBeNewer tells whether it is worth to fetch for a token that no key verifies; k.mu is held.
+// mayBeNewer reports whether a token that no key verifies may cause a fetch; k.mu is held.
 func (k *Keys) mayBeNewer(now time.Time) bool { return now.Sub(k.tried) >= k.Pause }
 
-// current returns the keys, fetched before if they are due for it.
+// current returns the cached keys, after a fetch if one is due. Without an error there is at least one.
 func (k *Keys) current(ctx context.Context, due func(now time.Time) bool) ([]jose.JSONWebKey, error) {
-	if keys, ok, err := k.atHand(due); ok {
+	if keys, ok, err := k.cached(due); ok {
 		return keys, err
 	}
 	select {
-	case k.turn <- struct{}{}:
-		defer func() { <-k.turn }()
+	case k.fetching <- struct{}{}:
+		defer func() { <-k.fetching }()
 	case <-ctx.Done():
 		return nil, fmt.Errorf("%w: %w", ErrNoKeys, ctx.Err())
 	}
-	// Another may have fetched them meanwhile.
-	if keys, ok, err := k.atHand(due); ok {
+	// Another goroutine may have fetched them meanwhile.
+	if keys, ok, err := k.cached(due); ok {
 		return keys, err
 	}
 	began := k.now()
-	fetching, cancel := context.WithTimeout(ctx, k.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, k.Timeout)
 	defer cancel()
-	keys, err := k.Fetch(fetching)
+	keys, err := k.Fetch(ctx)
 	if err == nil && len(keys) == 0 {
-		err = errors.New("there are none")
+		err = errors.New("fetch keys: there are none")
 	}
 	if err != nil && k.Report != nil {
 		k.Report(err)
@@ -116,12 +117,12 @@ func (k *Keys) current(ctx context.Context, due func(now time.Time) bool) ([]jos
 		k.keys, k.fetched = keys, began
 	}
 	k.mu.Unlock()
-	keys, _, err = k.atHand(func(time.Time) bool { return false })
+	keys, _, err = k.cached(func(time.Time) bool { return false })
 	return keys, err
 }
 
-// atHand returns what there is without fetching, unless that is due.
-func (k *Keys) atHand(due func(now time.Time) bool) (keys []jose.JSONWebKey, ok bool, err error) {
+// cached returns the cached keys; ok is false if a fetch is due.
+func (k *Keys) cached(due func(now time.Time) bool) (keys []jose.JSONWebKey, ok bool, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := k.now()

@@ -19,7 +19,7 @@ import (
 	"fanfare/test/tokentest"
 )
 
-// issuer serves a JWK set and counts who asks.
+// issuer serves a JWK set and counts the requests.
 type issuer struct {
 	*httptest.Server
 	answer atomic.Pointer[http.HandlerFunc]
@@ -43,14 +43,14 @@ func (i *issuer) serve(set []byte) {
 
 func (i *issuer) behave(answer http.HandlerFunc) { i.answer.Store(&answer) }
 
-// unhurried returns keys whose fetch a busy machine does not break off.
+// unhurried returns keys with a timeout of one minute, so that a slow machine does not exceed it.
 func unhurried(fetch func(context.Context) ([]jose.JSONWebKey, error)) *token.Keys {
 	keys := token.NewKeys(fetch)
 	keys.Timeout = time.Minute
 	return keys
 }
 
-// trusting returns a verifier of the issuer's tokens with a clock that only the test moves.
+// trusting returns a verifier of the issuer's tokens, and a function that advances its clock.
 func (i *issuer) trusting(t *testing.T) (v *token.Verifier, pass func(time.Duration)) {
 	t.Helper()
 	set, err := token.NewJWKS(i.URL)
@@ -67,7 +67,7 @@ func (i *issuer) trusting(t *testing.T) (v *token.Verifier, pass func(time.Durat
 
 var listener = sync.OnceValue(func() string { return tokentest.Good().Signed(tokentest.Listener(now)) })
 
-func TestKeysAreFetchedOnceForAll(t *testing.T) {
+func TestKeys_FetchOnce(t *testing.T) {
 	i := newIssuer(t, tokentest.Good().JWKS())
 	v, _ := i.trusting(t)
 	var clients sync.WaitGroup
@@ -80,19 +80,21 @@ func TestKeysAreFetchedOnceForAll(t *testing.T) {
 	}
 	clients.Wait()
 	if n := i.asked.Load(); n != 1 {
-		t.Errorf("the issuer was asked %d times", n)
+		t.Errorf("got %d fetches, want 1", n)
 	}
 }
 
-// A storm of tokens with unknown keys must not become one against the issuer.
-func TestUnknownKeysAskTheIssuerSeldom(t *testing.T) {
+// Many tokens with unknown keys must not cause many requests to the issuer.
+func TestKeys_UnknownKeys(t *testing.T) {
 	i := newIssuer(t, tokentest.Good().JWKS())
 	v, pass := i.trusting(t)
 	storm := func() {
 		var clients sync.WaitGroup
 		for n := range 200 {
 			clients.Go(func() {
-				text := tokentest.Token(fmt.Sprintf(`{"alg":"ES256","kid":"unknown-%d"}`, n), tokentest.Listener(now), func([]byte) []byte { return make([]byte, 64) })
+				header := fmt.Sprintf(`{"alg":"ES256","kid":"unknown-%d"}`, n)
+				zeros := func([]byte) []byte { return make([]byte, 64) }
+				text := tokentest.Token(header, tokentest.Listener(now), zeros)
 				if _, err := v.Verify(t.Context(), text); reason(err) != token.ReasonSignature {
 					t.Error(err)
 				}
@@ -102,31 +104,31 @@ func TestUnknownKeysAskTheIssuerSeldom(t *testing.T) {
 	}
 	storm()
 	if n := i.asked.Load(); n != 1 {
-		t.Errorf("asked %d times at first", n)
+		t.Errorf("first tokens: got %d fetches, want 1", n)
 	}
 	pass(29 * time.Second)
 	storm()
 	if n := i.asked.Load(); n != 1 {
-		t.Errorf("asked %d times within the pause", n)
+		t.Errorf("within the pause: got %d fetches, want 1", n)
 	}
 	pass(time.Second)
 	storm()
 	if n := i.asked.Load(); n != 2 {
-		t.Errorf("asked %d times after the pause, want once more", n)
+		t.Errorf("after the pause: got %d fetches, want 2", n)
 	}
 }
 
-func TestKeysRotate(t *testing.T) {
+func TestKeys_Rotation(t *testing.T) {
 	i := newIssuer(t, tokentest.Set(tokentest.Good().RSAKey("old")))
 	v, pass := i.trusting(t)
 	signedBy := func(who *tokentest.Issuer, kid string) string {
 		return tokentest.Token(`{"alg":"RS256","kid":"`+kid+`"}`, tokentest.Listener(now), who.RS256)
 	}
-	old, young := signedBy(tokentest.Good(), "old"), signedBy(tokentest.Evil(), "new") // Evil is but another key here
+	old, young := signedBy(tokentest.Good(), "old"), signedBy(tokentest.Evil(), "new") // Evil is only another key here
 	check := func(when, text string, accepted bool) {
 		t.Helper()
 		if _, err := v.Verify(t.Context(), text); (err == nil) != accepted || err != nil && reason(err) == "" {
-			t.Errorf("%s: %v", when, err)
+			t.Errorf("%s: got %v, want accepted = %v", when, err, accepted)
 		}
 	}
 	check("before", old, true)
@@ -149,7 +151,7 @@ func TestKeysRotate(t *testing.T) {
 	check("the key that the id had before", young, false)
 }
 
-func TestTheIssuerIsDown(t *testing.T) {
+func TestKeys_IssuerDown(t *testing.T) {
 	i := newIssuer(t, tokentest.Good().JWKS())
 	down := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }
 	i.behave(down)
@@ -160,45 +162,45 @@ func TestTheIssuerIsDown(t *testing.T) {
 		t.Helper()
 		for range 20 {
 			if _, err := v.Verify(t.Context(), listener()); !errors.Is(err, token.ErrNoKeys) || reason(err) != "" {
-				t.Errorf("%s: %v", when, err)
+				t.Errorf("%s: got %v, want ErrNoKeys", when, err)
 			}
 		}
 		if n := i.asked.Load(); n != asked || reported.Load() != asked {
-			t.Errorf("%s: asked %d times, reported %d, want %d", when, n, reported.Load(), asked)
+			t.Errorf("%s: got %d fetches, %d reports, want %d", when, n, reported.Load(), asked)
 		}
 	}
 	works := func(when string, asked int64) {
 		t.Helper()
 		for range 20 {
 			if _, err := v.Verify(t.Context(), listener()); err != nil {
-				t.Errorf("%s: %v", when, err)
+				t.Errorf("%s: got %v, want no error", when, err)
 			}
 		}
 		if n := i.asked.Load(); n != asked {
-			t.Errorf("%s: asked %d times, want %d", when, n, asked)
+			t.Errorf("%s: got %d fetches, want %d", when, n, asked)
 		}
 	}
 	unavailable("from the start", 1)
 	pass(5 * time.Second)
-	unavailable("when it is tried again", 2)
+	unavailable("second fetch", 2)
 	i.serve(tokentest.Good().JWKS())
 	pass(5 * time.Second)
 	works("up", 3)
 
 	i.behave(down)
 	pass(10 * time.Minute)
-	works("down again, with keys at hand", 4)
+	works("down again, with cached keys", 4)
 	pass(4 * time.Second)
-	works("before it is tried again", 4)
+	works("before the next fetch", 4)
 	pass(time.Second)
-	works("tried again", 5)
+	works("next fetch", 5)
 	pass(50 * time.Minute)
 	reported.Store(5)
 	unavailable("down for an hour", 6)
 }
 
-// A hanging issuer holds nobody longer than the time-out: those who wait for the same fetch wait for it together.
-func TestTheIssuerHangs(t *testing.T) {
+// A hanging issuer delays every caller by at most the timeout: all wait for the same fetch.
+func TestKeys_IssuerHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fetches := 0
 		keys := token.NewKeys(func(ctx context.Context) ([]jose.JSONWebKey, error) {
@@ -206,7 +208,10 @@ func TestTheIssuerHangs(t *testing.T) {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		})
-		v := &token.Verifier{Keys: keys, Algorithms: []jose.SignatureAlgorithm{jose.RS256}, Issuer: "https://issuer.example", Audience: "fanfare"}
+		v := &token.Verifier{
+			Keys: keys, Algorithms: []jose.SignatureAlgorithm{jose.RS256},
+			Issuer: "https://issuer.example", Audience: "fanfare",
+		}
 		text := listener()
 		began := time.Now()
 		var clients sync.WaitGroup
@@ -219,9 +224,9 @@ func TestTheIssuerHangs(t *testing.T) {
 		}
 		clients.Wait()
 		if took := time.Since(began); took != 3*time.Second || fetches != 1 {
-			t.Errorf("%v and %d fetches", took, fetches)
+			t.Errorf("got %v and %d fetches, want 3s and 1", took, fetches)
 		}
-		// One who gives up earlier is told so.
+		// A caller whose context ends earlier gets its error.
 		time.Sleep(time.Minute)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -231,7 +236,7 @@ func TestTheIssuerHangs(t *testing.T) {
 	})
 }
 
-func TestAHostileIssuer(t *testing.T) {
+func TestKeys_HostileIssuer(t *testing.T) {
 	good := tokentest.Good()
 	weak := map[string]any{"kty": "RSA", "kid": "rsa", "n": strings.Repeat("A", 170) + "AQ", "e": "AQAB"}
 	private := good.RSAKey("rsa")
@@ -240,6 +245,7 @@ func TestAHostileIssuer(t *testing.T) {
 	set := func(set string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(set)) }
 	}
+	key := func(key map[string]any) http.HandlerFunc { return set(string(tokentest.Set(key))) }
 	for _, test := range []struct {
 		name   string
 		answer http.HandlerFunc
@@ -253,26 +259,35 @@ func TestAHostileIssuer(t *testing.T) {
 		{"no keys", set(`{"keys":[]}`)},
 		{"keys of another kind", set(`{"keys":{}}`)},
 		{"keys that are not objects", set(`{"keys":[1,null,"x",[]]}`)},
-		{"a shared secret", set(string(tokentest.Set(map[string]any{"kty": "oct", "kid": "rsa", "k": "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U"})))},
-		{"a weak key", set(string(tokentest.Set(weak)))},
-		{"an oversized key", set(string(tokentest.Set(map[string]any{"kty": "RSA", "kid": "rsa", "n": strings.Repeat("_", 4000), "e": "AQAB"})))},
-		{"an even modulus of zero", set(string(tokentest.Set(map[string]any{"kty": "RSA", "kid": "rsa", "n": "AA", "e": "AA"})))},
-		{"a point off the curve", set(string(tokentest.Set(map[string]any{"kty": "EC", "kid": "ec", "crv": "P-256", "x": strings.Repeat("A", 43), "y": strings.Repeat("A", 43)})))},
-		{"a private key", set(string(tokentest.Set(private)))},
+		{"a shared secret", key(map[string]any{
+			"kty": "oct", "kid": "rsa", "k": "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U",
+		})},
+		{"a weak key", key(weak)},
+		{"an oversized key", key(map[string]any{
+			"kty": "RSA", "kid": "rsa", "n": strings.Repeat("_", 4000), "e": "AQAB",
+		})},
+		{"an even modulus of zero", key(map[string]any{"kty": "RSA", "kid": "rsa", "n": "AA", "e": "AA"})},
+		{"a point off the curve", key(map[string]any{
+			"kty": "EC", "kid": "ec", "crv": "P-256", "x": strings.Repeat("A", 43), "y": strings.Repeat("A", 43),
+		})},
+		{"a private key", key(private)},
 		{"a key for encryption", set(strings.ReplaceAll(string(tokentest.Set(good.RSAKey("rsa"))), `"sig"`, `"enc"`))},
-		{"a key for another algorithm", set(strings.ReplaceAll(string(tokentest.Set(good.RSAKey("rsa"))), `"RS256"`, `"RS512"`))},
-		{"a key without an id", set(string(tokentest.Set(good.RSAKey(""))))},
+		{
+			"a key for another algorithm",
+			set(strings.ReplaceAll(string(tokentest.Set(good.RSAKey("rsa"))), `"RS256"`, `"RS512"`)),
+		},
+		{"a key without an id", key(good.RSAKey(""))},
 		{"too many keys", set(`{"keys":[` + strings.Repeat(`{},`, 100) + string(good.JWKS()[9:]))},
 		{"megabytes", func(w http.ResponseWriter, _ *http.Request) {
 			chunk := []byte(strings.Repeat(" ", 64<<10))
-			for n := 0; n < 64; n++ {
+			for range 64 {
 				if _, err := w.Write(chunk); err != nil {
 					return
 				}
 			}
 			w.Write(good.JWKS())
 		}},
-		{"an answer that breaks off", func(w http.ResponseWriter, _ *http.Request) {
+		{"a truncated answer", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100000")
 			w.Write(good.JWKS())
 		}},
@@ -283,18 +298,19 @@ func TestAHostileIssuer(t *testing.T) {
 			i.behave(test.answer)
 			v, _ := i.trusting(t)
 			if grant, err := v.Verify(t.Context(), listener()); err == nil {
-				t.Errorf("granted %+v", grant)
+				t.Errorf("got %+v, want an error", grant)
 			}
 		})
 	}
 	if n := elsewhere.asked.Load(); n != 0 {
-		t.Errorf("a redirect was followed %d times", n)
+		t.Errorf("target of the redirect: got %d requests, want 0", n)
 	}
 }
 
-// One bad key in a set does not take the others with it.
-func TestUnusableKeysArePassedOver(t *testing.T) {
-	i := newIssuer(t, tokentest.Set(map[string]any{"kty": "new", "kid": "rsa"}, map[string]any{"kty": "oct", "kid": "rsa", "k": "AAAA"}, tokentest.Good().RSAKey("rsa")))
+// An unusable key in a set does not affect the others.
+func TestKeys_UnusableKeys(t *testing.T) {
+	i := newIssuer(t, tokentest.Set(map[string]any{"kty": "new", "kid": "rsa"},
+		map[string]any{"kty": "oct", "kid": "rsa", "k": "AAAA"}, tokentest.Good().RSAKey("rsa")))
 	v, _ := i.trusting(t)
 	if _, err := v.Verify(t.Context(), listener()); err != nil {
 		t.Error(err)

@@ -16,38 +16,40 @@ import (
 )
 
 const (
-	// MaxBytes is the longest token that is looked at. API Gateway takes 10,240 bytes of headers in all.
-	// Source: API Gateway developer guide, "Quotas for configuring and running a REST API", total combined size of headers.
+	// MaxBytes is the length of the longest token that is read. API Gateway accepts 10,240 bytes of headers in all.
+	// Source: API Gateway developer guide, "Quotas for configuring and running a REST API", total combined size of
+	// headers.
 	MaxBytes = 8192
 
-	// maxSubject is the longest sub, in bytes: OpenID Connect's bound, and an authorizer's answer has 8 KB.
+	// maxSubject is the length of the longest sub, in bytes. The limit is that of OpenID Connect; an authorizer's answer
+	// is limited to 8 KB.
 	// Source: OpenID Connect Core 1.0, section 2, ID Token.
 	maxSubject = 255
 
-	// maxLifetime is how far ahead an expiry may lie. It is no policy, only a bound that no sensible issuer reaches.
+	// maxLifetime bounds the time to the expiry. It only rejects mistakes, such as milliseconds.
 	maxLifetime = 10 * 365 * 24 * time.Hour
 )
 
-// Refused is why a token is not accepted. It never holds a part of the token.
+// Refused is the error for a token that is not accepted. It never contains a part of the token.
 type Refused struct {
-	// Reason is one of the Reason constants, for counting.
+	// Reason is one of the Reason constants.
 	Reason string
-	// Err says more, for people; it may be nil.
+	// Err is the detail; it may be nil.
 	Err error
 }
 
 // Reasons of a Refused.
 const (
-	ReasonMissing   = "missing"       // there was none where one is looked for
-	ReasonMalformed = "malformed"     // not a token that could be read
-	ReasonAlgorithm = "algorithm"     // signed in a way that is not allowed
-	ReasonHeader    = "header"        // a header parameter that changes what the token means
-	ReasonSignature = "signature"     // no key of the issuer's verifies it
-	ReasonIssuer    = "issuer"        // another one's
-	ReasonAudience  = "audience"      // for somebody else
-	ReasonExpired   = "expired"       // or without an expiry
-	ReasonNotYet    = "not_yet_valid" // nbf or iat lie ahead
-	ReasonSubject   = "subject"       // nobody's
+	ReasonMissing   = "missing"       // no token in the place of the source
+	ReasonMalformed = "malformed"     // not a readable token
+	ReasonAlgorithm = "algorithm"     // an algorithm that is not allowed
+	ReasonHeader    = "header"        // a header parameter that is not supported
+	ReasonSignature = "signature"     // no key verifies the signature
+	ReasonIssuer    = "issuer"        // another issuer
+	ReasonAudience  = "audience"      // another audience
+	ReasonExpired   = "expired"       // expired, or without an expiry
+	ReasonNotYet    = "not_yet_valid" // nbf or iat are in the future
+	ReasonSubject   = "subject"       // no subject, or one that is too long
 )
 
 func (r *Refused) Error() string {
@@ -60,22 +62,23 @@ func (r *Refused) Error() string {
 // Unwrap returns Err.
 func (r *Refused) Unwrap() error { return r.Err }
 
-// Claim is what a token must say to give the right to publish.
+// Claim is the claim that gives the right to publish.
 type Claim struct {
-	// Name of a claim at the top of the token, and the Value that it must have or hold: a string has the words between
-	// its spaces (as OAuth's scope), a list its strings, and true is "true".
+	// Name is the name of a top-level claim. Value must be one of its values: a string has the words between its spaces
+	// (as OAuth's scope), a list its strings, and true is "true".
 	Name, Value string
 }
 
-// ParseClaim reads "name=value". The last "=" divides, as names are often URLs.
+// ParseClaim reads "name=value". It splits at the last "=", because names are often URLs.
 func ParseClaim(text string) (Claim, error) {
 	i := strings.LastIndexByte(text, '=')
 	if i < 1 || i == len(text)-1 || strings.ContainsAny(text[i:], " \t") {
-		return Claim{}, fmt.Errorf("the claim %q is not like scope=publish", text)
+		return Claim{}, fmt.Errorf("parse claim %q: it is not of the form name=value", text)
 	}
 	return Claim{text[:i], text[i+1:]}, nil
 }
 
+// in reports whether the claims contain c.
 func (c Claim) in(claims map[string]any) bool {
 	switch value := claims[c.Name].(type) {
 	case string:
@@ -91,19 +94,20 @@ func (c Claim) in(claims map[string]any) bool {
 // Verifier checks tokens. It is safe for concurrent use.
 type Verifier struct {
 	Keys *Keys
-	// Algorithms are those that a token may be signed with; it must not be empty. See ParseAlgorithms.
+	// Algorithms lists the allowed algorithms; it must not be empty. See ParseAlgorithms.
 	Algorithms []jose.SignatureAlgorithm
-	// Issuer and Audience are what iss has to be and aud has to hold.
+	// Issuer is the required iss. Audience must be in aud.
 	Issuer, Audience string
-	// Leeway is by how much clocks may differ.
+	// Leeway is the allowed difference between clocks.
 	Leeway time.Duration
 	// Publish is the claim that gives the right to publish.
 	Publish Claim
-	// Now is the time; nil means time.Now.
+	// Now returns the current time; nil means time.Now.
 	Now func() time.Time
 }
 
-// Verify returns what a token is worth. What is wrong with the token is a *Refused; other errors are not its fault.
+// Verify returns the rights that a token gives. The error is a *Refused if the token is not accepted; after any other
+// error the token may be valid.
 func (v *Verifier) Verify(ctx context.Context, token string) (access.Grant, error) {
 	signed, header, err := v.parse(token)
 	if err != nil {
@@ -124,38 +128,38 @@ func (v *Verifier) Verify(ctx context.Context, token string) (access.Grant, erro
 	case !verified:
 		return access.Grant{}, &Refused{Reason: ReasonSignature}
 	}
-	// This decoder, unlike the standard library's, refuses a name that comes twice and tells names by their case.
+	// This decoder, unlike the standard library's, rejects duplicate names and compares names case-sensitively.
 	var claims jwt.Claims
 	var all map[string]any
 	if json.Unmarshal(payload, &claims) != nil || json.Unmarshal(payload, &all) != nil {
 		return access.Grant{}, &Refused{Reason: ReasonMalformed, Err: errors.New("the claims cannot be read")}
 	}
-	return v.judge(claims, all)
+	return v.check(claims, all)
 }
 
-// parse reads the token's form and header, nothing of which is trusted yet.
+// parse reads the token and its header. Nothing of it is verified yet.
 func (v *Verifier) parse(token string) (*jose.JSONWebSignature, jose.Header, error) {
-	refuse := func(reason, why string) (*jose.JSONWebSignature, jose.Header, error) {
-		return nil, jose.Header{}, &Refused{Reason: reason, Err: errors.New(why)}
+	refuse := func(reason, detail string) (*jose.JSONWebSignature, jose.Header, error) {
+		return nil, jose.Header{}, &Refused{Reason: reason, Err: errors.New(detail)}
 	}
 	switch {
 	case len(token) > MaxBytes:
-		return refuse(ReasonMalformed, fmt.Sprintf("%d bytes", len(token)))
+		return refuse(ReasonMalformed, fmt.Sprintf("it has %d bytes", len(token)))
 	case strings.Count(token, ".") != 2 || strings.ContainsFunc(token, func(r rune) bool { return !compact(r) }):
-		// The library overlooks white space; nobody else may.
+		// The library ignores white space; other readers may not.
 		return refuse(ReasonMalformed, "not a JWS in compact serialization")
 	}
 	parsed, err := jose.ParseSignedCompact(token, v.Algorithms)
 	var algorithm *jose.ErrUnexpectedSignatureAlgorithm
 	switch {
 	case errors.As(err, &algorithm):
-		return refuse(ReasonAlgorithm, "not one of the allowed")
+		return refuse(ReasonAlgorithm, "the algorithm is not allowed")
 	case err != nil:
 		return refuse(ReasonMalformed, "not a JWS")
 	}
 	header := parsed.Signatures[0].Header
 	for name := range header.ExtraHeaders {
-		// RFC 7515, section 4.1.11: what a token declares critical must be understood, and nothing is.
+		// RFC 7515, section 4.1.11: a critical extension that is not supported must be rejected. None is supported.
 		if name == "crit" || name == "b64" {
 			return refuse(ReasonHeader, "critical extensions are not supported")
 		}
@@ -166,25 +170,25 @@ func (v *Verifier) parse(token string) (*jose.JSONWebSignature, jose.Header, err
 	if _, ok := header.ExtraHeaders[jose.HeaderContentType]; ok {
 		return refuse(ReasonHeader, "nested tokens are not supported")
 	}
-	// Keys are the issuer's, whatever the token says (jwk, jku, x5c, x5u): those parameters are never read.
+	// The keys in a token's header (jwk, jku, x5c, x5u) are never used, only the configured issuer's.
 	return parsed, header, nil
 }
 
-// compact tells whether a character may stand in a compact serialization. Source: RFC 4648, section 5.
+// compact reports whether a character may occur in a compact serialization. Source: RFC 4648, section 5.
 func compact(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.'
 }
 
-// tokenType tells whether a typ is a plain token's or an access token's, so that no other kind of JWT of the same issuer
-// (a logout token, a DPoP proof) is taken for one. Source: RFC 8725, section 3.11; RFC 9068, section 2.1.
+// tokenType reports whether a typ is that of a plain token or an access token. Other JWTs of the same issuer (a logout
+// token, a DPoP proof) must not be accepted. Source: RFC 8725, section 3.11; RFC 9068, section 2.1.
 func tokenType(typ any) bool {
 	text, _ := typ.(string)
 	text = strings.TrimPrefix(strings.ToLower(text), "application/")
 	return text == "jwt" || text == "at+jwt"
 }
 
-// judge weighs the claims of a token whose signature is good.
-func (v *Verifier) judge(claims jwt.Claims, all map[string]any) (access.Grant, error) {
+// check checks the claims of a token whose signature is verified.
+func (v *Verifier) check(claims jwt.Claims, all map[string]any) (access.Grant, error) {
 	now := time.Now()
 	if v.Now != nil {
 		now = v.Now()
@@ -196,10 +200,11 @@ func (v *Verifier) judge(claims jwt.Claims, all map[string]any) (access.Grant, e
 	case claims.Subject == "" || len(claims.Subject) > maxSubject:
 		return refuse(ReasonSubject)
 	case v.Issuer == "" || v.Audience == "":
-		// The library takes these for "any".
-		return access.Grant{}, errors.New("the verifier has no issuer or no audience")
+		// To the library, an empty one means any.
+		return access.Grant{}, errors.New("verify a token: no issuer or no audience is configured")
 	}
-	err := claims.ValidateWithLeeway(jwt.Expected{Issuer: v.Issuer, AnyAudience: jwt.Audience{v.Audience}, Time: now}, v.Leeway)
+	expected := jwt.Expected{Issuer: v.Issuer, AnyAudience: jwt.Audience{v.Audience}, Time: now}
+	err := claims.ValidateWithLeeway(expected, v.Leeway)
 	switch {
 	case errors.Is(err, jwt.ErrInvalidIssuer):
 		return refuse(ReasonIssuer)
@@ -213,7 +218,7 @@ func (v *Verifier) judge(claims jwt.Claims, all map[string]any) (access.Grant, e
 		return access.Grant{}, &Refused{Reason: ReasonMalformed, Err: err}
 	}
 	until := claims.Expiry.Time().Add(v.Leeway)
-	if !now.Before(until) { // the library lets the last second pass
+	if !now.Before(until) { // the library accepts it in the last second
 		return refuse(ReasonExpired)
 	}
 	return access.Grant{Principal: claims.Subject, Publish: v.Publish.in(all), Until: until}, nil

@@ -16,10 +16,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// now is the time of every test that needs none to pass.
+// now is the time in tests whose clock stands still.
 var now = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
-// verifier trusts tokentest.Good.
+// verifier returns a verifier that trusts tokentest.Good.
 func verifier(t testing.TB) *token.Verifier {
 	server := newIssuer(t, tokentest.Good().JWKS())
 	set, err := token.NewJWKS(server.URL)
@@ -34,7 +34,7 @@ func verifier(t testing.TB) *token.Verifier {
 	return v
 }
 
-func TestGoodTokens(t *testing.T) {
+func TestVerifier_Accepts(t *testing.T) {
 	v, good := verifier(t), tokentest.Good()
 	claims := tokentest.Listener(now)
 	for _, test := range []struct {
@@ -51,57 +51,65 @@ func TestGoodTokens(t *testing.T) {
 		{"a list of lists", good.Signed(claims.With(tokentest.Claims{"scope": []any{[]string{"publish"}}})), false},
 		{"several audiences", good.Signed(claims.With(tokentest.Claims{"aud": []string{"other", "fanfare"}})), false},
 		{"without iat and nbf", good.Signed(claims.With(tokentest.Claims{"iat": nil, "nbf": nil})), false},
-		{"fractions of seconds", good.Signed(claims.With(tokentest.Claims{"exp": float64(claims["exp"].(int64)) + 0.9})), false},
+		{
+			"fractions of seconds",
+			good.Signed(claims.With(tokentest.Claims{"exp": float64(claims["exp"].(int64)) + 0.9})), false,
+		},
 		{"an elliptic key", tokentest.Token(`{"alg":"ES256","kid":"ec"}`, claims, good.ES256), false},
 		{"an access token", tokentest.Token(`{"alg":"RS256","kid":"rsa","typ":"at+jwt"}`, claims, good.RS256), false},
-		{"harmless headers", tokentest.Token(`{"alg":"RS256","kid":"rsa","x":1,"jku":"https://evil.example"}`, claims, good.RS256), false},
+		{
+			"ignored headers",
+			tokentest.Token(`{"alg":"RS256","kid":"rsa","x":1,"jku":"https://evil.example"}`, claims, good.RS256), false,
+		},
 		{"within the leeway", good.Signed(claims.With(tokentest.Claims{"nbf": now.Add(29 * time.Second).Unix()})), false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			grant, err := v.Verify(t.Context(), test.token)
-			want := access.Grant{Principal: "alice", Publish: test.publish, Until: now.Add(30*time.Minute + 30*time.Second).Local()}
+			until := now.Add(30*time.Minute + 30*time.Second).Local()
+			want := access.Grant{Principal: "alice", Publish: test.publish, Until: until}
 			if err != nil || grant != want {
-				t.Errorf("%+v, %v, want %+v", grant, err, want)
+				t.Errorf("got %+v, %v, want %+v", grant, err, want)
 			}
 		})
 	}
 }
 
-func TestTheLeewayEnds(t *testing.T) {
+func TestVerifier_Leeway(t *testing.T) {
 	v := verifier(t)
-	expired := tokentest.Good().Signed(tokentest.Listener(now).With(tokentest.Claims{"exp": now.Add(-29 * time.Second).Unix()}))
+	claims := tokentest.Claims{"exp": now.Add(-29 * time.Second).Unix()}
+	expired := tokentest.Good().Signed(tokentest.Listener(now).With(claims))
 	if _, err := v.Verify(t.Context(), expired); err != nil {
-		t.Errorf("a second before the leeway ends: %v", err)
+		t.Errorf("one second before the end of the leeway: got %v, want no error", err)
 	}
 	v.Now = func() time.Time { return now.Add(time.Second) }
 	if _, err := v.Verify(t.Context(), expired); reason(err) != token.ReasonExpired {
-		t.Errorf("as it ends: %v", err)
+		t.Errorf("end of the leeway: got %v, want expired", err)
 	}
 }
 
-func TestHostileTokens(t *testing.T) {
+func TestVerifier_Hostile(t *testing.T) {
 	v := verifier(t)
 	all := tokentest.Hostiles(now)
 	if len(all) < 30 {
-		t.Fatalf("only %d tokens", len(all))
+		t.Fatalf("got %d tokens, want at least 30", len(all))
 	}
 	reasons := make(map[string]int)
 	for _, h := range all {
 		grant, err := v.Verify(t.Context(), h.Token)
 		if reason(err) == "" || grant != (access.Grant{}) {
-			t.Errorf("%s: %+v, %v", h.Name, grant, err)
+			t.Errorf("%s: got %+v, %v, want refused", h.Name, grant, err)
 		}
 		reasons[reason(err)]++
 		for part := range strings.SplitSeq(h.Token, ".") {
 			if len(part) > 20 && err != nil && strings.Contains(err.Error(), part) {
-				t.Errorf("%s: the error holds a part of the token: %v", h.Name, err)
+				t.Errorf("%s: got %v, want no part of the token in it", h.Name, err)
 			}
 		}
 	}
 	t.Logf("%d tokens refused: %v", len(all), reasons)
 }
 
-func TestRefusalsSayWhy(t *testing.T) {
+func TestVerifier_Reasons(t *testing.T) {
 	v, good := verifier(t), tokentest.Good()
 	claims := tokentest.Listener(now)
 	for reasonWanted, text := range map[string]string{
@@ -116,12 +124,12 @@ func TestRefusalsSayWhy(t *testing.T) {
 		token.ReasonSubject:   good.Signed(claims.With(tokentest.Claims{"sub": ""})),
 	} {
 		if _, err := v.Verify(t.Context(), text); reason(err) != reasonWanted {
-			t.Errorf("%v, want %s", err, reasonWanted)
+			t.Errorf("got %v, want %s", err, reasonWanted)
 		}
 	}
 }
 
-func TestAVerifierWithoutIssuerOrAudienceTrustsNobody(t *testing.T) {
+func TestVerifier_Incomplete(t *testing.T) {
 	for _, forget := range []func(*token.Verifier){
 		func(v *token.Verifier) { v.Issuer = "" },
 		func(v *token.Verifier) { v.Audience = "" },
@@ -130,47 +138,49 @@ func TestAVerifierWithoutIssuerOrAudienceTrustsNobody(t *testing.T) {
 		v := verifier(t)
 		forget(v)
 		if grant, err := v.Verify(t.Context(), tokentest.Good().Signed(tokentest.Listener(now))); err == nil {
-			t.Errorf("granted %+v", grant)
+			t.Errorf("got %+v, want an error", grant)
 		}
 	}
 }
 
-func TestParse(t *testing.T) {
+func TestParseSettings(t *testing.T) {
 	for text, want := range map[string]token.Claim{
-		"scope=publish": {Name: "scope", Value: "publish"}, "https://a.example/?x=y=true": {Name: "https://a.example/?x=y", Value: "true"},
-		"": {}, "scope": {}, "=x": {}, "scope=": {}, "scope=a b": {},
+		"scope=publish":               {Name: "scope", Value: "publish"},
+		"https://a.example/?x=y=true": {Name: "https://a.example/?x=y", Value: "true"},
+		"":                            {}, "scope": {}, "=x": {}, "scope=": {}, "scope=a b": {},
 	} {
 		if got, err := token.ParseClaim(text); got != want || (err == nil) != (want != token.Claim{}) {
-			t.Errorf("claim %q: %+v, %v", text, got, err)
+			t.Errorf("ParseClaim(%q): got %+v, %v, want %+v", text, got, err, want)
 		}
 	}
 	for list, ok := range map[string]bool{
-		"RS256": true, "RS256, ES256,EdDSA": true, "": false, "none": false, "HS256": false, "RS256,HS256": false, "rs256": false,
+		"RS256": true, "RS256, ES256,EdDSA": true, "": false, "none": false, "HS256": false, "RS256,HS256": false,
+		"rs256": false,
 	} {
 		if got, err := token.ParseAlgorithms(list); (err == nil) != ok {
-			t.Errorf("algorithms %q: %v, %v", list, got, err)
+			t.Errorf("ParseAlgorithms(%q): got %v, %v, want ok = %v", list, got, err, ok)
 		}
 	}
 	for url, ok := range map[string]bool{
-		"https://issuer.example/jwks": true, "http://127.0.0.1:1234/jwks": true, "http://issuer.example/jwks": false, "http://127.0.0.1.evil.example/": false,
-		"http://localhost/": false, "": false, "file:///etc/passwd": false, "https://user:password@issuer.example/": false, "https://": false,
+		"https://issuer.example/jwks": true, "http://127.0.0.1:1234/jwks": true, "http://issuer.example/jwks": false,
+		"http://127.0.0.1.evil.example/": false, "http://localhost/": false, "": false, "file:///etc/passwd": false,
+		"https://user:password@issuer.example/": false, "https://": false,
 	} {
 		if _, err := token.NewJWKS(url); (err == nil) != ok {
-			t.Errorf("URL %q: %v", url, err)
+			t.Errorf("NewJWKS(%q): got %v, want ok = %v", url, err, ok)
 		}
 	}
 }
 
-// reason returns the reason of a refusal, or "".
+// reason returns the reason of a *token.Refused, or "".
 func reason(err error) string {
-	var refused *token.Refused
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*token.Refused](err); ok {
 		return refused.Reason
 	}
 	return ""
 }
 
-// FuzzVerify holds that nothing but the issuer's own signature opens the door, whatever the token is made of.
+// FuzzVerify checks that only tokens with the issuer's signature are accepted.
 func FuzzVerify(f *testing.F) {
 	seeds := 0
 	for _, h := range tokentest.Hostiles(now) {
@@ -178,7 +188,7 @@ func FuzzVerify(f *testing.F) {
 		seeds++
 	}
 	if seeds < 30 {
-		f.Fatalf("only %d seeds", seeds)
+		f.Fatalf("got %d seeds, want at least 30", seeds)
 	}
 	good := tokentest.Good().Signed(tokentest.Listener(now))
 	f.Add(good)
@@ -187,16 +197,16 @@ func FuzzVerify(f *testing.F) {
 		grant, err := v.Verify(t.Context(), text)
 		switch {
 		case err == nil && !sameSigned(text, good):
-			t.Errorf("%q is worth %+v", text, grant)
+			t.Errorf("%q: got %+v, want an error", text, grant)
 		case err != nil && reason(err) == "":
-			t.Errorf("%q is no refusal but %v", text, err)
+			t.Errorf("%q: got %v, want refused", text, err)
 		case err != nil && grant != (access.Grant{}):
-			t.Errorf("%q is refused and yet worth %+v", text, grant)
+			t.Errorf("%q: got %+v with %v, want no grant", text, grant, err)
 		}
 	})
 }
 
-// sameSigned tells whether two tokens differ in no more than the unused bits of the signature's last character.
+// sameSigned reports whether two tokens are equal except for the signature's last character, which has unused bits.
 func sameSigned(a, b string) bool {
 	return len(a) == len(b) && a[:len(a)-1] == b[:len(b)-1]
 }

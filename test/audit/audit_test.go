@@ -16,21 +16,20 @@ func at(d time.Duration) time.Time { return begin.Add(d) }
 
 func payload(n int) []byte { return binary.BigEndian.AppendUint64([]byte("payload"), uint64(n)) }
 
-// run is a run in which every client receives every broadcast once, in order, and the books say so; tests then break it.
+// run is a run in which every client receives every broadcast once, in order, with correct reports; tests add faults.
 type run struct {
 	clients, broadcasts int
-	pass                int           // broadcasts to a pass
-	every               time.Duration // between two broadcasts
+	pass                int           // broadcasts in a pass
+	every               time.Duration // interval of broadcasts
 	took                time.Duration
 
-	// deliver may change a delivery: it does what it likes instead of the one reception that is due. It returns false to
-	// have the usual done.
+	// deliver replaces a delivery. It returns false for the usual reception.
 	deliver func(c *audit.Client, client, n int, at time.Time) bool
-	// report may change what the books say.
+	// report changes a report.
 	report func(n int, r *audit.Report)
-	// finish may add to the trail.
+	// finish adds to the trail.
 	finish func(t *audit.Trail)
-	// exclude names who is excluded from a broadcast, and is not delivered to.
+	// exclude names the clients that are excluded from a broadcast and do not receive it.
 	exclude func(n int) []string
 }
 
@@ -71,7 +70,8 @@ func (r run) trail(t testing.TB) *audit.Trail {
 			}
 			c.Receive(payload(n), received)
 		}
-		report := audit.Report{Audience: r.clients - len(exclude), Delivered: r.clients - len(exclude), Failed: map[string]int{}}
+		report := audit.Report{Audience: r.clients - len(exclude), Delivered: r.clients - len(exclude),
+			Failed: map[string]int{}}
 		if r.report != nil {
 			r.report(n, &report)
 		}
@@ -85,24 +85,24 @@ func (r run) trail(t testing.TB) *audit.Trail {
 	return trail
 }
 
-// small is a run whose faults can be told at sight.
+// small is a run of few deliveries.
 var small = run{clients: 4, broadcasts: 6, pass: 3, every: 10 * time.Millisecond, took: 5 * time.Millisecond}
 
-func TestARunWithoutFaults(t *testing.T) {
+func TestCheck_NoFaults(t *testing.T) {
 	r := small
 	r.exclude = func(n int) []string { return []string{name(n % 4)} }
-	v := r.trail(t).Judge(audit.Options{Within: 5 * time.Millisecond})
+	v := r.trail(t).Check(audit.Options{Within: 5 * time.Millisecond})
 	if err := v.Err(); err != nil {
 		t.Fatal(err)
 	}
 	if v.Owed != 18 || v.Delivered != 18 || v.Received != 18 || v.Clients != 4 || v.Broadcasts != 6 {
-		t.Errorf("%+v", v)
+		t.Errorf("got %+v, want 18 owed and delivered", v)
 	}
 }
 
-// TestEachPlantedFaultIsFound plants one fault at a time and expects it, and nothing else, to be found.
-func TestEachPlantedFaultIsFound(t *testing.T) {
-	// only returns a delivery that differs for broadcast 2 to client 1.
+// Each planted fault must be found, and nothing else.
+func TestCheck_PlantedFaults(t *testing.T) {
+	// only changes the delivery of broadcast 2 to client 1.
 	only := func(change func(c *audit.Client, at time.Time)) func(*audit.Client, int, int, time.Time) bool {
 		return func(c *audit.Client, client, n int, at time.Time) bool {
 			if client != 1 || n != 2 {
@@ -112,7 +112,7 @@ func TestEachPlantedFaultIsFound(t *testing.T) {
 			return true
 		}
 	}
-	books := func(change func(*audit.Report)) func(int, *audit.Report) {
+	reports := func(change func(*audit.Report)) func(int, *audit.Report) {
 		return func(n int, r *audit.Report) {
 			if n == 2 {
 				change(r)
@@ -131,18 +131,18 @@ func TestEachPlantedFaultIsFound(t *testing.T) {
 		detail  string
 	}{
 		{
-			name: "dropped, and the books know nothing", deliver: drop,
+			name: "dropped, delivered by the report", deliver: drop,
 			want: map[audit.Kind]int64{audit.Missing: 1, audit.Unaccounted: 1},
 		},
 		{
-			name: "dropped, and in nobody's audience", deliver: drop,
-			report: books(func(r *audit.Report) { r.Audience--; r.Delivered-- }),
-			want:   map[audit.Kind]int64{audit.Missing: 1, audit.Unaccounted: 1}, detail: "the audience leaves out",
+			name: "dropped, not in the audience", deliver: drop,
+			report: reports(func(r *audit.Report) { r.Audience--; r.Delivered-- }),
+			want:   map[audit.Kind]int64{audit.Missing: 1, audit.Unaccounted: 1}, detail: "the audience must have at least 4",
 		},
 		{
-			name: "dropped, and counted as gone though the client is there", deliver: drop,
-			report: books(func(r *audit.Report) { r.Gone++; r.Delivered-- }),
-			want:   map[audit.Kind]int64{audit.Missing: 1, audit.Unaccounted: 1}, detail: "found gone",
+			name: "dropped, gone by the report", deliver: drop,
+			report: reports(func(r *audit.Report) { r.Gone++; r.Delivered-- }),
+			want:   map[audit.Kind]int64{audit.Missing: 1, audit.Unaccounted: 1}, detail: "can have been gone",
 		},
 		{
 			name: "duplicate", deliver: only(func(c *audit.Client, at time.Time) {
@@ -152,27 +152,28 @@ func TestEachPlantedFaultIsFound(t *testing.T) {
 			want: map[audit.Kind]int64{audit.Duplicate: 1},
 		},
 		{
-			name: "one repeat more than there are licences for", deliver: only(func(c *audit.Client, at time.Time) {
+			name: "one repeat more than allowed", deliver: only(func(c *audit.Client, at time.Time) {
 				c.Receive(payload(2), at)
 				c.Receive(payload(2), at)
 				c.Receive(payload(2), at)
 			}),
-			report: books(func(r *audit.Report) { r.Repeatable = 1 }),
+			report: reports(func(r *audit.Report) { r.Repeatable = 1 }),
 			finish: func(t *audit.Trail) { t.MayRepeat(id(2), name(1)) },
 			want:   map[audit.Kind]int64{audit.Duplicate: 1},
 		},
 		{
-			name: "one repeat more than the books allow for", deliver: only(func(c *audit.Client, at time.Time) {
+			name: "one repeat more than the report allows", deliver: only(func(c *audit.Client, at time.Time) {
 				c.Receive(payload(2), at)
 				c.Receive(payload(2), at)
 				c.Receive(payload(2), at)
 			}),
 			options: audit.Options{MayRepeat: true},
-			report:  books(func(r *audit.Report) { r.Repeatable = 1 }),
+			report:  reports(func(r *audit.Report) { r.Repeatable = 1 }),
 			want:    map[audit.Kind]int64{audit.Duplicate: 1}, detail: "reception number 3",
 		},
 		{
-			name: "a repeat where the books allow for one of another broadcast", deliver: only(func(c *audit.Client, at time.Time) {
+			name: "repeat allowed for another broadcast",
+			deliver: only(func(c *audit.Client, at time.Time) {
 				c.Receive(payload(2), at)
 				c.Receive(payload(2), at)
 			}),
@@ -185,15 +186,15 @@ func TestEachPlantedFaultIsFound(t *testing.T) {
 			want: map[audit.Kind]int64{audit.Duplicate: 1},
 		},
 		{
-			name: "a repeat with a licence, of which the books know nothing", deliver: only(func(c *audit.Client, at time.Time) {
+			name: "allowed repeat, not in the report", deliver: only(func(c *audit.Client, at time.Time) {
 				c.Receive(payload(2), at)
 				c.Receive(payload(2), at)
 			}),
 			finish: func(t *audit.Trail) { t.MayRepeat(id(2), name(1)) },
-			want:   map[audit.Kind]int64{audit.Unaccounted: 1}, detail: "1 deliveries were repeated, and no more than 0",
+			want:   map[audit.Kind]int64{audit.Unaccounted: 1}, detail: "1 deliveries were repeated, the report allows 0",
 		},
 		{
-			name: "a licence for another delivery", deliver: only(func(c *audit.Client, at time.Time) {
+			name: "repeat allowed for another delivery", deliver: only(func(c *audit.Client, at time.Time) {
 				c.Receive(payload(2), at)
 				c.Receive(payload(2), at)
 			}),
@@ -211,7 +212,7 @@ func TestEachPlantedFaultIsFound(t *testing.T) {
 				}
 				return true
 			},
-			want: map[audit.Kind]int64{audit.Reordered: 1}, detail: "number 1 of its pass, and number 2",
+			want: map[audit.Kind]int64{audit.Reordered: 1}, detail: "number 1 of its pass came after number 2",
 		},
 		{
 			name: "stalled", deliver: only(func(c *audit.Client, at time.Time) {
@@ -221,7 +222,7 @@ func TestEachPlantedFaultIsFound(t *testing.T) {
 			want:    map[audit.Kind]int64{audit.Late: 1},
 		},
 		{
-			name: "altered", deliver: only(func(c *audit.Client, at time.Time) {
+			name: "damaged", deliver: only(func(c *audit.Client, at time.Time) {
 				p := payload(2)
 				p[3] ^= 1
 				c.Receive(p, at)
@@ -229,18 +230,18 @@ func TestEachPlantedFaultIsFound(t *testing.T) {
 			want: map[audit.Kind]int64{audit.Missing: 1, audit.Corrupt: 1, audit.Unaccounted: 1},
 		},
 		{
-			name: "cut short", deliver: only(func(c *audit.Client, at time.Time) { c.Receive(payload(2)[:10], at) }),
+			name: "truncated", deliver: only(func(c *audit.Client, at time.Time) { c.Receive(payload(2)[:10], at) }),
 			want: map[audit.Kind]int64{audit.Missing: 1, audit.Corrupt: 1, audit.Unaccounted: 1},
 		},
 		{
-			name:    "to a client that is excluded",
-			exclude: func(n int) []string { return []string{name(1)}[:min(1, n/2)] }, // from the third on
+			name:    "excluded client",
+			exclude: func(n int) []string { return []string{name(1)}[:min(1, n/2)] }, // from broadcast 2 on
 			deliver: only(func(c *audit.Client, at time.Time) { c.Receive(payload(2), at) }),
-			report:  books(func(r *audit.Report) { r.Audience++; r.Delivered++ }),
+			report:  reports(func(r *audit.Report) { r.Audience++; r.Delivered++ }),
 			want:    map[audit.Kind]int64{audit.Misdelivered: 1}, detail: "excludes",
 		},
 		{
-			name: "to a client that was never open",
+			name: "client never open",
 			finish: func(t *audit.Trail) {
 				t.Client("other").Receive(payload(2), at(3*time.Second))
 				t.Report(id(2), audit.Report{Audience: 5, Delivered: 5})
@@ -248,7 +249,7 @@ func TestEachPlantedFaultIsFound(t *testing.T) {
 			want: map[audit.Kind]int64{audit.Misdelivered: 1}, detail: "never open",
 		},
 		{
-			name: "to a client that had closed",
+			name: "client closed",
 			finish: func(t *audit.Trail) {
 				c := t.Client("other")
 				c.Open(at(0))
@@ -264,7 +265,7 @@ func TestEachPlantedFaultIsFound(t *testing.T) {
 			want: map[audit.Kind]int64{audit.Misdelivered: 1}, detail: "closed since",
 		},
 		{
-			name: "before the client was open",
+			name: "client not yet open",
 			finish: func(t *audit.Trail) {
 				c := t.Client("other")
 				c.Open(at(2700 * time.Millisecond))
@@ -275,7 +276,7 @@ func TestEachPlantedFaultIsFound(t *testing.T) {
 			want:    map[audit.Kind]int64{audit.Misdelivered: 1}, detail: "not open before",
 		},
 		{
-			name: "to a client that opened too late",
+			name: "client opened too late",
 			finish: func(t *audit.Trail) {
 				c := t.Client("other")
 				c.Open(at(2121 * time.Millisecond))
@@ -286,28 +287,29 @@ func TestEachPlantedFaultIsFound(t *testing.T) {
 			want:    map[audit.Kind]int64{audit.Misdelivered: 1}, detail: "too late",
 		},
 		{
-			name: "the system closed a connection", deliver: drop,
-			report: books(func(r *audit.Report) { r.Gone++; r.Delivered-- }),
+			name: "closed by the system", deliver: drop,
+			report: reports(func(r *audit.Report) { r.Gone++; r.Delivered-- }),
 			finish: func(t *audit.Trail) { t.Client(name(1)).Close(at(time.Hour), audit.BySystem) },
 			want:   map[audit.Kind]int64{audit.Cut: 1},
 		},
 		{
-			name: "a client left long after it should have received it", deliver: drop,
-			report:  books(func(r *audit.Report) { r.Gone++; r.Delivered-- }),
+			name: "dropped, closed after the limit", deliver: drop,
+			report:  reports(func(r *audit.Report) { r.Gone++; r.Delivered-- }),
 			finish:  func(t *audit.Trail) { t.Client(name(1)).Close(at(time.Hour), audit.ByClient) },
 			options: audit.Options{Within: time.Minute},
 			want:    map[audit.Kind]int64{audit.Missing: 1},
 		},
 		{
-			name: "delivered is one too many", report: books(func(r *audit.Report) { r.Delivered++ }),
+			name: "delivered one too high", report: reports(func(r *audit.Report) { r.Delivered++ }),
 			want: map[audit.Kind]int64{audit.Unaccounted: 2}, detail: "add up",
 		},
 		{
-			name: "delivered and audience are one too many", report: books(func(r *audit.Report) { r.Delivered++; r.Audience++ }),
-			want: map[audit.Kind]int64{audit.Unaccounted: 1}, detail: "4 clients received it",
+			name:   "delivered and audience one too high",
+			report: reports(func(r *audit.Report) { r.Delivered++; r.Audience++ }),
+			want:   map[audit.Kind]int64{audit.Unaccounted: 1}, detail: "4 clients received it",
 		},
 		{
-			name: "a delivery to a client that had long vanished",
+			name: "delivery to a client closed long before",
 			finish: func(t *audit.Trail) {
 				c := t.Client("vanished")
 				c.Open(at(0))
@@ -318,59 +320,63 @@ func TestEachPlantedFaultIsFound(t *testing.T) {
 			want:    map[audit.Kind]int64{audit.Unaccounted: 1}, detail: "4 clients received it, and 0 more",
 		},
 		{
-			name: "one delivery is in the books as failed, too", report: books(func(r *audit.Report) { r.Audience++; r.Failed["network"]++ }),
-			want: map[audit.Kind]int64{audit.Unaccounted: 1}, detail: "no more than 0 clients did not receive it",
+			name:   "one delivery also failed",
+			report: reports(func(r *audit.Report) { r.Audience++; r.Failed["network"]++ }),
+			want:   map[audit.Kind]int64{audit.Unaccounted: 1}, detail: "at most 0 clients did not receive it",
 		},
 		{
-			name: "one delivery is in the books as failed instead", report: books(func(r *audit.Report) { r.Delivered--; r.Failed["network"]++ }),
-			want: map[audit.Kind]int64{audit.Unaccounted: 2}, detail: "need the books not know",
+			name:   "one delivery failed instead",
+			report: reports(func(r *audit.Report) { r.Delivered--; r.Failed["network"]++ }),
+			want:   map[audit.Kind]int64{audit.Unaccounted: 2}, detail: "at most 0 of them may be missing",
 		},
 		{
-			name: "one delivery is in the books as gone, too", report: books(func(r *audit.Report) { r.Audience++; r.Gone++ }),
-			want: map[audit.Kind]int64{audit.Unaccounted: 1}, detail: "found gone",
+			name: "one delivery also gone", report: reports(func(r *audit.Report) { r.Audience++; r.Gone++ }),
+			want: map[audit.Kind]int64{audit.Unaccounted: 1}, detail: "can have been gone",
 		},
 		{
-			name: "a client that received it and left is in the books as gone, too", report: books(func(r *audit.Report) { r.Audience++; r.Gone++ }),
+			name:   "received and closed, also gone",
+			report: reports(func(r *audit.Report) { r.Audience++; r.Gone++ }),
 			finish: func(t *audit.Trail) { t.Client(name(1)).Close(at(time.Hour), audit.ByClient) },
-			want:   map[audit.Kind]int64{audit.Unaccounted: 1}, detail: "found gone",
+			want:   map[audit.Kind]int64{audit.Unaccounted: 1}, detail: "can have been gone",
 		},
 		{
-			name: "the audience is one too small", report: books(func(r *audit.Report) { r.Audience-- }),
+			name: "audience one too low", report: reports(func(r *audit.Report) { r.Audience-- }),
 			want: map[audit.Kind]int64{audit.Unaccounted: 2},
 		},
 		{
-			name: "counts that cancel each other out", report: books(func(r *audit.Report) { r.Gone--; r.Failed["network"]++; r.Outstanding = 0 }),
-			want: map[audit.Kind]int64{audit.Unaccounted: 2}, detail: "negative",
+			name:   "negative count balanced",
+			report: reports(func(r *audit.Report) { r.Gone--; r.Failed["network"]++; r.Outstanding = 0 }),
+			want:   map[audit.Kind]int64{audit.Unaccounted: 2}, detail: "negative",
 		},
 		{
-			name: "negative counts, and a delivery missing", deliver: drop,
-			report: books(func(r *audit.Report) { r.Failed["network"], r.Outstanding = -2, -1 }),
+			name: "negative counts, dropped", deliver: drop,
+			report: reports(func(r *audit.Report) { r.Failed["network"], r.Outstanding = -2, -1 }),
 			want:   map[audit.Kind]int64{audit.Missing: 1, audit.Unaccounted: 3}, detail: "negative",
 		},
 		{
-			name: "outstanding for ever", deliver: drop, report: books(func(r *audit.Report) { r.Delivered--; r.Outstanding++ }),
+			name: "outstanding", deliver: drop, report: reports(func(r *audit.Report) { r.Delivered--; r.Outstanding++ }),
 			want: map[audit.Kind]int64{audit.Unaccounted: 1}, detail: "outstanding",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := small
 			r.deliver, r.report, r.finish, r.exclude = test.deliver, test.report, test.finish, test.exclude
-			v := r.trail(t).Judge(test.options)
+			v := r.trail(t).Check(test.options)
 			if fmt.Sprint(v.Faults) != fmt.Sprint(test.want) {
-				t.Fatalf("found %v, want %v:\n%v", v.Faults, test.want, v.Err())
+				t.Fatalf("got faults %v, want %v:\n%v", v.Faults, test.want, v.Err())
 			}
 			if !strings.Contains(v.Err().Error(), test.detail) {
-				t.Errorf("the findings do not say %q:\n%v", test.detail, v.Err())
+				t.Errorf("got findings without %q:\n%v", test.detail, v.Err())
 			}
 			if v.Owed != v.Delivered+v.Excused+v.Cut+v.Failed+v.Outstanding+v.Missing {
-				t.Errorf("what was owed does not add up: %+v", v)
+				t.Errorf("got %+v, want outcomes that add up to Owed", v)
 			}
 		})
 	}
 }
 
-// TestWhatIsNoFault goes through what looks like a fault and is none.
-func TestWhatIsNoFault(t *testing.T) {
+// What Options, the trail or the reports allow is not a fault.
+func TestCheck_Allowed(t *testing.T) {
 	drop := func(c *audit.Client, client, n int, at time.Time) bool { return client == 1 && n == 2 }
 	for _, test := range []struct {
 		name    string
@@ -381,7 +387,7 @@ func TestWhatIsNoFault(t *testing.T) {
 		check   func(*audit.Verdict) bool
 	}{
 		{
-			name: "a delivery that the books say has failed", deliver: drop,
+			name: "failed by the report", deliver: drop,
 			report: func(n int, r *audit.Report) {
 				if n == 2 {
 					r.Delivered--
@@ -391,7 +397,7 @@ func TestWhatIsNoFault(t *testing.T) {
 			check: func(v *audit.Verdict) bool { return v.Failed == 1 && v.Missing == 0 && v.Unserved[name(1)] == 1 },
 		},
 		{
-			name: "a delivery that the books say is under way", deliver: drop,
+			name: "outstanding by the report", deliver: drop,
 			report: func(n int, r *audit.Report) {
 				if n == 2 {
 					r.Delivered--
@@ -402,18 +408,18 @@ func TestWhatIsNoFault(t *testing.T) {
 			check:   func(v *audit.Verdict) bool { return v.Outstanding == 1 },
 		},
 		{
-			name: "a client that left without", deliver: drop,
+			name: "closed by the client", deliver: drop,
 			finish: func(t *audit.Trail) { t.Client(name(1)).Close(at(time.Hour), audit.ByClient) },
 			check:  func(v *audit.Verdict) bool { return v.Excused == 1 },
 		},
 		{
-			name: "a connection that the system may close", deliver: drop,
+			name: "closed by the system", deliver: drop,
 			finish:  func(t *audit.Trail) { t.Client(name(1)).Close(at(time.Hour), audit.BySystem) },
 			options: audit.Options{MayCut: true},
 			check:   func(v *audit.Verdict) bool { return v.Cut == 1 },
 		},
 		{
-			name: "a repeat with a licence, which the books do not know",
+			name: "allowed repeat, failed by the report",
 			deliver: func(c *audit.Client, client, n int, at time.Time) bool {
 				if client == 1 && n == 2 {
 					c.Receive(payload(n), at)
@@ -428,11 +434,14 @@ func TestWhatIsNoFault(t *testing.T) {
 				}
 			},
 			finish: func(t *audit.Trail) { t.MayRepeat(id(2), name(1)) },
-			check:  func(v *audit.Verdict) bool { return v.Repeats == 1 && v.Licensed == 1 },
+			check:  func(v *audit.Verdict) bool { return v.Repeats == 1 && v.Allowed == 1 },
 		},
 		{
-			name:   "a client that received it of a sender that died, and left before the repeat",
-			report: func(n int, r *audit.Report) { r.Audience, r.Delivered = r.Audience-n/5, r.Delivered-n/5 }, // the last
+			name: "received before a crash, closed before the repeat",
+			report: func(n int, r *audit.Report) {
+				r.Audience, r.Delivered = r.Audience-n/5,
+					r.Delivered-n/5
+			}, // the last broadcast
 			finish: func(t *audit.Trail) {
 				t.Client(name(1)).Close(at(time.Hour), audit.ByClient)
 				t.MayRepeat(id(5), name(1))
@@ -440,7 +449,7 @@ func TestWhatIsNoFault(t *testing.T) {
 			check: func(v *audit.Verdict) bool { return v.Delivered == 24 && v.Repeats == 0 },
 		},
 		{
-			name: "repeats of a crashed batch",
+			name: "repeats of a batch",
 			deliver: func(c *audit.Client, client, n int, at time.Time) bool {
 				if n == 2 {
 					c.Receive(payload(n), at)
@@ -449,10 +458,10 @@ func TestWhatIsNoFault(t *testing.T) {
 			},
 			options: audit.Options{MayRepeat: true},
 			report:  func(_ int, r *audit.Report) { r.Repeatable = 4 },
-			check:   func(v *audit.Verdict) bool { return v.Repeats == 4 && v.Licensed == 4 },
+			check:   func(v *audit.Verdict) bool { return v.Repeats == 4 && v.Allowed == 4 },
 		},
 		{
-			name: "a newcomer",
+			name: "opened during the broadcast",
 			finish: func(t *audit.Trail) {
 				c := t.Client("newcomer")
 				c.Open(at(2500 * time.Millisecond))
@@ -463,19 +472,19 @@ func TestWhatIsNoFault(t *testing.T) {
 			check:   func(v *audit.Verdict) bool { return v.Newcomers == 1 },
 		},
 		{
-			name: "a newcomer that left before it was reached",
+			name: "opened and closed during the broadcast",
 			finish: func(t *audit.Trail) {
 				c := t.Client("newcomer")
 				c.Open(at(2500 * time.Millisecond))
 				c.Close(at(2600*time.Millisecond), audit.ByClient)
 				t.Report(id(2), audit.Report{Audience: 5, Delivered: 4, Gone: 1})
-				t.Report(id(3), audit.Report{Audience: 5, Delivered: 5}) // a post succeeds until the connection is known to be gone
+				t.Report(id(3), audit.Report{Audience: 5, Delivered: 5}) // posts succeed until the system notices the close
 			},
 			options: audit.Options{Join: time.Second},
 			check:   func(v *audit.Verdict) bool { return v.Owed == 24 },
 		},
 		{
-			name: "a client that had vanished, which the system had yet to notice",
+			name: "closed unnoticed",
 			finish: func(t *audit.Trail) {
 				c := t.Client("vanished")
 				c.Open(at(0))
@@ -486,12 +495,12 @@ func TestWhatIsNoFault(t *testing.T) {
 			check:   func(v *audit.Verdict) bool { return v.Owed == 24 },
 		},
 		{
-			name:   "a dead row",
+			name:   "dead connection",
 			finish: func(t *audit.Trail) { t.Dead(1); t.Report(id(2), audit.Report{Audience: 5, Delivered: 4, Gone: 1}) },
 			check:  func(v *audit.Verdict) bool { return v.Owed == 24 },
 		},
 		{
-			name: "another order between passes",
+			name: "order between passes",
 			deliver: func(c *audit.Client, client, n int, at time.Time) bool {
 				if n == 3 {
 					c.Receive(payload(3), at)
@@ -502,7 +511,7 @@ func TestWhatIsNoFault(t *testing.T) {
 			check: func(v *audit.Verdict) bool { return v.Delivered == 24 },
 		},
 		{
-			name: "another order of what was handed on again with others",
+			name: "order after a second pass",
 			deliver: func(c *audit.Client, client, n int, at time.Time) bool {
 				if n == 2 {
 					c.Receive(payload(2), at)
@@ -514,7 +523,7 @@ func TestWhatIsNoFault(t *testing.T) {
 			check:  func(v *audit.Verdict) bool { return v.Delivered == 24 },
 		},
 		{
-			name: "a broadcast that was not accepted, and reached some",
+			name: "not accepted, received by one",
 			finish: func(t *audit.Trail) {
 				b, err := t.Offer(payload(100), "backend", at(5*time.Second))
 				if err != nil {
@@ -527,9 +536,9 @@ func TestWhatIsNoFault(t *testing.T) {
 			check: func(v *audit.Verdict) bool { return v.Owed == 24 && v.Received == 25 },
 		},
 		{
-			name: "a connection that opens in the instant of an offer",
+			name: "opened at the time of the offer",
 			finish: func(t *audit.Trail) {
-				t.Client("late").Open(at(2050 * time.Millisecond)) // when the last is offered
+				t.Client("late").Open(at(2050 * time.Millisecond)) // time of the last offer
 			},
 			check: func(v *audit.Verdict) bool { return v.Owed == 24 },
 		},
@@ -537,32 +546,32 @@ func TestWhatIsNoFault(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			r := small
 			r.deliver, r.report, r.finish = test.deliver, test.report, test.finish
-			v := r.trail(t).Judge(test.options)
+			v := r.trail(t).Check(test.options)
 			if err := v.Err(); err != nil {
 				t.Fatal(err)
 			}
 			if !test.check(v) {
-				t.Errorf("%+v", v)
+				t.Errorf("got %+v, want the allowed counts", v)
 			}
 		})
 	}
 }
 
-func TestAPayloadIsOfferedOnce(t *testing.T) {
+func TestTrail_RepeatedOffer(t *testing.T) {
 	trail := audit.NewTrail(begin)
 	if _, err := trail.Offer(payload(1), "a", at(0)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := trail.Offer(payload(1), "b", at(0)); err == nil {
-		t.Error("the same payload was offered twice")
+		t.Error("second offer of a payload: got no error, want one")
 	}
 	if err := trail.Report("b1", audit.Report{}); err == nil {
-		t.Error("there is a report of a broadcast that nobody has offered")
+		t.Error("report without an offer: got no error, want one")
 	}
 }
 
-// TestOneInAMillion plants single faults among a million deliveries.
-func TestOneInAMillion(t *testing.T) {
+// A single fault among a million deliveries is found.
+func TestCheck_MillionDeliveries(t *testing.T) {
 	large := run{clients: 1000, broadcasts: 1000, pass: 10, every: time.Millisecond, took: 40 * time.Millisecond}
 	for kind, deliver := range map[audit.Kind]func(c *audit.Client, client, n int, at time.Time) bool{
 		audit.Missing: func(c *audit.Client, client, n int, at time.Time) bool { return client == 617 && n == 871 },
@@ -587,13 +596,13 @@ func TestOneInAMillion(t *testing.T) {
 			t.Parallel()
 			r := large
 			r.deliver = deliver
-			v := r.trail(t).Judge(audit.Options{Within: time.Second})
+			v := r.trail(t).Check(audit.Options{Within: time.Second})
 			f := v.Findings[0]
 			if v.Faults[kind] != 1 || f.Client != name(617) || f.Broadcast != id(871) {
-				t.Errorf("%+v", v)
+				t.Errorf("got %+v, want one %s at client 617 of broadcast 871", v, kind)
 			}
 			if v.Received < 999_999 {
-				t.Errorf("%d deliveries were judged", v.Received)
+				t.Errorf("got %d receptions, want 999,999 or more", v.Received)
 			}
 		})
 	}
@@ -612,10 +621,10 @@ func BenchmarkReceive(b *testing.B) {
 	})
 }
 
-func BenchmarkJudge(b *testing.B) {
+func BenchmarkCheck(b *testing.B) {
 	trail := run{clients: 1000, broadcasts: 1000, pass: 10, every: time.Millisecond, took: time.Millisecond}.trail(b)
 	for b.Loop() {
-		if err := trail.Judge(audit.Options{}).Err(); err != nil {
+		if err := trail.Check(audit.Options{}).Err(); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,26 +1,40 @@
-// Package audit decides, from what was accepted and what each client received, whether a broadcast system kept its word.
+// Package audit checks, from the accepted broadcasts and from what each client received, whether a broadcast system
+// kept its promises.
 //
-// A test writes a [Trail]: which payloads were handed over and accepted, which connections were open from when to when,
-// what each client received in which order, and, if it likes, what the system's own books say of each broadcast. Judge
-// then finds what was owed and is missing, repeated, out of order, sent to somebody who should not have it, altered or
-// late, and where the books differ from what clients saw. It knows nothing of how the system works, and takes nothing
-// on trust: a delivery counts when its client had it in hand, and the system's books can excuse a missing one only as
-// often as they say that a delivery failed.
+// A test records a [Trail]: which payloads were offered and accepted, when connections opened and closed, what each
+// client received in which order, and optionally the system's own report on each broadcast. [Trail.Check] then finds
+// owed deliveries that are missing, repeated, out of order, sent to the wrong client, damaged or late, and reports that
+// differ from what the clients received. It does not depend on how the system works. A delivery counts when its client
+// has received it; a report excuses a missing delivery only as often as it counts a failed one.
 //
-// # What is owed
+// # Owed deliveries
 //
-// A broadcast that was accepted is owed to every connection that was open before it was handed over, that it does not
-// exclude, and that stays open. Each owed delivery ends as exactly one of: delivered; excused, because the client left;
-// cut, because the system closed the connection; failed or outstanding, because the books say so; missing.
+// An accepted broadcast is owed to every connection that was open before it was offered, is not excluded, and stays
+// open. Each owed delivery has exactly one outcome: delivered; excused, as the client closed; cut, as the system closed
+// the connection; failed or outstanding, by the report; or missing.
 //
 // # Repeats
 //
-// A repeated delivery is a fault unless the trail holds a licence for it ([Trail.MayRepeat]): the test has crashed what
-// was delivering it, or lost its answer. A test that cannot know which deliveries it crashed accepts so many repeats of a
-// broadcast as the system's own books allow for ([Options].MayRepeat).
+// A repeated delivery is a fault unless the trail allows it ([Trail.MayRepeat]): the test has crashed its sender, or
+// dropped its answer. A test that does not know which deliveries it affected allows as many repeats of a broadcast as
+// the system's report does ([Options].MayRepeat).
+//
+// # Why there are two
+//
+// Package loadtest/account answers the same question for the load harness. The two are kept apart on purpose:
+//
+//   - The harness is a black box beside the system and must not import test/. It sees payloads that identify
+//     themselves, acknowledgements that it must sometimes guess, and records in files, and it reports latencies and
+//     lags of its own.
+//   - Tests here know more: they control crashes, exclude connections, know which broadcasts one pass dispatched, and
+//     run in virtual time. audit uses this knowledge to check order within passes, exclusions and single allowed
+//     repeats.
+//   - The harness writes its records to disk during a run and reads them afterwards; audit keeps a run in memory.
+//
+// TestCheck_AgreesWithAccount checks each against the other: on random runs both must count the same outcomes.
 //
 // # Cost
 //
-// A delivery takes eight bytes, and ten million are judged within a second or so. All methods but Judge may be called
-// concurrently; a client's receptions have to be recorded in the order in which it received them.
+// A delivery takes eight bytes, and Check processes ten million in about a second. The receptions of a client must be
+// recorded in the order in which it received them.
 package audit

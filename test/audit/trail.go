@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Trail is the record of a run. Make one with NewTrail.
+// Trail is the record of a run. NewTrail returns one. All methods but Check are safe for concurrent use.
 type Trail struct {
 	begin time.Time
 	seeds [2]maphash.Seed
@@ -22,30 +22,30 @@ type Trail struct {
 	clients    []*Client
 	names      map[string]*Client
 	passes     int
-	licences   map[delivery]int // repeats that are allowed, by delivery
-	dead       int
+	allowed    map[delivery]int // repeats that are allowed
+	dead       int              // connections that the system takes for open
 }
 
-// digest stands for a payload: two hashes of seeds of their own and the length, so that no payload need be kept.
+// digest identifies a payload by two hashes with different seeds and the length, so that payloads are not kept.
 type digest struct {
 	a, b   uint64
 	length int
 }
 
-// delivery is a broadcast to a client.
+// delivery is the delivery of a broadcast to a client, by their indexes.
 type delivery struct{ broadcast, client uint32 }
 
-// never is a time that has not come.
+// never is the time of an event that has not happened.
 const never = math.MaxInt64
 
-// NewTrail returns an empty trail of a run that begins at the given time: no event of it is earlier.
+// NewTrail returns an empty trail of a run that begins at the given time. No event may be earlier.
 func NewTrail(begin time.Time) *Trail {
 	return &Trail{
-		begin:    begin,
-		seeds:    [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
-		ids:      make(map[string]*Broadcast),
-		names:    make(map[string]*Client),
-		licences: make(map[delivery]int),
+		begin:   begin,
+		seeds:   [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
+		ids:     make(map[string]*Broadcast),
+		names:   make(map[string]*Client),
+		allowed: make(map[delivery]int),
 	}
 }
 
@@ -53,25 +53,25 @@ func (t *Trail) digest(payload []byte) digest {
 	return digest{maphash.Bytes(t.seeds[0], payload), maphash.Bytes(t.seeds[1], payload), len(payload)}
 }
 
-// Broadcast is a payload on its way to everybody.
+// Broadcast is a payload that was offered.
 type Broadcast struct {
 	trail *Trail
 	index uint32
 
-	// All below is guarded by trail.mu.
+	// trail.mu guards the following.
 	id        string
-	offered   int64 // nanoseconds since the trail's begin
+	offered   int64 // nanoseconds since begin
 	accepted  int64
 	publisher string
 	exclude   []string // sorted
 	passed    bool
-	pass      int // 0: none, or several
+	pass      int // 0: none or several
 	place     int // within the pass
 	report    *Report
 }
 
-// Offer records that a publisher is about to hand a payload over; exclude names the connections that shall not receive
-// it. Clients are told apart by what they receive, so that a payload may be offered once only: another time is an error.
+// Offer records that a publisher is about to publish a payload; exclude names the connections that must not receive it.
+// Receptions are assigned by payload, so a second offer of the same payload is an error.
 func (t *Trail) Offer(payload []byte, publisher string, at time.Time, exclude ...string) (*Broadcast, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -81,13 +81,13 @@ func (t *Trail) Offer(payload []byte, publisher string, at time.Time, exclude ..
 		offered: t.nanos(at), accepted: never, publisher: publisher, exclude: exclude,
 	}
 	if _, repeated := t.payloads.LoadOrStore(t.digest(payload), b); repeated {
-		return nil, fmt.Errorf("a payload of %d bytes was offered before: receptions could not be told apart", len(payload))
+		return nil, fmt.Errorf("offer payload of %d bytes: the same payload was offered before", len(payload))
 	}
 	t.broadcasts = append(t.broadcasts, b)
 	return b, nil
 }
 
-// Accept records that the system has acknowledged the broadcast under an id: from now on it is owed.
+// Accept records that the system has acknowledged the broadcast with an id. The broadcast is then owed.
 func (b *Broadcast) Accept(id string, at time.Time) {
 	b.Identify(id)
 	b.trail.mu.Lock()
@@ -95,7 +95,7 @@ func (b *Broadcast) Accept(id string, at time.Time) {
 	b.accepted = b.trail.nanos(at)
 }
 
-// Identify records a broadcast's id without its having been acknowledged: it may be delivered, and is owed to nobody.
+// Identify records the id of a broadcast that was not acknowledged. It may be delivered and is not owed.
 func (b *Broadcast) Identify(id string) {
 	b.trail.mu.Lock()
 	defer b.trail.mu.Unlock()
@@ -103,8 +103,8 @@ func (b *Broadcast) Identify(id string) {
 	b.trail.ids[id] = b
 }
 
-// Pass records that broadcasts were handed on together, in this order, which then has to reach each client. A broadcast
-// that is in two passes (it was handed on again) is in no order at all.
+// Pass records that broadcasts were dispatched together, in this order. Each client must receive them in this order. A
+// broadcast in two passes, as after a retry, has no order.
 func (t *Trail) Pass(ids ...string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -122,16 +122,16 @@ func (t *Trail) Pass(ids ...string) {
 	}
 }
 
-// Party is who closed a connection.
+// Party is the side that closed a connection.
 type Party uint8
 
-// Whoever leaves forgoes what was still on its way; whom the system cuts off has been wronged.
+// The sides of a connection. A client that closes is not owed messages in flight; a connection closed by the system is.
 const (
 	ByClient Party = iota
 	BySystem
 )
 
-// Client is one connection, from its opening to its close. A client that reconnects is another Client.
+// Client is one connection. After a reconnect it is another Client.
 type Client struct {
 	trail *Trail
 	index uint32
@@ -145,20 +145,20 @@ type Client struct {
 	strays     []stray
 }
 
-// reception is what a client received: eight bytes, for there may be many millions.
+// reception is a received broadcast. It has eight bytes, as there may be many millions.
 type reception struct {
 	broadcast uint32
-	at        uint32 // milliseconds since the trail's begin
+	at        uint32 // milliseconds since begin
 }
 
-// stray is a payload that nobody has offered.
+// stray is a received payload that was not offered.
 type stray struct {
-	after  int // how many receptions came before
+	after  int // number of receptions before
 	length int
 	at     uint32
 }
 
-// Client returns the client of that name, which is not open yet if it is new.
+// Client returns the client of that name. A new client is not open.
 func (t *Trail) Client(connection string) *Client {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -171,14 +171,14 @@ func (t *Trail) Client(connection string) *Client {
 	return c
 }
 
-// Open records that the connection is open: the system has told the client so.
+// Open records that the connection is open, once the client knows.
 func (c *Client) Open(at time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.opened = c.trail.nanos(at)
 }
 
-// snapshot returns the client as it is now. What it records from now on is only appended.
+// snapshot returns a copy of the client. Later receptions are only appended.
 func (c *Client) snapshot() *Client {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -188,7 +188,7 @@ func (c *Client) snapshot() *Client {
 	}
 }
 
-// Close records that the connection has ended, and through whom.
+// Close records that a side has closed the connection. Later calls have no effect.
 func (c *Client) Close(at time.Time, by Party) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -211,33 +211,33 @@ func (c *Client) Receive(payload []byte, at time.Time) {
 	c.receptions = append(c.receptions, reception{found.(*Broadcast).index, millis})
 }
 
-// Dead records connections that the system takes for open though they never were, or are no longer part of the run: its
-// books may count so many of them as gone or failed.
+// Dead records n connections that the system takes for open although they never were, or are no longer part of the run.
+// Reports may count them as gone or failed.
 func (t *Trail) Dead(n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.dead += n
 }
 
-// MayRepeat allows one repeat of a delivery: the test has crashed what was delivering it before its outcome could be
-// recorded, or has lost the answer.
+// MayRepeat allows one more repeat of a delivery: the test has crashed its sender before the outcome was recorded, or
+// has dropped the answer.
 func (t *Trail) MayRepeat(id, connection string) {
 	c := t.Client(connection)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if b := t.ids[id]; b != nil {
-		t.licences[delivery{b.index, c.index}]++
+		t.allowed[delivery{b.index, c.index}]++
 	}
 }
 
-// Report is what the system's own books say of a broadcast.
+// Report is the system's own report on a broadcast, from its ledger.
 type Report struct {
-	Audience    int // deliveries that were undertaken
+	Audience    int // all deliveries
 	Delivered   int
-	Gone        int            // the connection no longer existed
+	Gone        int            // the connection was closed
 	Failed      map[string]int // by reason
-	Outstanding int            // not ended yet
-	Repeatable  int            // deliveries that may have been made again
+	Outstanding int            // without an outcome
+	Repeatable  int            // deliveries that may have been repeated
 }
 
 func (r Report) failed() int {
@@ -248,13 +248,13 @@ func (r Report) failed() int {
 	return sum
 }
 
-// Report records what the system's books say of a broadcast; a later report replaces an earlier one.
+// Report records the system's report on a broadcast. It replaces an earlier one.
 func (t *Trail) Report(id string, r Report) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	b := t.ids[id]
 	if b == nil {
-		return fmt.Errorf("there is a report of broadcast %s, which nobody has offered", id)
+		return fmt.Errorf("report on broadcast %s, which was not offered", id)
 	}
 	b.report = &r
 	return nil

@@ -11,40 +11,42 @@ import (
 	"fanfare/pkg/broadcast"
 	"fanfare/pkg/ledger"
 	"fanfare/test/audit"
+	"fanfare/test/localtest"
 )
 
-// TestOverload publishes at ten times the rate of posts that the stack is allowed, then stops: nothing is lost, whoever
-// publishes is answered as quickly as before, and the queues drain.
+// TestOverload publishes at ten times the rate of posts that the stack may make, then stops: nothing is lost,
+// publishers get their acks as quickly as before, and the queues drain.
 func TestOverload(t *testing.T) {
-	const clients, share = 50, 500 // posts a second: 10 broadcasts a second
-	lasts := time.Minute
+	const n, postsPerSecond = 50, 500 // 10 broadcasts a second
+	duration := time.Minute
 	if !*long {
-		t.Parallel() // with the other short one, which waits most of its time
-		lasts = 500 * time.Millisecond
+		t.Parallel() // beside the short form of TestSystem_Faults, which mostly waits
+		duration = 500 * time.Millisecond
 	}
-	w := start(t, "template.yaml", "--parameter", fmt.Sprintf("PostsPerSecond=%d", share), "--parameter", "SenderConcurrency=5")
-	c := gather(w)
-	crowd := c.joinAll(t, clients, false)
-	living, end := context.WithCancel(t.Context())
-	var group sync.WaitGroup
-	defer group.Wait()
+	rate := fmt.Sprintf("PostsPerSecond=%d", postsPerSecond)
+	s := start(t, "", "--parameter", rate, "--parameter", "SenderConcurrency=5")
+	g := newClientGroup(s)
+	clients := g.joinAll(t, n, false)
+	alive, end := context.WithCancel(t.Context())
+	var keeping sync.WaitGroup
+	defer keeping.Wait()
 	defer end()
-	group.Go(func() { keepAlive(living, crowd) })
+	keeping.Go(func() { keepAlive(alive, clients) })
 
-	// Each client has a message on its way at a time, so that a second's messages are spread over them.
+	// Each client has one message under way at a time, so the messages are spread over the clients.
 	begin := time.Now()
 	ticks := make(chan struct{})
 	var publishers sync.WaitGroup
-	for _, k := range crowd {
+	for _, c := range clients {
 		publishers.Go(func() {
 			for range ticks {
-				k.publish(t, 200)
+				c.publish(t, 200)
 			}
 		})
 	}
-	const every = time.Second * clients / share / 10
-	tick := time.NewTicker(every)
-	for range lasts / every {
+	const interval = time.Second * n / postsPerSecond / 10
+	tick := time.NewTicker(interval)
+	for range duration / interval {
 		<-tick.C
 		ticks <- struct{}{}
 	}
@@ -52,39 +54,44 @@ func TestOverload(t *testing.T) {
 	close(ticks)
 	publishers.Wait()
 	published := time.Since(begin)
-	backlog := w.waiting(t, "broadcast") + w.waiting(t, "send")
-	for w.waiting(t, "broadcast")+w.waiting(t, "send") > 0 {
-		if time.Since(begin) > patience+20*published {
-			t.Fatalf("the queues do not drain: %d and %d", w.waiting(t, "broadcast"), w.waiting(t, "send"))
+	queued := func() int { return s.queued(t, broadcastQueue) + s.queued(t, sendQueue) }
+	backlog := queued()
+	for left := backlog; left > 0; left = queued() {
+		if time.Since(begin) > localtest.Deadline+20*published {
+			t.Fatalf("got %d messages in the queues, want them drained", left)
 		}
 		time.Sleep(200 * time.Millisecond)
 	}
 	drained := time.Since(begin) - published
-	c.settle(t)
-	c.last(t, crowd)
+	g.settle(t)
+	g.publishFinal(t, clients)
 	end()
-	group.Wait()
-	reports := c.reports(t, ledger.TakenOver, broadcast.ReasonNetwork)
-	v := c.trail.Judge(audit.Options{MayRepeat: true})
+	keeping.Wait()
+	reports := g.reports(t, ledger.TakenOver, broadcast.ReasonNetwork)
+	v := g.trail.Check(audit.Options{MayRepeat: true})
 	if err := v.Err(); err != nil {
 		t.Error(err)
 	}
 	if v.Delivered != v.Owed || len(reports) != v.Broadcasts {
-		t.Errorf("%d of %d deliveries, %d of %d reports", v.Delivered, v.Owed, len(reports), v.Broadcasts)
+		t.Errorf("got %d deliveries and %d reports, want %d and %d", v.Delivered, len(reports), v.Owed, v.Broadcasts)
 	}
 
-	// The age by when it was published: it has to grow while more comes in than goes out.
+	// The age at the last delivery, in the order of publication: it grows while more is published than posted.
+	age := func(r ledger.Report) time.Duration { return r.Last.Sub(g.publishedAt[r.BroadcastID]) }
 	var ages []time.Duration
-	for _, r := range reports[:len(reports)-3] {
-		ages = append(ages, r.Last.Sub(c.publishedAt[r.BroadcastID]))
+	for _, r := range reports[:len(reports)-3] { // without the final ones
+		ages = append(ages, age(r))
 	}
-	slices.Sort(c.acks)
-	t.Logf("%d broadcasts in %.1f s to %d clients with %d posts a second: %d deliveries, %d missing, %d repeated; when publishing ended %d messages waited, %.1f s later none",
-		v.Broadcasts, published.Seconds(), clients, share, v.Delivered, v.Missing, v.Repeats, backlog, drained.Seconds())
-	t.Logf("acknowledged after %v (median), %v (99 %%), %v (the slowest)", percentile(c.acks, 0.5), percentile(c.acks, 0.99), percentile(c.acks, 1))
-	t.Logf("age at the last delivery, by tenths of the broadcasts in the order of their publication (s): %s", tenths(ages))
-	t.Logf("age of a last broadcast, after the queues were empty: %v", reports[len(reports)-1].Last.Sub(c.publishedAt[reports[len(reports)-1].BroadcastID]).Round(time.Millisecond))
-	t.Logf("most memory of one process, MB: %v", w.held())
+	slices.Sort(g.acks)
+	t.Logf("%d broadcasts in %.1f s to %d clients with %d posts a second: %d deliveries, %d missing, %d repeated; "+
+		"%d messages were queued when publishing ended, none %.1f s later",
+		v.Broadcasts, published.Seconds(), n, postsPerSecond, v.Delivered, v.Missing, v.Repeats, backlog, drained.Seconds())
+	t.Logf("time to the ack: %v (median), %v (99 %%), %v (slowest)",
+		percentile(g.acks, 0.5), percentile(g.acks, 0.99), percentile(g.acks, 1))
+	t.Logf("age at the last delivery, by tenths of the broadcasts in the order of publication (s): %s", tenths(ages))
+	last := age(reports[len(reports)-1]).Round(time.Millisecond)
+	t.Logf("age of a final broadcast, after the queues were empty: %v", last)
+	t.Logf("most memory of one process, MB: %v", s.peakMemories())
 }
 
 // tenths returns the median of each tenth.
@@ -97,61 +104,61 @@ func tenths(all []time.Duration) string {
 	return text
 }
 
-// TestStalledReaders measures what clients that do not read cost those that do. It holds nobody to a figure.
+// TestStalledReaders measures the effect of clients that do not read on the latency of the others. It has no bound.
 func TestStalledReaders(t *testing.T) {
 	if !*long {
-		t.Skip("a measurement, of the long form")
+		t.Skip("NOT RUN: a measurement, of the long form")
 	}
-	const clients, rounds, messages = 200, 4, 20
-	w := start(t, "template.yaml")
-	c := gather(w)
-	healthy := c.joinAll(t, clients, false)
-	living, end := context.WithCancel(t.Context())
-	var group sync.WaitGroup
-	defer group.Wait()
+	const n, rounds, messages = 200, 4, 20
+	g := newClientGroup(start(t, ""))
+	readers := g.joinAll(t, n, false)
+	alive, end := context.WithCancel(t.Context())
+	var keeping sync.WaitGroup
+	defer keeping.Wait()
 	defer end()
-	group.Go(func() { keepAlive(living, healthy) })
+	keeping.Go(func() { keepAlive(alive, readers) })
 	measure := func() (all []time.Duration) {
-		for _, k := range healthy {
-			k.mu.Lock()
-			k.late = nil
-			k.mu.Unlock()
+		for _, c := range readers {
+			c.mu.Lock()
+			c.latencies = nil
+			c.mu.Unlock()
 		}
 		for range messages {
-			c.enqueue(t, 1000)
+			g.enqueue(t, 1000)
 			time.Sleep(200 * time.Millisecond)
 		}
-		for {
+		for begin := time.Now(); ; time.Sleep(20 * time.Millisecond) {
 			all = all[:0]
-			for _, k := range healthy {
-				k.mu.Lock()
-				all = append(all, k.late...)
-				k.mu.Unlock()
+			for _, c := range readers {
+				c.mu.Lock()
+				all = append(all, c.latencies...)
+				c.mu.Unlock()
 			}
-			if len(all) >= clients*messages {
+			if len(all) >= n*messages {
 				return all
 			}
-			time.Sleep(20 * time.Millisecond)
+			if time.Since(begin) > localtest.Deadline {
+				t.Fatalf("got %d deliveries within %v, want %d", len(all), localtest.Deadline, n*messages)
+			}
 		}
 	}
-	measure() // warm
-	// With and without take turns, so that what else the machine does befalls both.
+	measure() // warms up
+	// Rounds without and with stalled clients alternate, so that other work of the machine affects both.
 	var without, with []time.Duration
 	for range rounds {
 		without = append(without, measure()...)
-		stalled := c.joinAll(t, clients/100, true)
+		stalled := g.joinAll(t, n/100, true)
 		for range 10 {
-			c.enqueue(t, 100_000) // fills their buffers
+			g.enqueue(t, 100_000) // fills their buffers
 		}
-		c.settle(t)
+		g.settle(t)
 		with = append(with, measure()...)
-		for _, k := range stalled {
-			k.leaving.Store(true)
-			close(k.resume)
-			k.leave(true)
+		for _, c := range stalled {
+			c.leave(true)
 		}
-		c.settle(t)
+		g.settle(t)
 	}
-	t.Logf("%d clients, %d deliveries each way: median %v without stalled readers, %v with one in a hundred; 99 %%: %v and %v",
-		clients, len(with), percentile(without, 0.5), percentile(with, 0.5), percentile(without, 0.99), percentile(with, 0.99))
+	t.Logf("%d clients, %d deliveries each way: median %v without stalled readers, %v with one in a hundred; "+
+		"99 %%: %v and %v", n, len(with), percentile(without, 0.5), percentile(with, 0.5),
+		percentile(without, 0.99), percentile(with, 0.99))
 }

@@ -1,10 +1,12 @@
 package e2e
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -13,62 +15,80 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/gobwas/ws"
 
-	"fanfare/test/e2e/binaries"
+	"fanfare/test/localtest"
+	"fanfare/test/wsclient"
 )
 
 func stringAttributes(name, value string) map[string]types.MessageAttributeValue {
 	return map[string]types.MessageAttributeValue{name: {DataType: aws.String("String"), StringValue: &value}}
 }
 
-// Whatever a client sends, it is told what was wrong, and nobody else notices.
-func TestBadFrames(t *testing.T) {
-	w := start(t)
-	other := connect(t, w.webSocket)
-
-	a := connect(t, w.webSocket)
-	a.send(t, "")
-	if answer := a.await(t); answer["type"] != "error" || answer["code"] != "empty" || answer["message"] == "" {
-		t.Errorf("the answer to an empty frame is %v", answer)
+// writeFrames writes frames as they are, which wsclient cannot: its library sends no bad frames and no fragments of a
+// chosen size.
+func writeFrames(t *testing.T, c *wsclient.Client, frames ...ws.Frame) {
+	t.Helper()
+	for _, f := range frames {
+		err := ws.WriteFrame(c.NetConn(), ws.MaskFrame(f))
+		if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+			return // the server has closed the connection after an earlier frame
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
-	a.publish(t, "still here")
-	other.has(t, "still here")
+}
+
+// A client gets an error or a close code for each bad frame, and other clients are not affected.
+func TestClient_BadFrames(t *testing.T) {
+	p := start(t)
+	other := connect(t, p)
+
+	a := connect(t, p)
+	if got := a.MustPublish(t, ""); got.Type != "error" || got.Code != "empty" || got.Message == "" {
+		t.Errorf("empty frame: got %+v, want the error empty with a message", got)
+	}
+	publish(t, a, "still here")
+	other.MustAwait(t, "still here")
 
 	half := strings.Repeat("x", 32<<10)
+	fragment := func(op ws.OpCode, last bool, text string) ws.Frame { return ws.NewFrame(op, last, []byte(text)) }
 	for _, test := range []struct {
 		name   string
 		frames []ws.Frame
-		code   ws.StatusCode
+		want   int
 	}{
 		{"a binary frame", []ws.Frame{ws.NewBinaryFrame([]byte("x"))}, 1003},
 		{"a frame over 32 KB", []ws.Frame{ws.NewTextFrame([]byte(half + "x"))}, 1009},
 		{"a message over 128 KB", []ws.Frame{
-			ws.NewFrame(ws.OpText, false, []byte(half)), ws.NewFrame(ws.OpContinuation, false, []byte(half)),
-			ws.NewFrame(ws.OpContinuation, false, []byte(half)), ws.NewFrame(ws.OpContinuation, false, []byte(half)),
-			ws.NewFrame(ws.OpContinuation, true, []byte("x")),
+			fragment(ws.OpText, false, half), fragment(ws.OpContinuation, false, half),
+			fragment(ws.OpContinuation, false, half), fragment(ws.OpContinuation, false, half),
+			fragment(ws.OpContinuation, true, "x"),
 		}, 1009},
 		{"text that is not UTF-8", []ws.Frame{ws.NewTextFrame([]byte("\xff"))}, 1007},
 	} {
-		bad := connect(t, w.webSocket)
-		bad.write(t, test.frames...)
-		if code := bad.awaitClose(t); code != test.code {
-			t.Errorf("%s closes with %d, want %d", test.name, code, test.code)
+		bad := connect(t, p)
+		writeFrames(t, bad, test.frames...)
+		if got := bad.MustAwaitClose(t); got != test.want {
+			t.Errorf("%s: got close code %d, want %d", test.name, got, test.want)
 		}
 	}
-	eventually(t, "the rows of the closed are deleted", func() bool { return len(w.rows(t)) == 2 })
+	localtest.Eventually(t, "the rows of closed connections are deleted", func() bool {
+		return len(p.ConnectionRows(t)) == 2
+	})
 
-	// The largest message that is allowed goes through.
-	a.write(t, ws.NewFrame(ws.OpText, false, []byte(half)), ws.NewFrame(ws.OpContinuation, false, []byte(half)),
-		ws.NewFrame(ws.OpContinuation, false, []byte(half)), ws.NewFrame(ws.OpContinuation, true, []byte(half)))
-	other.has(t, strings.Repeat(half, 4))
+	// The largest message that is allowed is broadcast.
+	writeFrames(t, a, fragment(ws.OpText, false, half), fragment(ws.OpContinuation, false, half),
+		fragment(ws.OpContinuation, false, half), fragment(ws.OpContinuation, true, half))
+	other.MustAwait(t, strings.Repeat(half, 4))
 }
 
-// deadLetters takes everything off a dead-letter queue.
-func (w *world) deadLetters(t *testing.T, queue string, n int) []types.Message {
+// receiveLetters receives n messages of a dead-letter queue.
+func receiveLetters(t *testing.T, p *localtest.Process, queue string, n int) []types.Message {
 	t.Helper()
 	var all []types.Message
-	eventually(t, queue+" has its messages", func() bool {
-		out, err := w.sqs.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{
-			QueueUrl: aws.String(w.queuePrefix + queue), MaxNumberOfMessages: 10, MessageAttributeNames: []string{"All"},
+	localtest.Eventually(t, queue+" has its messages", func() bool {
+		out, err := p.SQS.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{
+			QueueUrl: aws.String(p.QueueURL(queue)), MaxNumberOfMessages: 10, MessageAttributeNames: []string{"All"},
 			MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
 		})
 		if err != nil {
@@ -80,94 +100,113 @@ func (w *world) deadLetters(t *testing.T, queue string, n int) []types.Message {
 	return all
 }
 
-func TestBadQueueMessagesEndAsDeadLettersWithTheirReason(t *testing.T) {
-	w := start(t)
-	a := connect(t, w.webSocket)
+// A malformed queue message becomes a dead letter with its reason, without retries.
+func TestDeadLetters_Reasons(t *testing.T) {
+	p := start(t)
+	a := connect(t, p)
 	send := func(queue, body string, attributes map[string]types.MessageAttributeValue) {
 		t.Helper()
-		if _, err := w.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{
-			QueueUrl: aws.String(w.queuePrefix + queue), MessageBody: &body, MessageAttributes: attributes,
+		if _, err := p.SQS.SendMessage(t.Context(), &sqs.SendMessageInput{
+			QueueUrl: aws.String(p.QueueURL(queue)), MessageBody: &body, MessageAttributes: attributes,
 		}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	send("broadcast", strings.Repeat("x", 131_073), nil)
-	send("broadcast", "%%%", stringAttributes("encoding", "base64"))
-	send("send", "this is not ours", nil)
-	w.enqueue(t, "this is")
-	a.has(t, "this is")
+	send("websocket-broadcast", strings.Repeat("x", 131_073), nil)
+	send("websocket-broadcast", "%%%", stringAttributes("encoding", "base64"))
+	send("websocket-broadcast", "gqP//g==", stringAttributes("encoding", "base64"))
+	send("websocket-send", "this is not a batch", nil)
+	p.Enqueue(t, "a good message")
+	a.MustAwait(t, "a good message")
 
-	reasons := make(map[string]string)
-	for _, m := range append(w.deadLetters(t, "broadcast-dead-letter", 2), w.deadLetters(t, "send-dead-letter", 1)...) {
-		reasons[(*m.Body)[:3]] = *m.MessageAttributes["reason"].StringValue + ": " + *m.MessageAttributes["detail"].StringValue
-		if m.MessageAttributes["original"].StringValue == nil {
-			t.Errorf("%.20q has lost its id", *m.Body)
+	reasons := make(map[string]string) // by the first characters of the body
+	letters := append(receiveLetters(t, p, "websocket-broadcast-dead-letter", 3),
+		receiveLetters(t, p, "websocket-send-dead-letter", 1)...)
+	for _, m := range letters {
+		attribute := func(name string) string { return aws.ToString(m.MessageAttributes[name].StringValue) }
+		reasons[(*m.Body)[:3]] = attribute("reason") + ": " + attribute("detail")
+		if attribute("original") == "" {
+			t.Errorf("%.20q: got no attribute original, want the message id", *m.Body)
 		}
 	}
-	for body, says := range map[string]string{"xxx": "131073 bytes", "%%%": "base64", "thi": "not a batch"} {
-		if !strings.Contains(reasons[body], says) {
-			t.Errorf("the reason of %q is %q", body, reasons[body])
+	for body, want := range map[string]string{
+		"xxx": "131073 bytes", "%%%": "base64", "gqP": "not_utf8: the payload is not UTF-8", "thi": "not a batch",
+	} {
+		if got := reasons[body]; !strings.Contains(got, want) {
+			t.Errorf("%q: got the reason %q, want %q in it", body, got, want)
 		}
 	}
-	// Once, without retries: each function has spoken of it one time.
-	if err := w.stop(); err != nil {
+	if err := p.Stop(); err != nil { // completes the log
 		t.Fatal(err)
 	}
-	if n := strings.Count(w.printed(), "dead-lettered"); n != 3 {
-		t.Errorf("%d lines tell of 3 dead letters", n)
+	if got := strings.Count(p.Log(), "dead-lettered"); got != 4 {
+		t.Errorf("got %d log lines of dead letters, want 4: one for each message", got)
 	}
 }
 
-func TestATableThatDoesNotExist(t *testing.T) {
-	w := start(t)
-	a := connect(t, w.webSocket)
-	if _, err := w.dynamodb.DeleteTable(t.Context(), &dynamodb.DeleteTableInput{TableName: aws.String("websocket_connections")}); err != nil {
+// Without the connections table no client connects, and a message stays in the queue.
+func TestStack_MissingTable(t *testing.T) {
+	p := start(t)
+	a := connect(t, p)
+	if _, err := p.DynamoDB.DeleteTable(t.Context(), &dynamodb.DeleteTableInput{
+		TableName: aws.String(p.Outputs["ConnectionsTableName"]),
+	}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := dial(t.Context(), w.webSocket); err == nil {
-		t.Error("a connection that could not be registered was accepted")
+	if _, err := wsclient.Dial(localtest.Context(t), p.WebSocket, wsclient.Options{}); wsclient.Refused(err) == 0 {
+		t.Errorf("connect: got %v, want a refusal", err)
 	}
-	a.publish(t, "accepted, and kept until the table is back")
-	eventually(t, "the operator learns which table", func() bool {
-		out := w.printed()
-		return strings.Contains(out, "dispatcher") && strings.Contains(out, "ResourceNotFoundException")
+	publish(t, a, "accepted, and kept until the table is back")
+	localtest.Eventually(t, "the log names the failure of the dispatcher", func() bool {
+		log := p.Log()
+		return strings.Contains(log, "dispatcher") && strings.Contains(log, "ResourceNotFoundException")
 	})
-	// The message is not lost: it is in the queue, hidden until it is tried again.
-	out, err := w.sqs.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{
-		QueueUrl: aws.String(w.queuePrefix + "broadcast"), AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll},
+	// The message is hidden until its next attempt.
+	out, err := p.SQS.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{
+		QueueUrl: aws.String(p.Outputs["BroadcastQueueUrl"]), AttributeNames: []types.QueueAttributeName{"All"},
 	})
-	if err != nil || out.Attributes["ApproximateNumberOfMessagesNotVisible"] != "1" {
-		t.Errorf("%v, %v", out, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := out.Attributes["ApproximateNumberOfMessagesNotVisible"]; got != "1" {
+		t.Errorf("got %s hidden messages, want 1", got)
 	}
 }
 
-func TestMissingEnvironmentVariablesAreNamedAtOnce(t *testing.T) {
+// A function without its environment ends at once and names every missing variable.
+func TestFunctions_MissingEnvironment(t *testing.T) {
 	start(t) // builds the functions
 	for function, variables := range map[string][]string{
 		"Connect":    {"CONNECTIONS_TABLE"},
 		"Disconnect": {"CONNECTIONS_TABLE"},
 		"Default":    {"BROADCAST_QUEUE_URL"},
-		"Dispatcher": {"CONNECTIONS_TABLE", "BROADCASTS_TABLE", "BROADCAST_QUEUE_URL", "BROADCAST_DEAD_LETTER_QUEUE_URL", "SEND_QUEUE_URL", "SCAN_SEGMENTS", "BATCH_CONNECTIONS", "POSTS_PER_SECOND", "SENDER_CONCURRENCY"},
-		"Sender":     {"CONNECTIONS_TABLE", "BROADCASTS_TABLE", "SEND_QUEUE_URL", "SEND_DEAD_LETTER_QUEUE_URL", "MANAGEMENT_ENDPOINT", "POSTS_PER_SECOND", "SENDER_CONCURRENCY", "MAX_ATTEMPTS", "FULL_BUFFERS"},
+		"Dispatcher": {
+			"CONNECTIONS_TABLE", "BROADCASTS_TABLE", "BROADCAST_QUEUE_URL", "BROADCAST_DEAD_LETTER_QUEUE_URL",
+			"SEND_QUEUE_URL", "SCAN_SEGMENTS", "BATCH_CONNECTIONS", "POSTS_PER_SECOND", "SENDER_CONCURRENCY",
+		},
+		"Sender": {
+			"CONNECTIONS_TABLE", "BROADCASTS_TABLE", "SEND_QUEUE_URL", "SEND_DEAD_LETTER_QUEUE_URL",
+			"MANAGEMENT_ENDPOINT", "POSTS_PER_SECOND", "SENDER_CONCURRENCY", "MAX_ATTEMPTS", "FULL_BUFFERS",
+		},
 	} {
-		cmd := exec.Command(filepath.Join(binaries.Functions(), function+"Function", "bootstrap"))
+		cmd := exec.Command(filepath.Join(localtest.BuildDir(), function+"Function", "bootstrap"))
 		cmd.Env = []string{"AWS_REGION=us-east-1"}
 		out, err := cmd.CombinedOutput()
 		if err == nil {
-			t.Errorf("%s starts without its environment", function)
+			t.Errorf("%s: got exit code 0, want a failure", function)
 		}
-		for _, name := range variables {
-			if !strings.Contains(string(out), name) {
-				t.Errorf("%s does not name %s:\n%s", function, name, out)
+		for _, want := range variables {
+			if !strings.Contains(string(out), want) {
+				t.Errorf("%s: got\n%s\nwant %s in it", function, out, want)
 			}
 		}
 	}
 }
 
-// What a newcomer may do wrong at the start.
-func TestStartSaysWhatIsWrong(t *testing.T) {
-	w := start(t)
-	taken := w.aws[strings.LastIndex(w.aws, ":")+1:]
+// The program names what is wrong with its arguments, its template or a function.
+func TestLocal_StartErrors(t *testing.T) {
+	p := start(t)
+	taken := p.Endpoint[strings.LastIndex(p.Endpoint, ":")+1:]
 	dir := t.TempDir()
 	write := func(name, content string) string {
 		t.Helper()
@@ -177,7 +216,7 @@ func TestStartSaysWhatIsWrong(t *testing.T) {
 		}
 		return file
 	}
-	template, err := os.ReadFile(filepath.Join(repository, "template.yaml"))
+	template, err := os.ReadFile(localtest.Template())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,60 +225,75 @@ func TestStartSaysWhatIsWrong(t *testing.T) {
 	}
 	write("go.mod", "module broken\n")
 	write("functions/connect/main.go", "package main\n\nfunc main() { nonsense }\n")
+	cache := "Resources:\n  Cache:\n    Type: AWS::ElastiCache::CacheCluster\n"
 	for _, test := range []struct {
 		name string
 		args []string
-		says []string
+		want []string
 	}{
-		{"a busy port", []string{"--aws-port", taken, "--port", "0"}, []string{"127.0.0.1:" + taken, "address already in use", "--aws-port"}},
+		{
+			"a busy port", []string{"--aws-port", taken},
+			[]string{"127.0.0.1:" + taken, "address already in use", "--aws-port"},
+		},
 		{"no template", []string{"--template", filepath.Join(dir, "nowhere.yaml")}, []string{"nowhere.yaml"}},
-		{"no YAML", []string{"--template", write("broken.yaml", "Resources: [")}, []string{"broken.yaml:2", "not YAML"}},
-		{"an unknown resource", []string{"--template", write("unknown.yaml", "Resources:\n  Cache:\n    Type: AWS::ElastiCache::CacheCluster\n")}, []string{"unknown.yaml:3", "Cache", "AWS::ElastiCache::CacheCluster"}},
+		{
+			"no YAML", []string{"--template", write("broken.yaml", "Resources: [")},
+			[]string{"broken.yaml:2", "not YAML"},
+		},
+		{
+			"an unknown resource", []string{"--template", write("unknown.yaml", cache)},
+			[]string{"unknown.yaml:3", "Cache", "AWS::ElastiCache::CacheCluster"},
+		},
 		{"a parameter out of bounds", []string{"--parameter", "MaxAttempts=99"}, []string{"MaxAttempts", "12"}},
 		{"a parameter that does not exist", []string{"--parameter", "Nonsense=1"}, []string{"Nonsense"}},
-		{"a function that does not build", []string{"--template", write("template.yaml", string(template)), "--parameter", "Access=open", "--build-dir", filepath.Join(dir, "build")}, []string{"ConnectFunction does not build", "undefined: nonsense"}},
+		{
+			"a function that does not build",
+			[]string{
+				"--template", write("template.yaml", string(template)), "--parameter", "Access=open",
+				"--build-dir", filepath.Join(dir, "build"),
+			},
+			[]string{"ConnectFunction does not build", "undefined: nonsense"},
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			args := append([]string{"--build-dir", binaries.Functions()}, test.args...)
-			if test.name != "a busy port" {
-				args = append(args, "--port", "0", "--aws-port", "0")
-			}
-			cmd := exec.Command(program(t), args...)
-			cmd.Dir, cmd.Env = repository, binaries.Environment()
-			out, err := cmd.CombinedOutput()
+			output, err := localtest.Run(t, test.args...)
 			if err == nil {
-				t.Error("it started")
+				t.Error("got exit code 0, want a failure")
 			}
-			for _, want := range test.says {
-				if !strings.Contains(string(out), want) {
-					t.Errorf("it does not say %q:\n%s", want, out)
+			for _, want := range test.want {
+				if !strings.Contains(output, want) {
+					t.Errorf("got\n%s\nwant %q in it", output, want)
 				}
 			}
 		})
 	}
 }
 
-func TestCtrlCLeavesNoProcessBehind(t *testing.T) {
-	w := start(t)
-	a := connect(t, w.webSocket)
-	a.publish(t, "hello")
-	a.has(t, "hello")
-	children := processes(t, w.cmd.Process.Pid)
-	if len(children) < 5 {
-		t.Errorf("%d processes for five functions", len(children))
+// Ctrl-C closes the connections and ends the functions' processes.
+func TestLocal_Interrupt(t *testing.T) {
+	p := start(t)
+	a := connect(t, p)
+	publish(t, a, "hello")
+	a.MustAwait(t, "hello")
+	functions := p.Functions()
+	if _, err := os.Stat("/proc/self/stat"); err != nil {
+		t.Skip("NOT RUN: this system has no /proc")
 	}
-	if err := w.stop(); err != nil {
+	if len(functions) < 5 {
+		t.Errorf("got %d processes, want at least one for each of five functions", len(functions))
+	}
+	if err := p.Stop(); err != nil {
 		t.Error(err)
 	}
-	if code := a.awaitClose(t); code != 1001 {
-		t.Errorf("clients are told %d, want 1001", code)
+	if got := a.MustAwaitClose(t); got != 1001 {
+		t.Errorf("got close code %d, want 1001", got)
 	}
-	for _, pid := range children {
-		if alive(pid) {
-			t.Errorf("process %d is still there", pid)
+	for pid, name := range functions {
+		if localtest.Alive(pid) {
+			t.Errorf("process %d of %s runs after the stop", pid, name)
 		}
 	}
-	if strings.Contains(w.printed(), "level=ERROR") {
-		t.Error("the drain logged errors")
+	if strings.Contains(p.Log(), "level=ERROR") {
+		t.Error("got an error in the log, want none while it stops")
 	}
 }

@@ -8,65 +8,24 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"golang.org/x/sync/errgroup"
 
-	"fanfare/pkg/ledger"
+	"fanfare/test/localtest"
+	"fanfare/test/wsclient"
 )
 
-// rows returns the connection ids of the table.
-func (w *world) rows(t *testing.T) []string {
-	t.Helper()
-	var ids []string
-	pages := dynamodb.NewScanPaginator(w.dynamodb, &dynamodb.ScanInput{TableName: aws.String("websocket_connections"), ConsistentRead: aws.Bool(true)})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, item := range page.Items {
-			ids = append(ids, item["connectionId"].(*types.AttributeValueMemberS).Value)
-		}
-	}
-	return ids
-}
-
-// enqueue publishes as a backend does, and returns the broadcast's id.
-func (w *world) enqueue(t *testing.T, body string) string {
-	t.Helper()
-	out, err := w.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: aws.String(w.queuePrefix + "broadcast"), MessageBody: &body})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return *out.MessageId
-}
-
-// report waits until nothing of the broadcast is outstanding and returns what the ledger says of it.
-func (w *world) report(t *testing.T, id string) ledger.Report {
-	t.Helper()
-	table := &ledger.Table{Client: w.dynamodb, Name: "websocket_broadcasts"}
-	var r ledger.Report
-	eventually(t, "the ledger settles broadcast "+id, func() bool {
-		var err error
-		if r, err = table.Report(t.Context(), id); err != nil {
-			t.Fatal(err)
-		}
-		return r.Dispatched && r.Outstanding == 0
-	})
-	return r
-}
-
-func TestAThousandClientsReceiveEverythingOnce(t *testing.T) {
-	const audience, abrupt, messages = 1000, 50, 20
-	w := start(t)
-	clients := make([]*client, audience+abrupt)
+// Each of a thousand clients receives each of twenty messages once, among clients that leave and rows without a client.
+func TestBroadcast_ThousandClients(t *testing.T) {
+	const audience, abrupt, gone, messages = 1000, 50, 30, 20
+	p := start(t)
+	clients := make([]*wsclient.Client, audience+abrupt)
 	var group errgroup.Group
 	group.SetLimit(16)
+	ctx := localtest.Context(t)
 	for i := range clients {
 		group.Go(func() (err error) {
-			clients[i], err = dial(t.Context(), w.webSocket)
+			clients[i], err = wsclient.Dial(ctx, p.WebSocket, wsclient.Options{})
 			return err
 		})
 	}
@@ -75,30 +34,24 @@ func TestAThousandClientsReceiveEverythingOnce(t *testing.T) {
 	}
 	t.Cleanup(func() {
 		for _, c := range clients {
-			c.conn.Close()
+			c.Abort()
 		}
 	})
-	if n := len(w.rows(t)); n != audience+abrupt {
-		t.Fatalf("%d rows for %d connections", n, audience+abrupt)
+	if got, want := len(p.ConnectionRows(t)), audience+abrupt; got != want {
+		t.Fatalf("got %d rows, want %d", got, want)
 	}
 
-	// Some go without a word: their rows go as well.
+	// The rows of clients that leave without a close frame are deleted.
 	for _, c := range clients[audience:] {
-		c.abort()
+		c.Abort()
 	}
 	clients = clients[:audience]
-	eventually(t, "the rows of those who left are deleted", func() bool { return len(w.rows(t)) == audience })
+	localtest.Eventually(t, "the rows of clients that left are deleted", func() bool {
+		return len(p.ConnectionRows(t)) == audience
+	})
 
-	// Others have left without anybody noticing: the sender learns of it.
-	for i := range 30 {
-		if _, err := w.dynamodb.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("websocket_connections"), Item: map[string]types.AttributeValue{
-			"connectionId": &types.AttributeValueMemberS{Value: fmt.Sprintf("GhostGhost%05d=", i)},
-			"connectedAt":  &types.AttributeValueMemberN{Value: "1000"},
-			"expiresAt":    &types.AttributeValueMemberN{Value: "99999999999"},
-		}}); err != nil {
-			t.Fatal(err)
-		}
-	}
+	// Further rows have no connection. The sender finds out, and deletes them.
+	p.AddGoneConnections(t, gone)
 
 	want := make(map[string]bool)
 	ids := make(map[string]string)
@@ -106,115 +59,118 @@ func TestAThousandClientsReceiveEverythingOnce(t *testing.T) {
 		payload := fmt.Sprintf("message %d", i)
 		want[payload] = true
 		if i%2 == 0 {
-			ids[clients[i].publish(t, payload)] = payload
+			ids[publish(t, clients[i], payload)] = payload
 		} else {
-			ids[w.enqueue(t, payload)] = payload
+			ids[p.Enqueue(t, payload)] = payload
 		}
 	}
-	if len(ids) != messages {
-		t.Fatalf("%d broadcast ids for %d messages", len(ids), messages)
+	if got := len(ids); got != messages {
+		t.Fatalf("got %d broadcast ids, want %d", got, messages)
 	}
-	delivered, gone := 0, 0
+	deliveredSum, goneSum := 0, 0
 	repeatable := make(map[string]int) // by payload
 	for id, payload := range ids {
-		r := w.report(t, id)
+		r := p.Report(t, id)
 		if repeatable[payload] = r.AllRepeatable(); repeatable[payload] > 0 {
-			t.Logf("%q may have been repeated, says the ledger: %v", payload, r.Repeatable)
+			t.Logf("the ledger allows repeated deliveries of %q: %v", payload, r.Repeatable)
 		}
 		if r.Delivered != audience || r.AllFailed() != 0 || r.Audience != r.Delivered+r.Gone {
-			t.Errorf("broadcast %s: %+v", id, r)
+			t.Errorf("broadcast %s: got %+v, want %d delivered and the others gone", id, r, audience)
 		}
-		delivered, gone = delivered+r.Delivered, gone+r.Gone
+		deliveredSum, goneSum = deliveredSum+r.Delivered, goneSum+r.Gone
 	}
-	if delivered != audience*messages || gone < 30 {
-		t.Errorf("%d delivered and %d gone, want %d and at least 30", delivered, gone, audience*messages)
+	if deliveredSum != audience*messages || goneSum < gone {
+		t.Errorf("got %d delivered and %d gone, want %d and at least %d", deliveredSum, goneSum, audience*messages, gone)
 	}
-	if n := len(w.rows(t)); n != audience {
-		t.Errorf("%d rows are left, want %d", n, audience)
+	if got := len(p.ConnectionRows(t)); got != audience {
+		t.Errorf("got %d rows at the end, want %d", got, audience)
 	}
 
-	// Every post has been made by now, so what comes after a last message would be a repetition. There is none unless the
-	// ledger says so: of a post that had no answer in its time, as on a machine that stands still.
-	last := w.enqueue(t, "the last")
+	// All posts have been made, so a frame before the last message is not followed by a repeat of it. The ledger counts
+	// the posts that may have been repeated, such as those without an answer in time on a machine that stalls.
+	last := p.Enqueue(t, "the last")
 	for i, c := range clients {
-		c.has(t, "the last")
+		c.MustAwait(t, "the last")
 		got := make(map[string]bool)
-		for _, f := range c.received() {
-			if got[f] {
-				repeatable[f]--
+		for _, frame := range broadcasts(c) {
+			if got[frame] {
+				repeatable[frame]--
 			}
-			got[f] = true
+			got[frame] = true
 		}
 		delete(got, "the last")
 		if !maps.Equal(got, want) {
-			t.Fatalf("client %d received %d different frames", i, len(got))
+			t.Fatalf("client %d: got %d different frames, want the %d that were published", i, len(got), messages)
 		}
 	}
-	repeatable["the last"] += w.report(t, last).AllRepeatable()
+	repeatable["the last"] += p.Report(t, last).AllRepeatable()
 	for payload, n := range repeatable {
 		if n < 0 {
-			t.Errorf("%q was repeated %d times more often than the ledger says", payload, -n)
+			t.Errorf("%q: got %d more repeated deliveries than the ledger allows, want 0", payload, -n)
 		}
 	}
 }
 
-func TestWhatAClientGetsBack(t *testing.T) {
-	w := start(t)
-	a, b := connect(t, w.webSocket), connect(t, w.webSocket)
-	for _, payload := range []string{
+// A payload arrives as it was sent, at the publisher too, and a ping is answered without a function.
+func TestBroadcast_Payloads(t *testing.T) {
+	p := start(t)
+	a, b := connect(t, p), connect(t, p)
+	payloads := []string{
 		"hello",
-		`{"action":"unknown","of":"no account"}`,
+		`{"action":"unknown","of":"another application"}`,
 		`{"action":7}`,
 		"control \x00\x01\x1b characters",
 		`a lone surrogate's escape: "\ud800"`,
 		"\u2028 🎺 \uffff",
 		strings.Repeat("x", 32<<10),
-	} {
-		id := a.publish(t, payload)
-		a.has(t, payload)
-		b.has(t, payload)
-		if r := w.report(t, id); r.Delivered != 2 {
-			t.Errorf("%.40q: %+v", payload, r)
+	}
+	for _, payload := range payloads {
+		id := publish(t, a, payload)
+		a.MustAwait(t, payload)
+		b.MustAwait(t, payload)
+		if r := p.Report(t, id); r.Delivered != 2 {
+			t.Errorf("%.40q: got %+v, want 2 delivered", payload, r)
 		}
 	}
-	a.send(t, `{"action":"ping"}`)
-	if answer := a.await(t); answer["type"] != "pong" {
-		t.Errorf("the answer to a ping is %v", answer)
+	a.MustSend(t, `{"action":"ping"}`)
+	if got := a.MustReply(t); got.Type != "pong" {
+		t.Errorf("ping: got %+v, want a pong", got)
 	}
-	if err := w.stop(); err != nil { // and has said everything
+	if err := p.Stop(); err != nil { // completes the log
 		t.Fatal(err)
 	}
-	if n := strings.Count(w.printed(), " published "); n != 7 {
-		t.Errorf("default ran %d times for 7 messages: a ping is answered without a function", n)
+	if got := strings.Count(p.Log(), " published "); got != len(payloads) {
+		t.Errorf("got %d messages in the log of default, want %d and none for the ping", got, len(payloads))
 	}
 }
 
-func TestAcknowledgementsMayBeOff(t *testing.T) {
-	w := start(t, "--parameter", "Acknowledgements=off")
-	a := connect(t, w.webSocket)
-	a.send(t, "hello")
-	a.has(t, "hello")
-	a.send(t, `{"action":"ping"}`)
-	if answer := a.await(t); answer["type"] != "pong" {
-		t.Errorf("the first answer is %v", answer)
+func TestParameter_AcknowledgementsOff(t *testing.T) {
+	p := start(t, "--parameter", "Acknowledgements=off")
+	a := connect(t, p)
+	a.MustSend(t, "hello")
+	a.MustAwait(t, "hello")
+	a.MustSend(t, `{"action":"ping"}`)
+	if got := a.MustReply(t); got.Type != "pong" {
+		t.Errorf("first reply: got %+v, want a pong", got)
 	}
 }
 
-func TestABackendMayExcludeConnections(t *testing.T) {
-	w := start(t)
-	a := connect(t, w.webSocket)
-	first := w.rows(t)
-	b := connect(t, w.webSocket)
-	if _, err := w.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{
-		QueueUrl: aws.String(w.queuePrefix + "broadcast"), MessageBody: aws.String("not for a"),
-		MessageAttributes: stringAttributes("exclude", strings.Join(first, ",")),
+// A backend excludes connections from a broadcast.
+func TestBroadcast_Exclude(t *testing.T) {
+	p := start(t)
+	a := connect(t, p)
+	excluded := slices.Collect(maps.Keys(p.ConnectionRows(t)))
+	b := connect(t, p)
+	if _, err := p.SQS.SendMessage(t.Context(), &sqs.SendMessageInput{
+		QueueUrl: aws.String(p.Outputs["BroadcastQueueUrl"]), MessageBody: aws.String("not for a"),
+		MessageAttributes: stringAttributes("exclude", strings.Join(excluded, ",")),
 	}); err != nil {
 		t.Fatal(err)
 	}
-	b.has(t, "not for a")
-	w.enqueue(t, "for both")
-	a.has(t, "for both")
-	if got := a.received(); !slices.Equal(got, []string{"for both"}) {
-		t.Errorf("a received %q", got)
+	b.MustAwait(t, "not for a")
+	p.Enqueue(t, "for both")
+	a.MustAwait(t, "for both")
+	if got, want := a.Frames(), []string{"for both"}; !slices.Equal(got, want) {
+		t.Errorf("a: got %q, want %q", got, want)
 	}
 }

@@ -15,26 +15,26 @@ import (
 type gateway struct {
 	world    *world
 	clients  map[string]*client
-	names    []string          // of clients, in the order of their coming
+	names    []string          // of clients, in the order in which they connected
 	payloads map[string]string // the broadcast's id by its payload
 	log      []spending
 }
 
-// spending is what a sender may have spent of its budget: a post, or the burst that a new process begins with.
+// spending is an entry against the budget: a post, or the burst of a new process.
 type spending struct {
 	at    time.Time
 	burst bool
 }
 
-// unnoticed is how long API Gateway may take to notice that a client has vanished.
-const unnoticed = 20 * time.Second
+// maxUnnoticed is the longest time until API Gateway notices that a client has vanished.
+const maxUnnoticed = 20 * time.Second
 
 type state int
 
 const (
 	connecting state = iota // the $connect function has not returned
 	open
-	lost // the client has vanished, and API Gateway does not know
+	lost // the client has vanished, and API Gateway has not noticed
 	closed
 )
 
@@ -42,18 +42,20 @@ const (
 type client struct {
 	name    string
 	state   state
-	since   time.Time // when it began to connect
+	since   time.Time // start of its connecting
 	audit   *audit.Client
 	stalled bool // does not read: its buffer is full
-	slow    bool // takes seconds to take a post
+	slow    bool // posts to it take seconds
 	flaky   float64
-	refused int // posts that were not accepted, for whatever reason
+	refused int // posts that were not accepted, for any reason
+	// falselyGone is the end of the last time in which posts were answered 410 while it was open.
+	falselyGone time.Time
 }
 
-// parcel is a payload delivered to a client.
-type parcel struct{ broadcast, client string }
+// post is a payload delivered to a client.
+type post struct{ broadcast, client string }
 
-// connect is a client's coming: API Gateway runs the connect function and then opens the connection, or refuses it.
+// connect connects a client: API Gateway runs the connect function and then opens the connection, or refuses it.
 func (g *gateway) connect(name string, c *client, returns time.Duration) {
 	w := g.world
 	c.name, c.state, c.since = name, connecting, time.Now()
@@ -63,11 +65,12 @@ func (g *gateway) connect(name string, c *client, returns time.Duration) {
 	at := time.Now()
 	w.spawn("connect", 10*time.Second, func(ctx context.Context) {
 		err := ingress.Connect(ctx, registryClient{w}, name, at)
-		// The row is there, and it takes a while until the function has returned and its answer has arrived.
-		w.do(context.WithoutCancel(ctx), "connected "+name, func() (there, back time.Duration) { return returns, 0 }, nil, func() error {
+		// The row is written some time before the function has returned and its answer has arrived.
+		latency := func() (there, back time.Duration) { return returns, 0 }
+		_ = w.do(context.WithoutCancel(ctx), "connected "+name, latency, nil, func() error {
 			switch {
 			case err != nil:
-				c.state = closed // refused; its row may be there all the same
+				c.state = closed // refused; its row may be there
 				w.trail.Dead(1)
 			case c.state == connecting:
 				c.state = open
@@ -78,8 +81,8 @@ func (g *gateway) connect(name string, c *client, returns time.Duration) {
 	})
 }
 
-// leave is a client's going. It may vanish, which API Gateway notices after a while; and the disconnect function may not
-// run, or not succeed.
+// leave closes a client's connection. The client may vanish, which API Gateway notices after the given time. The
+// disconnect function may not run, or may fail.
 func (g *gateway) leave(c *client, vanishes time.Duration, runs bool) {
 	w := g.world
 	if c.state != open {
@@ -103,15 +106,15 @@ func (g *gateway) close(c *client, runs bool) {
 	c.state = closed
 	if runs {
 		w.spawn("disconnect", 10*time.Second, func(ctx context.Context) {
-			ingress.Disconnect(ctx, registryClient{w}, c.name) // best effort, as API Gateway has it
+			_ = ingress.Disconnect(ctx, registryClient{w}, c.name) // best effort
 		})
 	}
 }
 
-// gatewayClient is @connections as a sender reaches it. Failures have the fates that pkg/push gives them.
+// gatewayClient is @connections for a sender. Failures have the classes that pkg/push gives them.
 type gatewayClient struct{ world *world }
 
-// postTimeout is after how long pkg/push gives a post up.
+// postTimeout is the timeout of a post in pkg/push.
 const postTimeout = 5 * time.Second
 
 var (
@@ -144,13 +147,13 @@ func (p gatewayClient) Post(ctx context.Context, connection string, payload []by
 		}
 		return err
 	})
-	if _, planted := err.(failure); planted {
+	if failed := failure(""); errors.As(err, &failed) {
 		return errNetwork
 	}
 	return err
 }
 
-// post decides what becomes of a post.
+// post decides the result of a post.
 func (g *gateway) post(inv *invocation, c *client, id string, payload []byte, timedOut bool) error {
 	w, s := g.world, &g.world.settings
 	if s.Forbidden.covers(time.Since(w.begin)) && !s.calm {
@@ -162,10 +165,10 @@ func (g *gateway) post(inv *invocation, c *client, id string, payload []byte, ti
 			return
 		}
 		c.audit.Receive(payload, time.Now())
-		if w.unheard {
+		if w.answerLost {
 			w.trail.MayRepeat(id, c.name)
 		} else {
-			inv.delivered = append(inv.delivered, parcel{id, c.name})
+			inv.delivered = append(inv.delivered, post{id, c.name})
 		}
 	}
 	flaky := 0.0
@@ -176,8 +179,8 @@ func (g *gateway) post(inv *invocation, c *client, id string, payload []byte, ti
 	switch {
 	case timedOut:
 		if w.random.IntN(2) == 0 {
-			// It was given up, and arrives all the same: maybe after the delivery has been tried again.
-			w.after(w.between(0, 20*time.Second), "late post", func() { g.lose(c, id, deliver) })
+			// The sender has given it up, and it is delivered later: perhaps after a retry.
+			w.after(w.between(0, 20*time.Second), "late post", func() { g.lose(c, deliver) })
 		}
 		return errNetwork
 	case w.chance(s.Throttled):
@@ -187,11 +190,14 @@ func (g *gateway) post(inv *invocation, c *client, id string, payload []byte, ti
 		return [...]error{errServer, errNetwork}[w.random.IntN(2)]
 	case c == nil || c.state == connecting || c.state == closed:
 		return errGone
+	case g.falselyGone(c):
+		w.census.FalselyGone++
+		return errGone
 	case c.stalled && !s.calm:
 		w.census.Throttled++
 		return errThrottled
 	case w.chance(s.Posts.After * flaky):
-		g.lose(c, id, deliver)
+		g.lose(c, deliver)
 		return [...]error{errServer, errNetwork}[w.random.IntN(2)]
 	}
 	w.census.Posted++
@@ -199,12 +205,36 @@ func (g *gateway) post(inv *invocation, c *client, id string, payload []byte, ti
 	return nil
 }
 
-// lose delivers, and loses the answer: that one post may be repeated.
-func (g *gateway) lose(c *client, id string, deliver func()) {
+// Posts to an open connection are answered 410 for less than maxFalselyGone, and again after falselyGonePause at the
+// earliest. A delivery whose batches meet more such times than broadcast.MaxConfirmations counts as gone; the pause is
+// so long because crashes and outages make each of these batches wait for several visibility timeouts.
+const (
+	maxFalselyGone   = broadcast.SettlingAge
+	falselyGonePause = 30 * time.Minute
+)
+
+// falselyGone reports whether API Gateway answers 410 for an open connection. It does so for some seconds, which may
+// begin at any post to a connection whose row has no record of an earlier 410. With such a record it would be a second
+// 410 without a success between them, after which the system deletes the row.
+func (g *gateway) falselyGone(c *client) bool {
+	w, now := g.world, time.Now()
+	if now.Before(c.falselyGone) {
+		return !w.settings.calm
+	}
+	if i, found := w.registry.find(c.name); found && w.registry.rows[i].goneAt.IsZero() &&
+		!now.Before(c.falselyGone.Add(falselyGonePause)) && w.chance(w.settings.FalselyGone) {
+		c.falselyGone = now.Add(w.between(1, maxFalselyGone-1))
+		return true
+	}
+	return false
+}
+
+// lose delivers a post and loses the answer: the post may be repeated.
+func (g *gateway) lose(c *client, deliver func()) {
 	if c != nil && c.state == open {
-		g.world.unheard = true
+		g.world.answerLost = true
 		deliver()
-		g.world.unheard = false
+		g.world.answerLost = false
 		g.world.census.AnswersLost++
 	}
 }
@@ -221,8 +251,8 @@ func (p gatewayClient) Disconnect(ctx context.Context, connection string) error 
 	})
 }
 
-// license allows the repeats that follow from the death of an invocation: of what it delivered and did not record.
-func (w *world) license(inv *invocation) {
+// allowRepeats allows the repeats that follow from the death of an invocation: of posts whose outcome is not recorded.
+func (w *world) allowRepeats(inv *invocation) {
 	if !inv.dead {
 		return
 	}

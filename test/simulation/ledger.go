@@ -13,17 +13,17 @@ import (
 	"fanfare/test/audit"
 )
 
-// ledger is the delivery ledger as pkg/ledger keeps it in DynamoDB: the same conditional writes, without the wire.
-// TestTheLedgerIsLikeTheReal holds the two against each other.
+// ledger is a model of pkg/ledger over DynamoDB: the same conditional writes, without the protocol. TestLedger_Real
+// compares the two.
 type ledger struct {
 	plans   map[string]map[string]broadcast.Plan // by broadcast and key
 	batches map[string]map[string]batchPart      // by broadcast and batch
 }
 
-// batchPart is what the ledger has of a batch.
+// batchPart is the ledger's part for a batch.
 type batchPart struct {
 	claim     broadcast.Claim
-	claims    map[string]int // of those that claimed it: how many deliveries
+	claims    map[string]int // by owner: number of deliveries
 	settled   bool
 	outcome   broadcast.Outcome
 	leftovers string
@@ -52,7 +52,7 @@ func (l *ledger) emitted(id string, p broadcast.Plan) {
 	}
 }
 
-func (l *ledger) claim(c broadcast.Claim, now time.Time) (broadcast.Standing, string) {
+func (l *ledger) claim(c broadcast.Claim, now time.Time) (broadcast.ClaimStatus, string) {
 	if l.batches[c.BroadcastID] == nil {
 		l.batches[c.BroadcastID] = make(map[string]batchPart)
 	}
@@ -69,6 +69,9 @@ func (l *ledger) claim(c broadcast.Claim, now time.Time) (broadcast.Standing, st
 	}
 	claims[fmt.Sprint(c.Size, " ", c.Owner)] = c.Size
 	l.batches[c.BroadcastID][c.BatchID] = batchPart{claim: c, claims: claims}
+	if ok && earlier.claim.Owner != c.Owner {
+		return broadcast.TakenOver, ""
+	}
 	return broadcast.Claimed, ""
 }
 
@@ -100,8 +103,8 @@ func (l *ledger) settle(batchID, owner string, outcomes []broadcast.Outcome, lef
 	return nil
 }
 
-// report adds up a broadcast's parts. Outstanding is added up by itself, and not what the others leave of the audience.
-// What does not fit together is an error, and is added up all the same.
+// report adds up a broadcast's parts. Outstanding is counted on its own, not computed from the audience. Contradictions
+// are returned as an error, together with the sums.
 func (l *ledger) report(id string) (r audit.Report, err error) {
 	wrong := func(format string, args ...any) { err = errors.Join(err, fmt.Errorf(format, args...)) }
 	r = audit.Report{Failed: make(map[string]int)}
@@ -113,7 +116,7 @@ func (l *ledger) report(id string) (r audit.Report, err error) {
 			root := plan.BatchID(bucket)
 			roots[root] = true
 			if part, ok := parts[root]; ok {
-				size = part.claim.Size // as it was emitted by whoever came first
+				size = part.claim.Size // as the first dispatcher emitted it
 			} else {
 				r.Outstanding += size
 			}
@@ -125,7 +128,7 @@ func (l *ledger) report(id string) (r audit.Report, err error) {
 		if end := strings.LastIndexByte(batch, '~'); end < 0 && !roots[batch] {
 			wrong("batch %s of broadcast %s is in no plan", batch, id)
 		} else if end > 0 && !parts[batch[:end]].settled {
-			wrong("batch %s of broadcast %s is the rest of one that is not settled", batch, id)
+			wrong("batch %s of broadcast %s is the leftover of one that is not settled", batch, id)
 		}
 		all, largest := 0, 0
 		for _, size := range part.claims {
@@ -158,10 +161,10 @@ func (l *ledger) report(id string) (r audit.Report, err error) {
 		}
 		r.Outstanding += left
 		if sum := o.Delivered + o.Gone + failed + o.Left; sum != part.claim.Size {
-			wrong("batch %s of broadcast %s asks for %d deliveries, and its outcome is of %d", batch, id, part.claim.Size, sum)
+			wrong("batch %s of broadcast %s claims %d deliveries, and its outcome has %d", batch, id, part.claim.Size, sum)
 		}
 		if left < 0 {
-			wrong("the rests of batch %s of broadcast %s are %d more than it left", batch, id, -left)
+			wrong("the leftovers of batch %s of broadcast %s are %d more than it left", batch, id, -left)
 		}
 	}
 	for reason, n := range r.Failed {
@@ -172,10 +175,10 @@ func (l *ledger) report(id string) (r audit.Report, err error) {
 	return r, err
 }
 
-// ledgerClient is the ledger as a process reaches it.
+// ledgerClient is the ledger for a process.
 type ledgerClient struct {
 	world *world
-	skew  time.Duration // of the process's clock
+	skew  time.Duration // error of the process's clock
 }
 
 func (c ledgerClient) do(ctx context.Context, key string, act func() error) error {
@@ -192,19 +195,21 @@ func (c ledgerClient) Emitted(ctx context.Context, id string, p broadcast.Plan) 
 	return c.do(ctx, "Emitted "+id+" "+p.Key(), func() error { c.world.ledger.emitted(id, p); return nil })
 }
 
-func (c ledgerClient) Claim(ctx context.Context, claim broadcast.Claim) (standing broadcast.Standing, leftovers string, err error) {
+func (c ledgerClient) Claim(ctx context.Context, claim broadcast.Claim) (
+	status broadcast.ClaimStatus, leftovers string, err error) {
 	now := time.Now().Add(c.skew)
 	err = c.do(ctx, "Claim "+claim.BroadcastID+" "+claim.BatchID, func() error {
 		w := c.world
-		standing, leftovers = w.ledger.claim(claim, now)
-		w.tracer.note(w, "  %v", standing)
-		w.census.standing(standing)
+		status, leftovers = w.ledger.claim(claim, now)
+		w.tracer.note(w, "  %v", status)
+		w.census.count(status)
 		return nil
 	})
-	return standing, leftovers, err
+	return status, leftovers, err
 }
 
-func (c ledgerClient) Settle(ctx context.Context, batchID, owner string, outcomes []broadcast.Outcome, leftovers string) error {
+func (c ledgerClient) Settle(ctx context.Context, batchID, owner string, outcomes []broadcast.Outcome,
+	leftovers string) error {
 	return c.do(ctx, "Settle "+batchID, func() error {
 		return c.world.ledger.settle(batchID, owner, outcomes, leftovers)
 	})

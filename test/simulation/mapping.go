@@ -9,7 +9,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 )
 
-// mapping is an event source mapping: it receives from a queue and invokes a function, up to so many at once.
+// mapping is an event source mapping: it receives from a queue and invokes a function, with a limit of concurrency.
 type mapping struct {
 	world       *world
 	name        string
@@ -17,24 +17,24 @@ type mapping struct {
 	batch       int           // messages to an invocation, at most
 	concurrency int           // invocations at once, at most
 	timeout     time.Duration // of the function
-	start       func() handler
+	start       func() function
 
 	running   int
-	scheduled bool       // a poll is
-	idle      []*process // that wait for their next invocation
+	scheduled bool       // a poll is scheduled
+	idle      []*process // waiting for an invocation
 	processes int
 }
 
 // handler is a function in a process of its own: invoked many times, but not twice at once.
-type handler func(ctx context.Context, inv *invocation, event events.SQSEvent) (events.SQSEventResponse, error)
+type function func(ctx context.Context, inv *invocation, event events.SQSEvent) (events.SQSEventResponse, error)
 
-// process is an execution environment: what it keeps in memory is kept until it dies.
+// process is an execution environment. It keeps its memory until it dies.
 type process struct {
-	handler handler
-	started time.Time
+	function function
+	started  time.Time
 }
 
-// invocation is a function at work.
+// invocation is one call of a function.
 type invocation struct {
 	number  int
 	id      string // Lambda's request id
@@ -45,26 +45,26 @@ type invocation struct {
 	dead    bool // guarded by world.mu
 	died    chan struct{}
 	ended   bool
-	// operator tells that it is none, but an operator's command.
+	// operator reports whether it is an operator's command instead of a function.
 	operator bool
 
-	// Of a sender: what it delivered, of which it may not have recorded the outcome.
-	delivered []parcel
+	// delivered holds a sender's accepted posts, whose outcome may not be recorded.
+	delivered []post
 }
 
-// returns is the answer to Lambda, or to the shell: the last thing that an invocation asks for.
+// returns is the key of the answer to Lambda, or to the shell: the last effect of an invocation.
 const returns = "~returns"
 
-// recursion is after how many invocations of one function in a chain through a queue Lambda drops the next. Source:
+// recursion is the number of invocations of one function in a chain after which Lambda drops the message. Source:
 // Lambda developer guide, "Use Lambda recursive loop detection to prevent infinite loops".
 const recursion = 16
 
 type invocationKey struct{}
 
-// invoked returns the invocation on whose behalf something is asked.
+// invoked returns the invocation of a context.
 func invoked(ctx context.Context) *invocation { return ctx.Value(invocationKey{}).(*invocation) }
 
-// invocation makes one, and its context.
+// invocation returns a new invocation and its context.
 func (w *world) invocation(name string, timeout time.Duration) (context.Context, *invocation) {
 	w.invocations++
 	inv := &invocation{number: w.invocations, id: fmt.Sprintf("%s-%d", name, w.invocations), died: make(chan struct{})}
@@ -74,17 +74,17 @@ func (w *world) invocation(name string, timeout time.Duration) (context.Context,
 	return ctx, inv
 }
 
-// do runs something that is no function of a mapping: what a client or its connect function does.
+// spawn runs an invocation that belongs to no mapping, such as a client's connect function.
 func (w *world) spawn(name string, timeout time.Duration, do func(ctx context.Context)) {
 	ctx, inv := w.invocation(name, timeout)
 	go func() {
 		defer inv.cancel()
 		do(ctx)
-		w.do(context.WithoutCancel(ctx), returns, instantly, nil, func() error { delete(w.running, inv); return nil })
+		_ = w.do(context.WithoutCancel(ctx), returns, instantly, nil, func() error { delete(w.running, inv); return nil })
 	}()
 }
 
-// poll has the mapping look at its queue, some time soon.
+// poll schedules a look at the queue, within 50 ms.
 func (m *mapping) poll() {
 	if m.scheduled || m.running >= m.concurrency {
 		return
@@ -104,14 +104,15 @@ func (m *mapping) poll() {
 	})
 }
 
-// invoke invokes the function with what was received.
+// invoke invokes the function with the received messages.
 func (m *mapping) invoke(handles []handle) {
 	w := m.world
 	ctx, inv := w.invocation(m.name, m.timeout)
 	inv.mapping, inv.handles = m, handles
 	for _, h := range handles {
 		if h.message.lineage >= recursion {
-			w.fail("Lambda drops %s as recursive: it came through %d invocations of the %s", h.message.id, h.message.lineage, m.name)
+			w.fail("Lambda drops %s as recursive: it came through %d invocations of the %s",
+				h.message.id, h.message.lineage, m.name)
 		}
 	}
 	if len(m.idle) > 0 {
@@ -119,7 +120,7 @@ func (m *mapping) invoke(handles []handle) {
 		inv.process = m.idle[i]
 		m.idle = slices.Delete(m.idle, i, i+1)
 	} else {
-		inv.process = &process{handler: m.start(), started: time.Now()}
+		inv.process = &process{function: m.start(), started: time.Now()}
 		m.processes++
 	}
 	m.running++
@@ -133,15 +134,15 @@ func (m *mapping) invoke(handles []handle) {
 	event := recordsOf(handles)
 	go func() {
 		defer inv.cancel()
-		response, err := inv.process.handler(ctx, inv, event)
-		w.do(context.WithoutCancel(ctx), returns, instantly, nil, func() error {
+		response, err := inv.process.function(ctx, inv, event)
+		_ = w.do(context.WithoutCancel(ctx), returns, instantly, nil, func() error {
 			w.answered(inv, response, err)
 			return nil
 		})
 	}()
 }
 
-// answered deletes what the function is done with. The rest comes back after the visibility timeout.
+// answered deletes the messages that succeeded. The others become visible again after the visibility timeout.
 func (w *world) answered(inv *invocation, response events.SQSEventResponse, err error) {
 	if inv.ended {
 		return
@@ -165,9 +166,8 @@ func (w *world) answered(inv *invocation, response events.SQSEventResponse, err 
 	}
 }
 
-// lineage returns through how many invocations of the function a message has come that an invocation sends to its own
-// queue. Which of the messages that it was invoked with it goes back to, AWS does not tell: here, to that one which has come
-// the longest way.
+// lineage returns the number of invocations in the chain of a message that the invocation sends to its own queue. AWS
+// does not say from which of the received messages the chain continues; here it is the one with the longest chain.
 func (inv *invocation) lineage() int {
 	longest := 0
 	for _, h := range inv.handles {
@@ -176,7 +176,7 @@ func (inv *invocation) lineage() int {
 	return longest
 }
 
-// kill ends a process in the midst of an invocation.
+// kill ends a process during an invocation.
 func (w *world) kill(inv *invocation, how string) {
 	if inv.ended {
 		return // it has answered
@@ -187,7 +187,7 @@ func (w *world) kill(inv *invocation, how string) {
 	w.leave(inv)
 }
 
-// end has whatever the invocation still waits for end.
+// end ends everything that the invocation waits for.
 func (w *world) end(inv *invocation) {
 	w.mu.Lock()
 	inv.dead = true
@@ -196,11 +196,11 @@ func (w *world) end(inv *invocation) {
 	inv.cancel()
 }
 
-// leave is what follows from the end of an invocation, however it ended.
+// leave updates the world after the end of an invocation, normal or not.
 func (w *world) leave(inv *invocation) {
 	inv.ended = true
 	delete(w.running, inv)
-	w.license(inv)
+	w.allowRepeats(inv)
 	if inv.mapping != nil {
 		inv.mapping.running--
 		inv.mapping.poll()

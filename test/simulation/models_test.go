@@ -16,9 +16,9 @@ import (
 	"fanfare/test/awstest"
 )
 
-// TestTheLedgerIsLikeTheReal does the same things to the model of the ledger and to pkg/ledger over DynamoDB's protocol,
-// at random, and expects the same answers.
-func TestTheLedgerIsLikeTheReal(t *testing.T) {
+// TestLedger_Real makes the same random calls to the model of the ledger and to pkg/ledger over DynamoDB's protocol,
+// and expects the same answers.
+func TestLedger_Real(t *testing.T) {
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
@@ -27,7 +27,8 @@ func TestTheLedgerIsLikeTheReal(t *testing.T) {
 			table := &realledger.Table{Client: awstest.Tables(t), Name: "broadcasts", Now: func() time.Time { return present }}
 			model := newLedger()
 			ctx := t.Context()
-			broadcasts, batches, owners := []string{"b1", "b2"}, []string{"0/1.0.0", "0/1.0.1", "0/1.0.0~0"}, []string{"o1", "o2", "o3"}
+			broadcasts, owners := []string{"b1", "b2"}, []string{"o1", "o2", "o3"}
+			batches := []string{"0/1.0.0", "0/1.0.1", "0/1.0.0~0"}
 			pick := func(from []string) string { return from[r.IntN(len(from))] }
 			sizes := func() []int {
 				sizes := make([]int, r.IntN(3))
@@ -41,11 +42,14 @@ func TestTheLedgerIsLikeTheReal(t *testing.T) {
 				id, batch, owner := pick(broadcasts), pick(batches), pick(owners)
 				switch r.IntN(5) {
 				case 0:
-					p := broadcast.Plan{Segment: 0, Segments: 1 + r.IntN(2), Stretch: r.IntN(2), End: pick([]string{"", "e="}), Buckets: sizes(), Split: r.IntN(2) * 4, At: present}
+					p := broadcast.Plan{
+						Segment: 0, Segments: 1 + r.IntN(2), Stretch: r.IntN(2), End: pick([]string{"", "e="}),
+						Buckets: sizes(), Split: r.IntN(2) * 4, At: present,
+					}
 					got, err := table.Plan(ctx, id, p)
 					want := model.plan(id, p)
 					if err != nil || fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", inUTC(want)) {
-						t.Fatalf("step %d: Plan %+v: %+v, %v; the model says %+v", step, p, got, err, want)
+						t.Fatalf("step %d: Plan %+v: got %+v, %v, want %+v as the model", step, p, got, err, want)
 					}
 					if want.Emitted {
 						happened["a plan that was emitted"]++
@@ -53,7 +57,7 @@ func TestTheLedgerIsLikeTheReal(t *testing.T) {
 				case 1:
 					plans, err := table.Plans(ctx, id)
 					if err != nil || len(plans) != len(model.plans[id]) {
-						t.Fatalf("step %d: %d plans, %v; the model has %d", step, len(plans), err, len(model.plans[id]))
+						t.Fatalf("step %d: got %d plans, %v, want %d as the model", step, len(plans), err, len(model.plans[id]))
 					}
 					if len(plans) > 0 {
 						p := plans[r.IntN(len(plans))]
@@ -64,23 +68,32 @@ func TestTheLedgerIsLikeTheReal(t *testing.T) {
 						model.emitted(id, p)
 					}
 				case 2, 3:
-					c := broadcast.Claim{BroadcastID: id, BatchID: batch, Owner: owner, Until: present.Add(time.Duration(r.IntN(4)) * time.Second), Size: 1 + r.IntN(3), Attempt: r.IntN(2), Redriven: r.IntN(4) == 0, Reason: "network"}
-					standing, leftovers, err := table.Claim(ctx, c)
-					wantStanding, wantLeftovers := model.claim(c, present)
-					if err != nil || standing != wantStanding || leftovers != wantLeftovers {
-						t.Fatalf("step %d: Claim %+v: %v, %q, %v; the model says %v, %q", step, c, standing, leftovers, err, wantStanding, wantLeftovers)
+					c := broadcast.Claim{
+						BroadcastID: id, BatchID: batch, Owner: owner,
+						Until: present.Add(time.Duration(r.IntN(4)) * time.Second), Size: 1 + r.IntN(3),
+						Attempt: r.IntN(2), Redriven: r.IntN(4) == 0, Reason: "network",
 					}
-					happened[fmt.Sprint("standing ", standing)]++
+					status, leftovers, err := table.Claim(ctx, c)
+					wantStatus, wantLeftovers := model.claim(c, present)
+					if err != nil || status != wantStatus || leftovers != wantLeftovers {
+						t.Fatalf("step %d: Claim %+v: got %v, %q, %v, want %v, %q as the model",
+							step, c, status, leftovers, err, wantStatus, wantLeftovers)
+					}
+					happened[fmt.Sprint("status ", status)]++
 				case 4:
-					outcomes := []broadcast.Outcome{{BroadcastID: id, Delivered: r.IntN(3), Gone: r.IntN(2), Left: r.IntN(2), Posts: 1, Failed: map[string]int{"network": r.IntN(2)}}}
+					outcomes := []broadcast.Outcome{{
+						BroadcastID: id, Delivered: r.IntN(3), Gone: r.IntN(2), Left: r.IntN(2), Posts: 1,
+						Failed: map[string]int{"network": r.IntN(2)},
+					}}
 					if other := pick(broadcasts); other != id {
 						outcomes = append(outcomes, broadcast.Outcome{BroadcastID: other, Delivered: 1})
 					}
 					left := fmt.Sprint("left ", step)
 					err := table.Settle(ctx, batch, owner, outcomes, left)
 					want := model.settle(batch, owner, outcomes, left)
-					if (err == nil) != (want == nil) || errors.Is(err, broadcast.ErrLapsed) != errors.Is(want, broadcast.ErrLapsed) {
-						t.Fatalf("step %d: Settle %s %s %+v: %v; the model says %v", step, batch, owner, outcomes, err, want)
+					if (err == nil) != (want == nil) ||
+						errors.Is(err, broadcast.ErrLapsed) != errors.Is(want, broadcast.ErrLapsed) {
+						t.Fatalf("step %d: Settle %s %s %+v: got %v, want %v as the model", step, batch, owner, outcomes, err, want)
 					}
 					happened[fmt.Sprint("settled ", err == nil)]++
 				}
@@ -88,14 +101,17 @@ func TestTheLedgerIsLikeTheReal(t *testing.T) {
 			}
 			for _, id := range broadcasts {
 				got, err := table.Report(ctx, id)
-				want, _ := model.report(id) // what was made up here does not add up
-				if err != nil || got.Audience != want.Audience || got.Delivered != want.Delivered || got.Gone != want.Gone || got.AllRepeatable() != want.Repeatable || !maps.Equal(got.Failed, want.Failed) {
-					t.Errorf("the report of %s is %+v, %v; the model's %+v", id, got, err, want)
+				want, _ := model.report(id) // random outcomes do not add up
+				if err != nil || got.Audience != want.Audience || got.Delivered != want.Delivered || got.Gone != want.Gone ||
+					got.AllRepeatable() != want.Repeatable || !maps.Equal(got.Failed, want.Failed) {
+					t.Errorf("report of %s: got %+v, %v, want %+v as the model", id, got, err, want)
 				}
 			}
-			for _, what := range []string{"a plan that was emitted", "standing 0", "standing 1", "standing 2", "settled true", "settled false"} {
-				if happened[what] == 0 {
-					t.Errorf("%q did not happen: %v", what, happened)
+			for _, event := range []string{
+				"a plan that was emitted", "status 0", "status 1", "status 2", "status 3", "settled true", "settled false",
+			} {
+				if happened[event] == 0 {
+					t.Errorf("got no %q in %v, want at least one", event, happened)
 				}
 			}
 		})
@@ -107,18 +123,22 @@ func inUTC(p broadcast.Plan) broadcast.Plan {
 	return p
 }
 
-// pages is the connections table, real or not.
+// pages is the connections table or its model.
 type pages interface {
 	Page(ctx context.Context, segment, segments int, after string) ([]broadcast.Connection, string, error)
 	Add(ctx context.Context, c broadcast.Connection) error
 	Remove(ctx context.Context, id string) error
-	RemoveAll(ctx context.Context, ids []string) error
+	MarkGone(ctx context.Context, id string, at time.Time) (time.Time, error)
+	ClearGone(ctx context.Context, id string, before time.Time) error
+	RemoveGone(ctx context.Context, id string, before time.Time) (bool, error)
 }
 
-// TestTheRegistryIsLikeTheReal holds what the stages rest on against the model of the connections table, and against
-// pkg/registry over DynamoDB's protocol.
-func TestTheRegistryIsLikeTheReal(t *testing.T) {
-	w := &world{registry: &registry{}, gateway: &gateway{clients: make(map[string]*client)}, settings: Settings{PageRows: 1000}}
+// TestRegistry_Real checks the same properties of the model of the connections table and of pkg/registry over
+// DynamoDB's protocol.
+func TestRegistry_Real(t *testing.T) {
+	w := &world{
+		registry: &registry{}, gateway: &gateway{clients: make(map[string]*client)}, settings: Settings{PageRows: 1000},
+	}
 	for name, table := range map[string]pages{
 		"model": modelPages{registryClient{w}},
 		"real":  &realregistry.Table{Client: awstest.Tables(t), Name: "connections"},
@@ -128,7 +148,7 @@ func TestTheRegistryIsLikeTheReal(t *testing.T) {
 			var ids []string
 			for i := range 60 {
 				id := fmt.Sprintf("c%02d=", i)
-				age := time.Duration(i%10) * 15 * time.Minute // the oldest are past their time
+				age := time.Duration(i%10) * 15 * time.Minute // the oldest are expired
 				if err := table.Add(ctx, broadcast.Connection{ID: id, ConnectedAt: time.Now().Add(-age)}); err != nil {
 					t.Fatal(err)
 				}
@@ -141,16 +161,16 @@ func TestTheRegistryIsLikeTheReal(t *testing.T) {
 				for segment := range segments {
 					page := read(t, table, segment, segments, "")
 					all = append(all, page...)
-					// A scan goes on after any key in the same order, and after one that has gone.
+					// A scan continues after any key in the same order, also after a deleted one.
 					for i, id := range page {
-						if rest := read(t, table, segment, segments, id); !slices.Equal(rest, page[i+1:]) {
-							t.Errorf("after %s come %v, want %v", id, rest, page[i+1:])
+						if got := read(t, table, segment, segments, id); !slices.Equal(got, page[i+1:]) {
+							t.Errorf("after %s: got %v, want %v", id, got, page[i+1:])
 						}
 					}
 				}
 				slices.Sort(all)
 				if !slices.Equal(all, ids) {
-					t.Errorf("in %d segments there are %v, want %v", segments, all, ids)
+					t.Errorf("%d segments: got %v, want %v", segments, all, ids)
 				}
 			}
 			page := read(t, table, 0, 2, "")
@@ -158,24 +178,67 @@ func TestTheRegistryIsLikeTheReal(t *testing.T) {
 			if err := table.Remove(ctx, gone); err != nil {
 				t.Fatal(err)
 			}
-			if rest := read(t, table, 0, 2, gone); !slices.Equal(rest, page[len(page)/2+1:]) {
-				t.Errorf("after %s, which has gone, come %v, want %v", gone, rest, page[len(page)/2+1:])
+			if got, want := read(t, table, 0, 2, gone), page[len(page)/2+1:]; !slices.Equal(got, want) {
+				t.Errorf("after %s, deleted: got %v, want %v", gone, got, want)
 			}
-			if err := table.RemoveAll(ctx, ids); err != nil {
-				t.Fatal(err)
-			}
-			if rest := read(t, table, 0, 1, ""); len(rest) > 0 {
-				t.Errorf("after all were removed there are %v", rest)
-			}
+			checkGone(t, table, ids[0])
 		})
 	}
+}
+
+// checkGone makes calls to a connection's row in an order that reaches each result of MarkGone, ClearGone and
+// RemoveGone.
+func checkGone(t *testing.T, table pages, id string) {
+	t.Helper()
+	first := time.Now().Truncate(time.Millisecond)
+	later := first.Add(time.Second)
+	mark := func(id string, at, want time.Time) {
+		t.Helper()
+		if got, err := table.MarkGone(t.Context(), id, at); err != nil || !got.Equal(want) {
+			t.Errorf("MarkGone %s: got %v, %v, want %v", id, got, err, want)
+		}
+		connections, _, err := table.Page(t.Context(), 0, 1, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(connections, func(c broadcast.Connection) bool { return c.ID == id })
+		if i < 0 != want.IsZero() || i >= 0 && !connections[i].GoneAt.Equal(want) {
+			t.Errorf("Page after MarkGone %s: got %v, want GoneAt %v", id, connections, want)
+		}
+	}
+	removeGone := func(id string, before time.Time, want bool) {
+		t.Helper()
+		if got, err := table.RemoveGone(t.Context(), id, before); err != nil || got != want {
+			t.Errorf("RemoveGone %s: got %v, %v, want %v", id, got, err, want)
+		}
+	}
+	clearGone := func(id string, before time.Time) {
+		t.Helper()
+		if err := table.ClearGone(t.Context(), id, before); err != nil {
+			t.Errorf("ClearGone %s: got %v, want no error", id, err)
+		}
+	}
+	removeGone(id, later, false) // no record
+	clearGone(id, later)
+	mark(id, first, first)
+	mark(id, later, first)
+	removeGone(id, first.Add(-time.Millisecond), false)
+	clearGone(id, first.Add(-time.Millisecond))
+	mark(id, later, first) // the record is newer than the success
+	clearGone(id, first)
+	mark(id, later, later)
+	removeGone(id, later, true)
+	removeGone(id, later, true) // no row
+	mark(id, later, time.Time{})
+	clearGone(id, later)
+	mark(id, later, time.Time{}) // no call creates a row
 }
 
 func read(t *testing.T, table pages, segment, segments int, after string) []string {
 	t.Helper()
 	connections, next, err := table.Page(t.Context(), segment, segments, after)
 	if err != nil || next != "" {
-		t.Fatal(next, err)
+		t.Fatalf("Page: got next %q, %v, want a single page", next, err)
 	}
 	ids := make([]string, len(connections))
 	for i, c := range connections {
@@ -184,10 +247,11 @@ func read(t *testing.T, table pages, segment, segments int, after string) []stri
 	return ids
 }
 
-// modelPages asks the model without a world around it.
+// modelPages uses the model without running a world.
 type modelPages struct{ registryClient }
 
-func (m modelPages) Page(_ context.Context, segment, segments int, after string) (connections []broadcast.Connection, next string, err error) {
+func (m modelPages) Page(_ context.Context, segment, segments int, after string) (
+	connections []broadcast.Connection, next string, err error) {
 	connections, next = m.page(segment, segments, after)
 	return connections, next, nil
 }
@@ -202,9 +266,15 @@ func (m modelPages) Remove(_ context.Context, id string) error {
 	return nil
 }
 
-func (m modelPages) RemoveAll(_ context.Context, ids []string) error {
-	for _, id := range ids {
-		m.delete(id)
-	}
+func (m modelPages) MarkGone(_ context.Context, id string, at time.Time) (time.Time, error) {
+	return m.world.registry.markGone(id, at), nil
+}
+
+func (m modelPages) ClearGone(_ context.Context, id string, before time.Time) error {
+	m.world.registry.clearGone(id, before)
 	return nil
+}
+
+func (m modelPages) RemoveGone(_ context.Context, id string, before time.Time) (bool, error) {
+	return m.removeGone(id, before), nil
 }

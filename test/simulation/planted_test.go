@@ -12,9 +12,9 @@ import (
 	"fanfare/pkg/broadcast"
 )
 
-// TestPlantedFaultsAreFound has the world itself go wrong, once, and expects the promise to be named that is broken by it.
-func TestPlantedFaultsAreFound(t *testing.T) {
-	// The scenario has no faults; its two broadcasts are long delivered when the fault is planted, unless that is later.
+// TestRun_PlantedFaults makes the world itself break a promise, once, and expects that the run reports it.
+func TestRun_PlantedFaults(t *testing.T) {
+	// The scenario has no other faults. Its two broadcasts are delivered by the time `later`.
 	quiet := Settings{
 		PostsPerSecond: 100, DispatcherConcurrency: 1, SenderConcurrency: 2, BatchConnections: 3, BatchPosts: 20,
 		Segments: 2, Workers: 1, MaxAttempts: 3, PageRows: 20, Clients: 6, Broadcasts: 2, Duration: 1,
@@ -29,7 +29,7 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 		}
 		return payload, id
 	}
-	// first does something with the first broadcast as soon as it is on the queue.
+	// first calls do with the first broadcast as soon as it is on the queue.
 	first := func(w *world, do func(m *message)) {
 		q, done := w.queues["broadcast"], false
 		poll := q.poll
@@ -48,7 +48,7 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 			w.ledger.batches[id][name] = part
 			return
 		}
-		panic("no batch is settled yet")
+		panic("got no settled batch, want one")
 	}
 	for _, test := range []struct {
 		name  string
@@ -60,14 +60,14 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 		{"SQS loses a batch", soon, func(w *world) {
 			q := w.queues["send"]
 			if len(q.messages) == 0 {
-				panic("there is no batch to lose")
+				panic("got no batch on the queue, want one")
 			}
 			q.remove(q.messages[len(q.messages)-1])
 		}, "outstanding"},
 		{"SQS loses a broadcast", 0, func(w *world) {
 			first(w, func(m *message) { w.queues["broadcast"].remove(m) })
 		}, "missing"},
-		{"a broadcast is acknowledged that was not stored", 0, func(w *world) {
+		{"an acknowledged broadcast is not stored", 0, func(w *world) {
 			first(w, func(m *message) { w.queues["broadcast"].stored[m.id] = false })
 		}, "SQS has not stored it"},
 		{"a client receives a broadcast again", later, func(w *world) {
@@ -77,13 +77,22 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 		{"a client receives something else", later, func(w *world) {
 			c0(w).audit.Receive([]byte("something else"), time.Now())
 		}, "corrupt"},
-		{"a row of a client that is there is deleted", later, func(w *world) {
+		{"the row of a live client is deleted", later, func(w *world) {
 			registryClient{w}.delete("c0")
-		}, "the row of client c0 is deleted, which is there"},
-		{"a row of a client that is there vanishes", later, func(w *world) {
+		}, "the row of live client c0 is deleted"},
+		{"the row of a live client vanishes", later, func(w *world) {
 			w.registry.remove("c0")
 		}, "client c0 is connected and has no row"},
-		{"API Gateway takes posts for a client that is not there", soon, func(w *world) {
+		{"posts to open connections are answered 410", 0, func(w *world) {
+			w.settings.FalselyGone = 1
+		}, ""},
+		{"the first 410 deletes the row", 0, func(w *world) {
+			w.settings.FalselyGone, w.table = 1, hasty{registryClient{w}}
+		}, "the row of live client c0 is deleted"},
+		{"a success leaves the record of the 410", 0, func(w *world) {
+			w.settings.FalselyGone, w.table = 1, forgetful{registryClient{w}}
+		}, "client c0 has received the last broadcast, and its row has the record of a 410"},
+		{"API Gateway accepts posts for a lost client", soon, func(w *world) {
 			c0(w).state = lost
 		}, "missing"},
 		{"the ledger counts one delivery more", later, func(w *world) {
@@ -103,7 +112,7 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 		}, "unaccounted"},
 		{"an outcome does not add up to its claim", later, func(w *world) {
 			settled(w, func(p *batchPart) { p.outcome.Gone++ })
-		}, "and its outcome is of"},
+		}, "and its outcome has"},
 		{"the ledger forgets a plan", later, func(w *world) {
 			_, id := posted(w)
 			clear(w.ledger.plans[id])
@@ -116,25 +125,25 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 				w.gateway.log = append(w.gateway.log, spending{at: time.Now()})
 			}
 		}, "more than 100 a second"},
-		{"a broadcast is handed on without end", 0, func(w *world) {
+		{"a broadcast has too many hops", 0, func(w *world) {
 			first(w, func(m *message) { m.lineage = recursion })
 		}, "as recursive"},
 		{"a sender hangs", 0, func(w *world) {
 			m := w.mappings["sender"]
 			start := m.start
-			m.start = func() handler {
+			m.start = func() function {
 				m.start = start
 				return func(ctx context.Context, _ *invocation, _ events.SQSEvent) (events.SQSEventResponse, error) {
 					<-ctx.Done()
 					return events.SQSEventResponse{}, ctx.Err()
 				}
 			}
-		}, "1 invocations ran into their time-out, and nothing kept them"},
-		{"no rest", later, func(w *world) {
+		}, "1 invocations timed out without a slow service"},
+		{"events without end", later, func(w *world) {
 			var again func()
 			again = func() { w.after(time.Minute, "again", again) }
 			again()
-		}, "does not come to rest"},
+		}, "is not at rest"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := quiet
@@ -146,7 +155,7 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 			}
 			found := strings.Join(all, "\n")
 			if test.want == "" && found != "" || !strings.Contains(found, test.want) {
-				t.Errorf("found %q, want %q", found, test.want)
+				t.Errorf("got %q, want %q", found, test.want)
 				if testing.Verbose() {
 					t.Log(r.Log)
 				}
@@ -155,16 +164,28 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 	}
 }
 
-func TestARowThatIsLeftBehindIsFound(t *testing.T) {
+// hasty deletes the row of a connection at the first 410.
+type hasty struct{ registryClient }
+
+func (h hasty) MarkGone(ctx context.Context, id string, _ time.Time) (time.Time, error) {
+	return time.Time{}, h.Remove(ctx, id)
+}
+
+// forgetful does not remove the record of a 410 after a success.
+type forgetful struct{ registryClient }
+
+func (forgetful) ClearGone(context.Context, string, time.Time) error { return nil }
+
+func TestWorld_Rows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(1, Settings{})
 		w.row("expired", 3*time.Hour)
 		if w.rows(); len(w.broken) > 0 {
-			t.Errorf("a row past its time: %v", w.broken)
+			t.Errorf("expired row: got %v, want nothing broken", w.broken)
 		}
 		w.row("dead", 0)
-		if w.rows(); len(w.broken) != 1 || !strings.Contains(w.broken[0].Error(), "the row of dead is left behind") {
-			t.Errorf("found %v", w.broken)
+		if w.rows(); len(w.broken) != 1 || !strings.Contains(w.broken[0].Error(), "the row of dead is left") {
+			t.Errorf("row of a closed connection: got %v, want one broken promise", w.broken)
 		}
 	})
 }

@@ -6,30 +6,39 @@ import (
 	"time"
 
 	"fanfare/pkg/broadcast"
+	"fanfare/pkg/handler"
 	"fanfare/test/audit"
 )
 
-// Census counts what happened in a run, so that a test can tell that there was something to survive.
+// Census counts the events of a run, so that a test can check that faults have happened.
 type Census struct {
-	Accepted, Unreadable              int
-	Posted, Throttled, Forbidden      int
-	AnswersLost, Unrecorded           int // posts whose answer was lost, or whose outcome was not recorded
-	Kills, Timeouts, Errors           int // of invocations
-	Repeated, Moved, Buried, Redriven int // messages
-	Claimed, Busy, Settled            int
-	Continued, Hopeless               int // broadcasts handed on, and given up for having been handed on too often
-	Disconnected                      int // clients
-	Relieved                          int // runs whose faults ended before they had come to rest
+	Accepted, Unreadable                    int
+	Posted, Throttled, Forbidden            int
+	FalselyGone                             int // posts to open connections that were answered 410
+	AnswersLost, Unrecorded                 int // posts whose answer was lost, or whose outcome was not recorded
+	Kills, Timeouts, Errors                 int // of invocations
+	Repeated, Moved, DeadLettered, Redriven int // messages
+	Claimed, Busy, Settled                  int
+	Continued, TooManyHops                  int // continuations sent, and broadcasts given up after too many hops
+	Disconnected                            int // clients
+	FaultsEnded                             int // runs whose faults were ended by their limit
 }
 
-func (c *Census) standing(s broadcast.Standing) {
-	*[]*int{&c.Claimed, &c.Busy, &c.Settled}[s]++
+func (c *Census) count(s broadcast.ClaimStatus) {
+	switch s {
+	case broadcast.Claimed, broadcast.TakenOver:
+		c.Claimed++
+	case broadcast.Busy:
+		c.Busy++
+	case broadcast.Settled:
+		c.Settled++
+	}
 }
 
-// rest checks what has to hold when the system has come to rest, before anybody repairs anything: nothing is on its way,
-// and what is not delivered is on a dead-letter queue.
-func (w *world) rest() {
-	held := make(map[string]bool) // broadcasts of which something is on a dead-letter queue without having been counted
+// checkAtRest checks the state at rest, before the redrive: no delivery is outstanding, unless its message is on a
+// dead-letter queue.
+func (w *world) checkAtRest() {
+	held := make(map[string]bool) // broadcasts with uncounted deliveries on a dead-letter queue
 	for _, name := range []string{"broadcast-dead", "send-dead"} {
 		for _, m := range w.queues[name].messages {
 			if m.attributes["reason"] == "" && !m.moved {
@@ -54,13 +63,13 @@ func (w *world) rest() {
 			w.fail("%v", err)
 		}
 		if report.Outstanding != 0 && !held[id] {
-			w.fail("all is quiet, nothing of broadcast %s is on a dead-letter queue, and deliveries are outstanding: %+v", id, report)
+			w.fail("at rest, nothing of broadcast %s is on a dead-letter queue, and deliveries are outstanding: %+v", id, report)
 		}
 	}
 }
 
-// judge holds the run against the promises.
-func (w *world) judge() *audit.Verdict {
+// verify checks the whole run against the promises.
+func (w *world) verify() *audit.Verdict {
 	for _, name := range w.gateway.names {
 		w.gateway.clients[name].age()
 	}
@@ -70,7 +79,7 @@ func (w *world) judge() *audit.Verdict {
 			w.fail("%v", err)
 		}
 		for reason, n := range report.Failed {
-			// The rest was redriven. Of a client whose own buffer was full nothing is kept.
+			// Other failures were redriven. Deliveries that met full buffers are dropped.
 			if reason != broadcast.ReasonBufferFull {
 				w.fail("%d deliveries of broadcast %s have failed (%s) and were not redriven: %+v", n, id, reason, report)
 			}
@@ -79,35 +88,39 @@ func (w *world) judge() *audit.Verdict {
 			w.fail("%v", err)
 		}
 	}
-	v := w.trail.Judge(audit.Options{Join: horizon, Unnoticed: unnoticed, MayCut: w.settings.DisconnectFull})
+	v := w.trail.Check(audit.Options{Join: horizon, Unnoticed: maxUnnoticed, MayCut: w.settings.DisconnectFull})
 	if err := v.Err(); err != nil {
 		w.broken = append(w.broken, err)
 	}
 	for _, name := range slices.Sorted(maps.Keys(v.Unserved)) {
 		if w.gateway.clients[name].refused == 0 {
-			w.fail("client %s has refused no post, and was left out %d times", name, v.Unserved[name])
+			w.fail("client %s refused no post and missed %d broadcasts", name, v.Unserved[name])
 		}
 	}
 	w.rows()
 	w.budget()
 	if w.census.Timeouts > 0 && !w.settings.sluggish() {
-		w.fail("%d invocations ran into their time-out, and nothing kept them", w.census.Timeouts)
+		w.fail("%d invocations timed out without a slow service", w.census.Timeouts)
 	}
 	return v
 }
 
-// rows checks that the connections table has a row for each open connection, and for no other.
+// rows checks that the connections table has a row for each open connection, without the record of a 410, and for no
+// other.
 func (w *world) rows() {
 	present := make(map[string]bool)
 	for _, r := range w.registry.rows {
 		c := w.gateway.clients[r.id]
 		switch {
 		case !r.expiresAt.After(time.Now()):
-			// for DynamoDB's time to live to delete
+			// DynamoDB deletes it by its TTL
 		case c != nil && !time.Now().Before(c.since.Add(broadcast.MaxConnectionAge)):
-			// API Gateway has closed it at the age of two hours, maybe a moment ago
+			// API Gateway has closed it at the age of two hours
 		case c == nil || c.state != open:
-			w.fail("the row of %s is left behind", r.id)
+			w.fail("the row of %s is left", r.id)
+		}
+		if c != nil && c.state == open && !r.goneAt.IsZero() {
+			w.fail("client %s has received the last broadcast, and its row has the record of a 410", r.id)
 		}
 		present[r.id] = true
 	}
@@ -118,12 +131,13 @@ func (w *world) rows() {
 	}
 }
 
-// budget checks that in no stretch of time more was posted than the senders have in that time, with their bursts: those
-// that they had at its begin, and that of each process that was started within.
+// budget checks that in no interval there were more posts than the rate and the bursts allow: the bursts of all senders
+// at its start, and the burst of each process that was started within it.
 func (w *world) budget() {
-	rate, burst := w.settings.PostsPerSecond, float64(w.burst())
+	rate := w.settings.PostsPerSecond
+	burst := float64(handler.Pace(rate, w.settings.SenderConcurrency).Burst())
 	most := float64(w.settings.SenderConcurrency) * burst
-	over, last := 0.0, w.begin // how much more than the rate was posted in the worst stretch that ends here
+	over, last := 0.0, w.begin // posts over the rate in the worst interval that ends here
 	for _, s := range w.gateway.log {
 		over = max(0, over-rate*s.at.Sub(last).Seconds())
 		last = s.at

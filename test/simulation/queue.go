@@ -15,16 +15,16 @@ type message struct {
 	id         string
 	body       string
 	attributes map[string]string
-	lineage    int // invocations of the function that receives it which led to it
+	lineage    int // invocations in its chain of the function that receives it
 	sent       time.Time
 	visible    time.Time
 	receives   int
 	receipt    int // the latest
-	// moved tells that SQS itself moved it to the dead-letter queue: for it was received too often.
+	// moved reports whether SQS moved it to the dead-letter queue because it was received too often.
 	moved bool
 }
 
-// messageQueue is a standard SQS queue: it may hand a message over twice, late, and in any order.
+// messageQueue is a standard SQS queue: it may deliver a message twice, late, and in any order.
 type messageQueue struct {
 	world       *world
 	name        string
@@ -32,8 +32,8 @@ type messageQueue struct {
 	maxReceives int
 	dead        *messageQueue
 	messages    []*message
-	stored      map[string]bool // ids of all messages there ever were
-	poll        func()          // tells the event source mapping that there may be something to receive
+	stored      map[string]bool // ids of all messages that were ever stored
+	poll        func()          // makes the event source mapping poll
 }
 
 // send stores a message.
@@ -57,21 +57,21 @@ func (q *messageQueue) put(m *message) {
 	q.announce(m)
 }
 
-// announce has the mapping told when the message can be seen.
+// announce makes the mapping poll when the message becomes visible.
 func (q *messageQueue) announce(m *message) {
 	if q.poll != nil {
 		q.world.after(max(0, time.Until(m.visible)), q.name+" shows "+m.id, q.poll)
 	}
 }
 
-// handle is a message as it was received.
+// handle is a received message.
 type handle struct {
 	message *message
 	receipt int
-	count   int // the receive count that came with it
+	count   int // its receive count
 }
 
-// receive hands over up to n messages, and hides them for a while.
+// receive returns up to n messages and hides them for the visibility timeout.
 func (q *messageQueue) receive(n int, visibility time.Duration) []handle {
 	w := q.world
 	var handles []handle
@@ -89,7 +89,7 @@ func (q *messageQueue) receive(n int, visibility time.Duration) []handle {
 		handles = append(handles, handle{m, m.receipt, m.receives})
 		m.visible = time.Now().Add(visibility)
 		if w.chance(w.settings.Queue.Duplicate) {
-			// One of SQS's servers has not heard of it, and hands it over again.
+			// One of the servers of SQS delivers it again.
 			m.visible = time.Now().Add(w.between(0, 5*time.Second))
 			w.census.Repeated++
 			if w.random.IntN(2) == 0 {
@@ -101,7 +101,7 @@ func (q *messageQueue) receive(n int, visibility time.Duration) []handle {
 	return handles
 }
 
-// move moves a message that was received too often to the dead-letter queue, where it keeps its id.
+// move moves a message that was received too often to the dead-letter queue. It keeps its id.
 func (q *messageQueue) move(m *message) {
 	q.remove(m)
 	m.receives, m.visible, m.moved = 0, time.Now(), true
@@ -110,7 +110,7 @@ func (q *messageQueue) move(m *message) {
 	q.dead.put(m)
 }
 
-// delete deletes a message, if it is still there. With a receipt that is not the latest it may not.
+// delete deletes a message if it is still there. A receipt that is not the latest may have no effect.
 func (q *messageQueue) delete(h handle) {
 	w := q.world
 	if w.chance(w.settings.Queue.Undeleted) || h.receipt != h.message.receipt && w.random.IntN(2) == 0 {
@@ -119,10 +119,10 @@ func (q *messageQueue) delete(h handle) {
 	q.remove(h.message)
 }
 
-// text is the handle as SQS gives it to whoever receives by himself.
+// text returns the handle as a receipt handle of SQS.
 func (h handle) text() string { return fmt.Sprintf("%s %d", h.message.id, h.receipt) }
 
-// handle reads a handle's text. The message is nil if it is no longer there.
+// handle parses a receipt handle. The message is nil if it is no longer there.
 func (q *messageQueue) handle(text string) (h handle) {
 	id, receipt, _ := strings.Cut(text, " ")
 	h.receipt, _ = strconv.Atoi(receipt)
@@ -136,7 +136,7 @@ func (q *messageQueue) remove(m *message) {
 	q.messages = slices.DeleteFunc(q.messages, func(other *message) bool { return other == m })
 }
 
-// recordsOf returns messages as Lambda's event source mapping hands them to a function.
+// recordsOf returns messages as an event of Lambda's event source mapping.
 func recordsOf(handles []handle) events.SQSEvent {
 	var e events.SQSEvent
 	for _, h := range handles {

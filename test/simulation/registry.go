@@ -21,9 +21,10 @@ type row struct {
 	id          string
 	connectedAt time.Time
 	expiresAt   time.Time
+	goneAt      time.Time // zero if there is none
 }
 
-// place is where DynamoDB would keep the row: the hash of its key.
+// place returns the position of a row in DynamoDB: a hash of its key.
 func place(id string) uint64 {
 	h := fnv.New64a()
 	h.Write([]byte(id))
@@ -59,6 +60,28 @@ func (r *registry) remove(id string) {
 	}
 }
 
+// markedBefore reports whether the row has the record of a 410 at or before a time. Times are stored in milliseconds.
+func (r row) markedBefore(t time.Time) bool {
+	return !r.goneAt.IsZero() && r.goneAt.UnixMilli() <= t.UnixMilli()
+}
+
+func (r *registry) markGone(id string, at time.Time) time.Time {
+	i, found := r.find(id)
+	if !found {
+		return time.Time{}
+	}
+	if r.rows[i].goneAt.IsZero() {
+		r.rows[i].goneAt = at.Truncate(time.Millisecond)
+	}
+	return r.rows[i].goneAt
+}
+
+func (r *registry) clearGone(id string, before time.Time) {
+	if i, found := r.find(id); found && r.rows[i].markedBefore(before) {
+		r.rows[i].goneAt = time.Time{}
+	}
+}
+
 // scan reads up to limit rows of a segment after a key, whose row need not exist any more.
 func (r *registry) scan(segment, segments, limit int, after string) (page []row, more bool) {
 	from := 0
@@ -81,7 +104,7 @@ func (r *registry) scan(segment, segments, limit int, after string) (page []row,
 	return page, false
 }
 
-// registryClient is the connections table as a process reaches it.
+// registryClient is the connections table for a process.
 type registryClient struct{ world *world }
 
 func (c registryClient) do(ctx context.Context, key string, act func() error) error {
@@ -89,7 +112,8 @@ func (c registryClient) do(ctx context.Context, key string, act func() error) er
 	return w.do(ctx, key, w.settings.Registry.latency(w), &w.settings.Registry, act)
 }
 
-func (c registryClient) Page(ctx context.Context, segment, segments int, after string) (connections []broadcast.Connection, next string, err error) {
+func (c registryClient) Page(ctx context.Context, segment, segments int, after string) (
+	connections []broadcast.Connection, next string, err error) {
 	w := c.world
 	key := "Page " + broadcast.Plan{Segment: segment, Segments: segments}.Key() + " after " + after
 	err = w.do(ctx, key, w.settings.Scan.latency(w), &w.settings.Scan, func() error {
@@ -102,8 +126,9 @@ func (c registryClient) Page(ctx context.Context, segment, segments int, after s
 	return connections, next, nil
 }
 
-// page reads a page as pkg/registry does: rows past their time are left out after the page was filled.
-func (c registryClient) page(segment, segments int, after string) (connections []broadcast.Connection, next string) {
+// page reads a page as pkg/registry does: expired rows fill the page and are then left out.
+func (c registryClient) page(segment, segments int, after string) (
+	connections []broadcast.Connection, next string) {
 	w := c.world
 	page, more := w.registry.scan(segment, segments, w.settings.PageRows, after)
 	// DynamoDB may give a last key though nothing comes after it.
@@ -112,7 +137,7 @@ func (c registryClient) page(segment, segments int, after string) (connections [
 	}
 	for _, r := range page {
 		if r.expiresAt.After(time.Now()) {
-			connections = append(connections, broadcast.Connection{ID: r.id, ConnectedAt: r.connectedAt})
+			connections = append(connections, broadcast.Connection{ID: r.id, ConnectedAt: r.connectedAt, GoneAt: r.goneAt})
 		}
 	}
 	return connections, next
@@ -133,18 +158,32 @@ func (c registryClient) Remove(ctx context.Context, id string) error {
 	return c.do(ctx, "Remove "+id, func() error { c.delete(id); return nil })
 }
 
-func (c registryClient) RemoveAll(ctx context.Context, ids []string) error {
-	for _, id := range ids {
-		if err := c.Remove(ctx, id); err != nil {
-			return err
-		}
+func (c registryClient) MarkGone(ctx context.Context, id string, at time.Time) (goneAt time.Time, err error) {
+	err = c.do(ctx, "MarkGone "+id, func() error { goneAt = c.world.registry.markGone(id, at); return nil })
+	return goneAt, err
+}
+
+func (c registryClient) ClearGone(ctx context.Context, id string, before time.Time) error {
+	return c.do(ctx, "ClearGone "+id, func() error { c.world.registry.clearGone(id, before); return nil })
+}
+
+func (c registryClient) RemoveGone(ctx context.Context, id string, before time.Time) (removed bool, err error) {
+	err = c.do(ctx, "RemoveGone "+id, func() error { removed = c.removeGone(id, before); return nil })
+	return removed, err
+}
+
+func (c registryClient) removeGone(id string, before time.Time) (removed bool) {
+	i, found := c.world.registry.find(id)
+	if found && c.world.registry.rows[i].markedBefore(before) {
+		c.delete(id)
+		return true
 	}
-	return nil
+	return !found
 }
 
 func (c registryClient) delete(id string) {
 	if client := c.world.gateway.clients[id]; client != nil && client.state != closed {
-		c.world.fail("the row of client %s is deleted, which is there", id)
+		c.world.fail("the row of live client %s is deleted", id)
 	}
 	c.world.registry.remove(id)
 }

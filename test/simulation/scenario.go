@@ -16,24 +16,24 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"fanfare/pkg/broadcast"
+	"fanfare/pkg/handler"
 	"fanfare/pkg/ingress"
-	"fanfare/pkg/queue"
+	"fanfare/publish"
 	"fanfare/test/audit"
 )
 
-// Result is what a run came to.
+// Result is the result of a run.
 type Result struct {
-	Broken  []error // promises that were broken; none, as it should be
+	Broken  []error // broken promises
 	Verdict *audit.Verdict
 	Census  Census
-	Points  int    // where dispatchers and senders asked for something
-	Digest  uint64 // of everything that happened: the same for the same run
-	Log     string // what happened, if it was asked for
+	Points  int    // number of crash points: effects of dispatchers, senders and operators
+	Digest  uint64 // hash of all events; equal for equal runs
+	Log     string // all events, if a log was requested
 }
 
-// Run plays a scenario: with its faults until everything has come to rest, then, the faults repaired (or once before they
-// are), with what the dead-letter queues hold sent back, and at last with one broadcast more. The same seed and settings
-// make the same run.
+// Run runs a scenario: with its faults until the system is at rest; then without faults, with the dead letters redriven
+// (with RedrivenEarly also once before); at last with one more broadcast. The same seed and settings make the same run.
 func Run(t *testing.T, seed uint64, s Settings, log bool) (result Result) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(seed, s)
@@ -42,7 +42,7 @@ func Run(t *testing.T, seed uint64, s Settings, log bool) (result Result) {
 		}
 		w.play()
 		result.Broken, result.Census, result.Points, result.Digest = w.broken, w.census, w.points, w.tracer.digest.Sum64()
-		result.Verdict = w.judge()
+		result.Verdict = w.verify()
 		result.Broken = w.broken
 		if log {
 			result.Log = w.tracer.lines.String()
@@ -55,25 +55,29 @@ func newWorld(seed uint64, s Settings) *world {
 	w := &world{
 		settings: s, random: rand.New(rand.NewPCG(seed, 2)), begin: time.Now(), wake: make(chan struct{}, 1),
 		trail: audit.NewTrail(time.Now()), registry: &registry{}, ledger: newLedger(),
-		offers: make(map[string]*audit.Broadcast), queues: make(map[string]*messageQueue), mappings: make(map[string]*mapping),
-		running: make(map[*invocation]bool), tracer: tracer{digest: fnv.New64a()},
+		offers: make(map[string]*audit.Broadcast), queues: make(map[string]*messageQueue),
+		mappings: make(map[string]*mapping),
+		running:  make(map[*invocation]bool), tracer: tracer{digest: fnv.New64a()},
 	}
+	w.table = registryClient{w}
 	w.gateway = &gateway{world: w, clients: make(map[string]*client), payloads: make(map[string]string)}
 	for _, q := range []*messageQueue{
 		{name: "broadcast-dead"}, {name: "send-dead"},
-		{name: "broadcast", visibility: 6 * dispatcherTimeout, maxReceives: 5},
-		{name: "send", visibility: 6 * senderTimeout, maxReceives: 5},
+		{name: "broadcast", visibility: 6 * handler.DispatcherTimeout, maxReceives: 5},
+		{name: "send", visibility: 6 * handler.SenderTimeout, maxReceives: 5},
 	} {
 		q.world, q.stored, q.dead = w, make(map[string]bool), w.queues[q.name+"-dead"]
 		w.queues[q.name] = q
 	}
-	w.mapping("dispatcher", "broadcast", 10, s.DispatcherConcurrency, dispatcherTimeout, w.dispatcher)
-	w.mapping("sender", "send", 1, s.SenderConcurrency, senderTimeout, w.sender)
+	w.mapping("dispatcher", "broadcast", 10, s.DispatcherConcurrency, handler.DispatcherTimeout, w.dispatcher)
+	w.mapping("sender", "send", 1, s.SenderConcurrency, handler.SenderTimeout, w.sender)
 	return w
 }
 
-func (w *world) mapping(name, queue string, batch, concurrency int, timeout time.Duration, start func() handler) {
-	m := &mapping{world: w, name: name, queue: w.queues[queue], batch: batch, concurrency: concurrency, timeout: timeout, start: start}
+func (w *world) mapping(name, queue string, batch, concurrency int, timeout time.Duration, start func() function) {
+	m := &mapping{
+		world: w, name: name, queue: w.queues[queue], batch: batch, concurrency: concurrency, timeout: timeout, start: start,
+	}
 	m.queue.poll = m.poll
 	w.mappings[name] = m
 }
@@ -84,13 +88,13 @@ func (w *world) play() {
 		w.settings.plant(w)
 	}
 	w.run()
-	w.rest()
+	w.checkAtRest()
 	if w.settings.RedrivenEarly {
 		w.redrive()
-		w.rest()
+		w.checkAtRest()
 	}
 	w.settings.calm = true
-	for w.deadLetters() { // what is sent back may turn out to have something left to bury
+	for w.deadLetters() { // a redriven message may cause new dead letters
 		w.redrive()
 	}
 	w.after(time.Minute, "all connections have settled", func() {
@@ -99,7 +103,7 @@ func (w *world) play() {
 	w.run()
 }
 
-// script has clients there, come and go, and broadcasts published, at times of the seed's.
+// script schedules clients that connect and disconnect, and broadcasts, at times that the seed decides.
 func (w *world) script() {
 	s, r := &w.settings, w.random
 	sometime := func() time.Duration { return time.Millisecond + w.between(0, s.Duration) }
@@ -130,14 +134,14 @@ func (w *world) script() {
 	w.trail.Dead(s.DeadRows)
 	for i := range s.Joining {
 		c, returns := trait(), w.between(0, 1900*time.Millisecond)
-		w.after(sometime(), "client comes", func() { w.gateway.connect(fmt.Sprintf("n%d", i), c, returns) })
+		w.after(sometime(), "client connects", func() { w.gateway.connect(fmt.Sprintf("n%d", i), c, returns) })
 	}
 	for range s.Leaving {
-		vanishes, runs := w.between(0, unnoticed), r.IntN(2) == 0
+		vanishes, runs := w.between(0, maxUnnoticed), r.IntN(2) == 0
 		if r.IntN(2) == 0 {
 			vanishes = 0
 		}
-		w.after(sometime(), "client goes", func() {
+		w.after(sometime(), "client disconnects", func() {
 			if names := w.gateway.names; len(names) > 0 {
 				w.gateway.leave(w.gateway.clients[names[r.IntN(len(names))]], vanishes, runs)
 			}
@@ -154,19 +158,20 @@ func (w *world) script() {
 
 func (w *world) row(id string, age time.Duration) {
 	connected := w.begin.Add(-age)
-	w.registry.put(row{id: id, connectedAt: connected, expiresAt: connected.Add(broadcast.MaxConnectionAge + 5*time.Minute)})
+	expires := connected.Add(broadcast.MaxConnectionAge + 5*time.Minute)
+	w.registry.put(row{id: id, connectedAt: connected, expiresAt: expires})
 }
 
-// publish publishes a broadcast: of a client through the default function, or of a backend right into the queue.
+// publish publishes a broadcast: from a client through pkg/ingress, or from a backend directly to the queue.
 func (w *world) publish(n int) {
 	s, r := &w.settings, w.random
 	if w.chance(s.Unreadable) {
 		w.publishUnreadable(n)
 		return
 	}
-	payload := []byte(fmt.Sprintf(`{"n":%d}`, n))
+	payload := fmt.Appendf(nil, `{"n":%d}`, n)
 	if r.IntN(8) == 0 {
-		payload = append(payload, 0, 0xff) // nothing that SQS could carry as it is
+		payload = append(payload, 0) // SQS does not carry it as text
 	}
 	if w.chance(s.Large) {
 		payload = append(payload, make([]byte, broadcast.MaxPayloadBytes-len(payload))...)
@@ -189,16 +194,16 @@ func (w *world) publish(n int) {
 	w.spawn("publish", 10*time.Second, func(ctx context.Context) {
 		var id string
 		if publisher == "client" {
-			door := ingress.Door{Queue: &queue.Broadcasts{Client: w.sqsClient(1), URL: "broadcast"}}
-			reply, err := door.Publish(ctx, ingress.Client{Connection: "publisher"}, payload)
+			publisher := ingress.Publisher{Queue: publish.Queue{Client: w.sqsClient(1), URL: "broadcast"}}
+			reply, err := publisher.Publish(ctx, ingress.Client{Connection: "publisher"}, payload)
 			if (reply.Type == "ack") != (err == nil) {
-				panic("the reply and the error contradict each other")
+				panic(fmt.Sprintf("got reply %+v with error %v", reply, err))
 			}
 			id = reply.ID
 		} else {
 			id = w.backend(ctx, payload, exclude)
 		}
-		w.do(context.WithoutCancel(ctx), "acknowledged", instantly, nil, func() error {
+		_ = w.do(context.WithoutCancel(ctx), "acknowledged", instantly, nil, func() error {
 			if id == "" {
 				return nil
 			}
@@ -212,15 +217,18 @@ func (w *world) publish(n int) {
 	})
 }
 
-// backend publishes as a client of SQS does.
+// backend publishes as any client of SQS does.
 func (w *world) backend(ctx context.Context, payload []byte, exclude []string) string {
-	in := &sqs.SendMessageInput{QueueUrl: aws.String("broadcast"), MessageAttributes: make(map[string]types.MessageAttributeValue)}
-	text, encoding := broadcast.EncodePayload(payload)
-	in.MessageBody = &text
-	for name, value := range map[string]string{"encoding": encoding, "exclude": strings.Join(exclude, ", ")} {
-		if value != "" {
-			in.MessageAttributes[name] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &value}
-		}
+	in := &sqs.SendMessageInput{
+		QueueUrl: aws.String("broadcast"), MessageAttributes: make(map[string]types.MessageAttributeValue),
+	}
+	body, attributes := publish.Message{Payload: payload}.Encode()
+	if len(exclude) > 0 {
+		attributes[publish.AttributeExclude] = strings.Join(exclude, ", ") // a space after the comma is allowed
+	}
+	in.MessageBody = &body
+	for name, value := range attributes {
+		in.MessageAttributes[name] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &value}
 	}
 	out, err := w.sqsClient(1).SendMessage(ctx, in)
 	if err != nil {
@@ -229,10 +237,10 @@ func (w *world) backend(ctx context.Context, payload []byte, exclude []string) s
 	return *out.MessageId
 }
 
-// publishUnreadable puts something on the broadcast queue that can never be sent.
+// publishUnreadable puts a message on the broadcast queue that can never be dispatched.
 func (w *world) publishUnreadable(n int) {
 	body, attributes := fmt.Sprintf("unreadable %d", n), map[string]string{"encoding": "base64"}
-	switch w.random.IntN(4) {
+	switch w.random.IntN(5) {
 	case 0:
 		attributes["encoding"] = "rot13"
 	case 1:
@@ -242,20 +250,23 @@ func (w *world) publishUnreadable(n int) {
 		attributes = map[string]string{"broadcast": "b", "segment": "4/4", "stretch": "0", "hop": "0", "sentAt": "0"}
 	case 3:
 		body = base64.StdEncoding.EncodeToString(nil) + "===="
+	case 4:
+		body = base64.StdEncoding.EncodeToString([]byte("\xff")) // not UTF-8
 	}
 	w.queues["broadcast"].send(body, attributes, 0)
 	w.census.Unreadable++
 }
 
-// stored takes note of what SQS has stored: the payload is a broadcast now, whether its publisher hears of it or not.
+// stored records a message that SQS has stored: its payload is a broadcast from then on, even if the answer is lost.
 func (w *world) stored(m *message) {
 	if id := m.attributes["broadcast"]; id != "" {
-		w.trail.Pass(id) // what is continued is dispatched in passes of its own from here on
+		w.trail.Pass(id) // continuations are dispatched in later passes
 		return
 	}
-	payload, err := broadcast.DecodePayload(m.body, m.attributes["encoding"])
-	if offer := w.offers[string(payload)]; err == nil && offer != nil {
-		w.gateway.payloads[string(payload)] = m.id
+	decoded, err := publish.Decode(m.body, m.attributes)
+	payload := string(decoded.Payload)
+	if offer := w.offers[payload]; err == nil && offer != nil {
+		w.gateway.payloads[payload] = m.id
 		offer.Identify(m.id)
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Settings are what a run is made of. SettingsOf draws them from a seed.
+// Settings are the parameters of a run. SettingsOf draws them from a seed.
 type Settings struct {
 	// Of the stack.
 	PostsPerSecond        float64
@@ -15,71 +15,72 @@ type Settings struct {
 	BatchPosts            int
 	Segments              int
 	StretchConnections    int
-	Workers               int // posts that a sender has under way at once
+	Workers               int // concurrent posts of a sender
 	MaxAttempts           int
 	DisconnectFull        bool
 	PageRows              int // rows to a page of the connections table
 
 	// Of the scenario.
-	Clients    int           // that are there at the beginning
-	DeadRows   int           // rows of connections that are not
-	Expired    int           // rows that are past their time
-	Joining    int           // clients that come while broadcasts are under way
-	Leaving    int           // clients that go
+	Clients    int           // clients that are connected at the start
+	DeadRows   int           // rows of closed connections
+	Expired    int           // expired rows
+	Joining    int           // clients that connect later
+	Leaving    int           // clients that disconnect
 	Broadcasts int           // published
-	Duration   time.Duration // of coming, going and publishing
+	Duration   time.Duration // time of connecting, disconnecting and publishing
 	Large      float64       // share of broadcasts of the largest size
 	Excluding  float64       // share of broadcasts that exclude some clients
 	Unreadable float64       // share of broadcasts that can never be sent
 	Stalled    float64       // share of clients that do not read
-	Slow       float64       // share of clients that take seconds
-	Flaky      float64       // share of clients to which posts fail, as Posts says
-	// RedrivenEarly has the dead-letter queues sent back before the faults end.
+	Slow       float64       // share of clients whose posts take seconds
+	Flaky      float64       // share of clients to which posts fail, see Posts
+	// RedrivenEarly adds a redrive before the faults end.
 	RedrivenEarly bool
 
 	// Faults.
-	Crash       float64        // chance that a dispatcher or a sender dies with anything that it asks for
-	At          map[int]Mishap // instead, if not nil: what happens at which points, counted from 1
+	Crash       float64        // chance that a dispatcher or a sender dies at an effect
+	At          map[int]Mishap // replaces Crash if not nil: mishaps by crash point, counted from 1
 	Registry    Faults         // of writes to the connections table
 	Scan        Faults
 	Ledger      Faults
 	Queue       QueueFaults
-	Publish     Faults // of publishing; the answer may be lost, too
+	Publish     Faults // of publishing
 	Posts       Faults
-	Throttled   float64 // chance of a 429 over the rate
-	Forbidden   Window  // when every post is answered 403
-	NeedlessKey float64 // chance of a last key after which nothing comes
+	FalselyGone float64 // chance that a 410 answers posts to an open connection for a while
+	Throttled   float64 // chance of a 429 because of the rate
+	Forbidden   Window  // every post is answered 403
+	NeedlessKey float64 // chance of a last evaluated key at the end of a segment
 	Skew        time.Duration
 
-	calm  bool         // nothing fails any more
-	plant func(*world) // what a test adds, to see that it is found
+	calm  bool         // the faults have ended
+	plant func(*world) // a fault that a test plants
 }
 
-// Faults are the ways in which a service fails.
+// Faults are the faults of a service.
 type Faults struct {
-	Before  float64 // chance of an error instead of the effect
-	After   float64 // chance of an error though the effect took place
+	Before  float64 // chance of an error without the effect
+	After   float64 // chance of an error after the effect
 	Slow    float64 // chance of an answer that takes up to SlowFor
 	SlowFor time.Duration
-	Outage  Window // when nothing succeeds
+	Outage  Window // every request fails
 }
 
-// QueueFaults are those that SQS has besides.
+// QueueFaults are the faults of SQS.
 type QueueFaults struct {
 	Faults
-	Duplicate float64 // chance that a message is handed over twice
-	Late      float64 // chance that a message shows up late
-	Shuffle   float64 // chance that messages are received in no order
-	Partial   float64 // chance that a batch is stored in part, and reported worse than it is
+	Duplicate float64 // chance that a message is delivered twice
+	Late      float64 // chance that a message becomes visible late
+	Shuffle   float64 // chance that messages are received in random order
+	Partial   float64 // chance that entries of a batch are reported as failed; half of them are stored
 	Undeleted float64 // chance that a deleted message is not
 }
 
-// Window is a stretch of time since the run's begin.
+// Window is an interval of time since the start of the run.
 type Window struct{ From, To time.Duration }
 
 func (w Window) covers(at time.Duration) bool { return at >= w.From && at < w.To }
 
-// quick is what nothing takes longer than, unless it is slow.
+// quick is the longest time of a request that is not slow.
 const quick = 20 * time.Millisecond
 
 func (f *Faults) latency(w *world) latency {
@@ -92,7 +93,7 @@ func (f *Faults) latency(w *world) latency {
 	}
 }
 
-// divide has the request take so long, or its answer.
+// divide returns a delay of the request, or of its answer.
 func (w *world) divide(d time.Duration) (there, back time.Duration) {
 	if d > quick && w.random.IntN(2) == 0 {
 		return quick, d - quick
@@ -100,7 +101,7 @@ func (w *world) divide(d time.Duration) (there, back time.Duration) {
 	return d, 0
 }
 
-// sluggish tells whether answers may take so long that a stage cannot end in time. A post may not: that is bounded.
+// sluggish reports whether slow answers may make a stage time out. Slow posts may not, because a post has a timeout.
 func (s *Settings) sluggish() bool {
 	for _, f := range []Faults{s.Registry, s.Scan, s.Ledger, s.Queue.Faults} {
 		if f.Slow > 0 || f.Outage.To > 0 {
@@ -110,12 +111,12 @@ func (s *Settings) sluggish() bool {
 	return false
 }
 
-// SettingsOf returns the settings of a seed. Each fault is left out of most runs, so that what it does can be seen, and
-// each may be frequent.
+// SettingsOf returns the settings of a seed. Most runs are without a given fault, so that the effects of the others
+// show, and each fault is frequent in some runs.
 func SettingsOf(seed uint64) Settings {
 	r := rand.New(rand.NewPCG(seed, 1))
 	number := func(low, high int) int { return low + r.IntN(high-low+1) }
-	perhaps := func(share, most float64) float64 { // 0 in most runs, else up to most, more often a little
+	perhaps := func(share, most float64) float64 { // 0 in most runs, else a chance up to most, usually a small one
 		if r.Float64() >= share {
 			return 0
 		}
@@ -150,6 +151,7 @@ func SettingsOf(seed uint64) Settings {
 		Flaky:      perhaps(0.4, 1),
 
 		Crash:       perhaps(0.5, 0.1),
+		FalselyGone: perhaps(0.4, 0.5),
 		Throttled:   perhaps(0.3, 0.3),
 		NeedlessKey: perhaps(0.2, 1),
 		Skew:        time.Duration(perhaps(0.2, 2000)) * time.Millisecond,
@@ -159,7 +161,10 @@ func SettingsOf(seed uint64) Settings {
 	}
 	s.RedrivenEarly = r.IntN(3) == 0
 	faults := func() Faults {
-		f := Faults{Before: perhaps(0.3, 0.3), After: perhaps(0.3, 0.3), Slow: perhaps(0.2, 0.3), SlowFor: time.Duration(number(1, 12)) * time.Second}
+		f := Faults{
+			Before: perhaps(0.3, 0.3), After: perhaps(0.3, 0.3), Slow: perhaps(0.2, 0.3),
+			SlowFor: time.Duration(number(1, 12)) * time.Second,
+		}
 		if r.IntN(10) == 0 {
 			f.Outage.From = time.Duration(number(0, 60)) * time.Second
 			f.Outage.To = f.Outage.From + time.Duration(number(1, 300))*time.Second
@@ -175,17 +180,19 @@ func SettingsOf(seed uint64) Settings {
 		s.Forbidden.From = time.Duration(number(0, 60)) * time.Second
 		s.Forbidden.To = s.Forbidden.From + time.Duration(number(1, 600))*time.Second
 	}
-	if r.IntN(8) == 0 { // a table that takes longer than one dispatcher has
+	if r.IntN(8) == 0 { // a table whose read takes longer than the time of one dispatcher
 		s.Scan.Slow, s.Scan.SlowFor, s.PageRows = 1, time.Duration(number(5, 19))*time.Second, number(1, 3)
 		s.Clients, s.Segments = number(0, 80), number(1, 2)
 		if r.IntN(2) == 0 {
 			s.Registry.Slow, s.Registry.SlowFor = 0.5, 10*time.Second
 		}
 	}
-	if r.IntN(8) == 0 { // a small table in many stretches, with much coming and going, and dispatchers that die
+	if r.IntN(8) == 0 { // a small table in many stretches, with many changes and crashes
 		s.PageRows, s.StretchConnections, s.Segments = number(1, 4), number(1, 4), number(1, 2)
-		s.Expired, s.Joining, s.Leaving, s.Duration = number(0, 10), number(0, 12), number(0, 12), time.Duration(number(2, 10))*time.Second
-		s.Crash, s.Queue.Duplicate, s.Scan.Slow, s.Scan.SlowFor = 0.05, 0.3, 0.3, time.Duration(number(1, 4))*time.Second
+		s.Expired, s.Joining, s.Leaving = number(0, 10), number(0, 12), number(0, 12)
+		s.Duration = time.Duration(number(2, 10)) * time.Second
+		s.Crash, s.Queue.Duplicate, s.Scan.Slow = 0.05, 0.3, 0.3
+		s.Scan.SlowFor = time.Duration(number(1, 4)) * time.Second
 	}
 	return s
 }

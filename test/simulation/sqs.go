@@ -18,7 +18,7 @@ import (
 	"fanfare/pkg/broadcast"
 )
 
-// sqsClient returns a client of the SDK that speaks to the world's queues, so that pkg/queue runs as it is.
+// sqsClient returns an SDK client of the world's queues, so that pkg/queue runs unchanged.
 func (w *world) sqsClient(attempts int) *sqs.Client {
 	return sqs.New(sqs.Options{
 		Region: "us-east-1", BaseEndpoint: aws.String("http://sqs.simulated"), Credentials: aws.AnonymousCredentials{},
@@ -26,7 +26,7 @@ func (w *world) sqsClient(attempts int) *sqs.Client {
 		Retryer: retry.NewStandard(func(o *retry.StandardOptions) {
 			o.MaxAttempts = attempts
 			o.Backoff = retry.BackoffDelayerFunc(func(attempt int, err error) (time.Duration, error) {
-				return time.Duration(attempt) * 300 * time.Millisecond, nil // the SDK's is random, from a source of its own
+				return time.Duration(attempt) * 300 * time.Millisecond, nil // the SDK's own delay is random
 			})
 		}),
 	})
@@ -63,7 +63,7 @@ func (e sqsEndpoint) Do(r *http.Request) (*http.Response, error) {
 	w := e.world
 	q := w.queues[in.QueueUrl]
 	if q == nil {
-		return nil, fmt.Errorf("there is no queue %q", in.QueueUrl)
+		return nil, fmt.Errorf("simulated: no queue %q", in.QueueUrl)
 	}
 	var out any
 	key := fmt.Sprintf("%s to %s %s", operation, in.QueueUrl, describe(in))
@@ -75,12 +75,13 @@ func (e sqsEndpoint) Do(r *http.Request) (*http.Response, error) {
 	case errors.Is(err, errDead), r.Context().Err() != nil:
 		return nil, err
 	case err != nil:
-		return answer(r, http.StatusInternalServerError, map[string]string{"__type": "com.amazonaws.sqs#InternalError", "message": err.Error()})
+		failed := map[string]string{"__type": "com.amazonaws.sqs#InternalError", "message": err.Error()}
+		return answer(r, http.StatusInternalServerError, failed)
 	}
 	return answer(r, http.StatusOK, out)
 }
 
-// do carries a request out.
+// do executes a request.
 func (in request) do(operation string, q *messageQueue, by *invocation) (answer any) {
 	visibility := time.Duration(in.VisibilityTimeout) * time.Second
 	switch operation {
@@ -101,7 +102,7 @@ func (in request) do(operation string, q *messageQueue, by *invocation) (answer 
 		}
 		return struct{}{}
 	}
-	panic("the simulated SQS does not know " + operation)
+	panic("simulated SQS: unknown operation " + operation)
 }
 
 func (in request) send(q *messageQueue, by *invocation) *message {
@@ -120,9 +121,9 @@ func (in request) send(q *messageQueue, by *invocation) *message {
 	census := &q.world.census
 	switch {
 	case q.dead == nil:
-		census.Buried++
+		census.DeadLettered++
 		if m.attributes["reason"] == broadcast.ReasonAudience {
-			census.Hopeless++
+			census.TooManyHops++
 		}
 	case by.operator:
 		census.Redriven++
@@ -132,7 +133,7 @@ func (in request) send(q *messageQueue, by *invocation) *message {
 	return m
 }
 
-// received is the answer to whoever receives by himself.
+// received returns the answer of ReceiveMessage.
 func received(handles []handle) any {
 	var messages []map[string]any
 	for _, h := range handles {
@@ -160,7 +161,7 @@ type batchFailure struct {
 	SenderFault       bool
 }
 
-// sendBatch stores the entries, but for those that it refuses; of which it stores some.
+// sendBatch stores the entries. It may report some as failed, and stores half of these.
 func (w *world) sendBatch(q *messageQueue, entries []request, by *invocation) batchAnswer {
 	var out batchAnswer
 	partial := w.chance(w.settings.Queue.Partial)
@@ -180,7 +181,7 @@ func (w *world) sendBatch(q *messageQueue, entries []request, by *invocation) ba
 	return out
 }
 
-// describe tells requests of one invocation apart.
+// describe returns a text that distinguishes the requests of one invocation.
 func describe(in request) string {
 	s := new(strings.Builder)
 	s.WriteString(in.ReceiptHandle)

@@ -2,75 +2,69 @@ package simulation
 
 import (
 	"context"
-	"errors"
 	"hash/fnv"
+	"io"
+	"log/slog"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
-	"golang.org/x/time/rate"
+	"github.com/aws/aws-lambda-go/lambdacontext"
 
 	"fanfare/pkg/broadcast"
 	"fanfare/pkg/delivery"
 	"fanfare/pkg/fanout"
+	"fanfare/pkg/handler"
 	"fanfare/pkg/queue"
+	"fanfare/pkg/telemetry"
 )
 
-// reserve of the dispatcher and of the sender, and their time-outs, are those of the template and of functions/.
-const (
-	dispatcherTimeout = 60 * time.Second
-	dispatcherReserve = 20 * time.Second
-	senderTimeout     = 30 * time.Second
-	senderReserve     = 8 * time.Second
-	burst             = 20 * time.Millisecond
-)
+// output discards logs and metrics.
+var output = telemetry.Output{Log: slog.New(slog.DiscardHandler), Metrics: io.Discard}
 
-// dispatcher wires a dispatcher process, as functions/dispatcher does.
-func (w *world) dispatcher() handler {
-	s := &w.settings
-	mq := w.sqsClient(3)
-	d := &fanout.Dispatcher{
-		Registry:         registryClient{w},
-		Ledger:           ledgerClient{w, w.skew()},
-		DeadLetters:      &queue.DeadLetters{Client: mq, URL: "broadcast-dead"},
-		Segments:         s.Segments,
-		BatchConnections: s.BatchConnections,
-		BatchPosts:       s.BatchPosts,
-		Senders:          s.SenderConcurrency,
-		Reserve:          dispatcherReserve,
-		Queue: struct {
-			*queue.Batches
-			*queue.Broadcasts
-		}{
-			&queue.Batches{Client: mq, URL: "send"},
-			&queue.Broadcasts{Client: mq, URL: "broadcast"},
-		},
-		StretchConnections: s.StretchConnections,
-	}
+// lambdaFunction returns the function that runs a handler of pkg/handler.
+func lambdaFunction(handle func(context.Context, events.SQSEvent) (events.SQSEventResponse, error)) function {
 	return func(ctx context.Context, inv *invocation, event events.SQSEvent) (events.SQSEventResponse, error) {
-		requests := queue.ReadBroadcasts(event, inv.id)
-		w.pass(requests)
-		results := d.Dispatch(ctx, requests)
-		var failed []string
-		var errs []error
-		for _, r := range results {
-			if r.Err != nil {
-				failed, errs = append(failed, r.Request.Record.ID), append(errs, r.Err)
-			}
-		}
-		if len(failed) == len(results) {
-			return events.SQSEventResponse{}, errors.Join(errs...)
-		}
-		return queue.Failed(failed...), nil
+		return handle(lambdacontext.NewContext(ctx, &lambdacontext.LambdaContext{AwsRequestID: inv.id}), event)
 	}
 }
 
-// pass tells the trail which broadcasts are dispatched together: those of one batch have to arrive in order. What is too
-// large for one batch is not told.
+// dispatcher starts a dispatcher process, wired as functions/dispatcher is.
+func (w *world) dispatcher() function {
+	s := &w.settings
+	mq := w.sqsClient(3)
+	d := &fanout.Dispatcher{
+		Registry:           registryClient{w},
+		Ledger:             ledgerClient{w, w.skew()},
+		Batches:            &queue.Batches{Client: mq, URL: "send"},
+		Continuations:      &queue.Broadcasts{Client: mq, URL: "broadcast"},
+		DeadLetters:        &queue.DeadLetters{Client: mq, URL: "broadcast-dead"},
+		Segments:           s.Segments,
+		BatchConnections:   s.BatchConnections,
+		BatchPosts:         s.BatchPosts,
+		Senders:            s.SenderConcurrency,
+		Reserve:            handler.DispatcherReserve,
+		StretchConnections: s.StretchConnections,
+	}
+	return lambdaFunction(handler.Dispatcher{Stage: recorder{w, d}, Output: output}.Handle)
+}
+
+// recorder records in the audit trail which broadcasts are dispatched together, and dispatches them.
+type recorder struct {
+	world *world
+	*fanout.Dispatcher
+}
+
+func (r recorder) Dispatch(ctx context.Context, requests []broadcast.Request) []fanout.Result {
+	r.world.pass(requests)
+	return r.Dispatcher.Dispatch(ctx, requests)
+}
+
+// pass records which broadcasts are dispatched together: those that fit into one batch must arrive in order.
 func (w *world) pass(requests []broadcast.Request) {
 	var ids []string
 	size := 0
 	for _, r := range requests {
-		if r.Unreadable == nil && r.Portion == (broadcast.Portion{}) {
+		if r.Unreadable == nil && r.Cursor == (broadcast.Cursor{}) {
 			ids = append(ids, r.Message.ID)
 			size += r.Message.WireLen()
 		}
@@ -84,61 +78,47 @@ func (w *world) pass(requests []broadcast.Request) {
 	}
 }
 
-// sender wires a sender process, as functions/sender does.
-func (w *world) sender() handler {
+// sender starts a sender process, wired as functions/sender is.
+func (w *world) sender() function {
 	s := &w.settings
 	mq := w.sqsClient(3)
-	share := s.PostsPerSecond / float64(s.SenderConcurrency)
 	w.gateway.log = append(w.gateway.log, spending{at: time.Now(), burst: true})
-	sender := &delivery.Sender{
+	return lambdaFunction(handler.Sender{Output: output, Stage: &delivery.Sender{
 		Poster:         gatewayClient{w},
 		Ledger:         ledgerClient{w, w.skew()},
 		Queue:          retryQueue{w, &queue.Batches{Client: mq, URL: "send"}},
 		DeadLetters:    &queue.DeadLetters{Client: mq, URL: "send-dead"},
-		Registry:       registryClient{w},
-		Pace:           rate.NewLimiter(rate.Limit(share), w.burst()),
+		Registry:       w.table,
+		Pace:           handler.Pace(s.PostsPerSecond, s.SenderConcurrency),
 		Workers:        s.Workers,
 		MaxAttempts:    s.MaxAttempts,
 		DisconnectFull: s.DisconnectFull,
-		Reserve:        senderReserve,
-	}
-	return func(ctx context.Context, inv *invocation, event events.SQSEvent) (events.SQSEventResponse, error) {
-		record, err := queue.ReadRecord(event, inv.id)
-		if err != nil {
-			return events.SQSEventResponse{}, err
-		}
-		_, err = sender.Send(ctx, record)
-		switch {
-		case errors.Is(err, delivery.ErrBusy):
-			return queue.Failed(record.ID), nil
-		case err != nil:
-			return events.SQSEventResponse{}, err
-		}
-		return queue.Failed(), nil
-	}
+		Reserve:        handler.SenderReserve,
+	}}.Handle)
 }
 
-// burst is how many posts a sender may make at once.
-func (w *world) burst() int {
-	return max(1, int(w.settings.PostsPerSecond/float64(w.settings.SenderConcurrency)*burst.Seconds()))
-}
-
-// skew is how far a process's clock is off.
+// skew returns a random error of a process's clock.
 func (w *world) skew() time.Duration {
 	return w.between(-w.settings.Skew, w.settings.Skew)
 }
 
-// retryQueue takes back what is left of batches. The delay is drawn from the stage's own randomness: it is checked, and
-// another one takes its place, so that the run can be repeated.
+// confirmDelay is the delay of a batch that confirms a 410.
+const confirmDelay = 12 * time.Second
+
+// retryQueue checks the delay of leftovers, which the stage draws from its own random source, and replaces it by one
+// that follows from the batch, so that the run is repeatable.
 type retryQueue struct {
 	world *world
 	*queue.Batches
 }
 
 func (q retryQueue) Retry(ctx context.Context, b broadcast.Batch, delay time.Duration) error {
+	if delay == confirmDelay && b.Confirmations > 0 {
+		return q.Batches.Retry(ctx, b, delay)
+	}
 	ceiling := min(time.Duration(1<<b.Attempt)*time.Second, broadcast.MaxDelay)
 	if delay < ceiling/2 || delay > ceiling {
-		panic("the delay before attempt " + b.ID + " is " + delay.String())
+		panic("batch " + b.ID + " has the delay " + delay.String())
 	}
 	h := fnv.New64a()
 	h.Write([]byte(b.ID + b.Messages[0].ID))

@@ -15,49 +15,51 @@ import (
 	"testing/synctest"
 	"time"
 
+	"fanfare/pkg/delivery"
 	"fanfare/test/audit"
 )
 
-// Where much is handed over twice and few deletions succeed, there are more copies of a message with every attempt. After
-// so long a run, and so many events, the faults end; and when it still does not come to rest, it is given up.
+// Faults end after maxFaultTime of virtual time or maxFaultEvents events; otherwise duplicated messages multiply
+// without bound. A run that is not at rest after horizon or maxEvents has failed.
 const (
-	relief       = 2 * time.Hour
-	reliefEvents = 50_000
-	horizon      = 24 * time.Hour
-	manyEvents   = 500_000
+	maxFaultTime   = 2 * time.Hour
+	maxFaultEvents = 50_000
+	horizon        = 24 * time.Hour
+	maxEvents      = 500_000
 )
 
-// world is one run: everything there is, and what is going to happen. All of it but arrivals is touched by the goroutine
-// of run alone, which is what makes a run repeatable: the stages run in goroutines of their own, but whatever they ask of
-// the world waits until all of them wait, and is then done in an order that the seed decides.
+// world is the state of one run and its scheduled events. Only the goroutine of run uses it, except for arrivals, which
+// makes a run repeatable: the stages run in goroutines of their own, but their effects wait until all goroutines wait,
+// and are then executed in an order that the seed decides.
 type world struct {
-	settings Settings
-	random   *rand.Rand
-	begin    time.Time
-	agenda   agenda
-	serial   int  // of events
-	points   int  // crash points passed
-	unheard  bool // whoever asked for the effect at hand will not hear of it
-	tracer   tracer
+	settings   Settings
+	random     *rand.Rand
+	begin      time.Time
+	agenda     agenda
+	serial     int  // of events
+	points     int  // crash points passed
+	answerLost bool // the answer of the present effect is lost
+	tracer     tracer
 
 	mu       sync.Mutex
-	arrivals []*effect // asked for since the last look
+	arrivals []*effect // requested since the last admit
 	wake     chan struct{}
 
-	running     map[*invocation]bool // and what clients do themselves
+	running     map[*invocation]bool
 	invocations int
 	trail       *audit.Trail
 	offers      map[string]*audit.Broadcast // by payload
 	queues      map[string]*messageQueue
 	mappings    map[string]*mapping // by function
 	registry    *registry
+	table       delivery.Registry // of senders: the registry's client, unless a test plants another
 	ledger      *ledger
 	gateway     *gateway
 	census      Census
-	broken      []error // promises that were broken
+	broken      []error // broken promises
 }
 
-// event is something that happens at a time.
+// event is a scheduled function.
 type event struct {
 	at   time.Time
 	seq  int
@@ -79,27 +81,27 @@ func (e *agenda) Pop() any {
 	return x
 }
 
-// after has something happen after a while.
+// after schedules a function.
 func (w *world) after(d time.Duration, name string, do func()) {
 	w.serial++
 	heap.Push(&w.agenda, &event{time.Now().Add(d), w.serial, name, do})
 }
 
-// run lets the world go on until nothing more is going to happen.
+// run executes events until there are none and no invocation is running.
 func (w *world) run() {
 	for {
-		synctest.Wait() // every stage waits: for an answer, or for its time
+		synctest.Wait() // until every stage waits for an answer or a timer
 		w.admit()
 		if len(w.agenda) == 0 && len(w.running) == 0 {
 			return
 		}
-		if !w.settings.calm && (time.Since(w.begin) > relief || w.serial > reliefEvents) {
+		if !w.settings.calm && (time.Since(w.begin) > maxFaultTime || w.serial > maxFaultEvents) {
 			w.settings.calm = true
-			w.census.Relieved++
+			w.census.FaultsEnded++
 			w.tracer.note(w, "the faults end")
 		}
-		if time.Since(w.begin) > horizon || w.serial > manyEvents {
-			w.fail("the system does not come to rest: %d invocations are running, %d messages to dispatch, %d to send",
+		if time.Since(w.begin) > horizon || w.serial > maxEvents {
+			w.fail("the system is not at rest: %d invocations are running, %d messages to dispatch, %d to send",
 				len(w.running), len(w.queues["broadcast"].messages), len(w.queues["send"].messages))
 			w.giveUp()
 			return
@@ -125,7 +127,7 @@ func (w *world) run() {
 	}
 }
 
-// giveUp ends all that is under way.
+// giveUp ends all invocations and removes all events.
 func (w *world) giveUp() {
 	for inv := range w.running {
 		w.end(inv)
@@ -137,7 +139,7 @@ func (w *world) giveUp() {
 	}
 }
 
-// effect is one thing that a stage asks of the world.
+// effect is one request of a stage to the world.
 type effect struct {
 	by      *invocation
 	key     string
@@ -145,22 +147,22 @@ type effect struct {
 	act     func() error
 	faults  *Faults
 
-	answer    time.Duration // how long its answer is on its way
+	answer    time.Duration // delay of its answer
 	done      chan struct{}
 	err       error
-	abandoned bool // guarded by world.mu: whoever asked is no longer waiting
+	abandoned bool // the caller no longer waits; guarded by world.mu
 }
 
-// latency draws how long a request is on its way until it takes effect, and how long its answer is.
+// latency draws the delays of a request and of its answer.
 type latency func() (there, back time.Duration)
 
 func instantly() (there, back time.Duration) { return 0, 0 }
 
-// errDead is what an invocation gets whose process has been killed. Nobody hears what it makes of it.
+// errDead is the result of all effects of a killed process.
 var errDead = errors.New("the process is dead")
 
-// do asks for an effect and waits for its answer, or for ctx to end: then the effect may take place or not. With faults,
-// the answer may be an error though the effect took place, or because it did not.
+// do requests an effect and waits for its answer or the end of ctx; in the second case the effect may take place or
+// not. With faults, the answer may be an error with or without the effect.
 func (w *world) do(ctx context.Context, key string, latency latency, faults *Faults, act func() error) error {
 	inv := invoked(ctx)
 	e := &effect{by: inv, key: key, latency: latency, act: act, faults: faults, done: make(chan struct{})}
@@ -188,7 +190,7 @@ func (w *world) do(ctx context.Context, key string, latency latency, faults *Fau
 	}
 }
 
-// admit takes up what has been asked for, in an order that does not depend on the scheduler of goroutines.
+// admit schedules the requested effects, in an order that does not depend on the scheduler of goroutines.
 func (w *world) admit() {
 	w.mu.Lock()
 	arrivals := w.arrivals
@@ -204,16 +206,16 @@ func (w *world) admit() {
 	}
 }
 
-// execute has an effect take place, or fail, or be the last thing that its process did.
+// execute executes an effect, or lets it fail, or kills its process before or after it.
 func (w *world) execute(e *effect) {
 	w.mu.Lock()
 	lost := e.abandoned || e.by.dead
 	w.mu.Unlock()
-	if lost { // it was on the wire
+	if lost { // the request may still arrive
 		if w.random.IntN(2) == 0 {
-			w.unheard = true
-			e.act()
-			w.unheard = false
+			w.answerLost = true
+			_ = e.act()
+			w.answerLost = false
 		}
 		return
 	}
@@ -226,9 +228,9 @@ func (w *world) execute(e *effect) {
 	case FailBefore:
 		e.err = failure(e.key + " failed")
 	case FailAfter:
-		w.unheard = true
-		e.act()
-		w.unheard = false
+		w.answerLost = true
+		_ = e.act()
+		w.answerLost = false
 		e.err = failure(e.key + " took effect, and its answer was lost")
 	default:
 		e.err = e.act()
@@ -247,27 +249,27 @@ func (w *world) execute(e *effect) {
 	w.after(e.answer, e.by.id+" hears of "+e.key, func() { close(e.done) })
 }
 
-// failure is an error of the world's.
+// failure is an error that the world injects.
 type failure string
 
 func (f failure) Error() string { return "simulated: " + string(f) }
 
-// Mishap is what happens to an effect.
+// Mishap is a fault of one effect.
 type Mishap int
 
 const (
 	NoMishap    Mishap = iota
-	CrashBefore        // whoever asked for it dies, and it does not take place
-	CrashAfter         // it takes place, and whoever asked for it dies
-	FailBefore         // an error, and it does not take place
-	FailAfter          // an error, though it takes place
+	CrashBefore        // the caller dies before the effect
+	CrashAfter         // the caller dies after the effect
+	FailBefore         // an error without the effect
+	FailAfter          // an error after the effect
 )
 
-// Mishaps are all of them.
+// Mishaps lists all mishaps.
 var Mishaps = []Mishap{CrashBefore, CrashAfter, FailBefore, FailAfter}
 
-// mishap decides what happens to an effect. What a dispatcher, a sender or an operator asks for is a point that may be
-// chosen.
+// mishap decides whether an effect has a mishap. Every effect of a dispatcher, a sender or an operator is a crash
+// point.
 func (w *world) mishap(e *effect) Mishap {
 	ours := (e.by.mapping != nil || e.by.operator) && !w.settings.calm
 	if ours {
@@ -275,7 +277,7 @@ func (w *world) mishap(e *effect) Mishap {
 	}
 	switch {
 	case ours && e.key == returns && w.settings.At[w.points] != NoMishap:
-		return CrashBefore // it cannot fail but with its process
+		return CrashBefore // it can fail only with its process
 	case ours && w.settings.At[w.points] != NoMishap:
 		return w.settings.At[w.points]
 	case ours && w.settings.At == nil && w.chance(w.settings.Crash):
@@ -290,7 +292,7 @@ func (w *world) mishap(e *effect) Mishap {
 	return NoMishap
 }
 
-// chance is true with a probability, and never in a calm world.
+// chance returns true with a probability, and never after the faults have ended.
 func (w *world) chance(p float64) bool {
 	return p > 0 && !w.settings.calm && w.random.Float64() < p
 }
@@ -306,7 +308,7 @@ func (w *world) fail(format string, args ...any) {
 	w.broken = append(w.broken, err)
 }
 
-// tracer remembers what happened: as a digest, by which a replay is known to be faithful, and in words if asked to.
+// tracer records all events as a digest, by which repeated runs are compared, and as text if requested.
 type tracer struct {
 	digest hash.Hash64
 	line   []byte

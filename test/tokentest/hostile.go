@@ -22,7 +22,7 @@ func Hostiles(now time.Time) []Hostile {
 	headed := func(name, header string, sign Sign) { add(name, Token(header, claims, sign)) }
 	claiming := func(name string, changes Claims) { add(name, good.Signed(claims.With(changes))) }
 
-	// Which algorithm?
+	// Algorithms.
 	headed("alg none", `{"alg":"none"}`, Unsigned)
 	headed("alg none with a kid", `{"alg":"none","kid":"rsa"}`, Unsigned)
 	headed("alg nOnE", `{"alg":"nOnE","kid":"rsa"}`, Unsigned)
@@ -33,7 +33,8 @@ func Hostiles(now time.Time) []Hostile {
 	headed("alg in lower case", `{"alg":"rs256","kid":"rsa"}`, good.RS256)
 	headed("RS256 without a signature", RS256Header, Unsigned)
 	headed("HS256 keyed with the public key (PEM)", `{"alg":"HS256","kid":"rsa"}`, HS256(good.PublicPEM()))
-	headed("HS256 keyed with the public key (PEM, trimmed)", `{"alg":"HS256","kid":"rsa"}`, HS256([]byte(strings.TrimSpace(string(good.PublicPEM())))))
+	headed("HS256 keyed with the public key (PEM, trimmed)", `{"alg":"HS256","kid":"rsa"}`,
+		HS256([]byte(strings.TrimSpace(string(good.PublicPEM())))))
 	headed("HS256 keyed with the modulus", `{"alg":"HS256","kid":"rsa"}`, HS256(good.RSA.N.Bytes()))
 	headed("HS256 keyed with nothing", `{"alg":"HS256","kid":"rsa"}`, HS256(nil))
 	headed("HS384 keyed with the JWK set", `{"alg":"HS384","kid":"rsa"}`, HS256(good.JWKS()))
@@ -46,7 +47,7 @@ func Hostiles(now time.Time) []Hostile {
 	headed("ES256 too long", `{"alg":"ES256","kid":"ec"}`, func(in []byte) []byte { return append(good.ES256(in), 0) })
 	headed("an encryption's algorithm", `{"alg":"RSA-OAEP","enc":"A256GCM","kid":"rsa"}`, good.RS256)
 
-	// Whose key?
+	// Keys.
 	headed("another's key under a known id", RS256Header, evil.RS256)
 	headed("another's elliptic key", `{"alg":"ES256","kid":"ec"}`, evil.ES256)
 	headed("an unknown key id", `{"alg":"RS256","kid":"unknown"}`, evil.RS256)
@@ -64,7 +65,7 @@ func Hostiles(now time.Time) []Hostile {
 	headed("rubbish in x5c", `{"alg":"RS256","kid":"rsa","x5c":["AAAA"]}`, evil.RS256)
 	headed("a thumbprint in x5t", `{"alg":"RS256","kid":"rsa","x5t":"AAAA"}`, evil.RS256)
 
-	// Other tricks of the header.
+	// Other header parameters.
 	headed("a critical extension", `{"alg":"RS256","kid":"rsa","crit":["exp"],"exp":1}`, good.RS256)
 	headed("a critical b64", `{"alg":"RS256","kid":"rsa","crit":["b64"],"b64":false}`, good.RS256)
 	headed("an empty crit", `{"alg":"RS256","kid":"rsa","crit":[]}`, good.RS256)
@@ -79,7 +80,7 @@ func Hostiles(now time.Time) []Hostile {
 	headed("header not closed", `{"alg":"RS256","kid":"rsa"`, good.RS256)
 	headed("header with more behind", RS256Header+`{}`, good.RS256)
 
-	// When?
+	// Times.
 	claiming("expired", Claims{"exp": now.Add(-time.Hour).Unix()})
 	claiming("expired a moment ago", Claims{"exp": now.Add(-31 * time.Second).Unix()})
 	claiming("no expiry", Claims{"exp": nil})
@@ -95,7 +96,7 @@ func Hostiles(now time.Time) []Hostile {
 	claiming("nbf a text", Claims{"nbf": "now"})
 	claiming("issued in the future", Claims{"iat": now.Add(time.Hour).Unix()})
 
-	// By whom, for whom, about whom?
+	// Issuer, audience, subject.
 	claiming("another issuer", Claims{"iss": "https://evil.example"})
 	claiming("another issuer that begins alike", Claims{"iss": "https://issuer.example.evil"})
 	claiming("the issuer with a slash", Claims{"iss": "https://issuer.example/"})
@@ -114,21 +115,24 @@ func Hostiles(now time.Time) []Hostile {
 	claiming("a subject that is a number", Claims{"sub": 1})
 	claiming("a subject too long", Claims{"sub": strings.Repeat("a", 256)})
 
-	// Claims that different readers would read differently.
+	// Claims that readers may read in different ways.
 	plain := strings.TrimSuffix(string(marshal(claims)), "}")
 	add("exp twice", good.Signed(plain+`,"exp":9999999999}`))
 	add("sub twice", good.Signed(plain+`,"sub":"admin"}`))
 	add("scope twice", good.Signed(plain+`,"scope":"publish"}`))
-	add("names in other cases", good.Signed(strings.NewReplacer(`"exp"`, `"EXP"`, `"sub"`, `"Sub"`, `"aud"`, `"AUD"`).Replace(plain)+"}"))
+	otherCases := strings.NewReplacer(`"exp"`, `"EXP"`, `"sub"`, `"Sub"`, `"aud"`, `"AUD"`)
+	add("names in other cases", good.Signed(otherCases.Replace(plain)+"}"))
 	add("claims with more behind", good.Signed(plain+"}{}"))
-	for _, claims := range []string{``, `null`, `[]`, `"x"`, `1`, `{`, `{"exp"}`, strings.Repeat(`{"a":`, 1000), strings.Repeat(`[`, 3000)} {
+	for _, claims := range []string{
+		``, `null`, `[]`, `"x"`, `1`, `{`, `{"exp"}`, strings.Repeat(`{"a":`, 1000), strings.Repeat(`[`, 3000),
+	} {
 		add(fmt.Sprintf("claims %.10q", claims), good.Signed(claims))
 	}
 	add("a token in a token", Token(`{"alg":"RS256","kid":"rsa","cty":"JWT"}`, sound, good.RS256))
 	add("a token in a token, cty alone", Token(`{"alg":"RS256","kid":"rsa","cty":"JWT"}`, claims, good.RS256))
 	add("a token for claims", good.Signed(`"`+sound+`"`))
 
-	// Not as it was signed, or not a token at all.
+	// Altered after signing, or not a token.
 	add("the payload of another", header+"."+b64(marshal(claims.With(Claims{"sub": "admin"})))+"."+signature)
 	add("the header of another", b64([]byte(`{"alg":"RS256","kid":"rsa","typ":"jwt"}`))+"."+payload+"."+signature)
 	add("the signature cut", sound[:len(sound)-4])
@@ -147,7 +151,8 @@ func Hostiles(now time.Time) []Hostile {
 	add("padded", header+"=."+payload+"=."+signature+"=")
 	add("the other base64", strings.Join([]string{std(header), std(payload), std(signature)}, "."))
 	add("as JSON", `{"protected":"`+header+`","payload":"`+payload+`","signature":"`+signature+`"}`)
-	add("as JSON with an unprotected header", `{"protected":"","header":{"alg":"none"},"payload":"`+payload+`","signature":""}`)
+	add("as JSON with an unprotected header",
+		`{"protected":"","header":{"alg":"none"},"payload":"`+payload+`","signature":""}`)
 	add("percent-encoded", strings.ReplaceAll(sound, ".", "%2E"))
 	add("a second token behind a space", sound+" "+sound)
 	add("a semicolon behind", sound+";")
@@ -155,7 +160,7 @@ func Hostiles(now time.Time) []Hostile {
 	return all
 }
 
-// std is base64 with the other two characters, which differ for nearly every token.
+// std returns a part in standard base64, which has two other characters than the URL form; most tokens contain them.
 func std(part string) string {
 	data, err := base64.RawURLEncoding.DecodeString(part)
 	if err != nil {

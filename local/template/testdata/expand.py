@@ -1,16 +1,17 @@
-"""Writes <name>.expanded.json beside every <name>.yaml here: what aws-sam-translator makes of it.
+"""Writes <name>.expanded.json for every <name>.yaml in this folder: the template as aws-sam-translator expands it.
 
     python3 -m venv venv && venv/bin/pip install aws-sam-translator==1.115.0 pyyaml
     venv/bin/python expand.py
 
-It first refreshes fanfare.yaml, the copy of this repository's own template. The tests compare what is written here with
-what package template makes of the same templates, so they need no Python. Local code is replaced by a place in S3, as
-"sam package" does, because the translator accepts nothing else; the tests put it back.
+For this repository's own template it writes fanfare.expanded.json, which has only the resources that SAM generates: the
+translator does not change the others. Run it again after a change of a SAM resource in template.yaml.
+
+The tests compare these files with the result of package template, so they need no Python. The translator accepts only
+code in S3, so local code is replaced by an S3 URI, as "sam package" does. The tests restore it.
 """
 
 import json
 import pathlib
-import shutil
 
 import boto3
 import yaml
@@ -44,14 +45,19 @@ def expand(path):
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             resource["Properties"]["CodeUri"] = "s3://bucket/code"
+    plain = {name for name, resource in template["Resources"].items() if not resource["Type"].startswith("AWS::Serverless::")}
     session = boto3.Session(region_name="us-east-1")
-    expanded = Translator({}, Parser(), boto_session=session).translate(template, parameter_values={})
-    target = path.with_suffix(".expanded.json")
-    target.write_text(json.dumps(expanded, indent=1, sort_keys=True) + "\n")
-    print(target.name)
+    return Translator({}, Parser(), boto_session=session).translate(template, parameter_values={}), plain
+
+
+def write(path, template):
+    path.write_text(json.dumps(template, indent=1, sort_keys=True) + "\n")
+    print(path.name)
 
 
 here = pathlib.Path(__file__).resolve().parent
-shutil.copyfile(here.parents[2] / "template.yaml", here / "fanfare.yaml")
 for path in sorted(here.glob("*.yaml")):
-    expand(path)
+    write(path.with_suffix(".expanded.json"), expand(path)[0])
+own, plain = expand(here.parents[2] / "template.yaml")
+generated = {name: resource for name, resource in own["Resources"].items() if name not in plain}
+write(here / "fanfare.expanded.json", {"Resources": generated})

@@ -8,16 +8,18 @@ import (
 	"testing"
 	"time"
 
+	"fanfare/test/localtest"
 	"fanfare/test/tokentest"
+	"fanfare/test/wsclient"
 )
 
-// state is a token as a client may have one.
+// state is a token in one state; token is "" for none.
 type state struct {
 	name  string
 	token string
 }
 
-// states returns a token in every state, made by sign, which knows the issuer's key.
+// states returns a token in every state. sign signs with the issuer's key.
 func states(sign func(tokentest.Claims) string) []state {
 	now := time.Now()
 	listener := tokentest.Listener(now)
@@ -32,117 +34,134 @@ func states(sign func(tokentest.Claims) string) []state {
 		{"another audience", sign(publisher.With(tokentest.Claims{"aud": "other"}))},
 		{"unsigned", tokentest.Token(`{"alg":"none"}`, publisher, tokentest.Unsigned)},
 		{"another key", tokentest.Evil().Signed(publisher)},
-		{"cut", good[:len(good)-3]},
-		{"rubbish", "rubbish"},
+		{"truncated", good[:len(good)-3]},
+		{"no JWT", "rubbish"},
 	}
 }
 
-// TestEveryModeTokenAndAction holds the table of docs/security.md against the stack: what a client with a token in some
-// state sees when it connects, publishes and listens. A refused act leaves no trace: no row, no message, no invocation
-// of a function that has no part in the refusal.
-func TestEveryModeTokenAndAction(t *testing.T) {
-	type outcome struct {
-		connect int
+// TestAccess_ModesAndTokens checks the table of docs/security.md against the stack: the outcome of connecting,
+// publishing and listening, for each mode and each state of a token. A refusal leaves no trace: no row, no message,
+// and no invocation of a function that takes no part in it.
+func TestAccess_ModesAndTokens(t *testing.T) {
+	type want struct {
+		status  int
 		publish string
 	}
-	all := func(o outcome) map[string]outcome { return map[string]outcome{"": o} }
+	const others = "" // every state that is not listed
 	for _, mode := range []struct {
 		name       string
 		parameters map[string]string
-		want       map[string]outcome // by state; "" is every other
+		want       map[string]want // by state
 	}{
-		{"open", map[string]string{"Access": "open"}, all(outcome{101, "ack"})},
-		{"listen", map[string]string{"Access": "listen"}, all(outcome{101, "listen_only"})},
-		{"jwt with a secret", map[string]string{"Access": "jwt"}, map[string]outcome{
-			"no token": {401, ""}, "listener": {101, "no_publish_right"}, "publisher": {101, "ack"}, "": {403, ""},
+		{"open", map[string]string{"Access": "open"}, map[string]want{others: {101, "ack"}}},
+		{"listen", map[string]string{"Access": "listen"}, map[string]want{others: {101, "listen_only"}}},
+		{"jwt with a secret", map[string]string{"Access": "jwt"}, map[string]want{
+			"no token": {401, ""}, "listener": {101, "no_publish_right"}, "publisher": {101, "ack"}, others: {403, ""},
 		}},
-		{"jwt with an issuer", map[string]string{"Access": "jwt", "TokenIssuer": "https://issuer.example", "TokenSource": "any"}, map[string]outcome{
-			"no token": {403, ""}, "listener": {101, "no_publish_right"}, "publisher": {101, "ack"}, "": {403, ""},
-		}},
+		{
+			"jwt with an issuer",
+			map[string]string{"Access": "jwt", "TokenIssuer": "https://issuer.example", "TokenSource": "any"},
+			map[string]want{
+				"no token": {403, ""}, "listener": {101, "no_publish_right"}, "publisher": {101, "ack"}, others: {403, ""},
+			},
+		},
 	} {
 		t.Run(mode.name, func(t *testing.T) {
 			if mode.parameters["TokenIssuer"] != "" {
 				mode.parameters["TokenJwksUrl"] = issuer(t, tokentest.Good().JWKS())
 			}
-			w := start(t, mode.parameters)
+			d := start(t, mode.parameters)
 			sign := func(c tokentest.Claims) string { return tokentest.Good().Signed(c) }
-			if w.secret != nil {
-				sign = w.signed
+			if d.secret != nil {
+				sign = d.signed
 			}
 			all := states(sign)
-			witness := w.mustConnect(t, bearer(all[1].token)) // a listener
-			connected, shown, broadcasts := 1, 1, 0
+			witness := d.mustConnect(t, bearer(all[1].token)) // a listener
+			connected, authorized, broadcasts := 1, 1, 0
 			for _, s := range all {
 				want, ok := mode.want[s.name]
 				if !ok {
-					want = mode.want[""]
+					want = mode.want[others]
 				}
-				rows := w.rows(t)
-				c, status := w.connect(t, bearer(s.token))
-				if status != want.connect {
-					t.Errorf("%s: connecting is answered with %d, want %d", s.name, status, want.connect)
+				rows := d.rows(t)
+				c, status := d.connect(t, bearer(s.token))
+				if status != want.status {
+					t.Errorf("%s: connect: got status %d, want %d", s.name, status, want.status)
 				}
 				if status != 401 {
-					shown++
+					authorized++
 				}
 				if c == nil {
-					if w.rows(t) != rows {
-						t.Errorf("%s: refused, and yet it has a row", s.name)
+					if got := d.rows(t); got != rows {
+						t.Errorf("%s: got %d rows after the refusal, want %d", s.name, got, rows)
 					}
 					continue
 				}
 				connected++
-				if wantProtocol := map[bool]string{true: "fanfare.bearer"}[s.token != ""]; c.protocol != wantProtocol {
-					t.Errorf("%s: the protocol is %q, want %q", s.name, c.protocol, wantProtocol)
+				protocol := ""
+				if s.token != "" {
+					protocol = "fanfare.bearer"
+				}
+				if got := c.Subprotocol(); got != protocol {
+					t.Errorf("%s: got sub-protocol %q, want %q", s.name, got, protocol)
 				}
 				payload := "payload of " + s.name
-				got := c.publish(t, payload)
-				if got.say() != want.publish || got.Type == "error" && got.Message == "" {
-					t.Errorf("%s: publishing is answered with %+v, want %q", s.name, got, want.publish)
+				got := c.MustPublish(t, payload)
+				if outcome(got) != want.publish || got.Type == "error" && got.Message == "" {
+					t.Errorf("%s: publish: got %+v, want %q", s.name, got, want.publish)
 				}
 				if got.Type == "ack" {
 					broadcasts++
-					witness.receives(t, payload)
+					skipTo(t, witness, payload)
 				}
-				// Whatever was refused is not what comes next.
+				// If a refused payload were broadcast, the witness would get it before this one.
 				broadcasts++
-				w.enqueue(t, "after "+s.name)
-				if frame := witness.next(t); frame != "after "+s.name {
-					t.Errorf("%s: the witness got %q", s.name, frame)
+				after := "after " + s.name
+				d.Enqueue(t, after)
+				if got := witness.MustNext(t); got != after {
+					t.Errorf("%s: the witness got %q, want %q", s.name, got, after)
 				}
-				c.receives(t, "after "+s.name)
-				c.send(t, `{"action":"ping"}`)
-				c.receives(t, `{"type":"pong"}`)
-				c.conn.Close()
-				eventually(t, "the row of "+s.name+" is deleted", func() bool { return w.rows(t) == rows })
+				skipTo(t, c, after)
+				c.MustSend(t, `{"action":"ping"}`)
+				skipTo(t, c, `{"type":"pong"}`)
+				c.Close()
+				localtest.Eventually(t, "the row of "+s.name+" is deleted", func() bool { return d.rows(t) == rows })
+			}
+			logs := d.LogText() + d.ServiceLog()
+			if strings.Contains(logs, "payload of") {
+				t.Error("got a payload in the logs, want none")
 			}
 			for _, s := range all {
-				if logs := w.log(); len(s.token) > 20 && strings.Contains(logs, s.token[len(s.token)-20:]) || strings.Contains(logs, "payload of") {
-					t.Errorf("the token or the payload of %s is in a log", s.name)
+				if len(s.token) > 20 && strings.Contains(logs, s.token[len(s.token)-20:]) {
+					t.Errorf("%s: got the token in the logs, want none", s.name)
 				}
 			}
-			// Refused handshakes reach no further than the authorizer, those without a token not even that, and refused frames
-			// never the queue.
+			// A refused handshake invokes only the authorizer, one without a token not even that, and a refused frame never
+			// reaches the queue.
 			if mode.parameters["Access"] != "jwt" {
-				shown = 0
+				authorized = 0
 			}
-			eventually(t, "every invocation is reported", func() bool { return w.invoked("connect") >= connected && w.invoked("authorizer") >= shown })
-			if got := w.invoked("connect"); got != connected {
-				t.Errorf("connect was invoked %d times for %d connections", got, connected)
+			localtest.Eventually(t, "every invocation is reported", func() bool {
+				return d.invoked("connect") >= connected && d.invoked("authorizer") >= authorized
+			})
+			if got := d.invoked("connect"); got != connected {
+				t.Errorf("got %d invocations of connect, want %d", got, connected)
 			}
-			if got := w.invoked("authorizer"); got != shown {
-				t.Errorf("the authorizer was invoked %d times for %d tokens", got, shown)
+			if got := d.invoked("authorizer"); got != authorized {
+				t.Errorf("got %d invocations of the authorizer, want %d", got, authorized)
 			}
-			if got := w.broadcasts(t); got != broadcasts {
-				t.Errorf("%d broadcasts, want %d", got, broadcasts)
+			if got := d.broadcasts(t); got != broadcasts {
+				t.Errorf("got %d broadcasts, want %d", got, broadcasts)
 			}
 		})
 	}
 }
 
-func TestEverySourceOfATokenIsReadWhereItShouldBe(t *testing.T) {
-	w := start(t, map[string]string{
-		"Access": "jwt", "TokenSource": "any", "TokenIssuer": "https://issuer.example", "TokenJwksUrl": issuer(t, tokentest.Good().JWKS()),
+// With TokenSource any, a token counts at each place, and two tokens or a malformed one are refused.
+func TestTokenSource_Any(t *testing.T) {
+	d := start(t, map[string]string{
+		"Access": "jwt", "TokenSource": "any", "TokenIssuer": "https://issuer.example",
+		"TokenJwksUrl": issuer(t, tokentest.Good().JWKS()),
 	})
 	good := tokentest.Good().Signed(tokentest.Listener(time.Now()))
 	header := func(values ...string) http.Header { return http.Header{"Authorization": values} }
@@ -165,174 +184,185 @@ func TestEverySourceOfATokenIsReadWhereItShouldBe(t *testing.T) {
 		{"the query, twice", handshake{query: "?access_token=" + good + "&access_token=" + good}, 403},
 		{"the query, another name", handshake{query: "?token=" + good}, 403},
 		{"a header and the query", handshake{header: header("Bearer " + good), query: "?access_token=" + good}, 403},
-		{"a header and a sub-protocol", handshake{header: header("Bearer " + good), protocols: []string{"fanfare.bearer", good}}, 403},
+		{
+			"a header and a sub-protocol",
+			handshake{header: header("Bearer " + good), protocols: []string{"fanfare.bearer", good}}, 403,
+		},
 		{"an empty header", handshake{header: header("Bearer ")}, 403},
 		{"an empty query", handshake{query: "?access_token="}, 403},
 	} {
-		if _, status := w.connect(t, test.h); status != test.want {
-			t.Errorf("%s: %d, want %d", test.name, status, test.want)
+		if _, got := d.connect(t, test.h); got != test.want {
+			t.Errorf("%s: got status %d, want %d", test.name, got, test.want)
 		}
 	}
 
-	// The hundred hostile tokens, by real handshakes.
-	rows := w.rows(t)
+	// The hundred hostile tokens, each in a header and in the query.
+	rows := d.rows(t)
 	for _, h := range tokentest.Hostiles(time.Now()) {
 		for place, hs := range map[string]handshake{
-			"header": {header: header("Bearer " + h.Token)}, "query": {query: "?access_token=" + url.QueryEscape(h.Token)},
+			"header": {header: header("Bearer " + h.Token)},
+			"query":  {query: "?access_token=" + url.QueryEscape(h.Token)},
 		} {
 			if len(h.Token) > 4000 && place == "query" {
-				continue // a URL has 4,096 bytes
+				continue // a URL has at most 4,096 bytes
 			}
-			if _, status := w.connect(t, hs); status != http.StatusForbidden {
-				t.Errorf("%s in the %s: %d", h.Name, place, status)
+			if _, got := d.connect(t, hs); got != http.StatusForbidden {
+				t.Errorf("%s in the %s: got status %d, want 403", h.Name, place, got)
 			}
 		}
 	}
-	if w.rows(t) != rows {
-		t.Error("a refused token left a row")
+	if got := d.rows(t); got != rows {
+		t.Errorf("got %d rows after refused tokens, want %d", got, rows)
 	}
-	w.mustConnect(t, bearer(good)) // the authorizer is as well as before
+	d.mustConnect(t, bearer(good)) // the authorizer still works
 }
 
-// A token counts only where the stack looks for it, and without one there an authorizer is not even asked.
-func TestAStrictSourceLooksNowhereElse(t *testing.T) {
-	in := map[string]func(token string) handshake{
+// With one TokenSource a token counts only there, and a client without one there does not even invoke the authorizer.
+func TestTokenSource_Strict(t *testing.T) {
+	places := map[string]func(token string) handshake{
 		"protocol": bearer,
 		"header": func(token string) handshake {
 			return handshake{header: http.Header{"Authorization": {"Bearer " + token}}}
 		},
 		"query": func(token string) handshake { return handshake{query: "?access_token=" + token} },
 	}
-	for _, source := range []string{"header", "query"} { // protocol is what most other tests use
+	for _, source := range []string{"header", "query"} { // most other tests use protocol
 		t.Run(source, func(t *testing.T) {
-			w := start(t, map[string]string{"Access": "jwt", "TokenSource": source})
-			good := w.signed(tokentest.Listener(time.Now()))
-			for place, show := range in {
-				want := map[bool]int{true: 101, false: 401}[place == source]
-				if _, status := w.connect(t, show(good)); status != want {
-					t.Errorf("a token in the %s: %d, want %d", place, status, want)
+			d := start(t, map[string]string{"Access": "jwt", "TokenSource": source})
+			good := d.signed(tokentest.Listener(time.Now()))
+			for place, with := range places {
+				want := 401
+				if place == source {
+					want = 101
+				}
+				if _, got := d.connect(t, with(good)); got != want {
+					t.Errorf("a token in the %s: got status %d, want %d", place, got, want)
 				}
 			}
-			eventually(t, "the authorizer is asked", func() bool { return w.invoked("authorizer") > 0 })
-			if got := w.invoked("authorizer"); got != 1 {
-				t.Errorf("the authorizer was asked %d times", got)
+			localtest.Eventually(t, "the authorizer is invoked", func() bool { return d.invoked("authorizer") > 0 })
+			if got := d.invoked("authorizer"); got != 1 {
+				t.Errorf("got %d invocations of the authorizer, want 1", got)
 			}
 		})
 	}
 }
 
 // A connection outlives its token, but not its right to publish.
-func TestAnExpiredTokenPublishesNoMore(t *testing.T) {
-	w := start(t, map[string]string{"Access": "jwt", "TokenLeewaySeconds": "0"})
+func TestToken_ExpiryEndsPublishing(t *testing.T) {
+	d := start(t, map[string]string{"Access": "jwt", "TokenLeewaySeconds": "0"})
 	for lifetime := 2 * time.Second; ; lifetime *= 2 {
-		claims := tokentest.Listener(time.Now()).With(tokentest.Claims{"scope": "publish", "exp": time.Now().Add(lifetime).Unix()})
-		c, status := w.connect(t, bearer(w.signed(claims)))
+		expiry := time.Now().Add(lifetime).Unix()
+		claims := tokentest.Listener(time.Now()).With(tokentest.Claims{"scope": "publish", "exp": expiry})
+		c, status := d.connect(t, bearer(d.signed(claims)))
 		if c == nil {
 			if lifetime > time.Minute {
-				t.Fatalf("refused with %d", status)
+				t.Fatalf("connect: got status %d, want 101", status)
 			}
-			continue // the machine was too slow for so short a life
+			continue // the machine was too slow for this lifetime
 		}
-		first := c.publish(t, "in time")
-		if first.say() == "token_expired" && lifetime <= time.Minute {
+		first := c.MustPublish(t, "in time")
+		if outcome(first) == "token_expired" && lifetime <= time.Minute {
 			continue
 		}
-		if first.say() != "ack" {
-			t.Fatalf("the answer is %+v", first)
+		if outcome(first) != "ack" {
+			t.Fatalf("publish before the expiry: got %+v, want an ack", first)
 		}
-		var last reply
-		eventually(t, "the token expires", func() bool {
-			last = c.publish(t, "too late?")
-			return last.say() != "ack"
+		var last wsclient.Reply
+		localtest.Eventually(t, "the token expires", func() bool {
+			last = c.MustPublish(t, "too late?")
+			return outcome(last) != "ack"
 		})
-		if last.say() != "token_expired" {
-			t.Errorf("the answer is %+v", last)
+		if outcome(last) != "token_expired" {
+			t.Errorf("publish after the expiry: got %+v, want token_expired", last)
 		}
-		if now := time.Now(); now.Unix() < claims["exp"].(int64) {
-			t.Errorf("refused at %v, before the expiry", now)
+		if now := time.Now(); now.Unix() < expiry {
+			t.Errorf("got the refusal at %v, want it after the expiry at %v", now, time.Unix(expiry, 0))
 		}
-		// It still listens.
-		w.enqueue(t, "for all")
-		c.receives(t, "for all")
+		d.Enqueue(t, "for all")
+		skipTo(t, c, "for all") // the client still listens
 		return
 	}
 }
 
 func TestLimits(t *testing.T) {
-	w := start(t, map[string]string{
+	d := start(t, map[string]string{
 		"Access": "open", "AllowedOrigins": "https://app.example, https://*.fanfare.example", "MaxPublishBytes": "100",
 		"PublishesPerSecond": "1", "PublishBurst": "60", "ConnectsPerSecond": "1000", "MessagesPerSecond": "1000",
 	})
 	t.Run("origins", func(t *testing.T) {
-		rows := w.rows(t)
+		rows := d.rows(t)
 		for origin, want := range map[string]int{
-			"": 101, "https://app.example": 101, "HTTPS://App.Example": 101, "https://a.fanfare.example": 101, "https://a.b.fanfare.example": 101,
-			"https://app.example.evil": 403, "https://evil.example": 403, "http://app.example": 403, "https://app.example:8443": 403, "null": 403,
-			"https://fanfare.example": 403, "https://.fanfare.example": 403, "https://evil.example/.fanfare.example": 403, "https://evil.example:1.fanfare.example": 403,
-			"https://*.fanfare.example.evil": 403, "*": 403,
+			"": 101, "https://app.example": 101, "HTTPS://App.Example": 101,
+			"https://a.fanfare.example": 101, "https://a.b.fanfare.example": 101,
+			"https://app.example.evil": 403, "https://evil.example": 403, "http://app.example": 403,
+			"https://app.example:8443": 403, "null": 403, "https://fanfare.example": 403,
+			"https://.fanfare.example": 403, "https://evil.example/.fanfare.example": 403,
+			"https://evil.example:1.fanfare.example": 403, "https://*.fanfare.example.evil": 403, "*": 403,
 		} {
 			h := handshake{}
 			if origin != "" {
 				h.header = http.Header{"Origin": {origin}}
 			}
-			c, status := w.connect(t, h)
-			if status != want {
-				t.Errorf("%q: %d, want %d", origin, status, want)
+			c, got := d.connect(t, h)
+			if got != want {
+				t.Errorf("origin %q: got status %d, want %d", origin, got, want)
 			}
 			if c != nil {
-				c.conn.Close()
+				c.Close()
 			}
 		}
-		if _, status := w.connect(t, handshake{header: http.Header{"Origin": {"https://app.example", "https://evil.example"}}}); status != 403 {
-			t.Errorf("two origins: %d", status)
+		two := http.Header{"Origin": {"https://app.example", "https://evil.example"}}
+		if _, got := d.connect(t, handshake{header: two}); got != 403 {
+			t.Errorf("two origins: got status %d, want 403", got)
 		}
-		eventually(t, "the rows are as before", func() bool { return w.rows(t) == rows })
+		localtest.Eventually(t, "the rows are those before", func() bool { return d.rows(t) == rows })
 	})
 	t.Run("payload", func(t *testing.T) {
-		c := w.mustConnect(t, handshake{})
-		if got := c.publish(t, strings.Repeat("x", 101)); got.say() != "payload_too_large" || !strings.Contains(got.Message, "100") {
-			t.Errorf("101 bytes: %+v", got)
+		c := d.mustConnect(t, handshake{})
+		got := c.MustPublish(t, strings.Repeat("x", 101))
+		if outcome(got) != "payload_too_large" || !strings.Contains(got.Message, "100") {
+			t.Errorf("101 bytes: got %+v, want payload_too_large with the limit", got)
 		}
-		if got := c.publish(t, strings.Repeat("x", 100)); got.say() != "ack" {
-			t.Errorf("100 bytes: %+v", got)
+		if got := c.MustPublish(t, strings.Repeat("x", 100)); outcome(got) != "ack" {
+			t.Errorf("100 bytes: got %+v, want an ack", got)
 		}
 	})
 	t.Run("publishes", func(t *testing.T) {
-		// A window is a minute here: sixty fit, and with the edge of one on the way no more than twice as many.
-		c, other := w.mustConnect(t, handshake{}), w.mustConnect(t, handshake{})
+		// The limit's window is one minute here: 60 publishes, and at most twice as many across the edge of two windows.
+		c, other := d.mustConnect(t, handshake{}), d.mustConnect(t, handshake{})
 		accepted := 0
 		for range 200 {
-			got := c.publish(t, fmt.Sprintf("publish %d", accepted))
-			if got.say() == "rate_exceeded" {
+			got := c.MustPublish(t, fmt.Sprintf("publish %d", accepted))
+			if outcome(got) == "rate_exceeded" {
 				break
 			}
-			if got.say() != "ack" {
-				t.Fatalf("the answer is %+v", got)
+			if outcome(got) != "ack" {
+				t.Fatalf("publish %d: got %+v, want an ack or rate_exceeded", accepted, got)
 			}
 			accepted++
 		}
 		if accepted < 60 || accepted > 120 {
-			t.Errorf("%d were accepted", accepted)
+			t.Errorf("got %d accepted publishes, want 60 to 120", accepted)
 		}
-		if got := other.publish(t, "another connection"); got.say() != "ack" {
-			t.Errorf("another connection is answered with %+v", got)
+		if got := other.MustPublish(t, "another connection"); outcome(got) != "ack" {
+			t.Errorf("another connection: got %+v, want an ack", got)
 		}
 	})
 }
 
-// The stage's throttles hold back clients' connects and messages as a whole.
-func TestTheStageThrottles(t *testing.T) {
-	w := start(t, map[string]string{"Access": "listen", "ConnectsPerSecond": "1", "MessagesPerSecond": "1"})
-	c := w.mustConnect(t, handshake{})
-	eventually(t, "a connect is refused with 429", func() bool {
-		_, status := w.connect(t, handshake{})
+// The throttles of the stage bound connects and messages of all clients together.
+func TestStage_Throttles(t *testing.T) {
+	d := start(t, map[string]string{"Access": "listen", "ConnectsPerSecond": "1", "MessagesPerSecond": "1"})
+	c := d.mustConnect(t, handshake{})
+	localtest.Eventually(t, "a connect is refused with 429", func() bool {
+		_, status := d.connect(t, handshake{})
 		if status != 101 && status != 429 {
-			t.Errorf("status %d", status)
+			t.Errorf("connect: got status %d, want 101 or 429", status)
 		}
 		return status == 429
 	})
-	eventually(t, "a message is refused", func() bool {
-		c.send(t, "x")
-		return strings.Contains(c.next(t), `"message":`) && w.invoked("default") > 0
+	localtest.Eventually(t, "a message is refused", func() bool {
+		c.MustSend(t, "x")
+		return strings.Contains(c.MustNext(t), `"message":`) && d.invoked("default") > 0
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -16,12 +17,12 @@ import (
 	"testing"
 	"time"
 
-	"fanfare/test/e2e/binaries"
+	"fanfare/test/localtest"
 	"fanfare/test/tokentest"
 )
 
-// tool returns the first of these programs that is there and, with args, ends well; or skips the test, saying what is
-// missing. Where "make tools" has put things is looked at first.
+// tool returns the path of the first candidate that exists and ends with exit code 0 when it is run with args.
+// Without one it skips the test and names what the test needs.
 func tool(t *testing.T, needs string, candidates []string, args ...string) string {
 	t.Helper()
 	for _, name := range candidates {
@@ -37,9 +38,11 @@ func tool(t *testing.T, needs string, candidates []string, args ...string) strin
 	return ""
 }
 
+// pythons are interpreters: that of "make tools" and the system's.
 var pythons = []string{"../../../build/tools/venv/bin/python3", "python3"}
 
-// nodeScript puts a script where Node finds the packages that "make tools" installed, or skips the test.
+// nodeScript copies a script to a folder where Node finds the packages of "make tools". It skips the test without
+// Node or the package.
 func nodeScript(t *testing.T, script, pkg string) (node, path string) {
 	t.Helper()
 	node = tool(t, "Node", []string{"node"}, "--version")
@@ -65,11 +68,12 @@ func nodeScript(t *testing.T, script, pkg string) (node, path string) {
 	return node, path
 }
 
-// TestTokensOfOtherIssuers connects with tokens that libraries signed which nobody here wrote.
-func TestTokensOfOtherIssuers(t *testing.T) {
+// Tokens signed by other libraries than this module's are accepted and refused as they should be.
+func TestToken_OtherLibraries(t *testing.T) {
 	for name, command := range map[string]func(*testing.T) *exec.Cmd{
 		"PyJWT": func(t *testing.T) *exec.Cmd {
-			return exec.Command(tool(t, "Python with PyJWT and cryptography", pythons, "-c", "import jwt, cryptography"), "testdata/issuer.py")
+			python := tool(t, "Python with PyJWT and cryptography", pythons, "-c", "import jwt, cryptography")
+			return exec.Command(python, "testdata/issuer.py")
 		},
 		"jose for Node": func(t *testing.T) *exec.Cmd {
 			node, script := nodeScript(t, "testdata/issuer.mjs", "jose")
@@ -88,7 +92,7 @@ func TestTokensOfOtherIssuers(t *testing.T) {
 			cmd := command(t)
 			cmd.Stdin = bytes.NewReader(claims)
 			cmd.Stderr = os.Stderr
-			said, err := cmd.Output()
+			output, err := cmd.Output()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -96,31 +100,37 @@ func TestTokensOfOtherIssuers(t *testing.T) {
 				JWKS   json.RawMessage   `json:"jwks"`
 				Tokens map[string]string `json:"tokens"`
 			}
-			if err := json.Unmarshal(said, &issued); err != nil || len(issued.Tokens) != 8 {
-				t.Fatalf("%v: %s", err, said)
+			if err := json.Unmarshal(output, &issued); err != nil || len(issued.Tokens) != 8 {
+				t.Fatalf("got %v and %s, want a JSON object with 8 tokens", err, output)
 			}
-			w := start(t, map[string]string{"Access": "jwt", "TokenIssuer": "https://issuer.example", "TokenJwksUrl": issuer(t, issued.JWKS)})
+			d := start(t, map[string]string{
+				"Access": "jwt", "TokenIssuer": "https://issuer.example", "TokenJwksUrl": issuer(t, issued.JWKS),
+			})
+			statuses := map[string]int{"listener": 101, "publisher": 101, "expired": 403, "other": 403}
 			for name, token := range issued.Tokens {
-				c, status := w.connect(t, bearer(token))
-				who, _, _ := strings.Cut(name, " ")
-				if want := map[string]int{"listener": 101, "publisher": 101, "expired": 403, "other": 403}[who]; status != want {
-					t.Errorf("%s: %d, want %d", name, status, want)
+				kind, _, _ := strings.Cut(name, " ")
+				c, status := d.connect(t, bearer(token))
+				if want := statuses[kind]; status != want {
+					t.Errorf("%s: got status %d, want %d", name, status, want)
 				}
 				if c == nil {
 					continue
 				}
-				if got, want := c.publish(t, "hello"), map[string]string{"listener": "no_publish_right", "publisher": "ack"}[who]; got.say() != want {
-					t.Errorf("%s: publishing is answered with %+v, want %s", name, got, want)
+				if got, want := c.MustPublish(t, "hello"), publishOutcomes[kind]; outcome(got) != want {
+					t.Errorf("%s: publish: got %+v, want %s", name, got, want)
 				}
 			}
 		})
 	}
 }
 
-// TestABrowser has Chromium connect, listen and publish with tokens, from an allowed origin and from another one.
-func TestABrowser(t *testing.T) {
+// publishOutcomes are the outcomes of a publish with a valid token in jwt mode.
+var publishOutcomes = map[string]string{"listener": "no_publish_right", "publisher": "ack"}
+
+// TestBrowser has Chromium connect, listen and publish with tokens, from an allowed origin and from another one.
+func TestBrowser(t *testing.T) {
 	chromium := tool(t, "Chromium", []string{"chromium", "chromium-browser", "google-chrome"}, "--version")
-	said := make(chan map[string]string, 1)
+	results := make(chan map[string]string, 1)
 	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet {
 			http.ServeFile(w, r, "testdata/page.html")
@@ -130,53 +140,49 @@ func TestABrowser(t *testing.T) {
 		if err := json.NewDecoder(r.Body).Decode(&result); err != nil {
 			result = map[string]string{"error": err.Error()}
 		}
-		said <- result
+		results <- result
 	})
 	ours, theirs := httptest.NewServer(page), httptest.NewServer(page)
 	defer ours.Close()
 	defer theirs.Close()
-	w := start(t, map[string]string{"Access": "jwt", "AllowedOrigins": ours.URL})
+	d := start(t, map[string]string{"Access": "jwt", "AllowedOrigins": ours.URL})
 	listener := tokentest.Listener(time.Now())
 	query := url.Values{
-		"url":      {"ws" + strings.TrimPrefix(w.Endpoints[0], "http")},
-		"listener": {w.signed(listener)}, "publisher": {w.signed(listener.With(tokentest.Claims{"scope": "publish"}))},
+		"url": {d.WebSocket}, "listener": {d.signed(listener)},
+		"publisher": {d.signed(listener.With(tokentest.Claims{"scope": "publish"}))},
 	}.Encode()
 
 	for site, want := range map[string]map[string]string{
 		ours.URL: {
-			"withoutToken": "refused", "withRubbish": "refused", "listener": "fanfare.bearer", "listenerPublishes": "no_publish_right",
-			"publisher": "fanfare.bearer", "heard": "hello from a page",
+			"withoutToken": "refused", "withRubbish": "refused", "listener": "fanfare.bearer",
+			"listenerPublishes": "no_publish_right", "publisher": "fanfare.bearer", "heard": "hello from a page",
 		},
 		theirs.URL: {"withoutToken": "refused", "withRubbish": "refused", "listener": "refused"},
 	} {
 		browser := exec.CommandContext(t.Context(), chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-			"--disable-background-networking", "--disable-dev-shm-usage", "--user-data-dir="+t.TempDir(), "--remote-debugging-port=0", site+"/?"+query)
-		browser.WaitDelay = patience
+			"--disable-background-networking", "--disable-dev-shm-usage", "--user-data-dir="+t.TempDir(),
+			"--remote-debugging-port=0", site+"/?"+query)
+		browser.WaitDelay = localtest.Deadline
 		if err := browser.Start(); err != nil {
 			t.Fatal(err)
 		}
 		select {
-		case got := <-said:
-			for what, answer := range want {
-				if got[what] != answer {
-					t.Errorf("%s: %q, want %q", what, got[what], answer)
-				}
+		case got := <-results:
+			if !maps.Equal(got, want) {
+				t.Errorf("%s: got %v, want %v", site, got, want)
 			}
-			if len(got) != len(want) {
-				t.Errorf("the page says %v", got)
-			}
-		case <-time.After(2 * patience):
-			t.Error("the page says nothing")
+		case <-time.After(localtest.Deadline):
+			t.Errorf("%s: got no result of the page within %v", site, localtest.Deadline)
 		}
 		browser.Process.Kill()
 		browser.Wait()
 	}
 }
 
-// TestExamplesPublish runs the examples for backends, each of which reaches a client.
-func TestExamplesPublish(t *testing.T) {
-	w := start(t, map[string]string{"Access": "listen"})
-	c := w.mustConnect(t, handshake{})
+// Each of the examples for backends reaches a client.
+func TestExamples_Publish(t *testing.T) {
+	d := start(t, map[string]string{"Access": "listen"})
+	c := d.mustConnect(t, handshake{})
 	const folder = "../../../examples/publish/"
 	for name, command := range map[string]func(t *testing.T, message string) *exec.Cmd{
 		"aws": func(t *testing.T, message string) *exec.Cmd {
@@ -204,44 +210,45 @@ func TestExamplesPublish(t *testing.T) {
 					cmd.Env = append(cmd.Env, variable+"="+value)
 				}
 			}
-			cmd.Env = append(cmd.Env, "QUEUE_URL="+w.output("BroadcastQueueUrl"), "AWS_ENDPOINT_URL="+w.AWSEndpoint,
+			cmd.Env = append(cmd.Env, "QUEUE_URL="+d.Outputs["BroadcastQueueUrl"], "AWS_ENDPOINT_URL="+d.Endpoint,
 				"AWS_REGION=us-east-1", "AWS_DEFAULT_REGION=us-east-1", "AWS_ACCESS_KEY_ID=x", "AWS_SECRET_ACCESS_KEY=x")
 			var errs bytes.Buffer
 			cmd.Stderr = &errs
 			id, err := cmd.Output()
 			if err != nil || len(strings.TrimSpace(string(id))) != 36 {
-				t.Fatalf("%v: it prints %q and %s", err, id, errs.String())
+				t.Fatalf("got %v, the output %q and the errors %s, want a broadcast id", err, id, errs.String())
 			}
-			if frame := c.next(t); frame != "hello from "+name {
-				t.Errorf("the client got %q", frame)
+			if got, want := c.MustNext(t), "hello from "+name; got != want {
+				t.Errorf("the client got %q, want %q", got, want)
 			}
 		})
 	}
 }
 
-// TestTheCommandMakesTokens connects with the tokens that "make run ACCESS=jwt" prints.
-func TestTheCommandMakesTokens(t *testing.T) {
-	w := start(t, map[string]string{"Access": "jwt"})
-	fanfare, err := binaries.Path("cmd/fanfare")
+// The tokens that "make run ACCESS=jwt" prints connect and publish.
+func TestCommand_Token(t *testing.T) {
+	d := start(t, map[string]string{"Access": "jwt"})
+	fanfare, err := localtest.Program("cmd/fanfare")
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(fanfare, "token", "--try", "ws://there")
-	cmd.Env = append(os.Environ(), "OUTPUT_TokenSecretArn="+w.output("TokenSecretArn"), "AWS_ENDPOINT_URL="+w.AWSEndpoint,
-		"AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=x", "AWS_SECRET_ACCESS_KEY=x")
+	cmd.Env = append(os.Environ(), "OUTPUT_TokenSecretArn="+d.Outputs["TokenSecretArn"],
+		"AWS_ENDPOINT_URL="+d.Endpoint, "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=x", "AWS_SECRET_ACCESS_KEY=x")
 	cmd.Stderr = os.Stderr
-	said, err := cmd.Output()
+	output, err := cmd.Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	lines := regexp.MustCompile(`(?m)^  (\w+)\n  npx wscat -c ws://there -s fanfare.bearer -s (\S+)$`).FindAllStringSubmatch(string(said), -1)
+	line := regexp.MustCompile(`(?m)^  (\w+)\n  npx wscat -c ws://there -s fanfare.bearer -s (\S+)$`)
+	lines := line.FindAllStringSubmatch(string(output), -1)
 	if len(lines) != 2 {
-		t.Fatalf("it prints %s", said)
+		t.Fatalf("got %s, want 2 commands with tokens", output)
 	}
 	for _, line := range lines {
-		c := w.mustConnect(t, bearer(line[2]))
-		if got, want := c.publish(t, "hello"), map[string]string{"listener": "no_publish_right", "publisher": "ack"}[line[1]]; got.say() != want {
-			t.Errorf("%s: publishing is answered with %+v", line[1], got)
+		c := d.mustConnect(t, bearer(line[2]))
+		if got, want := c.MustPublish(t, "hello"), publishOutcomes[line[1]]; outcome(got) != want {
+			t.Errorf("%s: publish: got %+v, want %s", line[1], got, want)
 		}
 	}
 }

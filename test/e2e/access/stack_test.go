@@ -1,149 +1,75 @@
-// Package access_test tries every mode of access over real sockets, on the stack as it is deployed.
+// Package access_test tests every mode of access over real sockets, on Fanfare's template.
 package access_test
 
 import (
-	"context"
-	"encoding/json"
-	"fmt"
-	"io"
-	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/gobwas/ws"
-	"github.com/gobwas/ws/wsutil"
 
-	"fanfare/local/lambda"
 	"fanfare/local/stack"
 	"fanfare/local/template"
 	"fanfare/test/awstest"
-	"fanfare/test/e2e/binaries"
+	"fanfare/test/localtest"
 	"fanfare/test/tokentest"
+	"fanfare/test/wsclient"
 )
 
-// patience is how long anything may take; a test that waits so long has failed.
-const patience = 30 * time.Second
-
 func TestMain(m *testing.M) {
-	os.Setenv("GOFLAGS", binaries.Flags) // the functions are built by this process
+	os.Setenv("GOFLAGS", localtest.Flags) // the functions are built by this process
 	os.Exit(m.Run())
 }
 
-// world is a running stack.
-type world struct {
-	*stack.Stack
-	dynamodb *dynamodb.Client
-	sqs      *sqs.Client
-	secret   []byte // of a stack that has one
-
-	mu          sync.Mutex
-	invocations map[string]int // by function, without the stack's name
-	logs        strings.Builder
+// deployment is a running stack and its secret. The stack runs in the test's process, because the tests count
+// invocations and search everything that functions and services log for tokens; the program prints only a part of
+// either.
+type deployment struct {
+	*localtest.Stack
+	secret []byte // nil for a stack without one
 }
 
 // start runs the stack with these parameters until the test ends.
-func start(t *testing.T, parameters map[string]string) *world {
+func start(t *testing.T, parameters map[string]string) *deployment {
 	t.Helper()
-	w := &world{invocations: make(map[string]int)}
-	starting, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // it builds the functions
-	defer cancel()
-	var err error
-	w.Stack, err = stack.Start(starting, "../../../template.yaml", stack.Options{
-		BuildDir: binaries.Functions(), Template: template.Options{StackName: "fanfare", Parameters: parameters},
-		Log: slog.New(slog.NewTextHandler(&lockedWriter{w: w}, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Output: func(_, _ string, line []byte) {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			w.logs.Write(line)
-			w.logs.WriteByte('\n')
-		},
-		Invocation: func(r lambda.Report) {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			w.invocations[strings.TrimPrefix(r.Function, "fanfare-")]++
-		},
+	s, err := localtest.StartStack(t, localtest.Template(), stack.Options{
+		BuildDir: localtest.BuildDir(), Template: template.Options{StackName: "fanfare", Parameters: parameters},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		if err := w.Stop(ctx); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Logf("the functions' logs:\n%s", w.log())
-		}
-	})
-	cfg := awstest.Config(w.AWSEndpoint)
-	w.dynamodb, w.sqs = dynamodb.NewFromConfig(cfg), sqs.NewFromConfig(cfg)
-	if arn := w.output("TokenSecretArn"); arn != "" {
-		out, err := secretsmanager.NewFromConfig(cfg).GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: &arn})
+	d := &deployment{Stack: s}
+	if arn := s.Outputs["TokenSecretArn"]; arn != "" {
+		client := secretsmanager.NewFromConfig(awstest.Config(s.Endpoint))
+		out, err := client.GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: &arn})
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.secret = []byte(aws.ToString(out.SecretString))
+		d.secret = []byte(aws.ToString(out.SecretString))
 	}
-	return w
+	return d
 }
 
-type lockedWriter struct{ w *world }
+// invoked returns the number of invocations of a function, by its name without the stack's.
+func (d *deployment) invoked(function string) int { return d.Invocations("fanfare-" + function) }
 
-func (l *lockedWriter) Write(p []byte) (int, error) {
-	l.w.mu.Lock()
-	defer l.w.mu.Unlock()
-	return l.w.logs.Write(p)
-}
-
-func (w *world) log() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.logs.String()
-}
-
-// invoked returns how often a function has been.
-func (w *world) invoked(function string) int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.invocations[function]
-}
-
-func (w *world) output(name string) string {
-	for _, output := range w.Resolved.Outputs {
-		if output.Name == name {
-			return w.Local(output.Value)
-		}
-	}
-	return ""
-}
-
-// rows returns how many connections the table knows.
-func (w *world) rows(t *testing.T) int {
+// rows returns the number of rows in the connections table.
+func (d *deployment) rows(t *testing.T) int {
 	t.Helper()
-	out, err := w.dynamodb.Scan(t.Context(), &dynamodb.ScanInput{TableName: aws.String(w.output("ConnectionsTableName")), ConsistentRead: aws.Bool(true)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return int(out.Count)
+	return len(d.ConnectionRows(t))
 }
 
-// broadcasts returns how many the ledger knows.
-func (w *world) broadcasts(t *testing.T) int {
+// broadcasts returns the number of broadcasts in the ledger.
+func (d *deployment) broadcasts(t *testing.T) int {
 	t.Helper()
 	ids := make(map[string]bool)
-	pages := dynamodb.NewScanPaginator(w.dynamodb, &dynamodb.ScanInput{TableName: aws.String(w.output("BroadcastsTableName")), ConsistentRead: aws.Bool(true)})
+	pages := dynamodb.NewScanPaginator(d.DynamoDB, &dynamodb.ScanInput{
+		TableName: aws.String(d.Outputs["BroadcastsTableName"]), ConsistentRead: aws.Bool(true),
+	})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(t.Context())
 		if err != nil {
@@ -156,20 +82,13 @@ func (w *world) broadcasts(t *testing.T) int {
 	return len(ids)
 }
 
-// enqueue publishes as a backend does.
-func (w *world) enqueue(t *testing.T, body string) {
-	t.Helper()
-	if _, err := w.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: aws.String(w.output("BroadcastQueueUrl")), MessageBody: &body}); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // signed signs claims with the stack's secret.
-func (w *world) signed(claims tokentest.Claims) string {
-	return tokentest.Token(`{"alg":"HS256","typ":"JWT"}`, claims.With(tokentest.Claims{"iss": "fanfare"}), tokentest.HS256(w.secret))
+func (d *deployment) signed(claims tokentest.Claims) string {
+	claims = claims.With(tokentest.Claims{"iss": "fanfare"})
+	return tokentest.Token(`{"alg":"HS256","typ":"JWT"}`, claims, tokentest.HS256(d.secret))
 }
 
-// issuer serves a JWK set, as a provider's jwks_uri does.
+// issuer serves a JWK set, as the jwks_uri of an identity provider does.
 func issuer(t *testing.T, set []byte) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(set) }))
@@ -177,21 +96,14 @@ func issuer(t *testing.T, set []byte) string {
 	return server.URL
 }
 
-// client is a WebSocket client.
-type client struct {
-	conn     net.Conn
-	protocol string
-	frames   chan string
-}
-
-// handshake is what a client shows.
+// handshake is the part of a client's request that may hold a token.
 type handshake struct {
 	protocols []string
 	header    http.Header
 	query     string
 }
 
-// bearer shows a token as browsers do.
+// bearer holds a token as browsers send it; "" is no token.
 func bearer(token string) handshake {
 	if token == "" {
 		return handshake{}
@@ -199,110 +111,44 @@ func bearer(token string) handshake {
 	return handshake{protocols: []string{"fanfare.bearer", token}}
 }
 
-// connect opens a connection, or returns the status with which it was refused.
-func (w *world) connect(t *testing.T, h handshake) (*client, int) {
+// connect opens a connection until the test ends, and returns the handshake's status: 101, or that of a refusal, with
+// nil.
+func (d *deployment) connect(t *testing.T, h handshake) (*wsclient.Client, int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	dialer := ws.Dialer{Protocols: h.protocols, Header: ws.HandshakeHeaderHTTP(h.header)}
-	conn, early, answer, err := dialer.Dial(ctx, "ws"+strings.TrimPrefix(w.Endpoints[0], "http")+h.query)
-	if status, refused := err.(ws.StatusError); refused {
-		return nil, int(status)
+	c, err := wsclient.Dial(localtest.Context(t), d.WebSocket+h.query, wsclient.Options{
+		Subprotocols: h.protocols, Header: h.header,
+	})
+	if status := wsclient.Refused(err); status != 0 {
+		return nil, status
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &client{conn: conn, protocol: answer.Protocol, frames: make(chan string, 1000)}
-	t.Cleanup(func() { conn.Close() })
-	var in io.Reader = conn
-	if early != nil {
-		in = early
-	}
-	go func() {
-		defer close(c.frames)
-		for {
-			data, err := wsutil.ReadServerText(struct {
-				io.Reader
-				io.Writer
-			}{in, conn})
-			if err != nil {
-				return
-			}
-			c.frames <- string(data)
-		}
-	}()
+	t.Cleanup(c.Abort)
 	return c, http.StatusSwitchingProtocols
 }
 
-// mustConnect opens a connection that may not be refused.
-func (w *world) mustConnect(t *testing.T, h handshake) *client {
+// mustConnect opens a connection and fails the test if it is refused.
+func (d *deployment) mustConnect(t *testing.T, h handshake) *wsclient.Client {
 	t.Helper()
-	c, status := w.connect(t, h)
+	c, status := d.connect(t, h)
 	if c == nil {
-		t.Fatalf("refused with %d", status)
+		t.Fatalf("connect: got status %d, want 101", status)
 	}
 	return c
 }
 
-// next returns the next frame that the client gets.
-func (c *client) next(t *testing.T) string {
+// skipTo waits for a frame with this payload, past others.
+func skipTo(t *testing.T, c *wsclient.Client, payload string) {
 	t.Helper()
-	select {
-	case frame, ok := <-c.frames:
-		if !ok {
-			t.Fatal("the connection was closed")
-		}
-		return frame
-	case <-time.After(patience):
-		t.Fatal("no frame came")
-	}
-	return ""
-}
-
-func (c *client) send(t *testing.T, text string) {
-	t.Helper()
-	if err := wsutil.WriteClientText(c.conn, []byte(text)); err != nil {
-		t.Fatal(err)
+	for c.MustNext(t) != payload {
 	}
 }
 
-// reply is the answer to a client that publishes.
-type reply struct{ Type, ID, Code, Message string }
-
-// publish sends a frame and returns the answer to it. The broadcast itself may come before or after; it is put aside.
-func (c *client) publish(t *testing.T, text string) reply {
-	t.Helper()
-	c.send(t, text)
-	for {
-		frame := c.next(t)
-		var r reply
-		if json.Unmarshal([]byte(frame), &r) == nil && (r.Type == "ack" || r.Type == "error") {
-			return r
-		}
-	}
-}
-
-// receives waits until the client gets a frame, past others.
-func (c *client) receives(t *testing.T, want string) {
-	t.Helper()
-	for c.next(t) != want {
-	}
-}
-
-// eventually waits until something is so.
-func eventually(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !is(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("it never came to pass that %s", what)
-		}
-	}
-}
-
-// say describes an outcome in a word: the status of a refused handshake, the code of a refused publish, or "ack".
-func (r reply) say() string {
-	if r.Type == "ack" {
+// outcome returns the outcome of a publish: "ack" or the code of the error.
+func outcome(reply wsclient.Reply) string {
+	if reply.Type == "ack" {
 		return "ack"
 	}
-	return fmt.Sprint(r.Code)
+	return reply.Code
 }

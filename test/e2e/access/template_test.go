@@ -12,87 +12,125 @@ import (
 
 	"fanfare/local/iam"
 	"fanfare/local/template"
+	"fanfare/test/localtest"
 )
 
-// TestTheTemplateIsClosed holds what the security page says of the infrastructure, for every mode.
-func TestTheTemplateIsClosed(t *testing.T) {
-	if _, err := template.LoadFile("../../../template.yaml", template.Options{}); err == nil || !strings.Contains(err.Error(), "Access has no default") {
-		t.Errorf("a stack without a decision on access: %v", err)
+// TestTemplate_LeastPrivilege checks the statements of docs/security.md about the infrastructure, for every mode.
+func TestTemplate_LeastPrivilege(t *testing.T) {
+	_, err := template.LoadFile(localtest.Template(), template.Options{})
+	if err == nil || !strings.Contains(err.Error(), "Access has no default") {
+		t.Errorf("without the parameter Access: got %v, want an error that names it", err)
 	}
 	for _, access := range []string{"open", "listen", "jwt"} {
 		t.Run(access, func(t *testing.T) {
-			r, err := template.LoadFile("../../../template.yaml", template.Options{StackName: "fanfare", Parameters: map[string]string{"Access": access, "PublishesPerSecond": "1"}})
+			r, err := template.LoadFile(localtest.Template(), template.Options{
+				StackName: "fanfare", Parameters: map[string]string{"Access": access, "PublishesPerSecond": "1"},
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, q := range r.Queues {
-				if q.Attributes["SqsManagedSseEnabled"] != "true" {
-					t.Errorf("%s is not encrypted", q.Name)
-				}
-				for secure, allowed := range map[string]bool{"true": true, "false": false} {
-					administrator := []iam.Document{parse(t, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`)}
-					err := iam.Authorize(administrator, q.Policy, iam.Request{
-						Caller: "me", Role: "me", Account: r.Account, Action: "sqs:SendMessage", Resource: q.ARN,
-						Context: map[string][]string{"aws:securetransport": {secure}},
-					})
-					if (err == nil) != allowed {
-						t.Errorf("%s, TLS %s: %v", q.Name, secure, err)
-					}
-				}
-			}
-			groups := make(map[string]bool)
-			for _, inert := range r.Inert {
-				groups[inert.LogicalID] = groups[inert.LogicalID] || inert.Type == "AWS::Logs::LogGroup"
-			}
-			for _, f := range r.Functions {
-				if own := strings.TrimSuffix(f.LogicalID, "Function") + "Logs"; !groups[own] || f.Logging.Group != "/aws/lambda/"+f.Name {
-					t.Errorf("%s has no log group of its own (its retention is the template's)", f.LogicalID)
-				}
-				for name, value := range f.Environment {
-					if regexp.MustCompile(`(?i)password|key|secret|token`).MatchString(name) && strings.Contains(value, "secret") && !strings.HasPrefix(value, "arn:") {
-						t.Errorf("%s has a secret in %s", f.LogicalID, name)
-					}
-				}
-				for _, p := range f.Role.Policies {
-					for _, s := range p.Document.Statements {
-						for _, action := range s.Actions {
-							tracing := strings.HasPrefix(action, "xray:") // knows no narrower resource
-							if strings.Contains(action, "*") || !tracing && slices.Contains(s.Resources, "*") {
-								t.Errorf("%s may %s on %v", f.LogicalID, action, s.Resources)
-							}
-						}
-					}
-				}
-			}
-			// Only who may publish can: by the role's own permissions, whatever the function does.
-			queue := ""
-			for _, q := range r.Queues {
-				if q.LogicalID == "BroadcastQueue" {
-					queue = q.ARN
-				}
-			}
-			if err := may(r, "fanfare-default", "sqs:SendMessage", queue); (err == nil) != (access != "listen") {
-				t.Errorf("default publishes: %v", err)
-			}
-			for function, action := range map[string]string{"fanfare-connect": "sqs:SendMessage", "fanfare-disconnect": "sqs:SendMessage", "fanfare-default": "sqs:ReceiveMessage"} {
-				if err := may(r, function, action, queue); err == nil {
-					t.Errorf("%s may %s", function, action)
-				}
-			}
-			if access == "jwt" {
-				secret := r.Secrets[0].ARN
-				for _, f := range r.Functions {
-					if err := may(r, f.Name, "secretsmanager:GetSecretValue", secret); (err == nil) != (f.LogicalID == "AuthorizerFunction") {
-						t.Errorf("%s reads the secret: %v", f.LogicalID, err)
-					}
-				}
-				if r.Secrets[0].Value != "" || r.Secrets[0].Generate == nil {
-					t.Error("the secret stands in the template")
-				}
-			} else if len(r.Secrets) != 0 {
-				t.Errorf("%d secrets that nobody needs", len(r.Secrets))
-			}
+			checkQueues(t, r)
+			checkFunctions(t, r)
+			checkPublishers(t, r, access != "listen")
+			checkSecrets(t, r, access == "jwt")
 		})
+	}
+}
+
+// checkQueues checks that queues are encrypted and refuse requests without TLS.
+func checkQueues(t *testing.T, r *template.Resolved) {
+	t.Helper()
+	administrator := []iam.Document{parse(t, `{"Version":"2012-10-17",
+		"Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`)}
+	for _, q := range r.Queues {
+		if q.Attributes["SqsManagedSseEnabled"] != "true" {
+			t.Errorf("%s: got no encryption at rest", q.Name)
+		}
+		for secure, allowed := range map[string]bool{"true": true, "false": false} {
+			err := iam.Authorize(administrator, q.Policy, iam.Request{
+				Caller: "me", Role: "me", Account: r.Account, Action: "sqs:SendMessage", Resource: q.ARN,
+				Context: map[string][]string{"aws:securetransport": {secure}},
+			})
+			if (err == nil) != allowed {
+				t.Errorf("%s with aws:SecureTransport %s: got %v, want allowed %v", q.Name, secure, err, allowed)
+			}
+		}
+	}
+}
+
+// checkFunctions checks that each function has a log group of its own, no secret in its environment, and no permission
+// with a wildcard.
+func checkFunctions(t *testing.T, r *template.Resolved) {
+	t.Helper()
+	logGroups := make(map[string]bool)
+	for _, inert := range r.Inert {
+		logGroups[inert.LogicalID] = logGroups[inert.LogicalID] || inert.Type == "AWS::Logs::LogGroup"
+	}
+	secretName := regexp.MustCompile(`(?i)password|key|secret|token`)
+	for _, f := range r.Functions {
+		own := strings.TrimSuffix(f.LogicalID, "Function") + "Logs"
+		if !logGroups[own] || f.Logging.Group != "/aws/lambda/"+f.Name {
+			t.Errorf("%s: got the log group %s, want one of the template with its retention", f.LogicalID, f.Logging.Group)
+		}
+		for name, value := range f.Environment {
+			if secretName.MatchString(name) && strings.Contains(value, "secret") && !strings.HasPrefix(value, "arn:") {
+				t.Errorf("%s: got a secret in %s", f.LogicalID, name)
+			}
+		}
+		for _, p := range f.Role.Policies {
+			for _, s := range p.Document.Statements {
+				for _, action := range s.Actions {
+					tracing := strings.HasPrefix(action, "xray:") // has no narrower resource
+					if strings.Contains(action, "*") || !tracing && slices.Contains(s.Resources, "*") {
+						t.Errorf("%s: got %s on %v, want no wildcard", f.LogicalID, action, s.Resources)
+					}
+				}
+			}
+		}
+	}
+}
+
+// checkPublishers checks that only the default function may write to the broadcast queue, and only if clients may
+// publish.
+func checkPublishers(t *testing.T, r *template.Resolved, clientsPublish bool) {
+	t.Helper()
+	queue := ""
+	for _, q := range r.Queues {
+		if q.LogicalID == "BroadcastQueue" {
+			queue = q.ARN
+		}
+	}
+	if err := authorize(r, "fanfare-default", "sqs:SendMessage", queue); (err == nil) != clientsPublish {
+		t.Errorf("default: sqs:SendMessage: got %v, want allowed %v", err, clientsPublish)
+	}
+	for function, action := range map[string]string{
+		"fanfare-connect": "sqs:SendMessage", "fanfare-disconnect": "sqs:SendMessage",
+		"fanfare-default": "sqs:ReceiveMessage",
+	} {
+		if err := authorize(r, function, action, queue); err == nil {
+			t.Errorf("%s: %s: got no error, want a denial", function, action)
+		}
+	}
+}
+
+// checkSecrets checks that a stack that signs tokens has one generated secret, which only the authorizer may read,
+// and that other stacks have none.
+func checkSecrets(t *testing.T, r *template.Resolved, signs bool) {
+	t.Helper()
+	if !signs {
+		if len(r.Secrets) != 0 {
+			t.Errorf("got %d secrets, want none", len(r.Secrets))
+		}
+		return
+	}
+	for _, f := range r.Functions {
+		err := authorize(r, f.Name, "secretsmanager:GetSecretValue", r.Secrets[0].ARN)
+		if want := f.LogicalID == "AuthorizerFunction"; (err == nil) != want {
+			t.Errorf("%s: read the secret: got %v, want allowed %v", f.LogicalID, err, want)
+		}
+	}
+	if r.Secrets[0].Value != "" || r.Secrets[0].Generate == nil {
+		t.Error("got the value of the secret in the template, want it generated")
 	}
 }
 
@@ -105,25 +143,27 @@ func parse(t *testing.T, document string) iam.Document {
 	return parsed
 }
 
-// may asks the policies of a function's role.
-func may(r *template.Resolved, function, action, resource string) error {
+// authorize returns the denial of an action by the policies of a function's role, or nil if they allow it.
+func authorize(r *template.Resolved, function, action, resource string) error {
 	for _, f := range r.Functions {
 		if f.Name == function {
 			return iam.Authorize(f.Role.Documents(), nil, r.Request(f, action, resource))
 		}
 	}
-	return errors.New("there is no such function")
+	return errors.New("no such function: " + function)
 }
 
-// TestTheSecurityPageNamesTestsThatExist holds that no answer to a threat rests on a test that has gone.
-func TestTheSecurityPageNamesTestsThatExist(t *testing.T) {
-	page, err := os.ReadFile("../../../docs/security.md")
+// The tests that docs/security.md names exist.
+func TestSecurityPage_NamedTestsExist(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(localtest.Root(), "docs", "security.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var code strings.Builder
-	err = filepath.WalkDir("../../..", func(path string, entry fs.DirEntry, err error) error {
-		if entry != nil && entry.IsDir() && (entry.Name() == "build" || strings.HasPrefix(entry.Name(), ".") && entry.Name() != "..") {
+	root := localtest.Root()
+	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		hidden := path != root && strings.HasPrefix(filepath.Base(path), ".")
+		if entry != nil && entry.IsDir() && (entry.Name() == "build" || hidden) {
 			return fs.SkipDir
 		}
 		if err != nil || !strings.HasSuffix(path, "_test.go") {
@@ -136,13 +176,13 @@ func TestTheSecurityPageNamesTestsThatExist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9]+)`").FindAllStringSubmatch(string(page), -1)
+	names := regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9_]+)`").FindAllStringSubmatch(string(page), -1)
 	if len(names) < 20 {
-		t.Errorf("only %d tests are named", len(names))
+		t.Errorf("got %d names of tests, want at least 20", len(names))
 	}
 	for _, name := range names {
 		if !strings.Contains(code.String(), "\nfunc "+name[1]+"(") {
-			t.Errorf("there is no %s", name[1])
+			t.Errorf("%s: got no such test", name[1])
 		}
 	}
 }

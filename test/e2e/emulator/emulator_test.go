@@ -1,5 +1,9 @@
-// Package emulator tests the local AWS as a whole, with our template and with those of others: real sockets, functions in
-// processes of their own, AWS's SDK.
+// Package emulator tests the local AWS as a whole, with Fanfare's template and with those of other applications: real
+// sockets, functions in processes of their own, AWS's SDK.
+//
+// The stacks run in the test's process (localtest.StartStack) and not as programs: so the race detector and goleak
+// watch the whole emulator, the tests read denials and traces that the program does not print, and thirty stacks run
+// side by side.
 package emulator
 
 import (
@@ -8,32 +12,16 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
-	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/gobwas/ws"
-	"github.com/gobwas/ws/wsutil"
 	"go.uber.org/goleak"
 	"go.yaml.in/yaml/v4"
 
-	"fanfare/local/apigateway"
-	"fanfare/local/lambda"
 	"fanfare/local/stack"
-	"fanfare/test/awstest"
-	"fanfare/test/e2e/binaries"
+	"fanfare/test/localtest"
+	"fanfare/test/wsclient"
 )
-
-const repository = "../../.."
-
-// patience is how long anything may take before a test gives up. It is no measurement: nothing takes this long.
-const patience = 90 * time.Second
-
-// poll is how often a condition is looked at.
-const poll = 10 * time.Millisecond
 
 func TestMain(m *testing.M) {
 	code := m.Run()
@@ -49,18 +37,18 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// functions builds the functions of our template once, into <dir>/functions/<name>/bootstrap.
+// functions builds the functions of Fanfare's template once, into <dir>/functions/<name>/bootstrap.
 var functions = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "fanfare-emulator-")
 	if err != nil {
 		return "", err
 	}
-	entries, err := os.ReadDir(filepath.Join(repository, "functions"))
+	entries, err := os.ReadDir(filepath.Join(localtest.Root(), "functions"))
 	if err != nil {
 		return "", err
 	}
 	for _, entry := range entries {
-		program, err := binaries.Path("functions/" + entry.Name())
+		program, err := localtest.Program("functions/" + entry.Name())
 		if err != nil {
 			return "", err
 		}
@@ -89,7 +77,7 @@ func readTemplate(t testing.TB, path string) *yaml.Node {
 	return document.Content[0]
 }
 
-// at returns what stands under the keys, or nil.
+// at returns the node under the keys, or nil.
 func at(n *yaml.Node, keys ...string) *yaml.Node {
 	for _, key := range keys {
 		if n == nil || n.Kind != yaml.MappingNode {
@@ -106,7 +94,7 @@ func at(n *yaml.Node, keys ...string) *yaml.Node {
 	return n
 }
 
-// remove takes a key out of a mapping.
+// remove deletes a key of a mapping.
 func remove(n *yaml.Node, key string) {
 	for i := 0; i < len(n.Content); i += 2 {
 		if n.Content[i].Value == key {
@@ -116,10 +104,10 @@ func remove(n *yaml.Node, key string) {
 	}
 }
 
-// ours returns our template, with functions that are built already: a stack starts in no time.
-func ours(t testing.TB) *yaml.Node {
+// fanfareTemplate returns Fanfare's template without build methods: its functions are built already.
+func fanfareTemplate(t testing.TB) *yaml.Node {
 	t.Helper()
-	root := readTemplate(t, filepath.Join(repository, "template.yaml"))
+	root := readTemplate(t, localtest.Template())
 	resources := at(root, "Resources")
 	for i := 1; i < len(resources.Content); i += 2 {
 		if at(resources.Content[i], "Metadata", "BuildMethod") != nil {
@@ -129,7 +117,7 @@ func ours(t testing.TB) *yaml.Node {
 	return root
 }
 
-// writeTemplate writes our template beside the functions, where its paths lead to them.
+// writeTemplate writes Fanfare's template beside the functions, so that its relative paths lead to them.
 func writeTemplate(t testing.TB, root *yaml.Node) string {
 	t.Helper()
 	dir, err := functions()
@@ -153,180 +141,30 @@ func writeTemplate(t testing.TB, root *yaml.Node) string {
 	return file.Name()
 }
 
-// world is a running stack, with what it has told so far.
-type world struct {
-	*stack.Stack
-	dynamodb *dynamodb.Client
-	sqs      *sqs.Client
-
-	mu    sync.Mutex
-	lines []string
-	posts []apigateway.Event
-}
-
-// start runs a template until the test ends.
-func start(t testing.TB, path string, o stack.Options) *world {
+// start runs the template at path until the test ends.
+func start(t testing.TB, path string, o stack.Options) *localtest.Stack {
 	t.Helper()
-	w, err := try(t, path, o)
+	s, err := tryStart(t, path, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return w
+	return s
 }
 
-// try is start, for templates that may not start.
-func try(t testing.TB, path string, o stack.Options) (*world, error) {
+// tryStart is start for templates that may not start.
+func tryStart(t testing.TB, path string, o stack.Options) (*localtest.Stack, error) {
 	t.Helper()
-	w := &world{}
 	if o.BuildDir == "" {
 		o.BuildDir = t.TempDir()
 	}
-	o.Output = func(function, _ string, line []byte) { w.tell(function + ": " + string(line)) }
-	o.Invocation = func(r lambda.Report) {
-		if r.Status != lambda.StatusSuccess {
-			w.tell(r.String())
-		}
+	return localtest.StartStack(t, path, o)
+}
+
+// dial connects a client until the test ends.
+func dial(ctx context.Context, t testing.TB, url string, o wsclient.Options) (*wsclient.Client, error) {
+	c, err := wsclient.Dial(ctx, url, o)
+	if err == nil {
+		t.Cleanup(c.Abort)
 	}
-	o.Gateway = w.gateway
-	var err error
-	if w.Stack, err = stack.Start(t.Context(), path, o); err != nil {
-		return nil, err
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		if err := w.Stop(ctx); err != nil {
-			t.Errorf("stop: %v", err)
-		}
-		if t.Failed() {
-			t.Logf("the stack told:\n%s", w.told())
-		}
-	})
-	cfg := awstest.Config(w.AWSEndpoint)
-	w.dynamodb, w.sqs = dynamodb.NewFromConfig(cfg), sqs.NewFromConfig(cfg)
-	return w, nil
-}
-
-func (w *world) tell(line string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.lines = append(w.lines, line)
-}
-
-func (w *world) told() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return strings.Join(w.lines, "\n")
-}
-
-func (w *world) gateway(e apigateway.Event) {
-	if e.Kind == apigateway.Posted {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.posts = append(w.posts, e)
-		return
-	}
-	if e.Err != nil || e.Kind == apigateway.Refused {
-		w.tell(fmt.Sprintf("gateway: %s %s %d %s: %v", e.Kind, e.Route, e.Status, e.Reason, e.Err))
-	}
-}
-
-// posted reports whether there was a management request of that method and status.
-func (w *world) posted(method string, status int) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return slices.ContainsFunc(w.posts, func(e apigateway.Event) bool { return e.Method == method && e.Status == status })
-}
-
-// url is where clients connect.
-func (w *world) url(api int) string { return "ws" + strings.TrimPrefix(w.Endpoints[api], "http") }
-
-// until waits for a condition; its error is ctx's, with what was waited for.
-func until(ctx context.Context, what string, done func() bool) error {
-	tick := time.NewTicker(poll)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("waiting until %s: %w", what, ctx.Err())
-		}
-	}
-	return nil
-}
-
-// client is a WebSocket client that keeps what it receives.
-type client struct {
-	conn   closer
-	mu     sync.Mutex
-	frames []string
-	closed chan ws.StatusCode
-}
-
-type closer interface {
-	Write([]byte) (int, error)
-	Read([]byte) (int, error)
-	Close() error
-}
-
-// dial connects a client, until the test ends.
-func dial(ctx context.Context, t testing.TB, url string, d ws.Dialer) (*client, error) {
-	conn, early, _, err := d.Dial(ctx, url)
-	if err != nil {
-		return nil, err
-	}
-	c := &client{conn: conn, closed: make(chan ws.StatusCode, 1)}
-	done := make(chan struct{})
-	t.Cleanup(func() {
-		conn.Close()
-		<-done
-	})
-	go func() {
-		defer close(done)
-		var reader interface {
-			Read([]byte) (int, error)
-		} = conn
-		if early != nil {
-			reader = early
-		}
-		for {
-			data, _, err := wsutil.ReadServerData(struct {
-				reading
-				writing
-			}{reader, conn})
-			if err != nil {
-				code := ws.StatusNoStatusRcvd
-				if closed, ok := err.(wsutil.ClosedError); ok {
-					code = closed.Code
-				}
-				c.closed <- code
-				return
-			}
-			c.mu.Lock()
-			c.frames = append(c.frames, string(data))
-			c.mu.Unlock()
-		}
-	}()
-	return c, nil
-}
-
-type (
-	reading interface{ Read([]byte) (int, error) }
-	writing interface{ Write([]byte) (int, error) }
-)
-
-func (c *client) send(text string) error { return wsutil.WriteClientText(c.conn, []byte(text)) }
-
-// received returns the frames so far.
-func (c *client) received() []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return slices.Clone(c.frames)
-}
-
-// has waits until the client has received a frame that contains the text.
-func (c *client) has(ctx context.Context, text string) error {
-	return until(ctx, fmt.Sprintf("a client receives %.60q", text), func() bool {
-		return slices.ContainsFunc(c.received(), func(f string) bool { return strings.Contains(f, text) })
-	})
+	return c, err
 }

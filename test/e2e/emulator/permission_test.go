@@ -7,8 +7,8 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,20 +18,20 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
-	"github.com/gobwas/ws"
 	"go.yaml.in/yaml/v4"
 
 	"fanfare/local/clock"
 	"fanfare/local/stack"
 	"fanfare/local/template"
-	"fanfare/pkg/ledger"
 	"fanfare/test/awstest"
+	"fanfare/test/localtest"
 	"fanfare/test/tokentest"
+	"fanfare/test/wsclient"
 )
 
-// noLocalPart are actions of services that do not exist on one machine, so that nothing here can show that they are
-// needed: Lambda writes a function's logs, and the X-Ray daemon its segments, as the function's role.
-var noLocalPart = map[string]string{
+// notEmulated are actions of services that local/ does not emulate, by the service's name: Lambda writes a function's
+// logs, and the X-Ray daemon its segments, with the function's role. No test here can show that they are needed.
+var notEmulated = map[string]string{
 	"logs:CreateLogStream":     "CloudWatch Logs",
 	"logs:PutLogEvents":        "CloudWatch Logs",
 	"xray:PutTraceSegments":    "X-Ray",
@@ -54,7 +54,7 @@ func (p permission) String() string {
 	return fmt.Sprintf("%s: statement %d: %s on resource %d", p.holder, p.statement+1, p.action, p.resource+1)
 }
 
-// list returns the items of a list, or the one that stands for it.
+// list returns the items of a list, or the single item that IAM accepts instead of a list.
 func list(n *yaml.Node) []*yaml.Node {
 	if n.Kind == yaml.SequenceNode {
 		return n.Content
@@ -66,13 +66,14 @@ func sequence(items ...*yaml.Node) *yaml.Node {
 	return &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq", Content: items}
 }
 
-// statements returns the list of statements of a role's policy. Each of our roles has one.
+// statements returns the list of statements of a role's policy. Each role of Fanfare's has one policy.
 func statements(role *yaml.Node) *yaml.Node {
 	return at(list(at(role, "Properties", "Policies"))[0], "PolicyDocument", "Statement")
 }
 
-// assume takes the first of every choice between two statements: the parameters of strain make all conditions hold.
-func assume(all *yaml.Node) {
+// resolveConditions replaces every choice between two statements by the first: with the parameters of exerciseOptions
+// all conditions are true.
+func resolveConditions(all *yaml.Node) {
 	for i, statement := range all.Content {
 		if statement.Tag == "!If" {
 			all.Content[i] = statement.Content[1]
@@ -91,7 +92,9 @@ func permissions(root *yaml.Node) []permission {
 			for s, statement := range statements(resource).Content {
 				for _, action := range list(at(statement, "Action")) {
 					for r := range list(at(statement, "Resource")) {
-						all = append(all, permission{holder: id, statement: s, action: action.Value, resource: r, function: strings.TrimSuffix(id, "Role")})
+						all = append(all, permission{
+							holder: id, statement: s, action: action.Value, resource: r, function: strings.TrimSuffix(id, "Role"),
+						})
 					}
 				}
 			}
@@ -102,8 +105,8 @@ func permissions(root *yaml.Node) []permission {
 	return all
 }
 
-// without takes the permission out of the template.
-func (p permission) without(root *yaml.Node) {
+// removeFrom removes the permission from the template.
+func (p permission) removeFrom(root *yaml.Node) {
 	resources := at(root, "Resources")
 	if p.action == "lambda:InvokeFunction" {
 		remove(resources, p.holder)
@@ -136,22 +139,22 @@ func text(s string) *yaml.Node {
 	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Style: yaml.DoubleQuotedStyle, Value: s}
 }
 
-// strained returns our template, in which everything happens soon that can happen: a dispatcher never has time for more than
-// one page, so that it hands on the rest, and a sender gives up soon.
-func strained(t testing.TB) *yaml.Node {
-	root := ours(t)
+// exerciseTemplate returns Fanfare's template with short timeouts: a dispatcher reads one page and hands on the rest,
+// and a sender soon gives up recording an outcome.
+func exerciseTemplate(t testing.TB) *yaml.Node {
+	root := fanfareTemplate(t)
 	at(root, "Resources", "DispatcherFunction", "Properties", "Timeout").Value = "15"
-	at(root, "Resources", "SenderFunction", "Properties", "Timeout").Value = "10" // how long it tries to record an outcome
+	at(root, "Resources", "SenderFunction", "Properties", "Timeout").Value = "10"
 	resources := at(root, "Resources")
 	for i := 1; i < len(resources.Content); i += 2 {
 		if at(resources.Content[i], "Type").Value == "AWS::IAM::Role" {
-			assume(statements(resources.Content[i]))
+			resolveConditions(statements(resources.Content[i]))
 		}
 	}
 	return root
 }
 
-func strain() stack.Options {
+func exerciseOptions() stack.Options {
 	return stack.Options{
 		Clock: clock.New(10),
 		Template: template.Options{StackName: "fanfare", Parameters: map[string]string{
@@ -160,41 +163,46 @@ func strain() stack.Options {
 	}
 }
 
-// exercise makes the stack do everything that it can do, until ctx ends.
-func (w *world) exercise(ctx context.Context, t testing.TB) error {
-	token, err := w.token(ctx)
+// exercise makes the stack use every permission that it has, until ctx ends.
+func exercise(ctx context.Context, t testing.TB, s *localtest.Stack) error {
+	token, err := publisherToken(ctx, s)
 	if err != nil {
 		return err
 	}
-	var clients []*client
+	var clients []*wsclient.Client
 	for range 4 {
-		c, err := dial(ctx, t, w.url(0), ws.Dialer{Protocols: []string{"fanfare.bearer", token}})
+		c, err := dial(ctx, t, s.WebSocket, wsclient.Options{Subprotocols: []string{"fanfare.bearer", token}})
 		if err != nil {
 			return fmt.Errorf("connect: %w", err)
 		}
 		clients = append(clients, c)
 	}
+	table := aws.String(s.Outputs["ConnectionsTableName"])
 	rows := func() int {
-		out, err := w.dynamodb.Scan(ctx, &dynamodb.ScanInput{TableName: aws.String("websocket_connections"), Select: types.SelectCount})
+		out, err := s.DynamoDB.Scan(ctx, &dynamodb.ScanInput{TableName: table, Select: types.SelectCount})
 		if err != nil {
 			return -1
 		}
 		return int(out.Count)
 	}
-	clients[3].conn.Close()
-	if err := until(ctx, "the row of a closed connection is deleted", func() bool { return rows() == 3 }); err != nil {
+	clients[3].Close()
+	untilRows := func(n int) error {
+		return localtest.Until(ctx, fmt.Sprintf("%d rows are left", n), func() bool { return rows() == n })
+	}
+	if err := untilRows(3); err != nil {
 		return err
 	}
 
 	// A client publishes, then a backend.
-	if err := clients[0].send("hello"); err != nil {
+	if err := clients[0].Send(ctx, "hello"); err != nil {
 		return err
 	}
-	if err := clients[1].has(ctx, "hello"); err != nil {
+	if err := clients[1].Await(ctx, "hello"); err != nil {
 		return err
 	}
 	queue := func(name, body string) (string, error) {
-		out, err := w.sqs.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: aws.String(w.AWSEndpoint + "/000000000000/websocket-" + name), MessageBody: &body})
+		url := s.QueueURL("websocket-" + name)
+		out, err := s.SQS.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &url, MessageBody: &body})
 		if err != nil {
 			return "", err
 		}
@@ -204,13 +212,12 @@ func (w *world) exercise(ctx context.Context, t testing.TB) error {
 	if err != nil {
 		return err
 	}
-	if err := clients[2].has(ctx, "from a backend"); err != nil {
+	if err := clients[2].Await(ctx, "from a backend"); err != nil {
 		return err
 	}
 	report := func(id string) error {
-		table := &ledger.Table{Client: w.dynamodb, Name: "websocket_broadcasts"}
-		return until(ctx, "the ledger is settled", func() bool {
-			r, err := table.Report(ctx, id)
+		return localtest.Until(ctx, "no delivery of "+id+" is outstanding", func() bool {
+			r, err := s.Ledger().Report(ctx, id)
 			return err == nil && r.Dispatched && r.Outstanding == 0
 		})
 	}
@@ -218,7 +225,7 @@ func (w *world) exercise(ctx context.Context, t testing.TB) error {
 		return err
 	}
 
-	// What can never be sent is buried.
+	// Messages that can never be sent become dead letters.
 	if _, err := queue("broadcast", strings.Repeat("x", 131_073)); err != nil {
 		return err
 	}
@@ -226,48 +233,50 @@ func (w *world) exercise(ctx context.Context, t testing.TB) error {
 		return err
 	}
 	for _, name := range []string{"broadcast", "send"} {
-		if err := until(ctx, "there is a dead letter of "+name, func() bool { return w.visible(ctx, name+"-dead-letter") > 0 }); err != nil {
+		letters := s.QueueURL("websocket-" + name + "-dead-letter")
+		if err := localtest.Until(ctx, "there is a dead letter of "+name, func() bool {
+			return visible(ctx, s, letters) > 0
+		}); err != nil {
 			return err
 		}
 	}
 
-	// Clients that have gone without anybody noticing, and a table of more than one page.
+	// Rows without a connection, which make a table of more than one page.
 	for i := range 3 {
-		if _, err := w.dynamodb.PutItem(ctx, &dynamodb.PutItemInput{TableName: aws.String("websocket_connections"), Item: map[string]types.AttributeValue{
-			"connectionId": &types.AttributeValueMemberS{Value: fmt.Sprintf("GhostGhost%05d=", i)},
-			"connectedAt":  &types.AttributeValueMemberN{Value: "1000"},
-			"expiresAt":    &types.AttributeValueMemberN{Value: "99999999999"},
-			"ballast":      &types.AttributeValueMemberB{Value: make([]byte, 390<<10)},
-		}}); err != nil {
+		row := localtest.GoneConnection(i)
+		row["ballast"] = &types.AttributeValueMemberB{Value: make([]byte, 390<<10)}
+		if _, err := s.DynamoDB.PutItem(ctx, &dynamodb.PutItemInput{TableName: table, Item: row}); err != nil {
 			return err
 		}
 	}
-	if id, err = queue("broadcast", "to the living and the dead"); err != nil {
+	if id, err = queue("broadcast", "to open and gone connections"); err != nil {
 		return err
 	}
 	if err := report(id); err != nil {
 		return err
 	}
-	// A dispatcher that has handed the rest on may come to say so when all of it is done.
-	if err := until(ctx, "a dispatcher has handed something on", func() bool { return strings.Contains(w.told(), `"continued":1`) }); err != nil {
+	// A dispatcher that has handed on the rest may log so after all of it is done.
+	if err := localtest.Until(ctx, "a dispatcher has handed on a rest", func() bool {
+		return strings.Contains(s.LogText(), `"continued":1`)
+	}); err != nil {
 		return err
 	}
-	if err := until(ctx, "the rows of the dead are deleted", func() bool { return rows() == 3 }); err != nil {
+	if err := untilRows(3); err != nil { // those without a connection are deleted
 		return err
 	}
 
-	// Clients that do not read: tried again, then disconnected.
-	if err := w.SetFaults(stack.Faults{}); err != nil {
+	// Posts to clients that do not read are repeated, then the clients are disconnected.
+	if err := s.SetFaults(stack.Faults{}); err != nil {
 		return err
 	}
-	faults := w.Faults()
+	faults := s.Faults()
 	faults.APIGateway.BufferFull = 0.5
-	if err := w.SetFaults(faults); err != nil {
+	if err := s.SetFaults(faults); err != nil {
 		return err
 	}
-	for n := 0; !w.posted(http.MethodDelete, http.StatusNoContent); n++ {
-		if rows() < 2 { // nobody is left to fail among others
-			return errors.New("all have gone")
+	for n := 0; !s.Posted(http.MethodDelete, http.StatusNoContent); n++ {
+		if rows() < 2 { // a batch of one connection fails as a whole
+			return errors.New("too few clients are left")
 		}
 		if id, err = queue("broadcast", fmt.Sprint("to slow clients ", n)); err != nil {
 			return err
@@ -279,13 +288,11 @@ func (w *world) exercise(ctx context.Context, t testing.TB) error {
 	return nil
 }
 
-// token returns one that lets its holder connect and publish.
-func (w *world) token(ctx context.Context) (string, error) {
-	if len(w.Resolved.Secrets) != 1 {
-		return "", fmt.Errorf("there are %d secrets", len(w.Resolved.Secrets))
-	}
-	client := secretsmanager.NewFromConfig(awstest.Config(w.AWSEndpoint))
-	out, err := client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &w.Resolved.Secrets[0].ARN})
+// publisherToken returns a token that lets a client connect and publish.
+func publisherToken(ctx context.Context, s *localtest.Stack) (string, error) {
+	client := secretsmanager.NewFromConfig(awstest.Config(s.Endpoint))
+	arn := s.Outputs["TokenSecretArn"]
+	out, err := client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &arn})
 	if err != nil {
 		return "", err
 	}
@@ -295,96 +302,99 @@ func (w *world) token(ctx context.Context) (string, error) {
 	return tokentest.Token(`{"alg":"HS256","typ":"JWT"}`, claims, tokentest.HS256([]byte(*out.SecretString))), nil
 }
 
-// visible returns how many messages wait in a queue.
-func (w *world) visible(ctx context.Context, name string) int {
-	out, err := w.sqs.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
-		QueueUrl: aws.String(w.AWSEndpoint + "/000000000000/websocket-" + name), AttributeNames: []sqstypes.QueueAttributeName{"ApproximateNumberOfMessages"},
+// visible returns the number of visible messages of a queue, or -1 on an error.
+func visible(ctx context.Context, s *localtest.Stack, url string) int {
+	const name = sqstypes.QueueAttributeNameApproximateNumberOfMessages
+	out, err := s.SQS.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+		QueueUrl: &url, AttributeNames: []sqstypes.QueueAttributeName{name},
 	})
 	if err != nil {
 		return -1
 	}
-	n := 0
-	fmt.Sscan(out.Attributes["ApproximateNumberOfMessages"], &n)
+	n, err := strconv.Atoi(out.Attributes[string(name)])
+	if err != nil {
+		return -1
+	}
 	return n
 }
 
-// denial is AWS's sentence.
+// denial matches AWS's error for a missing permission.
 var denial = regexp.MustCompile(`(?:User: |)(\S+) is not authorized to perform: (\S+) on resource: ([^\s"\\]+)`)
 
 // Each permission of the template is needed: without it something fails, and the failure names function, action and
 // resource. With all of them nothing is denied.
-func TestEveryPermissionIsNeeded(t *testing.T) {
+func TestPermissions_AllNeeded(t *testing.T) {
 	t.Run("all", func(t *testing.T) {
 		t.Parallel()
-		w := start(t, writeTemplate(t, strained(t)), strain())
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		defer cancel()
-		if err := w.exercise(ctx, t); err != nil {
+		s := start(t, writeTemplate(t, exerciseTemplate(t)), exerciseOptions())
+		if err := exercise(localtest.Context(t), t, s); err != nil {
 			t.Error(err)
 		}
-		if found := denial.FindString(w.told()); found != "" {
-			t.Errorf("something was denied: %s", found)
+		if found := denial.FindString(s.LogText()); found != "" {
+			t.Errorf("got a denial: %s, want none", found)
 		}
 	})
-	all := permissions(strained(t))
+	all := permissions(exerciseTemplate(t))
 	if len(all) < 20 {
-		t.Fatalf("only %d permissions were found", len(all))
+		t.Fatalf("got %d permissions, want at least 20", len(all))
 	}
-	var untested sync.Map
+	untested := make(map[string]string)
 	for _, p := range all {
-		if service, ok := noLocalPart[p.action]; ok {
-			untested.Store(p.action, service)
+		if service, ok := notEmulated[p.action]; ok {
+			untested[p.action] = service
 			continue
 		}
 		t.Run(p.String(), func(t *testing.T) {
 			t.Parallel()
-			root := strained(t)
-			p.without(root)
-			w, err := try(t, writeTemplate(t, root), strain())
-			if err != nil { // a mapping that may not read its queue is refused at the start, as AWS does
-				p.check(t, err.Error())
-				return
-			}
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
-			defer cancel()
-			done := make(chan error, 1)
-			go func() { done <- w.exercise(ctx, t) }()
-			for {
-				if found := denial.FindString(w.told()); found != "" {
-					cancel()
-					<-done
-					p.check(t, w.told())
-					return
-				}
-				select {
-				case err := <-done:
-					if denial.FindString(w.told()) != "" {
-						p.check(t, w.told())
-						return
-					}
-					t.Fatalf("nothing was denied, so that the permission is superfluous (the exercise ended with: %v)", err)
-				case <-time.After(poll):
-				}
-			}
+			p.test(t)
 		})
 	}
-	untested.Range(func(action, service any) bool {
-		t.Logf("not tested: %s: %s has no local part", action, service)
-		return true
-	})
+	for action, service := range untested {
+		t.Logf("not tested: %s: %s is not emulated", action, service)
+	}
 }
 
-// check wants the denial to name who, what and on what.
-func (p permission) check(t *testing.T, told string) {
-	t.Helper()
-	for _, found := range denial.FindAllStringSubmatch(told, -1) {
-		caller, action, resource := found[1], found[2], found[3]
-		if action != p.action || !strings.HasPrefix(resource, "arn:aws:") {
-			t.Errorf("%s was denied", found[0])
-		}
-		if function := strings.ToLower(p.function); function != "" && !strings.HasSuffix(caller, "/fanfare-"+function) {
-			t.Errorf("%s was denied to another function", found[0])
+// test runs the exercise on a stack without the permission, until something is denied.
+func (p permission) test(t *testing.T) {
+	root := exerciseTemplate(t)
+	p.removeFrom(root)
+	s, err := tryStart(t, writeTemplate(t, root), exerciseOptions())
+	if err != nil { // an event source that may not read its queue is refused at the start, as on AWS
+		p.check(t, err.Error())
+		return
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), localtest.Deadline)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- exercise(ctx, t, s) }()
+	denied := func() bool { return denial.MatchString(s.LogText()) }
+	for !denied() {
+		select {
+		case err := <-ended:
+			if !denied() {
+				t.Fatalf("got no denial, so the permission is not needed (the exercise ended with: %v)", err)
+			}
+			p.check(t, s.LogText())
+			return
+		case <-time.After(10 * time.Millisecond):
 		}
 	}
-	t.Log(denial.FindString(told))
+	cancel()
+	<-ended
+	p.check(t, s.LogText())
+}
+
+// check checks that every denial in log names the permission's action, a resource, and the permission's function.
+func (p permission) check(t *testing.T, log string) {
+	t.Helper()
+	for _, found := range denial.FindAllStringSubmatch(log, -1) {
+		caller, action, resource := found[1], found[2], found[3]
+		if action != p.action || !strings.HasPrefix(resource, "arn:aws:") {
+			t.Errorf("got the denial %s, want one of %s on an ARN", found[0], p.action)
+		}
+		if function := strings.ToLower(p.function); function != "" && !strings.HasSuffix(caller, "/fanfare-"+function) {
+			t.Errorf("got the denial %s, want one of the function %s", found[0], function)
+		}
+	}
+	t.Log(denial.FindString(log))
 }

@@ -2,97 +2,86 @@ package emulator
 
 import (
 	"encoding/json"
-	"io"
 	"net/http"
 	"testing"
-
-	"github.com/gobwas/ws"
 
 	"fanfare/local/stack"
 	"fanfare/local/template"
 	"fanfare/local/xray"
+	"fanfare/test/localtest"
+	"fanfare/test/wsclient"
 )
 
 // One trace follows a broadcast from the client's frame through both queues to the posts.
-func TestOneTraceFollowsABroadcast(t *testing.T) {
+func TestTrace_Broadcast(t *testing.T) {
 	t.Parallel()
-	w := start(t, writeTemplate(t, ours(t)), stack.Options{
+	s := start(t, writeTemplate(t, fanfareTemplate(t)), stack.Options{
 		XRay: "127.0.0.1:0", Template: template.Options{Parameters: map[string]string{"Access": "open"}},
 	})
-	ctx := patient(t)
-	c, err := dial(ctx, t, w.url(0), ws.Dialer{})
-	must(t, err)
-	must(t, c.send("hello"))
-	must(t, c.has(ctx, "hello"))
+	c := wsclient.Connect(t, s.WebSocket, wsclient.Options{})
+	c.MustSend(t, "hello")
+	c.MustAwait(t, "hello")
 
-	// What each function does for the broadcast, in the order of the path. What a queue hands on is the child of the call
-	// that put it there.
+	// The segments of the functions in the order of the path. The receiver of a queue message continues the trace below
+	// the call that sent the message.
 	path := []struct {
 		step   string
-		is     func(s xray.Segment) bool
-		parent int // in path; -1: the function's own segment, which Lambda writes
+		match  func(s xray.Segment) bool
+		parent int // index in path; -1 for the function's own segment, which Lambda writes
 	}{
-		{"default stores the frame on the broadcast queue", call("SendMessage"), -1},
-		{"the dispatcher reads the table", call("Scan"), 0},
-		{"the dispatcher puts batches on the send queue", call("SendMessageBatch"), 0},
+		{"default stores the frame on the broadcast queue", isCall("SendMessage"), -1},
+		{"the dispatcher reads the table", isCall("Scan"), 0},
+		{"the dispatcher puts batches on the send queue", isCall("SendMessageBatch"), 0},
 		{"the sender posts", func(s xray.Segment) bool { return s.Name == "post batch" }, 2},
 	}
-	found := func(trace string, is func(xray.Segment) bool) (first xray.Segment, ok bool) {
-		for _, document := range w.Traces.Segments(trace) {
+	find := func(trace string, match func(xray.Segment) bool) (first xray.Segment, traceID string) {
+		for _, document := range s.Traces.Segments(trace) {
 			document.Walk(func(s xray.Segment) {
-				if !ok && is(s) {
-					first, ok = s, true
+				if traceID == "" && match(s) {
+					first, traceID = s, document.TraceID
 				}
 			})
 		}
-		return first, ok
+		return first, traceID
 	}
 	trace := ""
-	must(t, until(ctx, "default's segment has come", func() bool {
-		for _, document := range w.Traces.Segments("") {
-			document.Walk(func(s xray.Segment) {
-				if path[0].is(s) {
-					trace = document.TraceID
-				}
-			})
-		}
+	localtest.Eventually(t, "the segment of default has arrived", func() bool {
+		_, trace = find("", path[0].match)
 		return trace != ""
-	}))
+	})
 	var steps []xray.Segment
 	for _, p := range path {
-		must(t, until(ctx, "the trace shows that "+p.step, func() bool {
-			_, ok := found(trace, p.is)
-			return ok
-		}))
-		s, _ := found(trace, p.is)
-		if s.Error || s.Fault || s.Throttle || s.Duration() <= 0 {
-			t.Errorf("%s: %s", p.step, s.Document)
+		var segment xray.Segment
+		localtest.Eventually(t, "the trace has a segment of the step: "+p.step, func() bool {
+			var found string
+			segment, found = find(trace, p.match)
+			return found != ""
+		})
+		if segment.Error || segment.Fault || segment.Throttle || segment.Duration() <= 0 {
+			t.Errorf("%s: got %s, want a success with a duration", p.step, segment.Document)
 		}
-		if p.parent >= 0 && s.ParentID != steps[p.parent].ID {
-			t.Errorf("%s as the child of %q, not of %q, when %s", p.step, s.ParentID, steps[p.parent].ID, path[p.parent].step)
+		if p.parent >= 0 && segment.ParentID != steps[p.parent].ID {
+			t.Errorf("%s: got parent %q, want %q of the step: %s",
+				p.step, segment.ParentID, steps[p.parent].ID, path[p.parent].step)
 		}
-		steps = append(steps, s)
+		steps = append(steps, segment)
 	}
-	if delivered := steps[3].Annotations["delivered"]; delivered != 1.0 {
-		t.Errorf("the sender says %v were delivered", delivered)
+	if got := steps[3].Annotations["delivered"]; got != 1.0 {
+		t.Errorf("annotation delivered: got %v, want 1", got)
 	}
-	if n := w.Traces.Refused(); n > 0 {
-		t.Errorf("%d datagrams were no segments", n)
+	if got := s.Traces.Refused(); got > 0 {
+		t.Errorf("got %d datagrams that were no segments, want 0", got)
 	}
 
-	// The same, for people.
-	response, err := http.Get(w.AWSEndpoint + "/_local/traces/" + trace)
-	must(t, err)
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	must(t, err)
+	// The control API has the same trace.
+	code, body := request(t, s, "GET", "/_local/traces/"+trace, "")
 	var documents []xray.Segment
-	if err := json.Unmarshal(body, &documents); err != nil || len(documents) < 3 {
-		t.Errorf("/_local/traces has %d documents, %v:\n%.500s", len(documents), err, body)
+	if err := json.Unmarshal([]byte(body), &documents); code != http.StatusOK || err != nil || len(documents) < 3 {
+		t.Errorf("/_local/traces: got %d, %d documents, %v:\n%.500s\nwant at least 3", code, len(documents), err, body)
 	}
 }
 
-// call tells whether a segment is a call of AWS.
-func call(operation string) func(xray.Segment) bool {
+// isCall returns a function that reports whether a segment is a call of that operation of AWS.
+func isCall(operation string) func(xray.Segment) bool {
 	return func(s xray.Segment) bool { return s.Namespace == "aws" && s.AWS["operation"] == operation }
 }

@@ -1,5 +1,5 @@
-// Command function is the bootstrap of the tests of package eventsource: it reports as failed the messages whose body
-// is "bad" until they have been received twice.
+// Command function is the bootstrap of package eventsource's tests. It reports messages with the body "bad" as failed
+// until their second receive.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Command function is the bootstrap that the tests of package lambda run: what it does is told by the event, and by
-// the variable INIT before it asks for the first one.
+// Command function is the bootstrap of package lambda's tests. The event selects its behaviour, and before the first
+// event the variable INIT does.
 package main
 
 import (
@@ -118,7 +118,7 @@ func main() {
 			_ = os.WriteFile(text, []byte("terminated"), 0o600)
 			os.Exit(0)
 		}))
-	case "ignore": // SIGTERM, though asked for
+	case "ignore": // registers for SIGTERM but ignores it
 		lambda.StartWithOptions(handle, lambda.WithEnableSIGTERM(func() { signal.Ignore(syscall.SIGTERM) }))
 	}
 	lambda.Start(handle)

@@ -1,4 +1,4 @@
-# A runtime in another language, written from the Runtime API's documentation alone. The event says what to do.
+# A runtime in Python, written from the Runtime API's documentation. The event selects its behaviour.
 import http.client
 import json
 import os

@@ -1,4 +1,4 @@
-# A custom runtime: what stands below it calls serve(handler). Written after the Runtime API's documentation.
+# A custom runtime: the function below it calls serve(handler). Source: the documentation of Lambda's Runtime API.
 import http.client
 import json
 import os

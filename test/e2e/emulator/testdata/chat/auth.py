@@ -2,7 +2,7 @@
 def handler(event):
     token = event["queryStringParameters"]["token"]
     print("asked about", token)
-    if token == "nobody":
+    if token == "unknown":
         raise Exception("Unauthorized")
     if token == "broken":
         raise ValueError("no directory")

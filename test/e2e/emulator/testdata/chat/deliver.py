@@ -1,4 +1,4 @@
-# Takes messages off the queue; one that is bad comes back.
+# Receives messages of the queue. It reports a bad one as failed, so that SQS delivers it again.
 import json
 
 

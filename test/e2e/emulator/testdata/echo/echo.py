@@ -1,4 +1,4 @@
-# Answers with what it got; the body "fail" makes it fail, "sleep" makes it sleep.
+# Replies with the body that it received. The body "fail" makes it fail, "sleep" makes it sleep.
 import time
 
 

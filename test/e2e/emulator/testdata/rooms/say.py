@@ -1,4 +1,4 @@
-# Tries to post to its own caller, for which it has no permission, and prints what came of it.
+# Posts to its own caller, for which it has no permission, and prints the result.
 import os
 import urllib.error
 import urllib.parse
@@ -20,7 +20,7 @@ def handler(event):
     except urllib.error.HTTPError as e:
         status, text = e.code, e.read().decode()
     print(os.environ["STAGE"], status, text)
-    return {"statusCode": 200, "body": "nobody will read this"}
+    return {"statusCode": 200, "body": "not sent to any client"}
 
 
 serve(handler)

@@ -1,4 +1,4 @@
-// Connect keeps the row of a connection with its user.
+// Connect writes the row of a connection, with the context of its authorizer.
 package main
 
 import (
@@ -13,19 +13,26 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
+type (
+	request  = events.APIGatewayWebsocketProxyRequest
+	response = events.APIGatewayProxyResponse
+)
+
 func main() {
 	cfg, err := config.LoadDefaultConfig(context.Background())
 	if err != nil {
 		panic(err)
 	}
 	db, table := dynamodb.NewFromConfig(cfg), os.Getenv("TABLE")
-	lambda.Start(func(ctx context.Context, r events.APIGatewayWebsocketProxyRequest) (events.APIGatewayProxyResponse, error) {
-		item := map[string]types.AttributeValue{"connectionId": &types.AttributeValueMemberS{Value: r.RequestContext.ConnectionID}}
+	lambda.Start(func(ctx context.Context, r request) (response, error) {
+		item := map[string]types.AttributeValue{
+			"connectionId": &types.AttributeValueMemberS{Value: r.RequestContext.ConnectionID},
+		}
 		if authorizer, ok := r.RequestContext.Authorizer.(map[string]any); ok {
 			item["user"] = &types.AttributeValueMemberS{Value: fmt.Sprint(authorizer["user"])}
 			item["level"] = &types.AttributeValueMemberS{Value: fmt.Sprintf("%T %v", authorizer["level"], authorizer["level"])}
 		}
 		_, err := db.PutItem(ctx, &dynamodb.PutItemInput{TableName: &table, Item: item})
-		return events.APIGatewayProxyResponse{StatusCode: 200}, err
+		return response{StatusCode: 200}, err
 	})
 }

@@ -1,4 +1,4 @@
-// Send puts a message on the queue, with its author as the authorizer knows him.
+// Send puts a message on the queue, with the user of the authorizer's context.
 package main
 
 import (
@@ -14,6 +14,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
+type (
+	request  = events.APIGatewayWebsocketProxyRequest
+	response = events.APIGatewayProxyResponse
+)
+
 func main() {
 	cfg, err := config.LoadDefaultConfig(context.Background())
 	if err != nil {
@@ -21,16 +26,17 @@ func main() {
 	}
 	client, queue := sqs.NewFromConfig(cfg), os.Getenv("QUEUE")
 	fmt.Println("callback", os.Getenv("CALLBACK"))
-	lambda.Start(func(ctx context.Context, r events.APIGatewayWebsocketProxyRequest) (events.APIGatewayProxyResponse, error) {
+	lambda.Start(func(ctx context.Context, r request) (response, error) {
 		var in struct{ Text string }
 		if err := json.Unmarshal([]byte(r.Body), &in); err != nil {
-			return events.APIGatewayProxyResponse{}, err
+			return response{}, err
 		}
-		body, err := json.Marshal(map[string]any{"text": in.Text, "user": r.RequestContext.Authorizer.(map[string]any)["user"]})
+		authorizer := r.RequestContext.Authorizer.(map[string]any)
+		body, err := json.Marshal(map[string]any{"text": in.Text, "user": authorizer["user"]})
 		if err != nil {
-			return events.APIGatewayProxyResponse{}, err
+			return response{}, err
 		}
 		_, err = client.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &queue, MessageBody: aws.String(string(body))})
-		return events.APIGatewayProxyResponse{StatusCode: 200}, err
+		return response{StatusCode: 200}, err
 	})
 }

@@ -1,4 +1,4 @@
-// Join writes who comes and deletes who goes.
+// Join writes a row for each connect and deletes it with the disconnect.
 package main
 
 import (
@@ -12,19 +12,24 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
+type (
+	request  = events.APIGatewayWebsocketProxyRequest
+	response = events.APIGatewayProxyResponse
+)
+
 func main() {
 	cfg, err := config.LoadDefaultConfig(context.Background())
 	if err != nil {
 		panic(err)
 	}
 	db, table := dynamodb.NewFromConfig(cfg), os.Getenv("MEMBERS")
-	lambda.Start(func(ctx context.Context, r events.APIGatewayWebsocketProxyRequest) (events.APIGatewayProxyResponse, error) {
+	lambda.Start(func(ctx context.Context, r request) (response, error) {
 		key := map[string]types.AttributeValue{"id": &types.AttributeValueMemberS{Value: r.RequestContext.ConnectionID}}
 		if r.RequestContext.EventType == "CONNECT" {
 			_, err = db.PutItem(ctx, &dynamodb.PutItemInput{TableName: &table, Item: key})
 		} else {
 			_, err = db.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &table, Key: key})
 		}
-		return events.APIGatewayProxyResponse{StatusCode: 200}, err
+		return response{StatusCode: 200}, err
 	})
 }
