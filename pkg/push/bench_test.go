@@ -18,7 +18,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -30,6 +29,7 @@ import (
 	"github.com/aws/aws-xray-sdk-go/v2/xraylog"
 
 	"fanfare/pkg/push"
+	"fanfare/test/cpu"
 )
 
 // The benchmarks measure the CPU of a post in the client's process, with the garbage collector set as in the template.
@@ -240,7 +240,7 @@ func run(b *testing.B, p post, n int) time.Duration {
 	var group sync.WaitGroup
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
-	start := cpu(b)
+	start := cpu.Used(b)
 	for range benchWorkers {
 		group.Go(func() {
 			for next.Add(1) <= int64(n) {
@@ -255,15 +255,7 @@ func run(b *testing.B, p post, n int) time.Duration {
 	if err := failed.Load(); err != nil {
 		b.Fatal(*err)
 	}
-	return cpu(b) - start
-}
-
-func cpu(b *testing.B) time.Duration {
-	var usage syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+	return cpu.Used(b) - start
 }
 
 // BenchmarkPost reports the client's CPU per post of each way of posting, as cpu-ns/op.
