@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"testing"
+	"testing/iotest"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -15,16 +16,23 @@ import (
 	"fanfare/test/cpu"
 )
 
-// scanned is an HTTP client that answers every request with the body.
-type scanned struct{ body []byte }
+// scanned is an HTTP client that answers every request with the body, and lets its end be the error if there is one.
+type scanned struct {
+	body []byte
+	err  error
+}
 
 func (s scanned) Do(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
 		r.Body.Close()
 	}
+	body := io.Reader(bytes.NewReader(s.body))
+	if s.err != nil {
+		body = io.MultiReader(body, iotest.ErrReader(s.err))
+	}
 	return &http.Response{
 		StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}},
-		Body: io.NopCloser(bytes.NewReader(s.body)), ContentLength: int64(len(s.body)), Request: r,
+		Body: io.NopCloser(body), ContentLength: int64(len(s.body)), Request: r,
 	}, nil
 }
 
@@ -42,7 +50,7 @@ func BenchmarkTable_Page(b *testing.B) {
 	}
 	body.WriteString(`],"LastEvaluatedKey":{"connectionId":{"S":"L0SM9cOF009999="}},"ScannedCount":10000}`)
 	table := &registry.Table{Name: "connections", Client: dynamodb.New(dynamodb.Options{
-		Region: "us-east-1", HTTPClient: scanned{body.Bytes()}, DisableValidateResponseChecksum: true,
+		Region: "us-east-1", HTTPClient: scanned{body: body.Bytes()}, DisableValidateResponseChecksum: true,
 		Credentials: aws.NewCredentialsCache(credentials.NewStaticCredentialsProvider("test", "test", "")),
 	})}
 	b.ReportAllocs()
