@@ -37,6 +37,7 @@ var responses = []struct {
 	{`{"Items":[` + oneRow + `,]}`, false},
 	{`{"Items":[` + oneRow, false},
 	{`{"Items":[{}]}`, false},
+	{`{"Items":[{"connectionId":{"S":"a="},"connectedAt":{"N":"1"}}]}`, false},
 	{`{"Items":[{"other":{"S":"b"},` + oneRow[1:] + `]}`, false},
 	{`{"Items":[{"connectedAt":{"N":"2"},` + oneRow[1:] + `]}`, false},
 	{`{"Items":[` + strings.Replace(oneRow, `a=`, `\u0061=`, 1) + `]}`, false},
