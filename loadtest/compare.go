@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"slices"
 	"strings"
 
 	"fanfare/loadtest/report"
@@ -39,6 +40,11 @@ func (c *compareCommand) Run() error {
 	for _, row := range report.Compare(sides[0], sides[1]) {
 		if c.Fail && row.Beyond && row.Worse {
 			return &exit{code: report.ExitFail}
+		}
+	}
+	for _, r := range slices.Concat(sides[0], sides[1]) {
+		if c.Fail && r.Verdict == report.Invalid {
+			return &exit{code: report.ExitInvalid}
 		}
 	}
 	return nil

@@ -37,6 +37,9 @@ func (c *echoCommand) Run(ctx context.Context) error {
 	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
 		return &exit{report.ExitUsage, fmt.Errorf("--addr %q: want a loopback address such as 127.0.0.1:9001", c.Addr)}
 	}
+	if c.Processes < 1 {
+		return usage("--processes: want 1 or more")
+	}
 	l, err := net.Listen("tcp", c.Addr)
 	if err != nil {
 		return &exit{report.ExitUsage, err}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/netip"
 	"os"
@@ -30,10 +31,12 @@ type load struct {
 }
 
 type systemFlags struct {
-	URL      string   `help:"${url}" placeholder:"ws://…"`
-	QueueURL string   `help:"${queue}" placeholder:"https://sqs…"`
-	Token    string   `help:"${token}" env:"LOADTEST_TOKEN"`
-	Header   []string `help:"${header}" placeholder:"NAME: VALUE" sep:"none"`
+	URL         string   `help:"${url}" placeholder:"ws://…"`
+	QueueURL    string   `help:"${queue}" placeholder:"https://sqs…"`
+	Token       string   `help:"${token}" env:"LOADTEST_TOKEN"`
+	TokenSource string   `help:"${tokensource}" enum:"protocol,header,query" default:"protocol"`
+	Subprotocol []string `help:"${subprotocol}" placeholder:"NAME"`
+	Header      []string `help:"${header}" placeholder:"NAME: VALUE" sep:"none"`
 }
 
 type clientFlags struct {
@@ -73,7 +76,7 @@ type share float64
 func (s *share) UnmarshalText(text []byte) error {
 	number, percent := strings.CutSuffix(strings.TrimSpace(string(text)), "%")
 	v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
-	if err != nil || v < 0 {
+	if err != nil || !(v >= 0) || math.IsInf(v, 0) {
 		return fmt.Errorf("%q is not a share: want a form like 10%% or 0.1", text)
 	}
 	if percent {
@@ -114,9 +117,7 @@ func (l *load) settings() (trial.Settings, error) {
 		}
 		token = strings.TrimSpace(string(b))
 	}
-	if token != "" {
-		s.Header.Set("Authorization", "Bearer "+token)
-	}
+	s.Token, s.TokenSource, s.Protocols = token, l.TokenSource, l.Subprotocol
 	if l.PayloadFile != "" {
 		b, err := os.ReadFile(l.PayloadFile)
 		if err != nil {

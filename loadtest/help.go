@@ -4,10 +4,13 @@ import "github.com/alecthomas/kong"
 
 // help has the texts of flags that are too long for a struct tag; the tags name them as ${name}.
 var help = kong.Vars{
-	"url":    "WebSocket URL of the system. Default: the repository's local system, started for this run.",
-	"queue":  "URL of the SQS queue to publish through.",
-	"token":  "Send 'Authorization: Bearer TOKEN' with each connect; @FILE reads the token from a file.",
-	"header": "Send this header with each connect. May be repeated.",
+	"url":   "WebSocket URL of the system. Default: the repository's local system, started for this run.",
+	"queue": "URL of the SQS queue to publish through.",
+	"token": "Send this token with each connect; @FILE reads it from a file.",
+	"tokensource": "Where to send it, as in the stack's parameter TokenSource: protocol (sub-protocols fanfare.bearer " +
+		"and TOKEN), header (Authorization: Bearer TOKEN) or query (access_token=TOKEN).",
+	"subprotocol": "Offer this sub-protocol with each connect. May be repeated.",
+	"header":      "Send this header with each connect. May be repeated.",
 
 	"ramp":     "Connects per second. API Gateway allows 500 per account.",
 	"churn":    "Share of the clients that reconnect per minute, for example 10%.",
@@ -55,5 +58,5 @@ var help = kong.Vars{
 
 	"before": "Result file of a run, or several repeats, separated by commas.",
 	"after":  "Result files to compare with, in the same form.",
-	"fail":   "Exit with 1 if any figure is worse by more than the spread.",
+	"fail":   "Exit with 1 if any figure is worse by more than the spread, else with 3 if a run is invalid.",
 }

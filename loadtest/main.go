@@ -35,7 +35,8 @@ type commands struct {
 const description = `Tests whether a WebSocket broadcast system delivers.
 
 Opens many clients, publishes on an absolute schedule and counts the outcome of every delivery (missing, duplicate,
-reordered, late, corrupt). A run is invalid if the harness itself was the bottleneck.
+reordered, late, corrupt). A run is invalid if the harness itself was the bottleneck, or measured less
+than it was asked for.
 
 Exit codes: 0 passed, 1 a threshold was missed, 2 wrong usage, 3 the run is invalid, 4 clients could not connect.`
 
@@ -91,7 +92,7 @@ func run(args []string) int {
 	}
 	command, err := parser.Parse(args)
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "loadtest: %v\nTry: loadtest --help, or loadtest %s --help\n", err, first(args))
+		fmt.Fprintf(os.Stderr, "loadtest: %v\n%s\n", err, hint(parser, args))
 		return report.ExitUsage
 	}
 	// The first interrupt ends the run early and reports on it; the second ends the program.
@@ -108,7 +109,7 @@ func code(err error) int {
 		return report.ExitPass
 	}
 	if errors.Is(err, context.Canceled) {
-		err = &exit{report.ExitInvalid, errors.New("interrupted before the measurement began")}
+		err = &exit{report.ExitInvalid, errors.New("interrupted before the run was complete")}
 	}
 	if text := err.Error(); text != "" {
 		fmt.Fprintln(os.Stderr, "loadtest:", text)
@@ -124,9 +125,12 @@ func code(err error) int {
 	return report.ExitInvalid
 }
 
-func first(args []string) string {
-	if len(args) > 0 {
-		return args[0]
+// hint returns the commands that print help. It names the command of the arguments only if there is such a command.
+func hint(parser *kong.Kong, args []string) string {
+	for _, c := range parser.Model.Children {
+		if len(args) > 0 && c.Name == args[0] && !c.Hidden {
+			return "Try: loadtest " + c.Name + " --help"
+		}
 	}
-	return "run"
+	return "Try: loadtest --help"
 }

@@ -192,6 +192,7 @@ func TestExitCodes_Reports(t *testing.T) {
 		"no such file":       {[]string{"report", good + ".not"}, 2, ""},
 		"invalid":            {[]string{"report", late}, 3, "invalid: the harness published late"},
 		"the same":           {[]string{"compare", good, good, "--fail"}, 0, ""},
+		"invalid, compared":  {[]string{"compare", good, late, "--fail"}, 3, "is invalid"},
 		"worse":              {[]string{"compare", good, slower, "--fail"}, 1, ""},
 		"worse, and allowed": {[]string{"compare", good, slower}, 0, ""},
 	} {
@@ -286,15 +287,21 @@ func TestReport_SameAsRun(t *testing.T) {
 	}
 }
 
-// The first interrupt ends a run early, with a report.
+// The first interrupt ends a run early, with a report that the run is invalid. A report of its results says the same.
 func TestRun_Interrupt(t *testing.T) {
-	for _, processes := range []string{"1", "2"} {
+	for _, c := range []struct {
+		processes string
+		signal    syscall.Signal
+	}{{"1", syscall.SIGINT}, {"1", syscall.SIGTERM}, {"2", syscall.SIGINT}, {"2", syscall.SIGTERM}} {
+		processes, results := c.processes, filepath.Join(t.TempDir(), "results")
 		var s *echo.Server
 		var url string
 		begun, ready := make(chan bool, 1000), make(chan bool)
 		s, url = server(t, echo.Options{Publish: func(text []byte) { <-ready; s.Broadcast(text); begun <- true }})
 		close(ready)
-		c := command(t, "run", "--url", url, "-c", "10", "--ramp", "1000", "-r", "20", "-d", "10m", "--processes", processes,
+		signal := c.signal
+		c := command(t, "run", "--out", results, "--url", url,
+			"-c", "10", "--ramp", "1000", "-r", "20", "-d", "10m", "--processes", processes,
 			"--settle", "50ms", "--quiet")
 		var out bytes.Buffer
 		c.Stdout = &out
@@ -304,15 +311,20 @@ func TestRun_Interrupt(t *testing.T) {
 		for range 5 {
 			<-begun
 		}
-		if err := c.Process.Signal(syscall.SIGINT); err != nil {
+		if err := c.Process.Signal(signal); err != nil {
 			t.Fatal(err)
 		}
 		if err := c.Wait(); err != nil && c.ProcessState == nil {
 			t.Fatal(err)
 		}
-		if s := out.String(); !strings.Contains(s, "was interrupted") || !strings.Contains(s, "missing ") {
-			t.Errorf("%s processes: got exit code %d, want a report of an interrupted run\n%s", processes,
+		if s := out.String(); c.ProcessState.ExitCode() != 3 || !strings.Contains(s, "INVALID") ||
+			!strings.Contains(s, "invalid: process 0 was interrupted") || !strings.Contains(s, "missing ") ||
+			!strings.Contains(s, "publishing stopped early") {
+			t.Errorf("%s processes, %v: got exit code %d, want 3 and a report of an interrupted run\n%s", processes, signal,
 				c.ProcessState.ExitCode(), s)
+		}
+		if code, s, _ := loadtest(t, "report", results); code != 3 || !strings.Contains(s, "was interrupted") {
+			t.Errorf("%s processes, %v: got exit code %d of the report, want 3\n%s", processes, signal, code, s)
 		}
 	}
 }

@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"path/filepath"
+	"slices"
 	"text/tabwriter"
 
 	"fanfare/loadtest/page"
@@ -18,6 +21,75 @@ type outputs struct {
 	JSON  string `help:"Write the whole report as JSON." placeholder:"FILE"`
 	CSV   string `help:"Write one line per message as CSV." placeholder:"FILE"`
 	JUnit string `name:"junit" help:"Write the checks as JUnit XML, for CI." placeholder:"FILE"`
+}
+
+// files returns the names of the files by flag; a name may be empty.
+func (o *outputs) files() map[string]string {
+	return map[string]string{"--html": o.HTML, "--json": o.JSON, "--csv": o.CSV, "--junit": o.JUnit}
+}
+
+// writable returns an error if a file cannot be written, or if two flags, or a flag and an input, name the same file.
+// It changes no file.
+func writable(files map[string]string, inputs []string) error {
+	named := map[string]string{}
+	for _, input := range inputs {
+		named[resolved(input)] = "an input"
+	}
+	for _, flag := range slices.Sorted(maps.Keys(files)) {
+		name := files[flag]
+		if name == "" {
+			continue
+		}
+		regular, err := openable(name)
+		if err != nil {
+			return fmt.Errorf("%s: %w", flag, err)
+		}
+		other := named[resolved(name)]
+		if regular && other != "" {
+			return fmt.Errorf("%s %s: want another file than that of %s", flag, name, other)
+		}
+		named[resolved(name)] = flag
+	}
+	return nil
+}
+
+// resolved returns the absolute path of a file without symbolic links in its directory.
+func resolved(name string) string {
+	path, err := filepath.Abs(name)
+	if err != nil {
+		return name
+	}
+	if file, err := filepath.EvalSymlinks(path); err == nil {
+		return file
+	}
+	if dir, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
+		return filepath.Join(dir, filepath.Base(path))
+	}
+	return path
+}
+
+// openable returns an error if a file cannot be opened for writing. A file that does not exist is created and removed.
+// regular reports whether it is a regular file, not a device.
+func openable(name string) (regular bool, err error) {
+	info, err := os.Stat(name)
+	if errors.Is(err, os.ErrNotExist) {
+		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return true, err
+		}
+		return true, errors.Join(f.Close(), os.Remove(name))
+	}
+	if err != nil {
+		return true, err
+	}
+	if !info.Mode().IsRegular() && !info.IsDir() {
+		return false, nil // to open a pipe would wait for its reader
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY, 0)
+	if err != nil {
+		return true, err
+	}
+	return true, f.Close()
 }
 
 func (o *outputs) write(r *report.Report) error {
@@ -65,6 +137,9 @@ func (*reportCommand) Help() string {
 }
 
 func (c *reportCommand) Run() error {
+	if err := writable(c.files(), c.Files); err != nil {
+		return &exit{report.ExitUsage, err}
+	}
 	r, err := report.Load(c.Files, c.Expect)
 	if err != nil {
 		return &exit{report.ExitUsage, err}

@@ -74,12 +74,17 @@ func (r *runCommand) Run(ctx context.Context) (err error) {
 	}
 	s.Rate, s.Duration, s.Warmup, s.Expect, s.Note = r.Rate, r.Duration, r.Warmup, r.Expect, r.Note
 	s.Ledger, s.LedgerEndpoint, s.LedgerWait, s.Others = r.Ledger, r.ledgerEndpoint(), r.LedgerWait, r.Others
-	if err := validate(s); err != nil {
+	if err := check(ctx, s); err != nil {
 		return err
 	}
 	out, err := r.file()
 	if err != nil {
-		return err
+		return &exit{report.ExitUsage, err}
+	}
+	files := r.files()
+	files["--out"], files["--profile"] = out, r.Profile
+	if err := writable(files, nil); err != nil {
+		return &exit{report.ExitUsage, err}
 	}
 	stop, err := r.target(ctx, &s)
 	if err != nil {
@@ -106,12 +111,13 @@ func (r *runCommand) Run(ctx context.Context) (err error) {
 	return nil
 }
 
-// validate checks settings before anything is started for them.
-func validate(s trial.Settings) error {
-	if s.URL == "" {
-		s.URL, s.QueueURL, s.LedgerEndpoint = "ws://127.0.0.1/", "http://127.0.0.1/queue", "http://127.0.0.1"
+// check checks settings before anything is started for them.
+func check(ctx context.Context, s trial.Settings) error {
+	if s.URL == "" { // the local system will have such addresses
+		s.URL, s.QueueURL = "ws://127.0.0.1/", cmp.Or(s.QueueURL, "http://127.0.0.1/queue")
+		s.LedgerEndpoint = cmp.Or(s.LedgerEndpoint, "http://127.0.0.1")
 	}
-	if err := s.Validate(); err != nil {
+	if err := s.Check(ctx); err != nil {
 		return &exit{report.ExitUsage, err}
 	}
 	return nil

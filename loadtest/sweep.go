@@ -57,7 +57,7 @@ func (c *sweepCommand) Run(ctx context.Context) (err error) {
 	if _, err := report.ParseThreshold(c.Bound, report.Known()); err != nil {
 		return &exit{report.ExitUsage, err}
 	}
-	if c.From <= 0 || c.To < c.From || c.Precision <= 0 || c.Repeats < 1 || c.Rest < 0 {
+	if !(c.From > 0) || !(c.To >= c.From) || !(c.Precision > 0) || c.Repeats < 1 || c.Rest < 0 {
 		return usage("want 0 < --from <= --to, --precision more than 0, --repeats 1 or more, --rest 0 or more")
 	}
 	// The number of publishers fits the highest rate; it stays the same for all rates.
@@ -65,7 +65,7 @@ func (c *sweepCommand) Run(ctx context.Context) (err error) {
 	if c.From*c.Duration.Seconds() < 1 {
 		return usage("--from %g and --duration %v: want at least one message", c.From, c.Duration)
 	}
-	if err := validate(s); err != nil {
+	if err := check(ctx, s); err != nil {
 		return err
 	}
 	stop, err := c.target(ctx, &s)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"go/ast"
@@ -24,6 +25,7 @@ import (
 	"fanfare/local/dynamodb"
 	"fanfare/local/sqs"
 	"fanfare/local/stack"
+	"fanfare/local/template"
 )
 
 // These tests compare docs/local.md with the code.
@@ -198,4 +200,55 @@ func newDynamoDB(t *testing.T) http.Handler {
 	s := dynamodb.New(dynamodb.Options{})
 	t.Cleanup(s.Close)
 	return s
+}
+
+// TestManual_Missing checks that the template features that the manual lists as missing are refused with their lines.
+func TestManual_Missing(t *testing.T) {
+	function := func(change string) string {
+		return "  F:\n    Type: AWS::Serverless::Function\n    Properties: {Handler: bootstrap, CodeUri: ., " + change + "}\n"
+	}
+	event := func(kind string) string {
+		return function("Runtime: provided.al2023, Events: {E: {Type: " + kind + ", Properties: {}}}")
+	}
+	api := "  A: {Type: AWS::ApiGatewayV2::Api, Properties: {Name: a, ProtocolType: WEBSOCKET, " +
+		"RouteSelectionExpression: $request.body.a}}\n"
+	const provided = "Runtime: provided.al2023, "
+	sources := map[string]string{
+		"image":           function(provided + "PackageType: Image"),
+		"layer":           function(provided + "Layers: [a]"),
+		"alias":           function(provided + "AutoPublishAlias: live"),
+		"function URL":    function(provided + "FunctionUrlConfig: {AuthType: NONE}"),
+		"event filter":    function(provided + "Events: {E: {Type: SQS, Properties: {Queue: a, FilterCriteria: {}}}}"),
+		"HTTP API":        strings.Replace(api, "WEBSOCKET", "HTTP", 1),
+		"macro":           "  F: {'Fn::Transform': {Name: m}, Type: AWS::SQS::Queue}\n",
+		"custom resource": "  C: {Type: Custom::Thing, Properties: {ServiceToken: a}}\n",
+	}
+	for _, runtime := range []string{"nodejs22.x", "python3.13", "java21", "ruby3.4", "dotnet8", "go1.x"} {
+		sources[runtime] = function("Runtime: " + runtime)
+	}
+	for _, kind := range []string{"S3", "SNS", "Kinesis", "DynamoDB", "Schedule", "EventBridgeRule", "Api", "HttpApi"} {
+		sources["event "+kind] = event(kind)
+	}
+	for _, kind := range []string{"AWS_IAM", "JWT"} {
+		sources["authorization "+kind] = api + "  R: {Type: AWS::ApiGatewayV2::Route, Properties: {ApiId: !Ref A, " +
+			"RouteKey: a, AuthorizationType: " + kind + "}}\n"
+	}
+	for _, kind := range []string{"HTTP", "HTTP_PROXY", "AWS"} {
+		sources["integration "+kind] = api + "  I: {Type: AWS::ApiGatewayV2::Integration, Properties: {ApiId: !Ref A, " +
+			"IntegrationType: " + kind + ", IntegrationUri: 'http://a'}}\n"
+	}
+	for _, kind := range []string{"ApiGateway::RestApi", "Serverless::Api", "Serverless::HttpApi",
+		"ApiGatewayV2::DomainName", "S3::Bucket", "Events::Rule", "Kinesis::Stream", "StepFunctions::StateMachine",
+		"Cognito::UserPool",
+		"Serverless::Application", "Serverless::LayerVersion", "CloudFormation::Stack", "Lambda::Version", "Lambda::Alias",
+		"Lambda::Url", "DynamoDB::GlobalTable"} {
+		sources[kind] = "  X: {Type: AWS::" + kind + ", Properties: {}}\n"
+	}
+	for name, source := range sources {
+		_, err := template.Load("t.yaml", []byte("Transform: AWS::Serverless-2016-10-31\nResources:\n"+source),
+			template.Options{})
+		if problems, ok := errors.AsType[template.Problems](err); !ok || problems[0].Line < 3 {
+			t.Errorf("%s: got %v, want a problem with its line", name, err)
+		}
+	}
 }

@@ -1,6 +1,7 @@
-// Local runs the WebSocket application of a SAM template on this machine: API Gateway, Lambda, SQS, DynamoDB and
-// Secrets Manager in one process on loopback, without Docker, Java or an AWS account. It builds the functions as they
-// are deployed and runs them as processes.
+// Local runs this repository's stack on this machine: API Gateway's WebSocket API, Lambda, SQS, DynamoDB and Secrets
+// Manager's GetSecretValue in one process on loopback, without Docker, Java or an AWS account. It builds the functions
+// as they are deployed and runs them as processes; it runs functions of the runtimes provided.al2023 and provided.al2
+// only. docs/local.md lists what other stacks would miss.
 //
 //	go run ./local --help
 package main
@@ -61,7 +62,7 @@ var help = kong.Vars{
 	"awsport_help":   "Port of SQS, DynamoDB and Secrets Manager. 0 selects a free port.",
 	"builddir_help":  "Folder in which the functions are built. Several processes may share it.",
 	"speed_help": "Speed of the clock of AWS's services: with 600, ten idle minutes pass in a second. " +
-		"Functions keep the machine's time.",
+		"Functions keep the machine's time. 0.001 to 100000.",
 	"fault_help": "Fault to inject, such as apigateway.Gone=0.01 or lambda.Kill=0.05; repeatable. " +
 		"docs/local.md lists the faults and describes how to change them at run time.",
 	"quota_help": "Limit of the account: aws (AWS's defaults), connections=RATE[:BURST], requests=RATE[:BURST], " +
@@ -76,7 +77,8 @@ var help = kong.Vars{
 func main() {
 	var o options
 	kong.Parse(&o, kong.Name("local"), kong.UsageOnError(), help,
-		kong.Description("Runs the WebSocket application of a SAM template on this machine."))
+		kong.Description("Runs Fanfare's stack on this machine. For functions of the runtimes provided.* only; "+
+			"docs/local.md lists what other stacks would miss."))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := program{os.Stdout, os.Stderr}.main(ctx, o)
 	stop()
@@ -113,7 +115,7 @@ func (p program) run(ctx context.Context, o options) error {
 		level = slog.LevelDebug
 	}
 	faults, quotas, latency, err := o.conditions()
-	if err != nil {
+	if err = errors.Join(o.check(), err); err != nil {
 		return err
 	}
 	daemon := ""
@@ -159,6 +161,26 @@ func (p program) run(ctx context.Context, o options) error {
 		failure = errors.Join(failure, fmt.Errorf("stop: %w", err))
 	}
 	return failure
+}
+
+// Bounds of --speed. Beyond them, durations of the clock would overflow within a day.
+const minSpeed, maxSpeed = 0.001, 100_000
+
+// check returns the errors of numeric flags.
+func (o options) check() error {
+	var errs []error
+	if !(o.Speed >= minSpeed && o.Speed <= maxSpeed) { // also true for NaN
+		errs = append(errs, fmt.Errorf("--speed %v: want %v to %v", o.Speed, minSpeed, maxSpeed))
+	}
+	for _, port := range []struct {
+		flag   string
+		number int
+	}{{"--port", o.Port}, {"--aws-port", o.AWSPort}, {"--xray-port", o.XRayPort}} {
+		if port.number < 0 || port.number > 65535 {
+			errs = append(errs, fmt.Errorf("%s %d: want 0 to 65535", port.flag, port.number))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // conditions parses the flags of faults, quotas and latency.

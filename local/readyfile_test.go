@@ -35,7 +35,8 @@ Outputs:
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- program{io.Discard, io.Discard}.run(ctx, options{Template: template, BuildDir: dir, Speed: 1, Quiet: true, ReadyFile: path,
+		ended <- program{io.Discard, io.Discard}.run(ctx, options{
+			Template: template, BuildDir: dir, Speed: 1, Quiet: true, ReadyFile: path,
 			Ready: `grep -qs "left behind" "` + path + `" && exit 1 || exit 0`})
 	}()
 

@@ -88,3 +88,89 @@ func TestDecodePayload_Errors(t *testing.T) {
 		})
 	}
 }
+
+func TestCheckID(t *testing.T) {
+	for id, valid := range map[string]bool{
+		"a": true, "order-7:2026.11_x": true, "c-1": true, strings.Repeat("x", publish.MaxIDBytes): true,
+		"": false, strings.Repeat("x", publish.MaxIDBytes+1): false,
+		"a b": false, "a/b": false, "a\n": false, " a": false, "ä": false, "a,b": false, "a b c": false,
+	} {
+		if err := publish.CheckID(id); (err == nil) != valid {
+			t.Errorf("%.20q: got %v, want valid = %v", id, err, valid)
+		}
+	}
+}
+
+func TestCheckAttribute(t *testing.T) {
+	for _, test := range []struct {
+		name, dataType string
+		valid          bool
+	}{
+		{"encoding", "String", true},
+		{"exclude", "String", true},
+		{"broadcastId", "String", true},
+		{"traceparent", "String", true},
+		{"tenant", "Number", true},
+		{"id", "Binary", true},
+		{"reason", "String", true}, // a letter that SQS itself has sent back has it
+
+		{"encoding", "Binary", false},
+		{"exclude", "Number", false},
+		{"exclude", "String.list", false},
+		{"broadcastId", "Number.int", false},
+
+		{"Encoding", "String", false},
+		{"encodings", "String", false},
+		{"excludes", "String", false},
+		{"EXCLUDE", "Binary", false},
+		{"ex-clude", "String", false},
+		{"broadcastID", "String", false},
+		{"broadcast_id", "String", false},
+		{"broadcast.ids", "Number", false},
+		{"Broadcast-Id", "String", false},
+
+		{"broadcast", "String", false},
+		{"sentAt", "Number", false},
+		{"segment", "String", false},
+		{"startKey", "Binary", false},
+		{"stretch", "String", false},
+		{"hop", "String", false},
+		{"truncated", "String", false},
+	} {
+		err := publish.CheckAttribute(test.name, test.dataType)
+		if (err == nil) != test.valid || err != nil && !strings.Contains(err.Error(), test.name) {
+			t.Errorf("%s of type %s: got %v, want valid = %v, and an error with the name",
+				test.name, test.dataType, err, test.valid)
+		}
+	}
+}
+
+func TestDecode_Limits(t *testing.T) {
+	many := strings.TrimSuffix(strings.Repeat("a=,", publish.MaxExclude), ",")
+	long := strings.Repeat("x", publish.MaxExcludeBytes)
+	for _, test := range []struct {
+		name       string
+		attributes map[string]string
+		want       error
+	}{
+		{"the largest number of exclusions", map[string]string{"exclude": many}, nil},
+		{"one exclusion too many", map[string]string{"exclude": many + ",b="}, publish.ErrExclude},
+		{"the longest exclusions", map[string]string{"exclude": long}, nil},
+		{"exclusions that are too long", map[string]string{"exclude": long + "x"}, publish.ErrExclude},
+		{"an id", map[string]string{"broadcastId": "order-7"}, nil},
+		{"a bad id", map[string]string{"broadcastId": strings.Repeat("x/", 10_000)}, publish.ErrID},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m, err := publish.Decode("x", test.attributes)
+			if !errors.Is(err, test.want) {
+				t.Fatalf("got %v, want %v", err, test.want)
+			}
+			if err != nil && len(err.Error()) > 300 {
+				t.Errorf("got an error of %d bytes, want at most 300", len(err.Error()))
+			}
+			if want := test.attributes["broadcastId"]; err == nil && m.ID != want {
+				t.Errorf("got id %q, want %q", m.ID, want)
+			}
+		})
+	}
+}

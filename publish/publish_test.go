@@ -6,7 +6,9 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -58,7 +60,7 @@ func received(t *testing.T, q publish.Queue) map[string]string {
 			if exclude := m.MessageAttributes["exclude"].StringValue; exclude != nil {
 				payload += " but for " + *exclude
 			}
-			all[aws.ToString(m.MessageId)] = payload
+			all[aws.ToString(m.MessageAttributes["broadcastId"].StringValue)] = payload
 		}
 	}
 }
@@ -143,3 +145,45 @@ func TestQueue_Errors(t *testing.T) {
 		t.Errorf("PublishAll to a missing queue: got %v, %v, want one empty id and an error", ids, err)
 	}
 }
+
+func TestQueue_Send(t *testing.T) {
+	client, urls := awstest.Queues(t, "broadcast")
+	q := publish.Queue{Client: client, URL: urls[0]}
+	one := publish.Message{Payload: []byte("one"), ID: "order-1"}
+	if id, err := q.Send(t.Context(), one); id != "order-1" || err != nil {
+		t.Errorf("Send: got %q, %v, want order-1", id, err)
+	}
+	ids, err := q.SendAll(t.Context(),
+		publish.Message{Payload: []byte("two"), ID: "order-2"}, publish.Message{Payload: []byte("three")})
+	if err != nil || len(ids) != 2 || ids[0] != "order-2" || publish.CheckID(ids[1]) != nil || ids[1] == ids[0] {
+		t.Fatalf("SendAll: got %q, %v, want order-2 and a random id", ids, err)
+	}
+	want := map[string]string{"order-1": "one", "order-2": "two", ids[1]: "three"}
+	if got := received(t, q); !maps.Equal(got, want) {
+		t.Errorf("got %q on the queue, want %q", got, want)
+	}
+
+	for name, test := range map[string]struct {
+		message publish.Message
+		want    error
+	}{
+		"a client's id":       {publish.Message{Payload: []byte("x"), ID: "c-1"}, publish.ErrID},
+		"a bad id":            {publish.Message{Payload: []byte("x"), ID: "a b"}, publish.ErrID},
+		"too many exclusions": {publish.Message{Payload: []byte("x"), Exclude: make1001()}, publish.ErrExclude},
+		"no payload":          {publish.Message{ID: "order-3"}, publish.ErrEmpty},
+	} {
+		if _, err := q.Send(t.Context(), test.message); !errors.Is(err, test.want) {
+			t.Errorf("Send %s: got %v, want %v", name, err, test.want)
+		}
+		valid := publish.Message{Payload: []byte("x")}
+		if _, err := q.SendAll(t.Context(), valid, test.message); !errors.Is(err, test.want) {
+			t.Errorf("SendAll %s: got %v, want %v", name, err, test.want)
+		}
+	}
+	if got := received(t, q); len(got) != 0 {
+		t.Errorf("after invalid messages: got %q on the queue, want none", got)
+	}
+}
+
+// make1001 returns one more id than a message may exclude.
+func make1001() []string { return slices.Repeat([]string{"a="}, publish.MaxExclude+1) }

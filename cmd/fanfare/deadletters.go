@@ -20,23 +20,30 @@ type source struct {
 func (t *target) sources(ctx context.Context) ([]source, error) {
 	urls := make(map[string]string)
 	var errs []error
-	for _, name := range []string{"broadcast", "broadcast-dead-letter", "send", "send-dead-letter"} {
+	for _, name := range []string{
+		"broadcast-dead-letter", "continuation", "continuation-dead-letter", "send", "send-dead-letter",
+	} {
 		url, err := t.url(ctx, name)
 		urls[name] = url
 		errs = append(errs, err)
 	}
-	letters := func(name string) *queue.DeadLetters { return &queue.DeadLetters{Client: t.sqs, URL: urls[name]} }
-	broadcasts := &queue.Broadcasts{Client: t.sqs, URL: urls["broadcast"]}
+	letters := func(name string) *queue.DeadLetters {
+		return &queue.DeadLetters{
+			Client: t.sqs, URL: urls[name+"-dead-letter"], FromPublishers: name == "broadcast",
+		}
+	}
+	continuations := &queue.Continuations{Client: t.sqs, URL: urls["continuation"]}
 	batches := &queue.Batches{Client: t.sqs, URL: urls["send"]}
 	return []source{
-		{"broadcast", letters("broadcast-dead-letter"), broadcasts.Redrive},
-		{"send", letters("send-dead-letter"), batches.Redrive},
+		{"broadcast", letters("broadcast"), continuations.Redrive},
+		{"continuation", letters("continuation"), continuations.Redrive},
+		{"send", letters("send"), batches.Redrive},
 	}, errors.Join(errs...)
 }
 
 type deadLetters struct{}
 
-// Run lists the dead letters of both queues. They stay in the queues.
+// Run lists the dead letters of all queues. They stay in the queues.
 func (c *deadLetters) Run(ctx context.Context, t *target) error {
 	sources, err := t.sources(ctx)
 	if err != nil {
@@ -46,7 +53,7 @@ func (c *deadLetters) Run(ctx context.Context, t *target) error {
 	for _, s := range sources {
 		if err := s.letters.Each(ctx, func(l queue.Letter) (bool, error) {
 			total++
-			t.print(s.name, l)
+			t.printLetter(s.name, l)
 			return false, nil
 		}); err != nil {
 			return err
@@ -58,7 +65,7 @@ func (c *deadLetters) Run(ctx context.Context, t *target) error {
 
 type redrive struct {
 	Reason string `help:"Send only letters with this reason back."`
-	All    bool   `help:"Send permanent failures (malformed, too large) back too; they fail again."`
+	All    bool   `help:"Send permanent failures back too, except cut ones; they fail again."`
 }
 
 // Run sends dead letters back. A letter is deleted only after it is on its queue again.
@@ -67,10 +74,13 @@ func (c *redrive) Run(ctx context.Context, t *target) error {
 	if err != nil {
 		return err
 	}
-	sent, left := 0, 0
+	begin, sent, left := time.Now(), 0, 0
 	for _, s := range sources {
 		if err := s.letters.Each(ctx, func(l queue.Letter) (bool, error) {
-			if (l.Permanent() && !c.All) || (c.Reason != "" && l.Reason != c.Reason) {
+			if l.SentAt.After(begin) {
+				return false, nil // sent back here, and failed again
+			}
+			if l.Incomplete || (l.Permanent() && !c.All) || (c.Reason != "" && l.Reason != c.Reason) {
 				left++
 				return false, nil
 			}
@@ -78,7 +88,7 @@ func (c *redrive) Run(ctx context.Context, t *target) error {
 				return false, err
 			}
 			sent++
-			t.print(s.name, l)
+			t.printLetter(s.name, l)
 			return true, nil
 		}); err != nil {
 			return err
@@ -88,11 +98,17 @@ func (c *redrive) Run(ctx context.Context, t *target) error {
 	return nil
 }
 
-// print prints one line about a letter, without its payload.
-func (t *target) print(from string, l queue.Letter) {
+// tooManyReceives is the reason of a letter that SQS has moved.
+const tooManyReceives = "too many failed receives"
+
+// printLetter prints one line about a letter, without its payload.
+func (t *target) printLetter(from string, l queue.Letter) {
 	reason, what := l.Reason, fmt.Sprintf("%d bytes", len(l.Body))
 	if reason == "" {
-		reason = "too many failed receives"
+		reason = tooManyReceives
+	}
+	if l.Size > 0 {
+		what = fmt.Sprintf("%d bytes, cut to %d; cannot be sent back", l.Size, len(l.Body))
 	}
 	if b, err := broadcast.DecodeBatch(l.Body); err == nil {
 		what = fmt.Sprintf("%d deliveries of broadcast %s", b.Len(), b.Messages[0].ID)
@@ -100,6 +116,6 @@ func (t *target) print(from string, l queue.Letter) {
 			what += fmt.Sprintf(" and %d more", n-1)
 		}
 	}
-	fmt.Fprintf(t.out, "%-10s %s  %s: %s; %s (%s)\n",
+	fmt.Fprintf(t.out, "%-12s %s  %s: %s; %s (%s)\n",
 		from, l.SentAt.Format(time.RFC3339), l.Original, what, reason, l.Detail)
 }

@@ -9,9 +9,11 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -25,6 +27,8 @@ type command struct {
 	Prefix   string `default:"websocket" help:"The stack's parameter NamePrefix."`
 	Local    bool   `help:"Use the stack that 'make run' has started, at --endpoint."`
 	Endpoint string `default:"http://127.0.0.1:4566" help:"URL of the local AWS services."`
+
+	Timeout time.Duration `default:"30s" help:"Longest time for one request to AWS, which is made up to three times."`
 
 	Version kong.VersionFlag `help:"Print the version."`
 
@@ -70,8 +74,16 @@ func version() string {
 	return fmt.Sprintf("fanfare %s %s", info.Main.Version, info.GoVersion)
 }
 
+// minTimeout is the shortest --timeout. A long poll for dead letters takes up to a second.
+const minTimeout = 2 * time.Second
+
 func (c command) target(ctx context.Context) (*target, error) {
-	var options []func(*config.LoadOptions) error
+	if c.Timeout < minTimeout {
+		return nil, fmt.Errorf("--timeout %v: want at least %v", c.Timeout, minTimeout)
+	}
+	options := []func(*config.LoadOptions) error{
+		config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(c.Timeout)),
+	}
 	if c.Local {
 		options = append(options, config.WithBaseEndpoint(c.Endpoint), config.WithRegion("us-east-1"),
 			config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("local", "local", "")))

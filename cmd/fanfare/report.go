@@ -1,11 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"fanfare/pkg/ledger"
@@ -26,29 +30,91 @@ const (
 )
 
 type report struct {
-	ID   string `arg:"" help:"Id of the broadcast: from the acknowledgement, or the MessageId of SendMessage."`
+	ID   string `arg:"" help:"Id of the broadcast: from the acknowledgement, the attribute broadcastId, or the MessageId."`
 	JSON bool   `name:"json" help:"Print JSON."`
 }
 
-// Run prints the report.
+// letterTime bounds the search of the dead-letter queues.
+const letterTime = 20 * time.Second
+
+// deadLetter is a dead letter of a broadcast, in a report as JSON.
+type deadLetter struct {
+	Queue  string    `json:"queue"` // broadcast, continuation or send
+	Reason string    `json:"reason"`
+	Detail string    `json:"detail"`
+	SentAt time.Time `json:"sentAt"`
+}
+
+// Run prints the report. If deliveries are missing, or the ledger does not have the broadcast, it also searches the
+// dead-letter queues.
 func (c *report) Run(ctx context.Context, t *target) error {
 	r, err := (&ledger.Table{Client: t.dynamodb, Name: t.prefix + "_broadcasts"}).Report(ctx, c.ID)
 	if err != nil {
 		return err
 	}
-	if r.Unknown() {
-		return fmt.Errorf("the ledger has nothing of broadcast %s: it is not dispatched yet, it is more than a day old, "+
-			"or the id belongs to another stack", c.ID)
+	var letters []deadLetter
+	if !r.Dispatched || r.Outstanding > 0 || r.AllFailed() > 0 {
+		if letters, err = t.lettersOf(ctx, c.ID); err != nil {
+			fmt.Fprintln(os.Stderr, "fanfare: the search of the dead-letter queues is not complete:", err)
+		}
+	}
+	if r.Unknown() && len(letters) == 0 {
+		return fmt.Errorf("the ledger has nothing of broadcast %s, and no dead-letter queue holds it: it is not dispatched "+
+			"yet, it is more than a day old, or the id belongs to another stack", c.ID)
 	}
 	if c.JSON {
 		out := json.NewEncoder(t.out)
 		out.SetIndent("", "  ")
-		return out.Encode(r)
+		return out.Encode(struct {
+			ledger.Report
+			DeadLetters []deadLetter `json:"deadLetters,omitempty"`
+		}{r, letters})
 	}
+	t.print(r, letters)
+	return nil
+}
+
+// lettersOf returns the dead letters of a broadcast. It searches all dead-letter queues at once, for at most
+// letterTime.
+func (t *target) lettersOf(ctx context.Context, id string) ([]deadLetter, error) {
+	sources, err := t.sources(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, letterTime)
+	defer cancel()
+	found := make([][]deadLetter, len(sources))
+	errs := make([]error, len(sources))
+	var group sync.WaitGroup
+	for i, s := range sources {
+		group.Go(func() {
+			letters, err := s.letters.Find(ctx, id)
+			errs[i] = err
+			for _, l := range letters {
+				reason := cmp.Or(l.Reason, tooManyReceives)
+				found[i] = append(found[i], deadLetter{Queue: s.name, Reason: reason, Detail: l.Detail, SentAt: l.SentAt})
+			}
+		})
+	}
+	group.Wait()
+	return slices.Concat(found...), errors.Join(errs...)
+}
+
+// print prints a report. If the ledger does not have the broadcast, it prints the dead letters only.
+func (t *target) print(r ledger.Report, letters []deadLetter) {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(t.out, "%-14s%s\n", name, fmt.Sprintf(format, args...))
 	}
 	line("broadcast", "%s", r.BroadcastID)
+	if r.Unknown() {
+		line("dispatched", "no")
+	}
+	for _, l := range letters {
+		line("dead letter", "%s of the %s queue: %s (%s)", l.SentAt.Format(time.RFC3339), l.Queue, l.Reason, l.Detail)
+	}
+	if r.Unknown() {
+		return
+	}
 	progress := "not to everyone yet"
 	if r.Dispatched {
 		progress = "to everyone"
@@ -72,7 +138,6 @@ func (c *report) Run(ctx context.Context, t *target) error {
 		line("last", "%s, %v later", r.Last.Format(time.RFC3339Nano), r.Last.Sub(r.First))
 	}
 	line("cost", "about $%.6f (posts of up to 32 KB; list prices of us-east-1, November 2026)", cost(r))
-	return nil
 }
 
 // cost estimates the price of the broadcast on AWS in dollars: the posts, which are nearly all of it, and the batches.

@@ -25,7 +25,7 @@ func TestSetup_Errors(t *testing.T) {
 		{"no mistake", "", "", ""},
 		{"a shared secret", "TOKEN_KEYS", "arn:aws:secretsmanager:us-east-1:000000000000:secret:s", ""},
 		{"claim", "PUBLISH_CLAIM", "scope", `parse claim "scope"`},
-		{"keys", "TOKEN_KEYS", "http://issuer.example/jwks", "JWK set is not an https URL"},
+		{"keys", "TOKEN_KEYS", "http://issuer.example/jwks", "is not an https URL"},
 		{"algorithms", "TOKEN_ALGORITHMS", "none", `parse algorithms: "none"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {

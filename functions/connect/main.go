@@ -6,7 +6,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -17,17 +16,25 @@ import (
 	"fanfare/pkg/function"
 	"fanfare/pkg/ingress"
 	"fanfare/pkg/registry"
+	"fanfare/pkg/telemetry"
 )
 
 func main() { function.Run(setup) }
 
 func setup(env *function.Environment, cfg aws.Config) (any, error) {
 	table := &registry.Table{Client: dynamodb.NewFromConfig(cfg), Name: env.String("CONNECTIONS_TABLE")}
-	origins := access.Origins(strings.Split(env.String("ALLOWED_ORIGINS"), ","))
+	origins, err := access.ParseOrigins(env.String("ALLOWED_ORIGINS"))
+	if err != nil {
+		return nil, err
+	}
 	return func(ctx context.Context, r events.APIGatewayWebsocketProxyRequest) (events.APIGatewayProxyResponse, error) {
 		handshake := access.Handshake{Headers: r.MultiValueHeaders}
 		if !origins.Allow(handshake) {
-			slog.InfoContext(ctx, "refused", "connection", r.RequestContext.ConnectionID, "reason", "origin")
+			slog.InfoContext(ctx, "refused", "connection", r.RequestContext.ConnectionID, "reason", "origin",
+				"origin", handshake.Origin(), "allowed", origins)
+			var m telemetry.Metrics
+			m.Count("OriginsRefused", 1)
+			telemetry.Output{}.Measure(ctx, &m)
 			return events.APIGatewayProxyResponse{StatusCode: http.StatusForbidden}, nil
 		}
 		arrival := time.UnixMilli(r.RequestContext.ConnectedAt)

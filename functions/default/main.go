@@ -16,6 +16,7 @@ import (
 	"fanfare/pkg/access"
 	"fanfare/pkg/function"
 	"fanfare/pkg/ingress"
+	"fanfare/pkg/queue"
 	"fanfare/pkg/quota"
 	"fanfare/pkg/telemetry"
 	"fanfare/publish"
@@ -26,7 +27,7 @@ func main() { function.Run(setup) }
 func setup(env *function.Environment, cfg aws.Config) (any, error) {
 	mode := access.Mode(env.OneOf("ACCESS", string(access.Open), string(access.Listen), string(access.JWT)))
 	publisher := ingress.Publisher{
-		Queue:    publish.Queue{Client: sqs.NewFromConfig(cfg), URL: env.String("BROADCAST_QUEUE_URL")},
+		Queue:    &queue.Broadcasts{Client: sqs.NewFromConfig(cfg), URL: env.String("BROADCAST_QUEUE_URL")},
 		MaxBytes: env.Int("MAX_PUBLISH_BYTES", 1, publish.MaxBytes),
 	}
 	if rate := env.Int("PUBLISHES_PER_SECOND", 0, 1000); rate > 0 {

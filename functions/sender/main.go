@@ -21,6 +21,7 @@ func main() { function.Run(setup) }
 func setup(env *function.Environment, cfg aws.Config) (any, error) {
 	db, mq := dynamodb.NewFromConfig(cfg), sqs.NewFromConfig(cfg)
 	postsPerSecond, senders := env.Int("POSTS_PER_SECOND", 2, 1_000_000), env.Int("SENDER_CONCURRENCY", 2, 1000)
+	visibility := &queue.Visibility{Client: mq, URLs: []string{env.String("SEND_QUEUE_URL")}}
 	poster, posterErr := push.New(cfg, env.String("MANAGEMENT_ENDPOINT"), handler.SenderWorkers)
 	stage := &delivery.Sender{
 		Poster:         poster,
@@ -37,5 +38,5 @@ func setup(env *function.Environment, cfg aws.Config) (any, error) {
 	if posterErr != nil {
 		return nil, posterErr // here, so that a report of missing settings has all of them
 	}
-	return handler.Sender{Stage: stage}.Handle, nil
+	return handler.Sender{Visibility: visibility, Stage: stage}.Handle, nil
 }

@@ -56,6 +56,8 @@ type Process struct {
 // Connections counts connections, not clients: a client that reconnects has several.
 type Connections struct {
 	Wanted   int // clients
+	Required int // clients that must be connected when the first message is due
+	Started  int // clients that were
 	Opened   int
 	Unopened map[string]int // failed attempts, by reason
 	Unmade   int            // failed attempts at a limit of the harness

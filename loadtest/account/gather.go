@@ -68,7 +68,8 @@ func gather(a *Account, segments []*result.Segment) (*builder, error) {
 	a.Series = Series{Start: c.Start, Width: time.Second}
 	b := &builder{Account: a, turns: timing.Turns{Publishers: max(c.Publishers, 1)}, deadline: c.Deadline.Microseconds(),
 		findings: map[string]int{}}
-	a.Connections = Connections{Wanted: c.Connections, Unopened: map[string]int{}, Causes: map[string]int{}}
+	a.Connections = Connections{Wanted: c.Connections, Required: c.Required(), Unopened: map[string]int{},
+		Causes: map[string]int{}}
 	a.Publishing = Publishing{Scheduled: c.Count, Unpublished: map[string]int{}, Refused: map[string]int{}}
 	var answers []result.Record
 	for _, segment := range segments {
@@ -97,6 +98,7 @@ func gather(a *Account, segments []*result.Segment) (*builder, error) {
 			return nil, err
 		}
 		s.closeUnfinished()
+		s.countStarted()
 	}
 	b.order()
 	for i := range answers {
@@ -109,6 +111,16 @@ func gather(a *Account, segments []*result.Segment) (*builder, error) {
 	}
 	a.Publishing.Silent = len(answers) == 0
 	return b, nil
+}
+
+// countStarted counts the connections that were open when the first message was due.
+func (s *segmentBuilder) countStarted() {
+	start := s.Conditions.Start
+	for i := range s.connections {
+		if c := &s.connections[i]; c.opened <= start && c.closed > start {
+			s.Connections.Started++
+		}
+	}
 }
 
 // addConnection counts an opened or a closed connection.

@@ -81,6 +81,8 @@ func addCounts(sum, other map[string]int) {
 
 func (c *Connections) add(o *Connections) {
 	c.Wanted = max(c.Wanted, o.Wanted)
+	c.Required += o.Required
+	c.Started += o.Started
 	c.Opened += o.Opened
 	c.Unmade += o.Unmade
 	c.Moved += o.Moved

@@ -16,13 +16,21 @@ type Queue struct {
 	url    string
 }
 
+// CheckQueueURL returns an error if queueURL does not have the form of a queue's URL.
+func CheckQueueURL(queueURL string) error {
+	u, err := url.Parse(queueURL)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || strings.Trim(u.Path, "/") == "" {
+		return fmt.Errorf("queue URL %q: want a URL such as https://sqs.eu-west-1.amazonaws.com/123456789012/queue",
+			queueURL)
+	}
+	return nil
+}
+
 // OpenQueue returns the queue with that URL, at AWS or at an emulator. publishers is the number of concurrent
 // publishers.
 func OpenQueue(ctx context.Context, queueURL string, publishers int) (*Queue, error) {
-	u, err := url.Parse(queueURL)
-	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || strings.Trim(u.Path, "/") == "" {
-		return nil, fmt.Errorf("queue URL %q: want a URL such as https://sqs.eu-west-1.amazonaws.com/123456789012/queue",
-			queueURL)
+	if err := CheckQueueURL(queueURL); err != nil {
+		return nil, err
 	}
 	cfg, err := LoadConfig(ctx, Endpoint(queueURL), Region(queueURL), publishers)
 	if err != nil {

@@ -36,6 +36,7 @@ func (p *Pool) Dial(ctx context.Context, slot uint32, slow bool) (*Conn, error) 
 	dialer := ws.Dialer{
 		Timeout:   p.options.ConnectTimeout,
 		NetDial:   p.dialer(slow).DialContext,
+		Protocols: p.options.Protocols,
 		TLSConfig: p.options.TLS,
 		// The buffers are needed for the handshake only; small ones save memory during the ramp.
 		ReadBufferSize: 1024, WriteBufferSize: 1024,

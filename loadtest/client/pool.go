@@ -37,6 +37,7 @@ type Handler interface {
 type Options struct {
 	URL            string                  // ws:// or wss://
 	Header         http.Header             // of the handshake; may be nil
+	Protocols      []string                // sub-protocols to offer
 	TLS            *tls.Config             // for wss://; nil: system certificates
 	Sources        []netip.Addr            // local addresses, used in rotation; empty: chosen by the kernel
 	Shards         int                     // at least 1

@@ -58,7 +58,7 @@ func New(ctx context.Context, plan Plan) (*Engine, error) {
 		}
 	}
 	pool, err := client.NewPool(client.Options{
-		URL: plan.URL, Header: plan.Header, Sources: plan.Sources, Shards: plan.Shards,
+		URL: plan.URL, Header: plan.Header, Protocols: plan.Protocols, Sources: plan.Sources, Shards: plan.Shards,
 		ConnectTimeout: plan.ConnectTimeout, SlowRate: plan.SlowRate, Streams: plan.Streams,
 		Handler: func(int) client.Handler {
 			return &listener{engine: e, live: latency.NewCoarse(), earlier: map[string]bool{}}

@@ -9,13 +9,16 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"fanfare/loadtest/account"
 	"fanfare/loadtest/echo"
 	"fanfare/loadtest/engine"
+	"fanfare/loadtest/report"
 	"fanfare/loadtest/result"
 	"fanfare/loadtest/timing"
 
@@ -144,6 +147,31 @@ func TestFleet_Interrupt(t *testing.T) {
 		if p.End == nil || !p.End.Interrupted {
 			t.Errorf("process %d: got end %+v, want interrupted", p.Conditions.Process, p.End)
 		}
+	}
+}
+
+// A worker that dies ends the measurement with an error, and a report of what was measured is invalid.
+func TestFleet_WorkerKilled(t *testing.T) {
+	f := startFleet(t, fleetPlan(serveURL(t), 2))
+	var killing sync.WaitGroup
+	killing.Go(func() {
+		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+			if s, err := f.Status(); err != nil || s.Published > 0 {
+				break
+			}
+		}
+		if err := syscall.Kill(f.Workers()[1], syscall.SIGKILL); err != nil {
+			t.Error(err)
+		}
+	})
+	m := measurement(t, 300)
+	m.Conditions.Deadline = 100 * time.Millisecond
+	if err := f.Measure(t.Context(), m); err == nil || !strings.Contains(err.Error(), "process has ended") {
+		t.Errorf("got error %v, want one of the process", err)
+	}
+	killing.Wait()
+	if r, err := report.Load([]string{m.File}, nil); err == nil && r.Verdict != report.Invalid {
+		t.Errorf("got verdict %v, want %v", r.Verdict, report.Invalid)
 	}
 }
 

@@ -11,12 +11,13 @@ import (
 type Plan struct {
 	URL            string
 	Header         map[string][]string
-	Process        int     // from 0
-	Processes      int     // at least 1
-	Connections    int     // of the whole run; a process has the clients whose number modulo Processes is its own
-	Ramp           float64 // connects per second, over all processes
-	Slow           int     // number of slow clients: the last ones
-	SlowRate       int     // bytes per second that a slow client reads
+	Protocols      []string // sub-protocols to offer
+	Process        int      // from 0
+	Processes      int      // at least 1
+	Connections    int      // of the whole run; a process has the clients whose number modulo Processes is its own
+	Ramp           float64  // connects per second, over all processes
+	Slow           int      // number of slow clients: the last ones
+	SlowRate       int      // bytes per second that a slow client reads
 	Publishers     int
 	Via            string // Clients, Queue or Both
 	QueueURL       string

@@ -24,6 +24,8 @@ const (
 	busy = 0.95
 	// unpublishedShare is the share of messages that may remain unpublished in a valid run.
 	unpublishedShare = 0.01
+	// audienceShare is the share of the clients that must be connected during a valid run, on average over the messages.
+	audienceShare = 0.9
 )
 
 // doubtList collects doubts.
@@ -83,7 +85,7 @@ func (l *doubtList) processes(s *summary, allowed time.Duration) {
 			l.invalid("process %d received %d payloads and recorded %d", c.Process, got, end.Records)
 		}
 		if end.Interrupted {
-			l.warn("process %d was interrupted before the end of the run", c.Process)
+			l.invalid("process %d was interrupted before the end of the run", c.Process)
 		}
 		if end.Unsent > 0 {
 			l.warn("process %d could not send %d bytes, as the system did not read them", c.Process, end.Unsent)
@@ -133,9 +135,30 @@ func (l *doubtList) connections(s *summary) {
 		l.invalid("%d connects failed at a limit of this machine (file descriptors, ports or memory): raise it (ulimit -n), "+
 			"or use more --processes or --source addresses", n)
 	}
+	if c := s.Connections; c.Started < c.Required {
+		l.invalid("%d of %d clients were connected when the first message was due", c.Started, c.Required)
+	} else if connected, wanted := audience(s); connected < audienceShare*wanted {
+		l.invalid("%s of the clients were connected on average over the messages", Percent(connected, wanted))
+	}
 	if s.Connections.Dropped > 0 || s.Deliveries.Harness > 0 {
 		l.invalid("the harness lost %d connections and with them %d deliveries", s.Connections.Dropped, s.Deliveries.Harness)
 	}
+}
+
+// audience returns the deliveries of all owed messages, and the number of them if all clients had been connected.
+func audience(s *summary) (connected, wanted float64) {
+	readers := map[string]int{} // clients that are not slow, of each run
+	for _, p := range s.Processes {
+		readers[p.Conditions.Run] = min(p.Conditions.Required(), p.Conditions.Connections-p.Conditions.Slow)
+	}
+	for i := range s.Broadcasts {
+		b := &s.Broadcasts[i]
+		if b.Owed > 0 || b.Acknowledged != 0 {
+			connected += float64(b.Owed)
+			wanted += float64(readers[s.Starts[b.Run].Run])
+		}
+	}
+	return connected, wanted
 }
 
 // publishing doubts messages that were not published, and statistics of few or uncertain messages.
@@ -144,6 +167,10 @@ func (l *doubtList) publishing(s *summary) {
 		l.invalid("%d of %d messages could not be published", n, s.Publishing.Scheduled)
 	} else if n > 0 {
 		l.warn("%d of %d messages could not be published", n, s.Publishing.Scheduled)
+	}
+	p := &s.Publishing
+	if n := p.Scheduled - p.Sent - total(p.Unpublished); n > 0 {
+		l.invalid("publishing stopped early: %d of %d messages were not published", n, p.Scheduled)
 	}
 	if n := s.Publishing.Guessed; n > 0 {
 		l.warn("%d answers came while their publisher waited for several: the message of each is a guess, as are its id and "+

@@ -6,7 +6,9 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"fanfare/loadtest/account"
@@ -64,16 +66,34 @@ func (r *Report) SeriesCSV(w io.Writer) error {
 	rows := [][]string{{"offset_s", "published", "acknowledged", "delivered", "p50_us", "p99_us", "max_us",
 		"harness_cores", "machine", "schedule_lag_us", "read_lag_us", "open"}}
 	for _, p := range r.Series {
-		number := func(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
+		decimal := func(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 		whole := func(v int64) string { return strconv.FormatInt(v, 10) }
-		rows = append(rows, []string{number(p.Offset), number(p.Published), number(p.Acknowledged), number(p.Delivered),
+		rows = append(rows, []string{decimal(p.Offset), decimal(p.Published), decimal(p.Acknowledged), decimal(p.Delivered),
 			whole(p.P50), whole(p.P99), whole(p.Max), strconv.FormatFloat(p.CPU, 'f', 3, 64),
 			strconv.FormatFloat(p.Machine, 'f', 3, 64), whole(p.ScheduleLag), whole(p.ReadLag), strconv.Itoa(p.Open)})
 	}
 	return writeCSV(w, rows)
 }
 
+// number matches the cells that spreadsheets read as numbers.
+var number = regexp.MustCompile(`^[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
+
+// escape puts an apostrophe before a cell that a spreadsheet would execute as a formula. Source: OWASP, "CSV
+// Injection".
+func escape(cell string) string {
+	if cell != "" && strings.ContainsRune("=+-@\t\r\n", rune(cell[0])) && !number.MatchString(cell) {
+		return "'" + cell
+	}
+	return cell
+}
+
+// writeCSV writes the rows and escapes their cells.
 func writeCSV(w io.Writer, rows [][]string) error {
+	for _, row := range rows {
+		for i := range row {
+			row[i] = escape(row[i])
+		}
+	}
 	if err := csv.NewWriter(w).WriteAll(rows); err != nil {
 		return fmt.Errorf("write CSV: %w", err)
 	}

@@ -16,17 +16,18 @@ type Conditions struct {
 	Process   int    `json:"process"`   // from 0
 	Processes int    `json:"processes"` // in the whole run
 
-	Target      string   `json:"target"`          // URL without query
-	Queue       string   `json:"queue,omitempty"` // queue URL
-	Local       bool     `json:"local,omitempty"` // the run started the system itself
-	Headers     []string `json:"headers,omitempty"`
-	Ledger      string   `json:"ledger,omitempty"`   // table of the system's own report; empty: not read
-	Others      int      `json:"others,omitempty"`   // other clients, which the ledger may count
-	Connections int      `json:"connections"`        // in the whole run
-	Ramp        float64  `json:"ramp"`               // connects per second
-	Slow        int      `json:"slow,omitempty"`     // slow clients
-	SlowRate    int      `json:"slowRate,omitempty"` // bytes per second; 0 reads nothing
-	Churn       float64  `json:"churn,omitempty"`    // share of the clients that reconnect per minute
+	Target       string   `json:"target"`          // URL without query
+	Queue        string   `json:"queue,omitempty"` // queue URL
+	Local        bool     `json:"local,omitempty"` // the run started the system itself
+	Headers      []string `json:"headers,omitempty"`
+	Ledger       string   `json:"ledger,omitempty"`       // table of the system's own report; empty: not read
+	Others       int      `json:"others,omitempty"`       // other clients, which the ledger may count
+	Connections  int      `json:"connections"`            // in the whole run
+	MinConnected int      `json:"minConnected,omitempty"` // clients that suffice; 0: all
+	Ramp         float64  `json:"ramp"`                   // connects per second
+	Slow         int      `json:"slow,omitempty"`         // slow clients
+	SlowRate     int      `json:"slowRate,omitempty"`     // bytes per second; 0 reads nothing
+	Churn        float64  `json:"churn,omitempty"`        // share of the clients that reconnect per minute
 
 	Publishers int           `json:"publishers"`
 	Via        string        `json:"via"` // clients, queue or both
@@ -56,4 +57,12 @@ type End struct {
 	Unsent      int64         `json:"unsent,omitempty"`      // bytes that the system did not read
 	Clock       time.Duration `json:"clock,omitempty"`       // by which the wall clock was set during the run
 	Usage       vitals.Usage  `json:"usage"`
+}
+
+// Required returns the number of clients that must be connected.
+func (c *Conditions) Required() int {
+	if c.MinConnected > 0 {
+		return c.MinConnected
+	}
+	return c.Connections
 }

@@ -3,14 +3,18 @@
 package trial
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"runtime"
 	"time"
 
+	"fanfare/loadtest/aws"
 	"fanfare/loadtest/engine"
 	"fanfare/loadtest/payload"
 	"fanfare/loadtest/report"
@@ -25,6 +29,9 @@ type Settings struct {
 	Via          string // who publishes: engine.Clients, Queue or Both
 	Local        bool   // the system under test was started for this run
 	Header       http.Header
+	Token        string   // empty: none
+	TokenSource  string   // where to send the token: ByProtocol, ByHeader or ByQuery
+	Protocols    []string // further sub-protocols to offer
 	Connections  int
 	Ramp         float64 // connects per second
 	Slow         int     // clients that read slowly
@@ -97,8 +104,8 @@ func (s *Settings) Validate() error {
 		say  string
 	}{
 		{s.Connections < 1 || s.Connections > maxConnections, fmt.Sprintf("--connections: want 1 to %d", maxConnections)},
-		{s.Ramp <= 0, "--ramp: want more than 0 connects per second"},
-		{s.Rate <= 0, "--rate: want more than 0 messages per second"},
+		{!(s.Ramp > 0), "--ramp: want more than 0 connects per second"},
+		{!(s.Rate > 0), "--rate: want more than 0 messages per second"},
 		{s.Duration <= 0, "--duration: want more than 0"},
 		{s.Rate*s.Duration.Seconds() < 1, "--rate and --duration: want at least one message"},
 		{s.Rate*s.Duration.Seconds() > maxEvents,
@@ -107,8 +114,16 @@ func (s *Settings) Validate() error {
 			fmt.Sprintf("--size: want %d to %d bytes, which the header needs and API Gateway can post",
 				payload.MinSize, payload.MaxSize)},
 		{s.Slow < 0 || s.Slow >= s.Connections, "--slow: want fewer than --connections"},
-		{s.Churn < 0, "--churn: want 0 or more"},
+		{!(s.Churn >= 0), "--churn: want 0 or more"},
 		{s.Warmup < 0 || s.Warmup >= s.Duration, "--warmup: want less than --duration"},
+		{s.SlowRate < 0, "--slow-rate: want 0 or more"},
+		{s.Settle < 0, "--settle: want 0 or more"},
+		{s.Ping < 0, "--ping: want 0 or more"},
+		{s.Connect < 0, "--connect-timeout: want more than 0"},
+		{s.Shards < 0, "--readers: want 1 or more"},
+		{!(s.PostRate >= 0), "--post-rate: want 0 or more"},
+		{!(s.PostBurst >= 0), "--post-burst: want 0 or more"},
+		{s.MinConnected < 0, "--min-connected: want 0 or more"},
 		{s.Deadline < 0, "--deadline: want 0 or more"},
 		{s.Publishers < 0, "--publishers: want 1 or more"},
 		{s.Via != engine.Queue && s.Publishers > s.Connections-s.Slow,
@@ -130,8 +145,53 @@ func (s *Settings) Validate() error {
 			return errors.New(bad.say)
 		}
 	}
+	if err := s.checkHandshake(); err != nil {
+		return err
+	}
+	if s.QueueURL != "" {
+		if err := aws.CheckQueueURL(s.QueueURL); err != nil {
+			return fmt.Errorf("--queue-url: %w", err)
+		}
+	}
+	if s.Body != nil {
+		if _, err := payload.NewBodyMaker("00000000", s.Body); err != nil {
+			return fmt.Errorf("--payload-file: %w", err)
+		}
+	}
 	_, err = report.Expectations(s.Expect, s.Ledger != "")
 	return err
+}
+
+// Check returns an error if the settings are not valid, if this machine has not the descriptors, ports or addresses for
+// them, or if the configuration of AWS is incomplete. It connects to nothing.
+func (s Settings) Check(ctx context.Context) error {
+	if err := s.Validate(); err != nil {
+		return err
+	}
+	if _, err := s.plan(); err != nil {
+		return err
+	}
+	for _, a := range s.Sources {
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", netip.AddrPortFrom(a, 0).String())
+		if err != nil {
+			return fmt.Errorf("--source %v: %w", a, err)
+		}
+		if err := l.Close(); err != nil {
+			return fmt.Errorf("--source %v: %w", a, err)
+		}
+	}
+	if s.Via != engine.Clients {
+		if _, err := aws.OpenQueue(ctx, s.QueueURL, 1); err != nil {
+			return fmt.Errorf("--queue-url: %w", err)
+		}
+	}
+	if s.Ledger != "" {
+		region := cmp.Or(aws.Region(s.QueueURL), aws.Region(s.URL))
+		if _, err := aws.OpenLedger(ctx, s.Ledger, s.LedgerEndpoint, region); err != nil {
+			return fmt.Errorf("--ledger-endpoint: %w", err)
+		}
+	}
+	return nil
 }
 
 // loopback reports whether a URL names this machine. AWS has no ledger of such a system.
@@ -143,7 +203,8 @@ func loopback(u *url.URL) bool {
 // plan divides the work among processes and local addresses.
 func (s *Settings) plan() (engine.Plan, error) {
 	p := engine.Plan{
-		URL: s.URL, Header: s.Header, Processes: s.Processes, Connections: s.Connections, Ramp: s.Ramp, Slow: s.Slow,
+		URL: s.url(), Header: s.header(), Protocols: s.protocols(), Processes: s.Processes,
+		Connections: s.Connections, Ramp: s.Ramp, Slow: s.Slow,
 		SlowRate:   s.SlowRate,
 		Publishers: s.Publishers, Via: s.Via, QueueURL: s.QueueURL, Sources: s.Sources, Shards: s.Shards,
 		ConnectTimeout: s.Connect,

@@ -115,7 +115,11 @@ func Open(ctx context.Context, s Settings, command []string) (*Trial, error) {
 
 // Connect connects the clients. The error is an *Unconnected if fewer than Settings.MinConnected succeed.
 func (t *Trial) Connect(ctx context.Context) error {
-	if err := t.fleet.Open(ctx); err != nil {
+	err := t.fleet.Open(ctx)
+	if ctx.Err() != nil {
+		return ctx.Err() // also if the clients that did not connect are the only effect
+	}
+	if err != nil {
 		return err
 	}
 	least := t.settings.MinConnected
@@ -241,8 +245,10 @@ func (t *Trial) conditions(rate float64, d time.Duration) (result.Conditions, er
 	}
 	s := &t.settings
 	c := result.Conditions{
-		Run: hex.EncodeToString(name[:]), Target: target(s.URL), Local: s.Local, Headers: slices.Sorted(maps.Keys(s.Header)),
-		Connections: s.Connections, Ramp: s.Ramp, Slow: s.Slow, SlowRate: s.SlowRate, Churn: s.Churn,
+		Run: hex.EncodeToString(name[:]), Target: target(s.URL), Local: s.Local,
+		Headers:     slices.Sorted(maps.Keys(s.header())),
+		Connections: s.Connections, MinConnected: s.MinConnected, Ramp: s.Ramp, Slow: s.Slow,
+		SlowRate: s.SlowRate, Churn: s.Churn,
 		Publishers: s.Publishers, Via: s.Via, Rate: rate, Count: timing.Over(rate, d).Count, Size: s.Size,
 		Start: timing.Now() + startDelay.Microseconds(), Warmup: s.Warmup, Deadline: s.Deadline, Ping: s.Ping, Seed: s.Seed,
 		PostRate: s.PostRate, PostBurst: s.PostBurst, Expect: s.Expect, Note: s.Note, Host: vitals.Host(),

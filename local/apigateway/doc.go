@@ -25,6 +25,8 @@
 //   - AWS does not document whether a WebSocket ping counts as activity. Here it is answered and does not count.
 //   - No public capture shows these closing codes and reasons: 1001 "Going away" after two hours, 1006 without a reason
 //     for a broken connection, and 1009, 1003, 1007 and 1002 as RFC 6455 defines them.
+//   - The request line and the values of the headers have at most 10,240 bytes together, as AWS documents for REST
+//     APIs. A longer head is answered with 431.
 //   - AWS does not document the frame for a throttled message, nor the responses to a path below the stage (403 here)
 //     and to an oversized URL (414 here). A refusal by $connect has an empty body, and Sec-WebSocket-Protocol is the
 //     only header of $connect's response that is passed on.
@@ -33,7 +35,8 @@
 //   - A message whose body is not valid JSON goes to $default. AWS's parser may be more lenient.
 //   - AWS does not document the response to posted bytes that are not UTF-8. Here it is 400 and nothing is sent,
 //     because a client must close the connection when it receives such a text frame.
-//   - permessage-deflate is never negotiated.
+//   - permessage-deflate is never negotiated: an offer of a client is ignored. API Gateway has been seen to answer an
+//     offer with an extension of its own, so that a client that offers it is tested on AWS only.
 //   - X-Forwarded-Proto is the client's protocol, "http" or "https", and X-Forwarded-Port is the listener's port, not
 //     "443".
 //

@@ -269,3 +269,32 @@ func TestServe_StalledBody(t *testing.T) {
 		})
 	}
 }
+
+// TestServer_HeadLimit checks the limit of the request line and the values of the headers of a request.
+func TestServer_HeadLimit(t *testing.T) {
+	g := start(t, newAPI(), apigateway.Options{}, nil)
+	const line = len("DELETE /prod/@connections/abcdefghijklmno= HTTP/1.1")
+	url := "http://" + g.address + "/prod/@connections/abcdefghijklmno="
+	for _, test := range []struct{ size, want int }{{10240, 410}, {10241, 431}} {
+		r, err := http.NewRequestWithContext(t.Context(), "DELETE", url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header = http.Header{"User-Agent": {"test"}, "Accept-Encoding": {"identity"}, "X-Amz-Date": {"20261129T000000Z"},
+			"Authorization": {"AWS4-HMAC-SHA256 Credential=k/20261129/us-east-1/execute-api/aws4_request, " +
+				"SignedHeaders=host;x-padding, Signature=0"}}
+		left := test.size - line - len(g.address)
+		for _, values := range r.Header {
+			left -= len(values[0])
+		}
+		r.Header.Set("X-Padding", strings.Repeat("x", left))
+		answer, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if got := answer.StatusCode; got != test.want {
+			t.Errorf("%d bytes: got %d, want %d", test.size, got, test.want)
+		}
+	}
+}

@@ -75,7 +75,11 @@ const bodyTimeout = 10 * time.Second
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
 const maxURL = 4096
 
-// maxHeader limits the head of a request, in bytes. A URL of the maximum length and a browser's cookies fit.
+// maxValues limits the request line and the values of the headers together, in bytes. AWS documents it for REST APIs.
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
+const maxValues = 10240
+
+// maxHeader limits the head of a request, in bytes. It is larger than maxValues, which has an answer of its own.
 const maxHeader = 32 << 10
 
 // Server is a running API. It is safe for concurrent use.
@@ -181,6 +185,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusRequestURITooLong, "", "Request-URI Too Long")
 		return
 	}
+	if headSize(r) > maxValues {
+		refuse(w, http.StatusRequestHeaderFieldsTooLarge, "", "Request Header Fields Too Large")
+		return
+	}
 	stage, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
 	if unescapePath(stage) != s.api.Stage {
 		refuse(w, http.StatusForbidden, "ForbiddenException", "Forbidden")
@@ -192,6 +200,17 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.upgrade(w, r, rest)
+}
+
+// headSize returns the size of a request's line and of the values of its headers, in bytes.
+func headSize(r *http.Request) int {
+	size := len(r.Method) + len(" ") + len(r.RequestURI) + len(" ") + len(r.Proto) + len(r.Host)
+	for _, values := range r.Header {
+		for _, value := range values {
+			size += len(value)
+		}
+	}
+	return size
 }
 
 // limitBody sets the time by which the body of a request must have arrived; the zero time sets no limit.

@@ -31,7 +31,7 @@ func DefaultQuotas() Quotas {
 }
 
 func (t Throttle) check() error {
-	if math.IsNaN(t.Rate) || t.Rate < 0 || t.Burst < 0 || t.Rate > 0 && t.Burst < 1 {
+	if math.IsNaN(t.Rate) || math.IsInf(t.Rate, 0) || t.Rate < 0 || t.Burst < 0 || t.Rate > 0 && t.Burst < 1 {
 		return fmt.Errorf("rate %v with burst %d is not valid", t.Rate, t.Burst)
 	}
 	return nil

@@ -16,9 +16,10 @@ type Clock struct {
 	speed float64
 }
 
-// New returns a clock that starts at the machine's time and runs speed times as fast. A speed of 0 or less means 1.
+// New returns a clock that starts at the machine's time and runs speed times as fast. A speed of 0 or less, or NaN,
+// means 1.
 func New(speed float64) *Clock {
-	if speed <= 0 {
+	if !(speed > 0) {
 		speed = 1
 	}
 	return &Clock{start: time.Now(), speed: speed}

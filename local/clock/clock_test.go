@@ -3,6 +3,7 @@ package clock_test
 import (
 	"context"
 	"errors"
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,4 +63,12 @@ func TestClock_SleepCanceled(t *testing.T) {
 			t.Errorf("got %v, want context.DeadlineExceeded", err)
 		}
 	})
+}
+
+func TestNew_SpeedWithoutMeaning(t *testing.T) {
+	for _, speed := range []float64{0, -1, math.NaN()} {
+		if got, want := clock.New(speed).Wall(time.Hour), time.Hour; got != want {
+			t.Errorf("speed %v: got %v for an hour, want %v", speed, got, want)
+		}
+	}
 }

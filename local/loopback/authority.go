@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// validity is how long a certificate is valid, from an hour before its creation.
+// validity is the lifetime of a certificate. It begins an hour before the creation.
 const validity = 30 * 24 * time.Hour
 
 // Authority is a certificate authority for the length of a run. Its key exists in this process only, so that nothing
@@ -76,7 +76,8 @@ func (a *Authority) Close() error {
 // function that passes its own *http.Client to config.LoadDefaultConfig fails, which on AWS does not.
 func (a *Authority) Environment() map[string]string {
 	env := map[string]string{
-		"SSL_CERT_FILE": a.Bundle, "REQUESTS_CA_BUNDLE": a.Bundle, "CURL_CA_BUNDLE": a.Bundle, "NODE_EXTRA_CA_CERTS": a.Bundle,
+		"SSL_CERT_FILE": a.Bundle, "REQUESTS_CA_BUNDLE": a.Bundle, "CURL_CA_BUNDLE": a.Bundle,
+		"NODE_EXTRA_CA_CERTS": a.Bundle,
 	}
 	if runtime.GOOS == "darwin" {
 		env["AWS_CA_BUNDLE"] = a.Bundle

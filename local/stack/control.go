@@ -213,7 +213,7 @@ func (s *Stack) answerTraces(w http.ResponseWriter, r *http.Request) {
 	answerJSON(w, http.StatusOK, traces)
 }
 
-// maxDiscarded is how much of a refused request is read, in bytes.
+// maxDiscarded limits the part of a refused request that is read, in bytes.
 const maxDiscarded = 10 << 20
 
 // maxControl is the largest body of a request, in bytes.

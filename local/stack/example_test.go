@@ -48,6 +48,6 @@ func ExampleFaults_Set() {
 	fmt.Println(faults.APIGateway.Gone)
 	// Output:
 	// <nil>
-	// fault sqs.LatencyBy: "20" is not a duration like 20ms or 1.5s
+	// fault sqs.LatencyBy: "20" is not a duration like 20ms or 1.5s of at most 1h0m0s
 	// 0.01
 }

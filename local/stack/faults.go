@@ -83,8 +83,8 @@ func assign(field reflect.Value, text string) error {
 		field.SetFloat(rate)
 	case time.Duration:
 		d, err := time.ParseDuration(text)
-		if err != nil || d < 0 {
-			return fmt.Errorf("%q is not a duration like 20ms or 1.5s", text)
+		if err != nil || d < 0 || d > maxDelay {
+			return fmt.Errorf("%q is not a duration like 20ms or 1.5s of at most %v", text, maxDelay)
 		}
 		field.SetInt(int64(d))
 	case uint64:

@@ -49,6 +49,9 @@ func (q *Quotas) Set(name, value string) error {
 	return fmt.Errorf("no quota %q; the quotas are aws, concurrency, connections, requests", name)
 }
 
+// maxRate is the largest rate and burst. It is far above what a machine serves.
+const maxRate = 1e9
+
 func parseThrottle(t *apigateway.Throttle, name, value string) error {
 	rate, burst, found := strings.Cut(value, ":")
 	perSecond, err := strconv.ParseFloat(rate, 64)
@@ -56,13 +59,16 @@ func parseThrottle(t *apigateway.Throttle, name, value string) error {
 	if err == nil && found {
 		depth, err = strconv.Atoi(burst)
 	}
-	if err != nil || !(perSecond > 0) || depth < 1 {
+	if err != nil || !(perSecond > 0) || perSecond > maxRate || depth < 1 || depth > maxRate {
 		return fmt.Errorf("quota %s: %q is not a rate per second and a burst of at least 1, like 500 or 10000:5000", name,
 			value)
 	}
 	*t = apigateway.Throttle{Rate: perSecond, Burst: depth}
 	return nil
 }
+
+// maxDelay is the longest latency of the network or of a fault.
+const maxDelay = time.Hour
 
 // Latency is the round-trip time of the network between callers and services, in the machine's time. Calls between
 // AWS's services, like the polls of a mapping, have no latency.
@@ -72,8 +78,8 @@ type Latency struct{ APIGateway, SQS, DynamoDB time.Duration }
 // three.
 func (l *Latency) Set(service, value string) error {
 	d, err := time.ParseDuration(value)
-	if err != nil || d < 0 {
-		return fmt.Errorf("latency: %q is not a duration like 20ms", value)
+	if err != nil || d < 0 || d > maxDelay {
+		return fmt.Errorf("latency: %q is not a duration like 20ms of at most %v", value, maxDelay)
 	}
 	switch service {
 	case "":

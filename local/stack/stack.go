@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"fanfare/local/apigateway"
@@ -102,7 +103,7 @@ func Start(ctx context.Context, path string, o Options) (_ *Stack, err error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	awsListener, err := listen(o.AWSPort, "--aws-port")
+	awsListener, err := listen(o.AWSPort, "--aws-port", o.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +133,7 @@ func Start(ctx context.Context, path string, o Options) (_ *Stack, err error) {
 		if port > 0 {
 			port += i
 		}
-		l, err := listen(port, "--port")
+		l, err := listen(port, "--port", o.Log)
 		if err != nil {
 			return nil, err
 		}
@@ -185,9 +186,17 @@ func Start(ctx context.Context, path string, o Options) (_ *Stack, err error) {
 }
 
 // listen listens on loopback. The error names the flag that selects another port.
-func listen(port int, flag string) (net.Listener, error) {
-	l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
-	if err != nil {
+func listen(port int, flag string, log *slog.Logger) (net.Listener, error) {
+	var last atomic.Int64 // when the limit was logged, in Unix seconds
+	l, err := loopback.Listen(port, func(cause error) {
+		if now := time.Now().Unix(); last.Swap(now) != now {
+			log.Error("connections refused at the limit of open files", "flag", flag, "error", cause)
+		}
+	})
+	switch {
+	case errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE):
+		return nil, err
+	case err != nil:
 		return nil, fmt.Errorf("%w (is it running already? %s selects another port)", err, flag)
 	}
 	return l, nil
@@ -252,10 +261,17 @@ func checkAPI(api template.WebSocketAPI) []error {
 	return errs
 }
 
+// bodyTimeout limits the time for reading a request. It is longer than every long poll, which it would end.
+const bodyTimeout = time.Minute
+
+// idleTimeout limits the idle time of a connection of the AWS port.
+const idleTimeout = 10 * time.Minute
+
 // serveAWS serves SQS, DynamoDB, Secrets Manager and the control of the stack.
 func (s *Stack) serveAWS(o Options, l net.Listener) {
 	s.aws = &http.Server{
-		ReadHeaderTimeout: 10 * time.Second, Handler: s.guard(s.awsHandler()),
+		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: bodyTimeout, IdleTimeout: idleTimeout,
+		Handler:  s.guard(s.awsHandler()),
 		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 	}
 	s.run(&s.servers, func() error { return s.aws.Serve(l) })

@@ -78,7 +78,7 @@ Resources:
     Properties:
       ApiId: !Ref Api
       IntegrationType: AWS_PROXY
-      IntegrationUri: !Sub arn:aws:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/${Function.Arn}/invocations
+      IntegrationUri: !GetAtt Function.Arn
   Route:
     Type: AWS::ApiGatewayV2::Route
     Properties: {ApiId: !Ref Api, RouteKey: $default, Target: !Sub "integrations/${Integration}"}
@@ -207,7 +207,8 @@ func TestStart_AllFaults(t *testing.T) {
   Mock:
     Type: AWS::ApiGatewayV2::Integration
     Properties: {ApiId: !Ref Api, IntegrationType: MOCK, RequestTemplates: {$default: "#set($x = 1)"}}
-  MockRoute: {Type: AWS::ApiGatewayV2::Route, Properties: {ApiId: !Ref Api, RouteKey: a, Target: !Sub "integrations/${Mock}"}}
+  MockRoute: {Type: AWS::ApiGatewayV2::Route,
+    Properties: {ApiId: !Ref Api, RouteKey: a, Target: !Sub "integrations/${Mock}"}}
   Empty: {Type: AWS::ApiGatewayV2::Route, Properties: {ApiId: !Ref Api, RouteKey: b}}
 `
 	if err := os.WriteFile(path, []byte(source), 0o600); err != nil {
@@ -220,7 +221,7 @@ func TestStart_AllFaults(t *testing.T) {
 	got := strings.Split(err.Error(), "\n")
 	want := []string{":2: First: ", ":3: Second: ", ":11: Table: index one: secondary", ":12: Table: index two: secondary",
 		":13: Api: RouteSelectionExpression: ", `:20: MockRoute: route "a": integration: RequestTemplates`,
-		`:21: Empty: route "b": the route has no integration`}
+		`:22: Empty: route "b": the route has no integration`}
 	if len(got) != len(want) {
 		t.Fatalf("got %q, want %d lines", got, len(want))
 	}

@@ -102,6 +102,14 @@ func TestLoad_APIProblems(t *testing.T) {
 		{"settings that do not exist",
 			[]string{"AutoDeploy: true", "AutoDeploy: true, RouteSettings: {$connect: {RateLimit: 1}}"},
 			[]string{"8:Stage: Properties.RouteSettings.$connect.RateLimit: unknown property"}},
+		{"a rate that is no number", []string{"AutoDeploy: true",
+			"AutoDeploy: true, DefaultRouteSettings: {ThrottlingRateLimit: NaN}, " +
+				"RouteSettings: {$connect: {ThrottlingRateLimit: Inf}}"}, []string{
+			"8:Stage: Properties.DefaultRouteSettings.ThrottlingRateLimit: must be a number, not \"NaN\"",
+			"8:Stage: Properties.RouteSettings.$connect.ThrottlingRateLimit: must be a number, not \"Inf\""}},
+		{"a negative rate",
+			[]string{"AutoDeploy: true", "AutoDeploy: true, DefaultRouteSettings: {ThrottlingRateLimit: -1}"},
+			[]string{"8:Stage: Properties.DefaultRouteSettings.ThrottlingRateLimit: -1 is negative"}},
 		{"nothing deployed", []string{", AutoDeploy: true", ""},
 			[]string{"6:Stage: Properties: nothing is deployed to the stage"}},
 		{"an unknown deployment", []string{"AutoDeploy: true", "DeploymentId: x"},
@@ -167,8 +175,8 @@ func TestLoad_APIWarnings(t *testing.T) {
 func TestLoad_OnlyCauses(t *testing.T) {
 	const none = "!GetAtt None.Arn"
 	missing := func(at string) []string { return []string{at + ": None is neither a resource nor a parameter"} }
-	function := []string{"CodeUri: fn", "CodeUri: fn, Policies: [{Statement: [{Effect: Allow, Action: 's3:Get*', Resource: " +
-		none + "}, {Effect: Allow, Action: 's3:Get*', Resource: [!Sub '${None.Arn}/*']}]}]"}
+	function := []string{"CodeUri: fn", "CodeUri: fn, Policies: [{Statement: [{Effect: Allow, Action: 's3:Get*', " +
+		"Resource: " + none + "}, {Effect: Allow, Action: 's3:Get*', Resource: [!Sub '${None.Arn}/*']}]}]"}
 	for _, test := range []struct {
 		name         string
 		replacements []string
@@ -196,17 +204,20 @@ func TestLoad_OnlyCauses(t *testing.T) {
 		{"no integration type", []string{"IntegrationType: AWS_PROXY, ", ""},
 			[]string{"12:Integration: Properties: IntegrationType is required"}},
 		{"deployment", []string{"AutoDeploy: true", "DeploymentId: " + none}, missing("8:Stage: Properties.DeploymentId")},
-		{"two route keys", []string{"RouteKey: $connect", "RouteKey: " + none + ", AuthorizationType: CUSTOM, AuthorizerId: " +
-			none, "  Fn:\n", "  B: {Type: AWS::ApiGatewayV2::Route, Properties: {ApiId: !Ref Api, RouteKey: " + none +
-			"}}\n  Fn:\n"}, append(missing("11:Route: Properties.RouteKey"), append(
+		{"two route keys", []string{"RouteKey: $connect",
+			"RouteKey: " + none + ", AuthorizationType: CUSTOM, AuthorizerId: " + none, "  Fn:\n",
+			"  B: {Type: AWS::ApiGatewayV2::Route, Properties: {ApiId: !Ref Api, RouteKey: " + none +
+				"}}\n  Fn:\n"}, append(missing("11:Route: Properties.RouteKey"), append(
 			missing("11:Route: Properties.AuthorizerId"), missing("18:B: Properties.RouteKey")...)...)},
 		{"name of a FIFO queue", []string{"  Fn:\n",
 			"  Q: {Type: AWS::SQS::Queue, Properties: {FifoQueue: true, QueueName: " + none + "}}\n  Fn:\n"},
 			missing("18:Q: Properties.QueueName")},
-		{"key of a table", []string{"  Fn:\n", "  T: {Type: AWS::DynamoDB::Table, Properties: {BillingMode: PAY_PER_REQUEST, " +
-			defined + ", KeySchema: " + none + "}}\n  Fn:\n"}, missing("18:T: Properties.KeySchema")},
-		{"window of a mapping", []string{"CodeUri: fn", "CodeUri: fn, Events: {Q: {Type: SQS, Properties: {Queue: !GetAtt Q.Arn, " +
-			"BatchSize: 20, MaximumBatchingWindowInSeconds: " + none + "}}}", "  Fn:\n", "  Q: {Type: AWS::SQS::Queue}\n  Fn:\n"},
+		{"key of a table", []string{"  Fn:\n",
+			"  T: {Type: AWS::DynamoDB::Table, Properties: {BillingMode: PAY_PER_REQUEST, " + defined +
+				", KeySchema: " + none + "}}\n  Fn:\n"}, missing("18:T: Properties.KeySchema")},
+		{"window of a mapping", []string{"CodeUri: fn",
+			"CodeUri: fn, Events: {Q: {Type: SQS, Properties: {Queue: !GetAtt Q.Arn, BatchSize: 20, " +
+				"MaximumBatchingWindowInSeconds: " + none + "}}}", "  Fn:\n", "  Q: {Type: AWS::SQS::Queue}\n  Fn:\n"},
 			missing("21:FnQ: Properties.MaximumBatchingWindowInSeconds")},
 	} {
 		t.Run(test.name, func(t *testing.T) {

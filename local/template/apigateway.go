@@ -213,7 +213,9 @@ func readRouteSettings(p tree.Reader) RouteSettings {
 	}
 	if p.Has("ThrottlingRateLimit") {
 		rate := p.Float("ThrottlingRateLimit")
-		s.RateLimit = &rate
+		if s.RateLimit = &rate; rate < 0 {
+			p.Problem("ThrottlingRateLimit", "%v is negative", rate)
+		}
 	}
 	if p.Has("ThrottlingBurstLimit") {
 		burst := p.Between("ThrottlingBurstLimit", 0, 0, 1<<31-1)

@@ -122,7 +122,8 @@ func (t *Table) readIndex(p tree.Reader, used map[string]bool) Index {
 	p.Require("IndexName", "Projection")
 	projection := p.Part("Projection")
 	i := Index{
-		Line: p.Position.Line, Name: p.Text("IndexName"), Projection: projection.OneOf("ProjectionType", "ALL", "KEYS_ONLY", "INCLUDE"),
+		Line: p.Position.Line, Name: p.Text("IndexName"),
+		Projection:       projection.OneOf("ProjectionType", "ALL", "KEYS_ONLY", "INCLUDE"),
 		NonKeyAttributes: projection.Texts("NonKeyAttributes"),
 	}
 	i.PartitionKey, i.SortKey = t.readKey(p, used)

@@ -132,32 +132,3 @@ func only(tokens []string) (string, error) {
 	}
 	return "", errSeveral
 }
-
-// Origins is the template's parameter AllowedOrigins: the origins whose pages may connect. An entry is like
-// "https://example.com", or "https://*.example.com" for all names below it, or "*" for all origins. It restricts
-// browsers only: other clients can send any origin. A client that sends no origin is not a browser and is allowed.
-type Origins []string
-
-// Allow reports whether the handshake's origin may connect.
-func (o Origins) Allow(h Handshake) bool {
-	for _, origin := range h.values("Origin") {
-		if !slices.ContainsFunc(o, func(allowed string) bool { return covers(allowed, origin) }) {
-			return false
-		}
-	}
-	return true
-}
-
-// covers reports whether the entry allowed includes the origin. Schemes and hosts are not case-sensitive.
-func covers(allowed, origin string) bool {
-	allowed, origin = strings.ToLower(allowed), strings.ToLower(origin)
-	if allowed == "*" || allowed == origin {
-		return true
-	}
-	scheme, domain, ok := strings.Cut(allowed, "*")
-	if !ok || !strings.HasPrefix(origin, scheme) || !strings.HasSuffix(origin, domain) ||
-		len(origin) <= len(scheme)+len(domain) {
-		return false
-	}
-	return !strings.ContainsAny(origin[len(scheme):len(origin)-len(domain)], "/:@")
-}

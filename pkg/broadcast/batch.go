@@ -52,7 +52,7 @@ type plainBatch Batch
 // Len returns the number of deliveries that the batch asks for. It does not subtract exclusions.
 func (b Batch) Len() int { return len(b.Messages) * (len(b.Connections) + len(b.Settling)) }
 
-// Encode returns the JSON of the batch for the send queue. A batch larger than SQS carries is an error.
+// Encode returns the JSON of the batch for the send queue. A batch larger than MaxBatchBytes is an error.
 func (b Batch) Encode() (string, error) {
 	if b.Connections == nil {
 		b.Connections = []string{}
@@ -61,8 +61,8 @@ func (b Batch) Encode() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("encode batch %s: %w", b.ID, err)
 	}
-	if len(data) > MaxQueueBytes {
-		return "", fmt.Errorf("encode batch %s: %d bytes are more than SQS carries (%d)", b.ID, len(data), MaxQueueBytes)
+	if len(data) > MaxBatchBytes {
+		return "", fmt.Errorf("encode batch %s: it has %d bytes, more than %d", b.ID, len(data), MaxBatchBytes)
 	}
 	return string(data), nil
 }

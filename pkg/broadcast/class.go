@@ -39,6 +39,7 @@ const (
 	ReasonTooLarge   = "payload_too_large"
 	ReasonNotUTF8    = "not_utf8" // API Gateway sends text frames only; see publish.ErrNotUTF8
 	ReasonMalformed  = "malformed"
+	ReasonIDReused   = "id_reused"          // another payload was published under the same id
 	ReasonAudience   = "audience_too_large" // the table could not be read within the allowed continuations
 	ReasonGone       = "gone"               // 410
 	ReasonInvalidID  = "invalid_id"         // 400 because the connection's id has the wrong form

@@ -20,6 +20,10 @@ type Record struct {
 	ID         string // SQS MessageId
 	Body       string
 	Attributes map[string]string // the string attributes of the message
+	// BroadcastID is the broadcast's id; empty for a record of the send queue.
+	BroadcastID string
+	// Continuation reports whether the record came from the continuation queue.
+	Continuation bool
 	// Redelivered reports whether SQS has delivered the message before.
 	Redelivered bool
 	// Invocation is Lambda's request id.
@@ -55,6 +59,9 @@ type Plan struct {
 	Split int
 	// Emitted reports whether every batch is on the send queue. Buckets then holds the sizes that were emitted.
 	Emitted bool
+	// PayloadHash is the SHA-256 of the broadcast's payload in hexadecimal. Only the first plan has it, that of the whole
+	// table's first stretch.
+	PayloadHash string
 	// At is the time of the planning.
 	At time.Time
 }

@@ -30,11 +30,16 @@ const (
 	// Source: AWS Knowledge Center, "410 Gone" errors of API Gateway WebSocket APIs; aws-sdk-js#3773. The length is ours.
 	SettlingAge = 10 * time.Second
 
+	// MaxBatchBytes is the size of the largest batch. It leaves 4 KiB for the attributes that a batch receives on the
+	// dead-letter queue.
+	MaxBatchBytes = MaxQueueBytes - 4<<10
+
 	// MaxConfirmations is the largest number of batches of one chain that confirm a 410. With the largest number of
 	// attempts (12) a chain stays below Lambda's recursion limit of 16 invocations.
 	MaxConfirmations = 2
 
 	// MaxMessageBytes bounds the messages of one batch, as written on the queue. It leaves room for the largest batch of
-	// connection ids (5,000 of some twenty bytes) below MaxQueueBytes.
+	// connection ids (5,000 of some twenty bytes) below MaxBatchBytes. One message with the largest payload and exclusions
+	// is smaller.
 	MaxMessageBytes = 768 << 10
 )

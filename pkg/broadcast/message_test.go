@@ -65,7 +65,8 @@ func TestBatch_EncodeDecode(t *testing.T) {
 		t.Fatal(err)
 	}
 	const wire = `{"id":"0/4.0.7~1","attempt":2,"messages":[{"id":"m-1","payload":"hello","sentAt":5}],` +
-		`"connections":["a=","b="],"settling":["c="],"suspect":["b="],"confirmations":1,"reason":"throttled","full":1,"redriven":true,` +
+		`"connections":["a=","b="],"settling":["c="],"suspect":["b="],"confirmations":1,` +
+		`"reason":"throttled","full":1,"redriven":true,` +
 		`"dispatchedAt":1700000000123}`
 	if body != wire {
 		t.Errorf("Encode:\n got %s\nwant %s", body, wire)

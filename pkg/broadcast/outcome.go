@@ -24,7 +24,16 @@ type Claim struct {
 	Reason      string    // as in Batch
 }
 
-// ClaimStatus is the answer to a claim.
+// ClaimResult is the answer to a claim.
+type ClaimResult struct {
+	Status ClaimStatus
+	// Leftovers are the recorded leftovers of a settled batch.
+	Leftovers string
+	// Until is the end of the other sender's claim if the status is Busy or TakenOver, else zero.
+	Until time.Time
+}
+
+// ClaimStatus says who holds the claim.
 type ClaimStatus int
 
 const (
@@ -41,6 +50,7 @@ type Outcome struct {
 	Gone        int
 	Failed      map[string]int // by reason
 	Left        int            // requeued for another attempt
+	Retries     map[string]int // Left by reason; it is logged and not recorded
 	Posts       int            // calls of PostToConnection
 	First, Last time.Time      // first and last delivery; zero if there was none
 }

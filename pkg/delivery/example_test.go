@@ -28,8 +28,8 @@ func (printer) Post(_ context.Context, connectionID string, payload []byte) erro
 
 func (printer) Disconnect(context.Context, string) error { return nil }
 
-func (printer) Claim(context.Context, broadcast.Claim) (broadcast.ClaimStatus, string, error) {
-	return broadcast.Claimed, "", nil
+func (printer) Claim(context.Context, broadcast.Claim) (broadcast.ClaimResult, error) {
+	return broadcast.ClaimResult{Status: broadcast.Claimed}, nil
 }
 
 func (printer) Settle(_ context.Context, batchID, _ string, outcomes []broadcast.Outcome, _ string) error {

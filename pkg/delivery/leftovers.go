@@ -107,6 +107,12 @@ func (t *tally) count(l leftover, messages []broadcast.Message) {
 		o, n := &t.outcomes[i], audience(m, l.Connections)+audience(m, l.Settling)
 		if l.Action == requeue || l.Action == confirm {
 			o.Left += n
+			if o.Retries == nil {
+				o.Retries = make(map[string]int)
+			}
+			if n > 0 {
+				o.Retries[l.Reason] += n
+			}
 			continue
 		}
 		if o.Failed == nil {

@@ -25,15 +25,16 @@ type pending struct {
 
 // tally sums the results of posts.
 type tally struct {
-	outcomes  []broadcast.Outcome // of each message
-	gone      int                 // connections
-	unknown   []pending           // their last post was answered 410, or 400 for their id
-	succeeded []pending           // marked connections that a post reached
-	pending   []pending
-	refused   []pending // one message each that can never be posted
-	fatal     error     // the first fatal failure
-	throttled int
-	latencies []time.Duration
+	outcomes   []broadcast.Outcome // of each message
+	gone       int                 // connections
+	unknown    []pending           // their last post was answered 410, or 400 for their id
+	succeeded  []pending           // marked connections that a post reached
+	pending    []pending
+	refused    []pending // one message each that can never be posted
+	fatal      error     // the first fatal failure
+	throttled  int
+	postErrors int
+	latencies  []time.Duration
 }
 
 // post posts every message to every connection of the batch. The messages of one connection are posted in order,
@@ -129,8 +130,11 @@ func (s *Sender) postTo(starting, ctx context.Context, p pending, messages []bro
 			t.unknown = append(t.unknown, p)
 			return
 		case broadcast.ClassRetry:
-			if reason == broadcast.ReasonThrottled {
+			switch reason {
+			case broadcast.ReasonThrottled:
 				t.throttled++
+			case broadcast.ReasonServer, broadcast.ReasonNetwork:
+				t.postErrors++
 			}
 			p.reason = reason
 			t.pending = append(t.pending, p)
@@ -164,6 +168,7 @@ func (t *tally) add(other tally) {
 	t.refused = append(t.refused, other.refused...)
 	t.fatal = cmp.Or(t.fatal, other.fatal)
 	t.throttled += other.throttled
+	t.postErrors += other.postErrors
 	t.latencies = append(t.latencies, other.latencies...)
 }
 

@@ -25,11 +25,10 @@ type Poster interface {
 	Disconnect(ctx context.Context, connectionID string) error
 }
 
-// Ledger records claims and outcomes. Claim returns the recorded leftovers of a settled batch. Settle may be called
-// again after an error, and succeeds if an earlier call took effect; [broadcast.ErrLapsed] and [broadcast.ErrRefused]
-// are final.
+// Ledger records claims and outcomes. Settle may be called again after an error, and succeeds if an earlier call took
+// effect; [broadcast.ErrLapsed] and [broadcast.ErrRefused] are final.
 type Ledger interface {
-	Claim(ctx context.Context, c broadcast.Claim) (status broadcast.ClaimStatus, leftovers string, err error)
+	Claim(ctx context.Context, c broadcast.Claim) (broadcast.ClaimResult, error)
 	Settle(ctx context.Context, batchID, owner string, outcomes []broadcast.Outcome, leftovers string) error
 }
 
@@ -93,11 +92,29 @@ type Result struct {
 	Outcomes     []broadcast.Outcome // of the broadcasts that this sender posted
 	Gone         int                 // connections
 	Throttled    int                 // posts that were answered 429
+	PostErrors   int                 // posts that were answered 5xx, or not at all
 	Requeued     int                 // deliveries sent to the send queue for another attempt or to confirm a 410
 	DeadLettered int                 // deliveries sent to the dead-letter queue
 	Disconnected int                 // connections
 	Latencies    []time.Duration     // of each post
 	Rejected     error               // the record is not a batch and is on the dead-letter queue
+
+	// Busy holds, by broadcast, the end of another sender's claim of the batch.
+	Busy map[string]time.Time
+	// TakenOver holds, by broadcast, the end of a lapsed claim: the sender that held it has not settled the batch, and
+	// its posts may have been repeated.
+	TakenOver map[string]time.Time
+}
+
+// BusyUntil returns the time at which the other senders' claims of the batch lapse; zero if there are none.
+func (r Result) BusyUntil() time.Time {
+	var last time.Time
+	for _, until := range r.Busy {
+		if until.After(last) {
+			last = until
+		}
+	}
+	return last
 }
 
 // Send delivers the batch in the record. After an error the message must be delivered again: ErrBusy, or a failure that
@@ -126,7 +143,7 @@ func (s *Sender) Send(ctx context.Context, r broadcast.Record) (Result, error) {
 			return result, err
 		}
 	}
-	if claimed.busy {
+	if len(result.Busy) > 0 {
 		return result, ErrBusy
 	}
 	return result, nil
@@ -135,7 +152,6 @@ func (s *Sender) Send(ctx context.Context, r broadcast.Record) (Result, error) {
 // claims is the result of claiming a batch for each of its broadcasts.
 type claims struct {
 	messages  []broadcast.Message // the claimed ones
-	busy      bool                // another sender holds a claim
 	takenOver bool                // another sender's claim has lapsed
 }
 
@@ -148,11 +164,10 @@ type claims struct {
 func (s *Sender) claim(ctx context.Context, result *Result, owner string) (claimed claims, err error) {
 	batch := result.Batch
 	until, _ := ctx.Deadline()
-	statuses := make([]broadcast.ClaimStatus, len(batch.Messages))
-	leftovers := make([]string, len(batch.Messages))
+	answers := make([]broadcast.ClaimResult, len(batch.Messages))
 	claim := func(ctx context.Context, i int) (err error) {
 		m := batch.Messages[i]
-		statuses[i], leftovers[i], err = s.Ledger.Claim(ctx, broadcast.Claim{
+		answers[i], err = s.Ledger.Claim(ctx, broadcast.Claim{
 			BroadcastID: m.ID, BatchID: batch.ID, Owner: owner, Until: until,
 			Size:    audience(m, batch.Connections) + audience(m, batch.Settling),
 			Attempt: batch.Attempt, Redriven: batch.Redriven, Reason: batch.Reason,
@@ -164,9 +179,9 @@ func (s *Sender) claim(ctx context.Context, result *Result, owner string) (claim
 		if err := claim(ctx, asked); err != nil {
 			return claims{}, err
 		}
-		unsettled = statuses[asked] != broadcast.Settled
+		unsettled = answers[asked].Status != broadcast.Settled
 	}
-	if statuses[asked-1] != broadcast.Busy {
+	if answers[asked-1].Status != broadcast.Busy {
 		group, gctx := errgroup.WithContext(ctx)
 		for ; asked < len(batch.Messages); asked++ {
 			i := asked
@@ -176,15 +191,19 @@ func (s *Sender) claim(ctx context.Context, result *Result, owner string) (claim
 			return claims{}, err
 		}
 	}
+	result.Busy, result.TakenOver = make(map[string]time.Time), make(map[string]time.Time)
 	for i, m := range batch.Messages[:asked] {
-		switch statuses[i] {
+		switch answer := answers[i]; answer.Status {
 		case broadcast.Claimed, broadcast.TakenOver:
 			claimed.messages = append(claimed.messages, m)
-			claimed.takenOver = claimed.takenOver || statuses[i] == broadcast.TakenOver
+			if answer.Status == broadcast.TakenOver {
+				claimed.takenOver = true
+				result.TakenOver[m.ID] = answer.Until
+			}
 		case broadcast.Busy:
-			claimed.busy = true
+			result.Busy[m.ID] = answer.Until
 		case broadcast.Settled:
-			recorded, err := decodeLeftovers(leftovers[i])
+			recorded, err := decodeLeftovers(answer.Leftovers)
 			if err != nil {
 				return claims{}, fmt.Errorf("finish batch %s: %w", batch.ID, err)
 			}
@@ -213,7 +232,8 @@ func (s *Sender) deliver(ctx context.Context, result *Result, claimed claims, ow
 	if err := s.settle(ctx, batch.ID, owner, t.outcomes, encoded); err != nil {
 		return err
 	}
-	result.Outcomes, result.Gone, result.Throttled, result.Latencies = t.outcomes, t.gone, t.throttled, t.latencies
+	result.Outcomes, result.Gone, result.Latencies = t.outcomes, t.gone, t.latencies
+	result.Throttled, result.PostErrors = t.throttled, t.postErrors
 	if t.fatal != nil {
 		t.fatal = fmt.Errorf("post batch %s: %w", batch.ID, t.fatal)
 	}

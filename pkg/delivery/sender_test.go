@@ -61,26 +61,26 @@ type ledger struct {
 	claimErr error
 }
 
-func (b *ledger) Claim(_ context.Context, c broadcast.Claim) (broadcast.ClaimStatus, string, error) {
+func (b *ledger) Claim(_ context.Context, c broadcast.Claim) (broadcast.ClaimResult, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.asked++
 	if b.claimErr != nil {
-		return 0, "", b.claimErr
+		return broadcast.ClaimResult{}, b.claimErr
 	}
 	key := c.BroadcastID + "/" + c.BatchID
 	if left, ok := b.settled[key]; ok {
-		return broadcast.Settled, left, nil
+		return broadcast.ClaimResult{Status: broadcast.Settled, Leftovers: left}, nil
 	}
 	other, ok := b.claims[key]
 	if ok && other.Owner != c.Owner && time.Now().Before(other.Until) {
-		return broadcast.Busy, "", nil
+		return broadcast.ClaimResult{Status: broadcast.Busy, Until: other.Until}, nil
 	}
 	b.claims[key] = c
 	if ok && other.Owner != c.Owner {
-		return broadcast.TakenOver, "", nil
+		return broadcast.ClaimResult{Status: broadcast.TakenOver, Until: other.Until}, nil
 	}
-	return broadcast.Claimed, "", nil
+	return broadcast.ClaimResult{Status: broadcast.Claimed}, nil
 }
 
 func (b *ledger) Settle(_ context.Context, batchID, owner string, outcomes []broadcast.Outcome, left string) error {
@@ -235,6 +235,13 @@ func (w world) checkSums(t *testing.T) {
 		if sum != w.ledger.claims[key].Size {
 			t.Errorf("%s: got the sum %d of %+v, want %d", key, sum, o, w.ledger.claims[key].Size)
 		}
+		retries := 0
+		for _, n := range o.Retries {
+			retries += n
+		}
+		if retries != o.Left {
+			t.Errorf("%s: got retries %v, want %d as left", key, o.Retries, o.Left)
+		}
 	}
 }
 
@@ -306,8 +313,8 @@ func TestSender_FailureClasses(t *testing.T) {
 	if !slices.Equal(w.clients.received["c006"], []string{"payload of m1", "payload of m3"}) {
 		t.Errorf("c006: got %v, want m1 and m3", w.clients.received["c006"])
 	}
-	if result.Gone != 1 || result.Throttled != 1 || result.DeadLettered != 1 {
-		t.Errorf("got %+v, want 1 gone, 1 throttled, 1 dead-lettered", result)
+	if result.Gone != 1 || result.Throttled != 1 || result.PostErrors != 2 || result.DeadLettered != 1 {
+		t.Errorf("got %+v, want 1 gone, 1 throttled, 2 post errors, 1 dead-lettered", result)
 	}
 }
 
@@ -452,15 +459,23 @@ func TestSender_BusyBatch(t *testing.T) {
 		defer cancel()
 		b := broadcast.Batch{ID: "b", Messages: messages("m", "n"), Connections: connections(3)}
 		w.ledger.claims["m/b"] = broadcast.Claim{Owner: "other", Until: time.Now().Add(20 * time.Second)}
-		if _, err := w.Send(ctx, record(t, b, "me")); !errors.Is(err, delivery.ErrBusy) {
+		until := time.Now().Add(20 * time.Second)
+		r, err := w.Send(ctx, record(t, b, "me"))
+		if !errors.Is(err, delivery.ErrBusy) {
 			t.Fatal(err)
+		}
+		if !r.BusyUntil().Equal(until) || !r.Busy["m"].Equal(until) {
+			t.Errorf("got busy until %v, %v, want %v for m", r.BusyUntil(), r.Busy, until)
 		}
 		if _, claimed := w.ledger.claims["n/b"]; claimed || len(w.clients.received) > 0 {
 			t.Errorf("got %v, want nothing claimed or posted: n comes after m", w.clients.received)
 		}
 		time.Sleep(21 * time.Second)
-		if _, err := w.Send(ctx, record(t, b, "again")); err != nil {
+		if r, err = w.Send(ctx, record(t, b, "again")); err != nil {
 			t.Fatal(err)
+		}
+		if len(r.TakenOver) != 1 || !r.TakenOver["m"].Equal(until) || len(r.Busy) > 0 {
+			t.Errorf("got taken over %v, busy %v, want m, whose claim lapsed at %v", r.TakenOver, r.Busy, until)
 		}
 		if until := w.ledger.claims["n/b"].Until; !until.Equal(time.Now().Add(9 * time.Second)) {
 			t.Errorf("n: got a claim until %v, want the deadline", until)

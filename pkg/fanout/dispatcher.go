@@ -158,5 +158,8 @@ func (d *Dispatcher) short(ctx context.Context) bool {
 	return ok && time.Until(deadline) < d.Reserve
 }
 
+var errIDReused = broadcast.Permanent(broadcast.ReasonIDReused,
+	errors.New("another payload was published under the same broadcast id"))
+
 var errTooManyHops = broadcast.Permanent(broadcast.ReasonAudience,
 	errors.New("the table could not be read within the allowed number of dispatchers"))

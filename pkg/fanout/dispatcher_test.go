@@ -655,3 +655,45 @@ func TestDispatcher_Failures(t *testing.T) {
 		})
 	}
 }
+
+// A publisher may repeat a message under its id. Another payload under the same id is rejected, in the same pass and in
+// a later one, for a table of one page and for one that is read in segments.
+func TestDispatcher_IDReused(t *testing.T) {
+	for name, rows := range map[string]int{"one page": 50, "segments": 500} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(connections(rows, time.Hour), 100)
+			repeated, other := request("m"), request("m")
+			repeated.Record.ID, other.Record.ID = "copy", "other"
+			other.Message.Payload = []byte("another payload")
+			noErrors(t, w.Dispatch(t.Context(), []broadcast.Request{request("m"), repeated, request("n")}))
+			w.allOnce(t, "m", "n")
+			noErrors(t, w.Dispatch(t.Context(), []broadcast.Request{repeated}))
+			w.allOnce(t, "m", "n")
+
+			rejected := func(results []fanout.Result) (ids []string) {
+				for _, r := range results {
+					if r.Rejected != nil {
+						if _, reason := broadcast.ClassOf(r.Rejected); reason != broadcast.ReasonIDReused || r.Err != nil {
+							t.Errorf("got %v, %v, want %s", r.Rejected, r.Err, broadcast.ReasonIDReused)
+						}
+						ids = append(ids, r.Request.Record.ID)
+					}
+				}
+				return ids
+			}
+			for _, requests := range [][]broadcast.Request{{other}, {repeated, other, request("k")}} {
+				if got := rejected(w.Dispatch(t.Context(), requests)); !slices.Equal(got, []string{"other"}) {
+					t.Errorf("got %v rejected of %d, want other", got, len(requests))
+				}
+			}
+			w.allOnce(t, "m", "n", "k")
+
+			first, second := request("p"), request("p")
+			second.Record.ID, second.Message.Payload = "q", []byte("another payload")
+			if got := rejected(w.Dispatch(t.Context(), []broadcast.Request{first, second})); len(got) != 1 {
+				t.Errorf("two payloads in one pass: got %v rejected, want one of them", got)
+			}
+			w.allOnce(t, "m", "n", "k", "p")
+		})
+	}
+}

@@ -2,7 +2,9 @@ package fanout
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"hash/fnv"
 	"slices"
 	"sync"
@@ -21,16 +23,22 @@ type pass struct {
 	// every continuation starts from the maximum.
 	hop int
 
+	// hashes holds the SHA-256 of the payloads of requests for the whole table, in hexadecimal; "" for continuations.
+	hashes []string
+
 	mu      sync.Mutex
 	results []Result
 }
 
-// accept groups the requests by their cursors. Requests for the whole table have the zero Cursor.
+// accept groups the requests by their cursors. Requests for the whole table have the zero Cursor. Of requests with
+// equal ids and payloads, which are copies, the first one is dispatched. If the payloads differ, the ledger decides
+// which one is valid: see record.
 func (p *pass) accept(requests []broadcast.Request) map[broadcast.Cursor][]int {
 	type identity struct {
-		id     string
-		cursor broadcast.Cursor
+		id, hash string
+		cursor   broadcast.Cursor
 	}
+	p.hashes = make([]string, len(requests))
 	seen := make(map[identity]bool)
 	byCursor := make(map[broadcast.Cursor][]int)
 	for i, r := range requests {
@@ -40,10 +48,14 @@ func (p *pass) accept(requests []broadcast.Request) map[broadcast.Cursor][]int {
 			p.results[i].Err = r.Unreadable
 			continue
 		}
-		if seen[identity{r.Message.ID, r.Cursor}] {
-			continue // SQS delivered two copies
+		if r.Cursor == (broadcast.Cursor{}) {
+			p.hashes[i] = fmt.Sprintf("%x", sha256.Sum256(r.Message.Payload))
 		}
-		seen[identity{r.Message.ID, r.Cursor}] = true
+		copied := identity{r.Message.ID, p.hashes[i], r.Cursor}
+		if seen[copied] {
+			continue // SQS delivered two copies, or the publisher repeated the message
+		}
+		seen[copied] = true
 		byCursor[r.Cursor] = append(byCursor[r.Cursor], i)
 	}
 	return byCursor
@@ -63,8 +75,10 @@ func (p *pass) table(ctx context.Context, indices []int) {
 		p.walk(ctx, whole, indices, first)
 		return
 	}
-	all, err := p.record(ctx, indices, func(broadcast.Message) broadcast.Plan {
-		return broadcast.Plan{Segments: 1, Split: p.Segments, Buckets: []int{}, At: p.at}
+	all, err := p.record(ctx, indices, func(index int) broadcast.Plan {
+		return broadcast.Plan{
+			Segments: 1, Split: p.Segments, Buckets: []int{}, PayloadHash: p.hashes[index], At: p.at,
+		}
 	})
 	if err != nil {
 		p.fail(indices, err)
@@ -112,6 +126,9 @@ func (p *pass) walk(ctx context.Context, cursor broadcast.Cursor, indices []int,
 		if err != nil {
 			p.fail(indices, err)
 			return
+		}
+		if len(all) == 0 {
+			return // all are errIDReused
 		}
 		// Plans differ only if a request is repeated and its first dispatcher read another state of the table.
 		for _, g := range all[1:] {
@@ -163,23 +180,26 @@ type planned struct {
 // plan records a plan of the stretch for each request and groups the requests by the recorded plan.
 func (p *pass) plan(ctx context.Context, cursor broadcast.Cursor, s page, indices []int) ([]planned, error) {
 	buckets := p.buckets(len(s.connections), len(indices))
-	return p.record(ctx, indices, func(m broadcast.Message) broadcast.Plan {
-		return broadcast.Plan{
+	return p.record(ctx, indices, func(index int) broadcast.Plan {
+		plan := broadcast.Plan{
 			Segment: cursor.Segment, Segments: cursor.Segments, Stretch: cursor.Stretch,
-			End: s.next, Buckets: sizes(m, s.connections, buckets), At: p.at,
+			End: s.next, Buckets: sizes(p.results[index].Request.Message, s.connections, buckets), At: p.at,
 		}
+		if cursor == (broadcast.Cursor{Segments: 1}) {
+			plan.PayloadHash = p.hashes[index]
+		}
+		return plan
 	})
 }
 
-// record records a plan for each request, unless it has one already, and groups the requests by the recorded plan.
-func (p *pass) record(ctx context.Context, indices []int, plan func(broadcast.Message) broadcast.Plan,
-) ([]planned, error) {
+// record records a plan for each request, unless it has one already, and groups the requests by the recorded plan. It
+// fails and leaves out requests whose recorded plan is for another payload.
+func (p *pass) record(ctx context.Context, indices []int, plan func(index int) broadcast.Plan) ([]planned, error) {
 	plans := make([]broadcast.Plan, len(indices))
 	group, gctx := errgroup.WithContext(ctx)
 	for i, index := range indices {
 		group.Go(func() (err error) {
-			message := p.results[index].Request.Message
-			plans[i], err = p.Ledger.Plan(gctx, message.ID, plan(message))
+			plans[i], err = p.Ledger.Plan(gctx, p.results[index].Request.Message.ID, plan(index))
 			return err
 		})
 	}
@@ -188,6 +208,10 @@ func (p *pass) record(ctx context.Context, indices []int, plan func(broadcast.Me
 	}
 	var all []planned
 	for i, plan := range plans {
+		if own := p.hashes[indices[i]]; own != "" && plan.PayloadHash != "" && own != plan.PayloadHash {
+			p.fail(indices[i:i+1], errIDReused)
+			continue
+		}
 		at := slices.IndexFunc(all, func(g planned) bool {
 			return g.end == plan.End && g.buckets == len(plan.Buckets) && g.split == plan.Split
 		})

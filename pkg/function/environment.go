@@ -19,15 +19,19 @@ type Environment struct {
 	wrong   []error
 }
 
-// String returns a variable. It is a mistake if it is not set.
+// String returns a variable. It is a mistake if it is not set, or begins or ends with a space: such a value equals none
+// that comes from elsewhere.
 func (r *Environment) String(name string) string {
 	get := r.Get
 	if get == nil {
 		get = os.Getenv
 	}
 	value := get(name)
-	if value == "" {
+	switch {
+	case value == "":
 		r.missing = append(r.missing, name)
+	case strings.TrimSpace(value) != value:
+		r.wrong = append(r.wrong, fmt.Errorf("%s is %q, with spaces at its ends", name, value))
 	}
 	return value
 }

@@ -7,7 +7,8 @@ import (
 )
 
 func TestEnvironment_Err(t *testing.T) {
-	variables := map[string]string{"TABLE": "t", "COUNT": "12", "MODE": "keep", "LOW": "0", "WORD": "many", "ODD": "maybe"}
+	variables := map[string]string{"TABLE": "t", "COUNT": "12", "MODE": "keep", "LOW": "0", "WORD": "many", "ODD": "maybe",
+		"SPACE": " fanfare"}
 	env := function.Environment{Get: func(name string) string { return variables[name] }}
 
 	if got := env.String("TABLE"); got != "t" {
@@ -31,11 +32,13 @@ func TestEnvironment_Err(t *testing.T) {
 	env.Int("LOW", 1, 20)
 	env.Int("WORD", 1, 20)
 	env.OneOf("ODD", "keep", "disconnect")
+	env.String("SPACE")
 	const want = "missing environment variables: QUEUE, SECOND, THIRD\n" +
 		`LOW is "0", not a whole number from 1 to 20` + "\n" +
 		`WORD is "many", not a whole number from 1 to 20` + "\n" +
-		`ODD is "maybe", not one of keep, disconnect`
+		`ODD is "maybe", not one of keep, disconnect` + "\n" +
+		`SPACE is " fanfare", with spaces at its ends`
 	if err := env.Err(); err == nil || err.Error() != want {
-		t.Errorf("six mistakes: got\n%v\nwant\n%s", err, want)
+		t.Errorf("seven mistakes: got\n%v\nwant\n%s", err, want)
 	}
 }

@@ -3,6 +3,7 @@ package handler
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/aws/aws-lambda-go/events"
 
@@ -12,13 +13,16 @@ import (
 	"fanfare/pkg/telemetry"
 )
 
-// Dispatcher handles the events of the broadcast queue.
+// Dispatcher handles the events of the broadcast queue and the continuation queue.
 type Dispatcher struct {
+	// ContinuationARN is the ARN of the continuation queue.
+	ContinuationARN string
 	// Stage dispatches the requests of an event: a *fanout.Dispatcher.
 	Stage interface {
 		Dispatch(ctx context.Context, requests []broadcast.Request) []fanout.Result
 	}
-	Output telemetry.Output
+	Visibility Visibility
+	Output     telemetry.Output
 }
 
 // DispatchError fails an invocation in which every record failed. Lambda shows the type's name as the error type.
@@ -28,9 +32,14 @@ type DispatchError struct{ error }
 func (e DispatchError) Unwrap() error { return e.error }
 
 // Handle dispatches the records of the event. The response names those that failed; if all failed, it returns a
-// DispatchError.
+// DispatchError. The messages of the records that failed return to the queue after a delay for their receive count.
 func (h Dispatcher) Handle(ctx context.Context, event events.SQSEvent) (events.SQSEventResponse, error) {
-	results := h.Stage.Dispatch(ctx, queue.ReadBroadcasts(event, invocation(ctx)))
+	messages := &invocationMessages{event: event, visibility: h.Visibility, output: h.Output}
+	var results []fanout.Result
+	messages.run(ctx, func(ctx context.Context) {
+		results = h.Stage.Dispatch(ctx, queue.ReadBroadcasts(event, h.ContinuationARN, invocation(ctx)))
+	})
+	defer messages.end()
 	var ids []string
 	var errs []error
 	dispatched, targeted, batches, continued, rejected := 0, 0, 0, 0, 0
@@ -38,7 +47,8 @@ func (h Dispatcher) Handle(ctx context.Context, event events.SQSEvent) (events.S
 		log := h.Output.Logger().With("broadcast", r.Request.Message.ID, "record", r.Request.Record.ID)
 		switch {
 		case r.Err != nil:
-			ids, errs = append(ids, r.Request.Record.ID), append(errs, r.Err)
+			ids = append(ids, r.Request.Record.ID)
+			errs = append(errs, fmt.Errorf("dispatch broadcast %s: %w", r.Request.Message.ID, r.Err))
 			if len(results) > 1 { // else it is the error of the invocation
 				log.ErrorContext(ctx, "not dispatched", "error", r.Err)
 			}
@@ -62,6 +72,7 @@ func (h Dispatcher) Handle(ctx context.Context, event events.SQSEvent) (events.S
 	m.Count("DeadLettered", rejected)
 	m.Count("DispatchErrors", len(ids))
 	h.Output.Measure(ctx, &m)
+	messages.retry(ctx, ids...)
 	if len(ids) == len(results) {
 		return events.SQSEventResponse{}, DispatchError{errors.Join(errs...)}
 	}

@@ -68,10 +68,13 @@ func ids(r events.SQSEventResponse) []string {
 	return ids
 }
 
+// event returns an event of messages that are received for the first time.
 func event(ids ...string) events.SQSEvent {
 	var e events.SQSEvent
 	for _, id := range ids {
-		e.Records = append(e.Records, events.SQSMessage{MessageId: id, Body: "hello"})
+		e.Records = append(e.Records, events.SQSMessage{
+			MessageId: id, Body: "hello", Attributes: map[string]string{"ApproximateReceiveCount": "1"},
+		})
 	}
 	return e
 }
@@ -108,6 +111,7 @@ func TestDispatcher_Handle(t *testing.T) {
 		name    string
 		results []fanout.Result
 		failed  []string // records in the response
+		returns []string // changes of visibility
 		cause   error    // of a failed invocation
 		log     []string
 		metrics map[string]float64
@@ -127,6 +131,7 @@ func TestDispatcher_Handle(t *testing.T) {
 			name:    "a retry, a fatal and a permanent failure among others",
 			results: []fanout.Result{{Err: errRetry}, done, {Rejected: errPermanent}, {Err: errFatal}},
 			failed:  []string{"m0", "m3"},
+			returns: []string{"m0 30s, m3 30s"},
 			log: []string{
 				`level=ERROR msg="not dispatched" broadcast=m0 record=m0 error="server_error: 500"`,
 				`level=ERROR msg="not dispatched" broadcast=m3 record=m3 error=403`,
@@ -149,6 +154,7 @@ func TestDispatcher_Handle(t *testing.T) {
 			name:    "all failed",
 			results: []fanout.Result{{Err: errFatal}, {Err: errRetry}},
 			cause:   errFatal,
+			returns: []string{"m0 30s, m1 30s"},
 			log: []string{
 				`level=ERROR msg="not dispatched" broadcast=m0 record=m0 error=403`,
 				`level=ERROR msg="not dispatched" broadcast=m1 record=m1 error="server_error: 500"`,
@@ -161,6 +167,7 @@ func TestDispatcher_Handle(t *testing.T) {
 			name:    "the only one failed", // Lambda logs the error of the invocation
 			results: []fanout.Result{{Err: errRetry}},
 			cause:   errRetry,
+			returns: []string{"m0 30s"},
 			metrics: map[string]float64{
 				"Dispatched": 0, "Targeted": 0, "Batches": 0, "Continued": 0, "DeadLettered": 0, "DispatchErrors": 1,
 			},
@@ -168,7 +175,8 @@ func TestDispatcher_Handle(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var o output
-			h := handler.Dispatcher{Stage: dispatches{t, test.results}, Output: o.Output()}
+			var v visibility
+			h := handler.Dispatcher{Stage: dispatches{t, test.results}, Visibility: &v, Output: o.Output()}
 			response, err := h.Handle(invocation(t), event([]string{"m0", "m1", "m2", "m3"}[:len(test.results)]...))
 			if got := ids(response); !slices.Equal(got, test.failed) {
 				t.Errorf("got failed records %v, want %v", got, test.failed)
@@ -176,6 +184,12 @@ func TestDispatcher_Handle(t *testing.T) {
 			var failed handler.DispatchError
 			if !errors.Is(err, test.cause) || errors.As(err, &failed) != (test.cause != nil) {
 				t.Errorf("got %T %v, want a DispatchError of %v", err, err, test.cause)
+			}
+			if want := test.returns; !slices.Equal(v.changes, want) {
+				t.Errorf("got visibility changes %q, want %q", v.changes, want)
+			}
+			if err != nil && !strings.Contains(err.Error(), "dispatch broadcast m0: ") {
+				t.Errorf("got %v, want an error with the broadcast's id", err)
 			}
 			o.check(t, test.log, test.metrics)
 		})
@@ -189,7 +203,7 @@ func TestDispatcher_HandleResponse(t *testing.T) {
 		`{"batchItemFailures":[{"itemIdentifier":"m1"}]}`: {{}, {Err: errRetry}},
 	} {
 		var o output
-		h := handler.Dispatcher{Stage: dispatches{t, results}, Output: o.Output()}
+		h := handler.Dispatcher{Stage: dispatches{t, results}, Visibility: &visibility{}, Output: o.Output()}
 		response, err := h.Handle(invocation(t), event("m0", "m1"))
 		if err != nil {
 			t.Fatal(err)

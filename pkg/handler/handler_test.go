@@ -46,11 +46,12 @@ func lookup(t *testing.T, path ...any) string {
 	return node.Value
 }
 
-// The handlers rely on the template's timeouts, batch sizes and partial batch responses. AWS asks for a visibility
-// timeout of at least six times the function's timeout.
+// The handlers rely on the template's timeouts, batch sizes, receive counts and partial batch responses. AWS asks for a
+// visibility timeout of at least six times the function's timeout.
 func TestHandlers_Template(t *testing.T) {
 	seconds := func(d time.Duration) string { return fmt.Sprint(int(d / time.Second)) }
 	broadcasts := []any{"Resources", "DispatcherFunction", "Properties", "Events", "Broadcasts", "Properties"}
+	continuations := []any{"Resources", "DispatcherFunction", "Properties", "Events", "Continuations", "Properties"}
 	batches := []any{"Resources", "SenderFunction", "Properties", "Events", "Batches", "Properties"}
 	for _, test := range []struct {
 		path []any
@@ -60,10 +61,18 @@ func TestHandlers_Template(t *testing.T) {
 		{[]any{"Resources", "SenderFunction", "Properties", "Timeout"}, seconds(handler.SenderTimeout)},
 		{slices.Concat(broadcasts, []any{"BatchSize"}), "10"},
 		{slices.Concat(broadcasts, []any{"FunctionResponseTypes", 0}), "ReportBatchItemFailures"},
+		{slices.Concat(continuations, []any{"BatchSize"}), "10"},
+		{slices.Concat(continuations, []any{"FunctionResponseTypes", 0}), "ReportBatchItemFailures"},
 		{slices.Concat(batches, []any{"BatchSize"}), "1"},
 		{slices.Concat(batches, []any{"FunctionResponseTypes", 0}), "ReportBatchItemFailures"},
 		{[]any{"Resources", "BroadcastQueue", "Properties", "VisibilityTimeout"}, seconds(6 * handler.DispatcherTimeout)},
+		{[]any{"Resources", "ContinuationQueue", "Properties", "VisibilityTimeout"}, seconds(6 * handler.DispatcherTimeout)},
 		{[]any{"Resources", "SendQueue", "Properties", "VisibilityTimeout"}, seconds(6 * handler.SenderTimeout)},
+		{
+			[]any{"Resources", "BroadcastQueue", "Properties", "RedrivePolicy", "maxReceiveCount"},
+			fmt.Sprint(handler.MaxReceives),
+		},
+		{[]any{"Resources", "SendQueue", "Properties", "RedrivePolicy", "maxReceiveCount"}, fmt.Sprint(handler.MaxReceives)},
 	} {
 		if got := lookup(t, test.path...); got != test.want {
 			t.Errorf("%v: got %s, want %s", test.path, got, test.want)

@@ -19,7 +19,8 @@ type Sender struct {
 	Stage interface {
 		Send(ctx context.Context, r broadcast.Record) (delivery.Result, error)
 	}
-	Output telemetry.Output
+	Visibility Visibility
+	Output     telemetry.Output
 }
 
 // SendError fails an invocation whose batch must be delivered again. Lambda shows the type's name as the error type.
@@ -28,38 +29,55 @@ type SendError struct{ error }
 // Unwrap returns the cause.
 func (e SendError) Unwrap() error { return e.error }
 
-// Handle sends the batch of the event. A batch that another sender is posting is a failed record, not an error; any
-// other failure is a SendError.
+// Handle sends the batch of the event. A batch that another sender is posting is a failed record, not an error, and
+// returns to the queue when the other sender's claim lapses. Any other failure is a SendError, and the batch returns
+// after a delay for its receive count.
 func (h Sender) Handle(ctx context.Context, event events.SQSEvent) (events.SQSEventResponse, error) {
 	record, err := queue.ReadRecord(event, invocation(ctx))
 	if err != nil {
 		return events.SQSEventResponse{}, err
 	}
+	messages := &invocationMessages{event: event, visibility: h.Visibility, output: h.Output}
 	var result delivery.Result
-	err = telemetry.Subsegment(ctx, "post batch", func(ctx context.Context) (map[string]any, error) {
-		result, err = h.Stage.Send(ctx, record)
-		return annotations(result), err
+	messages.run(ctx, func(ctx context.Context) {
+		err = telemetry.Subsegment(ctx, "post batch", func(ctx context.Context) (map[string]any, error) {
+			result, err = h.Stage.Send(ctx, record)
+			return annotations(result), err
+		})
 	})
-	h.report(ctx, result)
+	defer messages.end()
+	h.report(ctx, record.ID, result)
 	h.measure(ctx, result)
 	switch {
 	case errors.Is(err, delivery.ErrBusy):
-		h.Output.Logger().InfoContext(ctx, "left in the queue", "batch", result.Batch.ID, "reason", err)
+		messages.returnAt(ctx, result.BusyUntil())
 		return failed(record.ID), nil
 	case err != nil:
+		messages.retry(ctx, record.ID)
 		return events.SQSEventResponse{}, SendError{err}
 	}
 	return failed(), nil
 }
 
-// report logs the outcomes, one line for each broadcast and one for each reason of failures.
-func (h Sender) report(ctx context.Context, r delivery.Result) {
+// report logs the outcomes: one line for each broadcast, and one for each reason of retries and of failures. It logs
+// the claims of other senders too, which may have died.
+func (h Sender) report(ctx context.Context, recordID string, r delivery.Result) {
+	for broadcastID, until := range r.Busy {
+		h.Output.Logger().WarnContext(ctx, "left in the queue", "broadcast", broadcastID, "batch", r.Batch.ID,
+			"reason", delivery.ErrBusy, "returns", until)
+	}
+	for broadcastID, until := range r.TakenOver {
+		h.Output.Logger().WarnContext(ctx, "taken over", "broadcast", broadcastID, "batch", r.Batch.ID, "lapsed", until)
+	}
 	if r.Rejected != nil {
-		h.Output.Logger().ErrorContext(ctx, "dead-lettered", "error", r.Rejected)
+		h.Output.Logger().ErrorContext(ctx, "dead-lettered", "record", recordID, "error", r.Rejected)
 	}
 	for _, o := range r.Outcomes {
 		log := h.Output.Logger().With("broadcast", o.BroadcastID, "batch", r.Batch.ID)
 		log.InfoContext(ctx, "delivered", "delivered", o.Delivered, "gone", o.Gone, "left", o.Left)
+		for reason, n := range o.Retries {
+			log.WarnContext(ctx, "retry", "deliveries", n, "reason", reason, "attempts", r.Batch.Attempt+1)
+		}
 		for reason, n := range o.Failed {
 			log.ErrorContext(ctx, "failed", "deliveries", n, "reason", reason, "attempts", r.Batch.Attempt+1)
 		}
@@ -87,6 +105,7 @@ func (h Sender) measure(ctx context.Context, r delivery.Result) {
 		m.Count("Delivered", delivered)
 		m.Count("Gone", r.Gone)
 		m.Count("Throttled", r.Throttled)
+		m.Count("PostErrors", r.PostErrors)
 		m.Count("Failed", failed)
 		m.Percentiles("PostLatency", r.Latencies)
 	}

@@ -4,12 +4,14 @@ package ingress
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"time"
 
 	"fanfare/pkg/access"
 	"fanfare/pkg/broadcast"
+	"fanfare/publish"
 )
 
 // Registry stores the rows of open connections. Both methods are idempotent.
@@ -18,10 +20,10 @@ type Registry interface {
 	Remove(ctx context.Context, connectionID string) error
 }
 
-// Queue stores a payload on the broadcast queue and returns the broadcast's id. It must not return before the payload
-// is stored, because the client is then sent an acknowledgement.
+// Queue stores a payload on the broadcast queue, as the broadcast with the id. It must not return nil before the
+// payload is stored, because the client is then sent an acknowledgement. After an error the payload may be stored.
 type Queue interface {
-	Publish(ctx context.Context, payload []byte, exclude ...string) (id string, err error)
+	Publish(ctx context.Context, id string, payload []byte) error
 }
 
 // Quota reports whether a connection may publish once more, and counts the publish if it may.
@@ -64,7 +66,7 @@ const (
 	CodeEmpty       = "empty"             // the frame has no payload
 	CodeTooLarge    = "payload_too_large" // the frame is larger than MaxBytes
 	CodeTooFast     = "rate_exceeded"     // the connection's quota is used up
-	CodeUnavailable = "unavailable"       // the queue did not store the message; the client may retry
+	CodeUnavailable = "unavailable"       // the message may have been stored, or not; a retry may broadcast it again
 )
 
 // Reply is the frame that answers a publishing client.
@@ -91,6 +93,8 @@ type Publisher struct {
 	MaxBytes int
 	// Quota limits the rate of each connection; nil means no limit.
 	Quota Quota
+	// NewID returns the id of a new broadcast; nil means a random one that begins with publish.ClientIDPrefix.
+	NewID func() string
 }
 
 // Client is the sender of a frame.
@@ -116,18 +120,21 @@ func (p Publisher) Publish(ctx context.Context, c Client, frame []byte) (Reply, 
 	case len(frame) > maxBytes:
 		return refuse(CodeTooLarge, fmt.Sprintf("A payload may have at most %d bytes.", maxBytes)), nil
 	}
-	unavailable := refuse(CodeUnavailable, "The message was not accepted. Try again.")
 	if p.Quota != nil {
 		switch ok, err := p.Quota.Take(ctx, c.Connection); {
 		case err != nil:
-			return unavailable, err
+			return refuse(CodeUnavailable, "The message was not accepted. Try again."), err
 		case !ok:
 			return refuse(CodeTooFast, "You publish too often. Wait a moment."), nil
 		}
 	}
-	id, err := p.Queue.Publish(ctx, frame)
-	if err != nil {
-		return unavailable, fmt.Errorf("publish a frame of connection %s: %w", c.Connection, err)
+	id := publish.ClientIDPrefix + rand.Text()
+	if p.NewID != nil {
+		id = p.NewID()
+	}
+	if err := p.Queue.Publish(ctx, id, frame); err != nil {
+		return refuse(CodeUnavailable, "The message may or may not have been accepted. Sent again, it may arrive twice."),
+			fmt.Errorf("publish a frame of connection %s: %w", c.Connection, err)
 	}
 	return Reply{Type: "ack", ID: id}, nil
 }

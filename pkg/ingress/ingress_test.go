@@ -11,6 +11,7 @@ import (
 	"fanfare/pkg/access"
 	"fanfare/pkg/broadcast"
 	"fanfare/pkg/ingress"
+	"fanfare/pkg/queue"
 	"fanfare/pkg/registry"
 	"fanfare/publish"
 	"fanfare/test/awstest"
@@ -87,8 +88,8 @@ func TestConnect_Timeout(t *testing.T) {
 
 type unavailable struct{}
 
-func (unavailable) Publish(context.Context, []byte, ...string) (string, error) {
-	return "", errors.New("the queue is down")
+func (unavailable) Publish(context.Context, string, []byte) error {
+	return errors.New("the queue is down")
 }
 
 func TestPublisher_Reply(t *testing.T) {
@@ -106,7 +107,7 @@ func TestPublisher_Reply(t *testing.T) {
 		{"too large", strings.Repeat("x", broadcast.MaxPayloadBytes+1), ingress.CodeTooLarge},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			publisher := ingress.Publisher{Queue: publish.Queue{Client: client, URL: urls[0]}}
+			publisher := ingress.Publisher{Queue: &queue.Broadcasts{Client: client, URL: urls[0]}}
 			reply, err := publisher.Publish(t.Context(), ingress.Client{Connection: "a="}, []byte(test.frame))
 			if err != nil {
 				t.Fatal(err)
@@ -117,8 +118,8 @@ func TestPublisher_Reply(t *testing.T) {
 			want := `{"type":"ack","id":"` + reply.ID + `"}`
 			if test.code != "" {
 				want = `{"type":"error","code":"` + test.code + `","message":"` + reply.Message + `"}`
-			} else if reply.ID == "" {
-				t.Error("got no id, want one")
+			} else if !strings.HasPrefix(reply.ID, "c-") || publish.CheckID(reply.ID) != nil {
+				t.Errorf("got id %q, want a broadcast id that begins with c-", reply.ID)
 			}
 			if reply.Frame() != want {
 				t.Errorf("got frame %s, want %s", reply.Frame(), want)
@@ -156,9 +157,9 @@ func (q *quotas) Take(context.Context, string) (bool, error) {
 // forbidden fails a test that publishes.
 type forbidden struct{ t *testing.T }
 
-func (f forbidden) Publish(context.Context, []byte, ...string) (string, error) {
+func (f forbidden) Publish(context.Context, string, []byte) error {
 	f.t.Error("got a message on the queue, want none")
-	return "", nil
+	return nil
 }
 
 func TestPublisher_Refusals(t *testing.T) {

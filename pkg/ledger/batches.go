@@ -47,8 +47,7 @@ type batchPart struct {
 // owner's claim has lapsed.
 //
 // It is one conditional write: of two senders that have copies of a batch, one gets the claim.
-func (t *Table) Claim(ctx context.Context, c broadcast.Claim) (
-	status broadcast.ClaimStatus, leftovers string, err error) {
+func (t *Table) Claim(ctx context.Context, c broadcast.Claim) (broadcast.ClaimResult, error) {
 	// The set of claims keeps earlier ones. Adding an element again does not change it.
 	out, err := t.Client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 		TableName: &t.Name, Key: key(c.BroadcastID, batchPrefix+c.BatchID),
@@ -75,23 +74,29 @@ func (t *Table) Claim(ctx context.Context, c broadcast.Claim) (
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	})
 	var refused *types.ConditionalCheckFailedException
+	var item map[string]types.AttributeValue
 	switch {
 	case err == nil:
-		if owner, ok := out.Attributes["owner"].(*types.AttributeValueMemberS); ok && owner.Value != c.Owner {
-			return broadcast.TakenOver, "", nil
-		}
-		return broadcast.Claimed, "", nil
-	case !errors.As(err, &refused):
-		return 0, "", fmt.Errorf("claim batch %s of broadcast %s: %w", c.BatchID, c.BroadcastID, err)
+		item = out.Attributes
+	case errors.As(err, &refused):
+		item = refused.Item
+	default:
+		return broadcast.ClaimResult{}, fmt.Errorf("claim batch %s of broadcast %s: %w", c.BatchID, c.BroadcastID, err)
 	}
 	var earlier batchPart
-	if err := attributevalue.UnmarshalMap(refused.Item, &earlier); err != nil {
-		return 0, "", fmt.Errorf("decode the claim of batch %s of broadcast %s: %w", c.BatchID, c.BroadcastID, err)
+	if err := attributevalue.UnmarshalMap(item, &earlier); err != nil {
+		return broadcast.ClaimResult{},
+			fmt.Errorf("decode the claim of batch %s of broadcast %s: %w", c.BatchID, c.BroadcastID, err)
 	}
-	if earlier.Settled {
-		return broadcast.Settled, earlier.Leftovers, nil
+	switch until := time.UnixMilli(earlier.Until).UTC(); {
+	case earlier.Settled:
+		return broadcast.ClaimResult{Status: broadcast.Settled, Leftovers: earlier.Leftovers}, nil
+	case refused != nil:
+		return broadcast.ClaimResult{Status: broadcast.Busy, Until: until}, nil
+	case earlier.Owner != "" && earlier.Owner != c.Owner:
+		return broadcast.ClaimResult{Status: broadcast.TakenOver, Until: until}, nil
 	}
-	return broadcast.Busy, "", nil
+	return broadcast.ClaimResult{Status: broadcast.Claimed}, nil
 }
 
 // Settle records the outcomes of a batch for all its broadcasts, or for none. It is an error if the owner no longer

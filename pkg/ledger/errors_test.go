@@ -22,7 +22,7 @@ import (
 // claimError claims a batch of the broadcast b and returns the error.
 func claimError(t *testing.T, table *ledger.Table, batch string, until time.Time) error {
 	c := broadcast.Claim{BroadcastID: "b", BatchID: batch, Owner: "me", Until: until, Size: 1}
-	_, _, err := table.Claim(t.Context(), c)
+	_, err := table.Claim(t.Context(), c)
 	return err
 }
 

@@ -47,14 +47,16 @@ type planPart struct {
 	Buckets     []int  `dynamodbav:"buckets"`
 	Split       int    `dynamodbav:"split,omitempty"`
 	Emitted     bool   `dynamodbav:"emitted"`
-	At          int64  `dynamodbav:"at"` // epoch milliseconds
+	PayloadHash string `dynamodbav:"payloadSha256,omitempty"` // hexadecimal; of the first plan only
+	At          int64  `dynamodbav:"at"`                      // epoch milliseconds
 	ExpiresAt   int64  `dynamodbav:"expiresAt"`
 }
 
 func (p planPart) plan() broadcast.Plan {
 	return broadcast.Plan{
 		Segment: p.Segment, Segments: p.Segments, Stretch: p.Stretch,
-		End: p.End, Buckets: p.Buckets, Split: p.Split, Emitted: p.Emitted, At: time.UnixMilli(p.At).UTC(),
+		End: p.End, Buckets: p.Buckets, Split: p.Split, Emitted: p.Emitted,
+		PayloadHash: p.PayloadHash, At: time.UnixMilli(p.At).UTC(),
 	}
 }
 
@@ -64,7 +66,8 @@ func (t *Table) Plan(ctx context.Context, broadcastID string, p broadcast.Plan) 
 	item, err := attributevalue.MarshalMap(planPart{
 		BroadcastID: broadcastID, Part: planPrefix + p.Key(),
 		Segment: p.Segment, Segments: p.Segments, Stretch: p.Stretch,
-		End: p.End, Buckets: p.Buckets, Split: p.Split, At: p.At.UnixMilli(), ExpiresAt: t.expiry(),
+		End: p.End, Buckets: p.Buckets, Split: p.Split, PayloadHash: p.PayloadHash, At: p.At.UnixMilli(),
+		ExpiresAt: t.expiry(),
 	})
 	if err != nil {
 		return broadcast.Plan{}, fmt.Errorf("encode plan %s of broadcast %s: %w", p.Key(), broadcastID, err)

@@ -23,6 +23,7 @@ func TestTable_Plan(t *testing.T) {
 	table, _ := newTable(t)
 	first := broadcast.Plan{
 		Segment: 2, Segments: 4, Stretch: 1, End: "e=", Buckets: []int{3, 0, 5}, At: time.UnixMilli(7).UTC(),
+		PayloadHash: "f00d",
 	}
 	second := broadcast.Plan{
 		Segment: 2, Segments: 4, Stretch: 1, End: "", Buckets: []int{9}, At: time.UnixMilli(8).UTC(),
@@ -57,7 +58,7 @@ func TestTable_Plan(t *testing.T) {
 
 func equal(a, b broadcast.Plan) bool {
 	return a.Key() == b.Key() && a.End == b.End && slices.Equal(a.Buckets, b.Buckets) && a.Emitted == b.Emitted &&
-		a.At.Equal(b.At)
+		a.At.Equal(b.At) && a.PayloadHash == b.PayloadHash
 }
 
 func TestTable_ClaimAndSettle(t *testing.T) {
@@ -67,19 +68,22 @@ func TestTable_ClaimAndSettle(t *testing.T) {
 			BroadcastID: "b", BatchID: "0/1.0.0", Owner: owner, Until: present.Add(30 * time.Second), Size: 2,
 		}
 	}
-	expect := func(step, owner string, want broadcast.ClaimStatus) {
+	expect := func(step, owner string, want broadcast.ClaimResult) {
 		t.Helper()
-		if got, _, err := table.Claim(t.Context(), claim(owner)); err != nil || got != want {
-			t.Errorf("%s: got status %v, %v, want %v", step, got, err, want)
+		got, err := table.Claim(t.Context(), claim(owner))
+		if err != nil || got.Status != want.Status || !got.Until.Equal(want.Until) || got.Leftovers != want.Leftovers {
+			t.Errorf("%s: got %+v, %v, want %+v", step, got, err, want)
 		}
 	}
-	expect("the first", "first", broadcast.Claimed)
-	expect("another", "second", broadcast.Busy)
-	expect("the first once more", "first", broadcast.Claimed)
+	lapses := present.Add(30 * time.Second).Truncate(time.Millisecond)
+	expect("the first", "first", broadcast.ClaimResult{Status: broadcast.Claimed})
+	expect("another", "second", broadcast.ClaimResult{Status: broadcast.Busy, Until: lapses})
+	expect("the first once more", "first", broadcast.ClaimResult{Status: broadcast.Claimed})
 
 	*present = present.Add(31 * time.Second)
-	expect("another, after the claim has lapsed", "second", broadcast.TakenOver)
-	expect("the other once more", "second", broadcast.Claimed)
+	expect("another, after the claim has lapsed", "second",
+		broadcast.ClaimResult{Status: broadcast.TakenOver, Until: lapses})
+	expect("the other once more", "second", broadcast.ClaimResult{Status: broadcast.Claimed})
 
 	outcome := []broadcast.Outcome{{
 		BroadcastID: "b", Delivered: 2, Posts: 2, First: *present, Last: present.Add(time.Second),
@@ -91,18 +95,13 @@ func TestTable_ClaimAndSettle(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, owner := range []string{"first", "second", "third"} {
-		status, leftovers, err := table.Claim(t.Context(), claim(owner))
-		if err != nil || status != broadcast.Settled || leftovers != "leftovers" {
-			t.Errorf("%s, after Settle: got %v, %q, %v, want settled with leftovers", owner, status, leftovers, err)
-		}
+		expect(owner+", after Settle", owner, broadcast.ClaimResult{Status: broadcast.Settled, Leftovers: "leftovers"})
 	}
 	// The answer may have been lost. A repeated call succeeds and changes nothing.
 	if err := table.Settle(t.Context(), "0/1.0.0", "second", outcome, "again"); err != nil {
 		t.Errorf("repeated Settle: got %v, want no error", err)
 	}
-	if _, leftovers, err := table.Claim(t.Context(), claim("fourth")); err != nil || leftovers != "leftovers" {
-		t.Errorf("after a repeated Settle: got %q, %v, want the first leftovers", leftovers, err)
-	}
+	expect("after a repeated Settle", "fourth", broadcast.ClaimResult{Status: broadcast.Settled, Leftovers: "leftovers"})
 	if err := table.Settle(t.Context(), "0/1.0.0", "third", outcome, ""); !errors.Is(err, broadcast.ErrLapsed) {
 		t.Errorf("Settle of another owner: got %v, want ErrLapsed", err)
 	}
@@ -112,7 +111,7 @@ func TestTable_SettleAllOrNone(t *testing.T) {
 	table, present := newTable(t)
 	for _, id := range []string{"b1", "b2"} {
 		claim := broadcast.Claim{BroadcastID: id, BatchID: "x", Owner: id, Until: present.Add(time.Minute), Size: 1}
-		if _, _, err := table.Claim(t.Context(), claim); err != nil {
+		if _, err := table.Claim(t.Context(), claim); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -122,8 +121,8 @@ func TestTable_SettleAllOrNone(t *testing.T) {
 		t.Errorf("got %v, want ErrLapsed", err)
 	}
 	claim := broadcast.Claim{BroadcastID: "b1", BatchID: "x", Owner: "other", Until: *present}
-	if status, _, err := table.Claim(t.Context(), claim); err != nil || status != broadcast.Busy {
-		t.Errorf("b1: got %v, %v, want busy as before", status, err)
+	if got, err := table.Claim(t.Context(), claim); err != nil || got.Status != broadcast.Busy {
+		t.Errorf("b1: got %+v, %v, want busy as before", got, err)
 	}
 }
 
@@ -147,8 +146,8 @@ func TestTable_ReportRepeatable(t *testing.T) {
 		c := broadcast.Claim{
 			BroadcastID: "b", BatchID: batch, Owner: owner, Until: present.Add(30 * time.Second), Size: size, Reason: reason,
 		}
-		if status, _, err := table.Claim(t.Context(), c); err != nil || status != want {
-			t.Fatalf("claim: got %v, %v, want %v", status, err, want)
+		if got, err := table.Claim(t.Context(), c); err != nil || got.Status != want {
+			t.Fatalf("claim: got %+v, %v, want %v", got, err, want)
 		}
 	}
 	claim("0/1.0.0", "first", "", 5)
@@ -221,8 +220,8 @@ func TestTable_Report(t *testing.T) {
 	settle := func(batch string, c broadcast.Claim, o broadcast.Outcome) {
 		t.Helper()
 		c.BroadcastID, c.BatchID, c.Owner, c.Until = "b", batch, "me", present.Add(time.Minute)
-		if status, _, err := table.Claim(ctx, c); err != nil || status != broadcast.Claimed {
-			t.Fatalf("claim: got %v, %v, want claimed", status, err)
+		if got, err := table.Claim(ctx, c); err != nil || got.Status != broadcast.Claimed {
+			t.Fatalf("claim: got %+v, %v, want claimed", got, err)
 		}
 		o.BroadcastID = "b"
 		if err := table.Settle(ctx, batch, "me", []broadcast.Outcome{o}, ""); err != nil {

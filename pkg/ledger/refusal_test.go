@@ -67,7 +67,7 @@ func TestTable_SettleRefused(t *testing.T) {
 				t.Errorf("Settle: got %d requests, want 1", n)
 			}
 			claim := broadcast.Claim{BroadcastID: "m", BatchID: "b", Owner: "me", Until: time.Now()}
-			if _, _, err := table.Claim(t.Context(), claim); err == nil {
+			if _, err := table.Claim(t.Context(), claim); err == nil {
 				t.Error("Claim: got no error, want one")
 			}
 			if n := requests.Load(); n != 1 {

@@ -19,7 +19,8 @@ func continuation(name, value string) events.SQSEvent {
 		attributes[name] = events.SQSMessageAttribute{DataType: "String", StringValue: &value}
 	}
 	attributes[name] = events.SQSMessageAttribute{DataType: "String", StringValue: &value}
-	return events.SQSEvent{Records: []events.SQSMessage{{MessageId: "id", Body: "x", MessageAttributes: attributes}}}
+	return events.SQSEvent{Records: []events.SQSMessage{{MessageId: "id", Body: "x", MessageAttributes: attributes,
+		EventSourceARN: continuationARN}}}
 }
 
 func TestReadBroadcasts_Bounds(t *testing.T) {
@@ -33,7 +34,7 @@ func TestReadBroadcasts_Bounds(t *testing.T) {
 		{"hop", "0", true}, {"hop", "-1", false}, {"hop", "", false},
 		{"sentAt", "0", true}, {"sentAt", "", false}, {"sentAt", "0x7", false},
 	} {
-		r := queue.ReadBroadcasts(continuation(test.name, test.value), "")[0]
+		r := queue.ReadBroadcasts(continuation(test.name, test.value), continuationARN, "")[0]
 		if (r.Unreadable == nil) != test.ok {
 			t.Errorf("%s %q: got %v, want ok = %v", test.name, test.value, r.Unreadable, test.ok)
 		}
@@ -51,7 +52,8 @@ func TestReadBroadcasts_Bounds(t *testing.T) {
 func TestReadBroadcasts_SentAt(t *testing.T) {
 	read := func(sent string) time.Time {
 		message := events.SQSMessage{MessageId: "id", Body: "x", Attributes: map[string]string{"SentTimestamp": sent}}
-		return queue.ReadBroadcasts(events.SQSEvent{Records: []events.SQSMessage{message}}, "")[0].Message.SentAt
+		event := events.SQSEvent{Records: []events.SQSMessage{message}}
+		return queue.ReadBroadcasts(event, continuationARN, "")[0].Message.SentAt
 	}
 	if got, want := read("1700000000123"), time.UnixMilli(1_700_000_000_123); !got.Equal(want) {
 		t.Errorf("got %v, want %v", got, want)

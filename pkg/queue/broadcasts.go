@@ -1,11 +1,13 @@
-// Package queue sends to the two SQS queues and their dead-letter queues, and reads the messages that Lambda's event
-// source mappings deliver from them.
+// Package queue sends to the SQS queues and their dead-letter queues, and reads the messages that Lambda's event source
+// mappings deliver from them.
 package queue
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -18,102 +20,84 @@ import (
 	"fanfare/publish"
 )
 
-// Attributes of a message on the broadcast queue that a publisher does not set. Package publish has the publishers'
-// own.
-const (
-	// Continuations and redriven broadcasts carry these, because their MessageId differs from the broadcast's id.
-	attrBroadcast = "broadcast" // the broadcast's id
-	attrSentAt    = "sentAt"    // time of acceptance, epoch milliseconds
-
-	// Continuations carry these too.
-	attrSegment  = "segment"  // "2/4": Scan segment 2 of 4, counted from 0
-	attrStartKey = "startKey" // the segment is unread after this connection
-	attrStretch  = "stretch"  // see broadcast.Cursor
-	attrHop      = "hop"      // see broadcast.Request
-)
-
-// Broadcasts is the broadcast queue, for continuations and redriven broadcasts. It is safe for concurrent use.
+// Broadcasts is the broadcast queue, for clients' frames. It is safe for concurrent use.
 type Broadcasts struct {
 	Client *sqs.Client
 	URL    string
 }
 
-// Continue puts a continuation on the queue: the rest of a broadcast for another dispatcher.
-func (q *Broadcasts) Continue(ctx context.Context, r broadcast.Request) error {
-	body, attrs := publish.Message{Payload: r.Message.Payload, Exclude: r.Message.Exclude}.Encode()
-	attrs[attrBroadcast] = r.Message.ID
-	attrs[attrSentAt] = strconv.FormatInt(r.Message.SentAt.UnixMilli(), 10)
-	attrs[attrSegment] = fmt.Sprintf("%d/%d", r.Cursor.Segment, r.Cursor.Segments)
-	attrs[attrStartKey] = r.Cursor.After
-	attrs[attrStretch] = strconv.Itoa(r.Cursor.Stretch)
-	attrs[attrHop] = strconv.Itoa(r.Hop)
-	_, err := q.Client.SendMessage(ctx, &sqs.SendMessageInput{
+// Publish puts a payload on the queue. It sets the broadcast's id, so that the SDK's own retries of the call cannot
+// broadcast the payload twice. After an error the payload may be on the queue.
+func (q *Broadcasts) Publish(ctx context.Context, id string, payload []byte) error {
+	body, attrs := publish.Message{ID: id, Payload: payload}.Encode()
+	if _, err := q.Client.SendMessage(ctx, &sqs.SendMessageInput{
 		QueueUrl: &q.URL, MessageBody: &body, MessageAttributes: attributes(attrs),
-	})
-	if err != nil {
-		return fmt.Errorf("continue broadcast %s: %w", r.Message.ID, err)
+	}); err != nil {
+		return fmt.Errorf("send broadcast %s: %w", id, err)
 	}
 	return nil
 }
 
 // ReadBroadcasts returns the broadcasts of an event, one for each record. Unreadable is a permanent error for a record
-// that is not a broadcast.
-func ReadBroadcasts(event events.SQSEvent, invocation string) []broadcast.Request {
+// that is not a broadcast. Only records of the queue with continuationARN are read as continuations: publishers have no
+// permission on it.
+func ReadBroadcasts(event events.SQSEvent, continuationARN, invocation string) []broadcast.Request {
 	requests := make([]broadcast.Request, len(event.Records))
 	for i, m := range event.Records {
-		requests[i] = readBroadcast(readRecord(m, invocation), sentAt(m))
+		record := readRecord(m, invocation)
+		record.Continuation = m.EventSourceARN == continuationARN
+		requests[i] = readBroadcast(record, m)
 	}
 	return requests
 }
 
-func readBroadcast(record broadcast.Record, sent time.Time) broadcast.Request {
-	r := broadcast.Request{Record: record}
-	unreadable := func(reason string, err error) broadcast.Request {
-		r.Unreadable = broadcast.Permanent(reason, err)
-		return r
+func readBroadcast(record broadcast.Record, m events.SQSMessage) broadcast.Request {
+	record.BroadcastID = record.ID
+	if id := record.Attributes[publish.AttributeID]; publish.CheckID(id) == nil {
+		record.BroadcastID = id
 	}
-	message, err := publish.Decode(record.Body, record.Attributes)
+	if id := record.Attributes[attrBroadcast]; record.Continuation && id != "" {
+		record.BroadcastID = id
+	}
+	r := broadcast.Request{Record: record, Message: broadcast.Message{ID: record.BroadcastID, SentAt: sentAt(m)}}
+	err := checkAttributes(record, m)
+	if err == nil {
+		err = readMessage(&r)
+	}
+	if err == nil && record.Continuation {
+		err = readContinuation(&r)
+	}
 	switch {
 	case errors.Is(err, publish.ErrTooLarge):
-		return unreadable(broadcast.ReasonTooLarge, err)
+		r.Unreadable = broadcast.Permanent(broadcast.ReasonTooLarge, err)
 	case errors.Is(err, publish.ErrNotUTF8):
-		return unreadable(broadcast.ReasonNotUTF8, err)
+		r.Unreadable = broadcast.Permanent(broadcast.ReasonNotUTF8, err)
 	case err != nil:
-		return unreadable(broadcast.ReasonMalformed, err)
+		r.Unreadable = broadcast.Permanent(broadcast.ReasonMalformed, err)
 	}
-	r.Message = broadcast.Message{ID: record.ID, Payload: message.Payload, SentAt: sent, Exclude: message.Exclude}
-	if record.Attributes[attrBroadcast] == "" {
-		return r
-	}
+	return r
+}
 
-	millis, err := strconv.ParseInt(record.Attributes[attrSentAt], 10, 64)
-	if err != nil {
-		return unreadable(broadcast.ReasonMalformed, fmt.Errorf("read attribute %s: %w", attrSentAt, err))
-	}
-	r.Message.ID, r.Message.SentAt = record.Attributes[attrBroadcast], time.UnixMilli(millis).UTC()
-	if record.Attributes[attrSegment] == "" {
-		return r // redriven from the dead-letter queue
-	}
-	c := broadcast.Cursor{After: record.Attributes[attrStartKey]}
-	hop := 0
-	for _, field := range []struct {
-		name, format string
-		into         []any
-	}{
-		{attrSegment, "%d/%d", []any{&c.Segment, &c.Segments}},
-		{attrStretch, "%d", []any{&c.Stretch}},
-		{attrHop, "%d", []any{&hop}},
-	} {
-		if _, err := fmt.Sscanf(record.Attributes[field.name], field.format, field.into...); err != nil {
-			return unreadable(broadcast.ReasonMalformed,
-				fmt.Errorf("read attribute %s (%q) of a continuation: %w", field.name, record.Attributes[field.name], err))
+// checkAttributes checks the names and types of all attributes. On the continuation queue the system's own are allowed.
+func checkAttributes(record broadcast.Record, m events.SQSMessage) error {
+	for _, name := range slices.Sorted(maps.Keys(m.MessageAttributes)) {
+		if record.Continuation && steering[name] {
+			continue
+		}
+		if err := publish.CheckAttribute(name, m.MessageAttributes[name].DataType); err != nil {
+			return err
 		}
 	}
-	if c.Segment < 0 || c.Segment >= c.Segments || c.Stretch < 0 || hop < 0 {
-		return unreadable(broadcast.ReasonMalformed, fmt.Errorf("a continuation is out of bounds: %+v, hop %d", c, hop))
+	return nil
+}
+
+func readMessage(r *broadcast.Request) error {
+	message, err := publish.Decode(r.Record.Body, r.Record.Attributes)
+	if err != nil {
+		return err
 	}
-	r.Cursor, r.Hop = c, hop
-	return r
+	r.Message.Payload, r.Message.Exclude = message.Payload, message.Exclude
+	return nil
 }
 
 // ReadRecord returns the record of an event that must have exactly one.

@@ -4,14 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"path"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/aws/aws-lambda-go/events"
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
@@ -41,6 +43,7 @@ func receive(t *testing.T, client *sqs.Client, url string, n int) events.SQSEven
 			record := events.SQSMessage{
 				MessageId: *m.MessageId, Body: *m.Body, Attributes: m.Attributes,
 				MessageAttributes: map[string]events.SQSMessageAttribute{},
+				EventSourceARN:    "arn:aws:sqs:us-east-1:000000000000:" + path.Base(url),
 			}
 			for name, attr := range m.MessageAttributes {
 				record.MessageAttributes[name] = events.SQSMessageAttribute{
@@ -53,6 +56,9 @@ func receive(t *testing.T, client *sqs.Client, url string, n int) events.SQSEven
 	return event
 }
 
+// continuationARN is the ARN of the queue continuation.
+const continuationARN = "arn:aws:sqs:us-east-1:000000000000:continuation"
+
 func TestReadBroadcasts_Published(t *testing.T) {
 	client, urls := awstest.Queues(t, "broadcast")
 	q := publish.Queue{Client: client, URL: urls[0]}
@@ -63,7 +69,7 @@ func TestReadBroadcasts_Published(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		requests := queue.ReadBroadcasts(receive(t, client, urls[0], 1), "invocation")
+		requests := queue.ReadBroadcasts(receive(t, client, urls[0], 1), "", "invocation")
 		r := requests[0]
 		if r.Unreadable != nil || r.Message.ID != id || string(r.Message.Payload) != payload ||
 			r.Cursor != (broadcast.Cursor{}) || r.Hop != 0 {
@@ -79,20 +85,40 @@ func TestReadBroadcasts_Published(t *testing.T) {
 	}
 }
 
+// published puts a message on the queue, and returns the request that a dispatcher reads.
+func published(t *testing.T, client *sqs.Client, url, body string, attrs map[string]string) broadcast.Request {
+	t.Helper()
+	put(t, client, url, body, attrs)
+	return queue.ReadBroadcasts(receive(t, client, url, 1), continuationARN, "")[0]
+}
+
+// put puts a message on the queue as an SDK does. The types of attributes are String, unless the name ends in :Type.
+func put(t *testing.T, client *sqs.Client, url, body string, attrs map[string]string) {
+	t.Helper()
+	in := &sqs.SendMessageInput{
+		QueueUrl: &url, MessageBody: &body, MessageAttributes: map[string]types.MessageAttributeValue{},
+	}
+	for name, value := range attrs {
+		name, dataType, typed := strings.Cut(name, ":")
+		if !typed {
+			dataType = "String"
+		}
+		attr := types.MessageAttributeValue{DataType: &dataType, StringValue: &value}
+		if dataType == "Binary" {
+			attr.StringValue, attr.BinaryValue = nil, []byte(value)
+		}
+		in.MessageAttributes[name] = attr
+	}
+	if _, err := client.SendMessage(t.Context(), in); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestReadBroadcasts_Attributes(t *testing.T) {
 	client, urls := awstest.Queues(t, "broadcast")
 	send := func(body string, attrs map[string]string) broadcast.Request {
 		t.Helper()
-		in := &sqs.SendMessageInput{
-			QueueUrl: &urls[0], MessageBody: &body, MessageAttributes: map[string]types.MessageAttributeValue{},
-		}
-		for name, value := range attrs {
-			in.MessageAttributes[name] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &value}
-		}
-		if _, err := client.SendMessage(t.Context(), in); err != nil {
-			t.Fatal(err)
-		}
-		return queue.ReadBroadcasts(receive(t, client, urls[0], 1), "")[0]
+		return published(t, client, urls[0], body, attrs)
 	}
 	if r := send("aGVsbG8=", map[string]string{"encoding": "base64"}); string(r.Message.Payload) != "hello" {
 		t.Errorf("base64: got %q, %v, want hello", r.Message.Payload, r.Unreadable)
@@ -101,39 +127,98 @@ func TestReadBroadcasts_Attributes(t *testing.T) {
 	if want := []string{"a=", "b=", "c="}; !slices.Equal(got, want) {
 		t.Errorf("exclude: got %q, want %q", got, want)
 	}
-	if r := send("x", map[string]string{"other": "ignored"}); r.Unreadable != nil {
-		t.Errorf("unknown attribute: got %v, want no error", r.Unreadable)
+	r := send("x", map[string]string{"broadcastId": "order-7", "traceparent": "00-1", "tenant:Number": "7"})
+	if r.Unreadable != nil || r.Message.ID != "order-7" || r.Record.BroadcastID != "order-7" {
+		t.Errorf("broadcastId and other attributes: got %+v, want broadcast order-7", r)
 	}
-	for name, test := range map[string]struct {
-		body   string
-		attrs  map[string]string
-		reason string
+}
+
+// Each mistake is a permanent error that names the attribute, and the id that leads on is known nevertheless.
+func TestReadBroadcasts_Mistakes(t *testing.T) {
+	client, urls := awstest.Queues(t, "broadcast")
+	for _, test := range []struct {
+		name, body string
+		attrs      map[string]string
+		reason     string
+		contains   string
 	}{
-		"malformed base64":        {"%", map[string]string{"encoding": "base64"}, broadcast.ReasonMalformed},
-		"unknown encoding":        {"x", map[string]string{"encoding": "gzip"}, broadcast.ReasonMalformed},
-		"over 131,072 bytes":      {strings.Repeat("x", publish.MaxBytes+1), nil, broadcast.ReasonTooLarge},
-		"not UTF-8":               {"gqP//g==", map[string]string{"encoding": "base64"}, broadcast.ReasonNotUTF8},
-		"incomplete continuation": {"x", map[string]string{"broadcast": "b"}, broadcast.ReasonMalformed},
-		"segment out of bounds": {
-			"x", map[string]string{"broadcast": "b", "sentAt": "1", "segment": "4/4", "stretch": "0", "hop": "1"},
-			broadcast.ReasonMalformed,
+		{"malformed base64", "%", map[string]string{"encoding": "base64"}, broadcast.ReasonMalformed, "base64"},
+		{"unknown encoding", "x", map[string]string{"encoding": "gzip"}, broadcast.ReasonMalformed, "gzip"},
+		{"over 131,072 bytes", strings.Repeat("x", publish.MaxBytes+1), nil, broadcast.ReasonTooLarge, "131073"},
+		{"not UTF-8", "gqP//g==", map[string]string{"encoding": "base64"}, broadcast.ReasonNotUTF8, "UTF-8"},
+		{"a bad id", "x", map[string]string{"broadcastId": "a b"}, broadcast.ReasonMalformed, "broadcastId"},
+		{"a number as exclusion", "x", map[string]string{"exclude:Number": "7"}, broadcast.ReasonMalformed, "exclude"},
+		{"a binary encoding", "x", map[string]string{"encoding:Binary": "base64"}, broadcast.ReasonMalformed, "encoding"},
+		{"another spelling", "x", map[string]string{"excludes": "a="}, broadcast.ReasonMalformed, "excludes"},
+		{
+			"too many exclusions", "x", map[string]string{"exclude": strings.Repeat("a,", publish.MaxExclude+1)},
+			broadcast.ReasonMalformed, "exclude",
 		},
+		{
+			"a continuation", "x", map[string]string{
+				"broadcast": "b", "sentAt": "1", "segment": "0/1", "startKey": "k", "stretch": "1", "hop": "1",
+			}, broadcast.ReasonMalformed, "broadcast",
+		},
+		{"a cut letter", "x", map[string]string{"truncated": "2000000"}, broadcast.ReasonMalformed, "truncated"},
 	} {
-		r := send(test.body, test.attrs)
+		t.Run(test.name, func(t *testing.T) {
+			r := published(t, client, urls[0], test.body, test.attrs)
+			if r.Unreadable == nil {
+				t.Fatalf("got %+v, want an error", r.Message)
+			}
+			class, reason := broadcast.ClassOf(r.Unreadable)
+			if class != broadcast.ClassPermanent || reason != test.reason ||
+				!strings.Contains(r.Unreadable.Error(), test.contains) {
+				t.Errorf("got %v, %v, want permanent, %q, with %q", class, r.Unreadable, test.reason, test.contains)
+			}
+			if r.Message.ID == "" || r.Message.ID != r.Record.BroadcastID || r.Message.ID != r.Record.ID {
+				t.Errorf("got id %q in %+v, want the MessageId", r.Message.ID, r.Record)
+			}
+		})
+	}
+	r := published(t, client, urls[0], "%", map[string]string{"encoding": "base64", "broadcastId": "order-7"})
+	if r.Unreadable == nil || r.Message.ID != "order-7" {
+		t.Errorf("unreadable with an id: got %q, %v, want order-7 and an error", r.Message.ID, r.Unreadable)
+	}
+}
+
+func TestReadBroadcasts_Continuation(t *testing.T) {
+	client, urls := awstest.Queues(t, "continuation")
+	whole := map[string]string{
+		"broadcast": "b", "sentAt": "1", "segment": "0/1", "startKey": "k", "stretch": "1", "hop": "1",
+	}
+	with := func(name, value string) map[string]string {
+		attrs := maps.Clone(whole)
+		attrs[name] = value
+		if value == "" {
+			delete(attrs, name)
+		}
+		return attrs
+	}
+	r := published(t, client, urls[0], "x", whole)
+	want := broadcast.Cursor{Segments: 1, After: "k", Stretch: 1}
+	if r.Unreadable != nil || r.Cursor != want || r.Hop != 1 || r.Message.ID != "b" {
+		t.Errorf("got %+v, want broadcast b, hop 1, %+v", r, want)
+	}
+	for name, attrs := range map[string]map[string]string{
+		"no broadcast": with("broadcast", ""), "no time": with("sentAt", ""), "segment out of bounds": with("segment", "1/1"),
+		"negative stretch": with("stretch", "-1"), "no hop": with("hop", ""), "another spelling": with("Exclude", "a="),
+	} {
+		r := published(t, client, urls[0], "x", attrs)
 		if r.Unreadable == nil {
-			t.Errorf("%s: got no error, want one", name)
+			t.Errorf("%s: got %+v, want an error", name, r)
 			continue
 		}
-		class, reason := broadcast.ClassOf(r.Unreadable)
-		if class != broadcast.ClassPermanent || reason != test.reason {
-			t.Errorf("%s: got %v, %q, want permanent, %q", name, class, reason, test.reason)
+		if class, reason := broadcast.ClassOf(r.Unreadable); class != broadcast.ClassPermanent ||
+			reason != broadcast.ReasonMalformed {
+			t.Errorf("%s: got %v, want permanent, malformed", name, r.Unreadable)
 		}
 	}
 }
 
-func TestBroadcasts_Continue(t *testing.T) {
-	client, urls := awstest.Queues(t, "broadcast")
-	q := &queue.Broadcasts{Client: client, URL: urls[0]}
+func TestContinuations_Continue(t *testing.T) {
+	client, urls := awstest.Queues(t, "continuation")
+	q := &queue.Continuations{Client: client, URL: urls[0]}
 	want := broadcast.Request{
 		Message: broadcast.Message{
 			ID: "the first id", Payload: []byte("a\x00b"), SentAt: time.UnixMilli(1_700_000_000_123).UTC(),
@@ -145,7 +230,10 @@ func TestBroadcasts_Continue(t *testing.T) {
 	if err := q.Continue(t.Context(), want); err != nil {
 		t.Fatal(err)
 	}
-	got := queue.ReadBroadcasts(receive(t, client, urls[0], 1), "")[0]
+	got := queue.ReadBroadcasts(receive(t, client, urls[0], 1), continuationARN, "")[0]
+	if !got.Record.Continuation || got.Record.BroadcastID != want.Message.ID {
+		t.Errorf("got record %+v, want a continuation of %s", got.Record, want.Message.ID)
+	}
 	got.Record = broadcast.Record{}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("\n got %+v\nwant %+v", got, want)
@@ -265,10 +353,10 @@ func TestDeadLetters_Put(t *testing.T) {
 func TestQueues_Missing(t *testing.T) {
 	client, urls := awstest.Queues(t, "broadcast")
 	ctx, url := t.Context(), urls[0]+"-missing"
-	broadcasts, batches := &queue.Broadcasts{Client: client, URL: url}, &queue.Batches{Client: client, URL: url}
+	continuations, batches := &queue.Continuations{Client: client, URL: url}, &queue.Batches{Client: client, URL: url}
 	letters := &queue.DeadLetters{Client: client, URL: url}
 	for call, err := range map[string]error{
-		"Continue": broadcasts.Continue(ctx, broadcast.Request{Message: broadcast.Message{ID: "m", Payload: []byte("x")}}),
+		"Continue": continuations.Continue(ctx, broadcast.Request{Message: broadcast.Message{ID: "m", Payload: []byte("x")}}),
 		"Send":     batches.Send(ctx, []broadcast.Batch{batch("b", 1)}),
 		"Put":      letters.Put(ctx, broadcast.Record{ID: "m", Body: "x"}, broadcast.Permanent("r", errors.New("x"))),
 	} {
@@ -315,14 +403,14 @@ func letters(t *testing.T, q *queue.DeadLetters) map[string]queue.Letter {
 	return all
 }
 
-func TestBroadcasts_Redrive(t *testing.T) {
-	client, urls := awstest.Queues(t, "broadcast", "broadcast-dead")
-	broadcasts := &queue.Broadcasts{Client: client, URL: urls[0]}
+func TestContinuations_Redrive(t *testing.T) {
+	client, urls := awstest.Queues(t, "continuation", "dead")
+	continuations := &queue.Continuations{Client: client, URL: urls[0]}
 	dead := &queue.DeadLetters{Client: client, URL: urls[1]}
 	audience := broadcast.Permanent(broadcast.ReasonAudience, errors.New("too large"))
 	for _, r := range []broadcast.Record{
 		{ID: "m-1", Body: "hello", Attributes: map[string]string{"exclude": "a="}},
-		{ID: "another", Body: "hello", Attributes: map[string]string{
+		{ID: "another", Body: "hello", BroadcastID: "m-2", Continuation: true, Attributes: map[string]string{
 			"broadcast": "m-2", "sentAt": "7", "segment": "1/4", "startKey": "k=", "stretch": "2", "hop": "11",
 		}},
 		{ID: "m-3", Body: "%", Attributes: map[string]string{"encoding": "base64"}},
@@ -347,7 +435,7 @@ func TestBroadcasts_Redrive(t *testing.T) {
 		if l.Permanent() {
 			return false, nil
 		}
-		return true, broadcasts.Redrive(t.Context(), l)
+		return true, continuations.Redrive(t.Context(), l)
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -355,7 +443,7 @@ func TestBroadcasts_Redrive(t *testing.T) {
 		t.Errorf("after the redrive: got letters %+v, want m-3 unchanged", got)
 	}
 	back := make(map[string]broadcast.Request)
-	for _, r := range queue.ReadBroadcasts(receive(t, client, urls[0], 2), "") {
+	for _, r := range queue.ReadBroadcasts(receive(t, client, urls[0], 2), continuationARN, "") {
 		if r.Unreadable != nil {
 			t.Error(r.Unreadable)
 		}
@@ -394,5 +482,155 @@ func TestBatches_Redrive(t *testing.T) {
 	}
 	if got := letters(t, dead); len(got) != 0 {
 		t.Errorf("after the redrive: got letters %+v, want none", got)
+	}
+}
+
+// The largest messages that SQS takes have no room for a reason. They are cut, and are not sent back.
+func TestDeadLetters_PutCuts(t *testing.T) {
+	client, urls := awstest.Queues(t, "dead")
+	dead := &queue.DeadLetters{Client: client, URL: urls[0], FromPublishers: true}
+	detail := broadcast.Permanent(broadcast.ReasonTooLarge, errors.New(strings.Repeat("ü", 5000)))
+	tenth := publish.MaxQueueBytes / 10
+	tests := map[string]struct {
+		record broadcast.Record
+		cut    bool
+	}{
+		"body":       {broadcast.Record{Body: strings.Repeat("x", publish.MaxQueueBytes)}, true},
+		"characters": {broadcast.Record{Body: strings.Repeat("🎺", publish.MaxQueueBytes/4)}, true},
+		"body and attributes": {broadcast.Record{
+			Body:       strings.Repeat("x", publish.MaxQueueBytes-60_100),
+			Attributes: map[string]string{"exclude": strings.Repeat("a", 60_000), "broadcastId": "order-1"},
+		}, true},
+		"attributes": {broadcast.Record{
+			Body: "x", Attributes: map[string]string{
+				"exclude": strings.Repeat("a", 8*tenth), "encoding": strings.Repeat("b", tenth),
+				"hop": strings.Repeat("c", tenth/2),
+			},
+		}, true},
+		"other attributes": {broadcast.Record{
+			Body: "x", Attributes: map[string]string{"baggage": strings.Repeat("a", 9*tenth)},
+		}, false},
+		"room for the reason": {broadcast.Record{Body: strings.Repeat("x", publish.MaxQueueBytes-2000)}, false},
+	}
+	for name, test := range tests {
+		r := test.record
+		r.ID, r.BroadcastID = "record", name
+		if err := dead.Put(t.Context(), r, detail); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	all := letters(t, dead)
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			r, got := test.record, all[name]
+			if got.Reason != broadcast.ReasonTooLarge || got.Incomplete != test.cut || got.Size > 0 != test.cut ||
+				!strings.HasPrefix(r.Body, got.Body) || !utf8.ValidString(got.Body) {
+				t.Errorf("got %d bytes, reason %q, size %d, incomplete %v, want incomplete = %v",
+					len(got.Body), got.Reason, got.Size, got.Incomplete, test.cut)
+			}
+			if test.cut && got.Size < publish.MaxQueueBytes*9/10 {
+				t.Errorf("got size %d, want that of the whole message", got.Size)
+			}
+			if lost := len(r.Body) - len(got.Body); lost > 2000 || lost > 0 && !test.cut {
+				t.Errorf("got a body that is %d bytes shorter, want at most 2000", lost)
+			}
+		})
+	}
+}
+
+// A batch of the largest size fits on the dead-letter queue with its reason.
+func TestDeadLetters_PutLargestBatch(t *testing.T) {
+	client, urls := awstest.Queues(t, "dead")
+	dead := &queue.DeadLetters{Client: client, URL: urls[0]}
+	b := batch(strings.Repeat("9", 2000), 1)
+	body, err := b.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Connections = append(b.Connections, strings.Repeat("c", broadcast.MaxBatchBytes-len(body)-len(`,""`)))
+	reason := broadcast.Permanent(strings.Repeat("r", 100), errors.New(strings.Repeat("e", 5000)))
+	if err := dead.PutBatch(t.Context(), b, reason); err != nil {
+		t.Fatal(err)
+	}
+	b.Connections[1] += "c"
+	if _, err := b.Encode(); err == nil {
+		t.Error("a larger batch: got no error, want one")
+	}
+}
+
+// Attributes that steer the dispatcher are not taken from letters that publishers have written.
+func TestDeadLetters_FromPublishers(t *testing.T) {
+	client, urls := awstest.Queues(t, "dead")
+	steered := map[string]string{ // as many attributes as SQS takes
+		"encoding": "base64", "exclude": "a=", "broadcastId": "m-1", "broadcast": "another", "sentAt": "1",
+		"segment": "1/2", "startKey": "k", "stretch": "1", "hop": "1", "truncated": "1",
+	}
+	record := broadcast.Record{ID: "m-1", BroadcastID: "m-1", Body: "x", Attributes: steered}
+	dead := &queue.DeadLetters{Client: client, URL: urls[0], FromPublishers: true}
+	if err := dead.Put(t.Context(), record, broadcast.Permanent(broadcast.ReasonMalformed, errors.New("x"))); err != nil {
+		t.Fatal(err)
+	}
+	put(t, client, urls[0], "moved by SQS", map[string]string{"broadcastId": "m-2", "broadcast": "m-3", "hop": "1"})
+	got := letters(t, dead)
+	if _, found := got["m-2"]; len(got) != 2 || !found {
+		t.Errorf("got letters %+v, want those of m-1 and m-2", got)
+	}
+	for id, l := range got {
+		if !l.Incomplete || !l.Permanent() || l.Attributes["segment"] != "" || l.Attributes["broadcast"] != "" {
+			t.Errorf("%s: got letter %+v, want an incomplete one without steering attributes", id, l)
+		}
+	}
+}
+
+// A message that SQS has moved may have ten attributes of its publisher.
+func TestContinuations_RedriveManyAttributes(t *testing.T) {
+	client, urls := awstest.Queues(t, "continuation")
+	l := queue.Letter{Original: "m-1", Body: "x", Attributes: map[string]string{"exclude": "a="}}
+	for i := range 9 {
+		l.Attributes[fmt.Sprintf("other-%d", i)] = "x"
+	}
+	if err := (&queue.Continuations{Client: client, URL: urls[0]}).Redrive(t.Context(), l); err != nil {
+		t.Fatal(err)
+	}
+	r := queue.ReadBroadcasts(receive(t, client, urls[0], 1), continuationARN, "")[0]
+	if r.Unreadable != nil || r.Message.ID != "m-1" || !slices.Equal(r.Message.Exclude, []string{"a="}) {
+		t.Errorf("got %+v, want broadcast m-1 without a=", r)
+	}
+}
+
+// The largest message with the longest exclusions fits on every queue.
+func TestContinuations_ContinueLargest(t *testing.T) {
+	client, urls := awstest.Queues(t, "continuation", "send", "dead")
+	m := broadcast.Message{
+		ID: strings.Repeat("i", publish.MaxIDBytes), Payload: make([]byte, publish.MaxBytes),
+		Exclude: slices.Repeat([]string{strings.Repeat(`"`, 64)}, publish.MaxExclude),
+	}
+	r := broadcast.Request{Message: m, Cursor: broadcast.Cursor{Segments: 64, After: strings.Repeat("k", 128)}}
+	if err := (&queue.Continuations{Client: client, URL: urls[0]}).Continue(t.Context(), r); err != nil {
+		t.Error(err)
+	}
+	if size := m.WireLen(); size > broadcast.MaxMessageBytes {
+		t.Errorf("got %d bytes in a batch, want at most %d", size, broadcast.MaxMessageBytes)
+	}
+	b := batch("0/1.0.0", 6000)
+	b.Messages = []broadcast.Message{m}
+	if err := (&queue.Batches{Client: client, URL: urls[1]}).Send(t.Context(), []broadcast.Batch{b}); err != nil {
+		t.Error(err)
+	}
+	dead := &queue.DeadLetters{Client: client, URL: urls[2]}
+	if err := dead.PutBatch(t.Context(), b, broadcast.Permanent("r", errors.New("x"))); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestBroadcasts_Publish(t *testing.T) {
+	client, urls := awstest.Queues(t, "broadcast")
+	q := &queue.Broadcasts{Client: client, URL: urls[0]}
+	if err := q.Publish(t.Context(), "c-1", []byte("a\x00b")); err != nil {
+		t.Fatal(err)
+	}
+	r := queue.ReadBroadcasts(receive(t, client, urls[0], 1), continuationARN, "")[0]
+	if r.Unreadable != nil || r.Message.ID != "c-1" || string(r.Message.Payload) != "a\x00b" {
+		t.Errorf("got %+v, want broadcast c-1 with the payload", r)
 	}
 }

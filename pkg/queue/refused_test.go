@@ -87,13 +87,17 @@ func TestDeadLetters_PutAttributes(t *testing.T) {
 	q := &queue.DeadLetters{Client: client, URL: urls[0]}
 	ours := map[string]string{
 		"encoding": "base64", "exclude": "a=", "broadcast": "m", "sentAt": "7", "segment": "1/4", "startKey": "k=",
-		"stretch": "2", "hop": "11",
-	}
+		"stretch": "2",
+	} // without "hop": a redrive counts from 0. Put adds "original"
 	first := map[string]string{"encoding": "base64", "exclude": "a="} // of a broadcast: Put adds "original"
 	for _, attributes := range []map[string]string{ours, first, {"attempts": "3"}} {
 		record := broadcast.Record{ID: "id", Body: "eA==", Attributes: map[string]string{}}
 		maps.Copy(record.Attributes, attributes)
-		for i := range 10 - len(attributes) {
+		if attributes["broadcast"] != "" {
+			record.Continuation, record.BroadcastID = true, "m"
+			record.Attributes["hop"] = "11"
+		}
+		for i := range 10 - len(record.Attributes) {
 			record.Attributes[fmt.Sprintf("zz-%d", i)] = "x" // the last in the order of names
 		}
 		if err := q.Put(t.Context(), record, broadcast.Permanent("r", fmt.Errorf("detail"))); err != nil {
@@ -103,9 +107,9 @@ func TestDeadLetters_PutAttributes(t *testing.T) {
 		if len(stored) != 10 {
 			t.Errorf("got %d attributes, want 10", len(stored))
 		}
-		want := map[string]string{"reason": "r", "detail": "r: detail"}
-		if attributes["broadcast"] == "" {
-			want["original"] = "id"
+		want := map[string]string{"reason": "r", "detail": "r: detail", "original": "id"}
+		if record.Continuation {
+			want["original"] = "m"
 		}
 		maps.Copy(want, attributes)
 		for name, value := range want {
@@ -118,7 +122,7 @@ func TestDeadLetters_PutAttributes(t *testing.T) {
 
 // A letter has the time at which its message was sent first. A redriven broadcast keeps it.
 func TestLetter_SentAt(t *testing.T) {
-	client, urls := awstest.Queues(t, "broadcast", "dead")
+	client, urls := awstest.Queues(t, "continuation", "dead")
 	dead := &queue.DeadLetters{Client: client, URL: urls[1]}
 	before := time.Now().Add(-time.Second) // SQS's time is in milliseconds
 	record := broadcast.Record{ID: "m", Body: "hello", Attributes: map[string]string{}}
@@ -130,10 +134,10 @@ func TestLetter_SentAt(t *testing.T) {
 	if !ok || l.SentAt.Before(before) || l.SentAt.After(time.Now()) {
 		t.Fatalf("got letter %+v, want one sent now", l)
 	}
-	if err := (&queue.Broadcasts{Client: client, URL: urls[0]}).Redrive(t.Context(), l); err != nil {
+	if err := (&queue.Continuations{Client: client, URL: urls[0]}).Redrive(t.Context(), l); err != nil {
 		t.Fatal(err)
 	}
-	got := queue.ReadBroadcasts(receive(t, client, urls[0], 1), "")[0]
+	got := queue.ReadBroadcasts(receive(t, client, urls[0], 1), continuationARN, "")[0]
 	if got.Unreadable != nil || !got.Message.SentAt.Equal(l.SentAt) {
 		t.Errorf("redriven: got %v, %v, want sent at %v", got.Message.SentAt, got.Unreadable, l.SentAt)
 	}

@@ -162,7 +162,7 @@ func pageOf(out *dynamodb.ScanOutput) (p page, err error) {
 	if len(out.LastEvaluatedKey) > 0 {
 		last, ok := out.LastEvaluatedKey["connectionId"].(*types.AttributeValueMemberS)
 		if !ok {
-			return page{}, errors.New("the table's key is not connectionId (S)")
+			return page{}, errors.New("its key is not connectionId (S)")
 		}
 		p.next = last.Value
 	}

@@ -149,6 +149,13 @@ func TestVerifier_Bounds(t *testing.T) {
 	}
 }
 
+func TestParseClaim_Shortest(t *testing.T) {
+	want := token.Claim{Name: "a", Value: "b"}
+	if got, err := token.ParseClaim("a=b"); err != nil || got != want {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+}
+
 func TestSecret_Bounds(t *testing.T) {
 	client, ids := sharing(t, strings.Repeat("x", 31), strings.Repeat("x", 32))
 	for i, want := range []int{0, 1} {

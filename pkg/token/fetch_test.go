@@ -3,6 +3,7 @@ package token_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -60,6 +61,21 @@ func TestJWKS_FetchUnreachable(t *testing.T) {
 	server.Close()
 	if keys, err := set.Fetch(t.Context()); err == nil {
 		t.Errorf("got %v, want an error", keys)
+	}
+}
+
+func TestJWKS_FetchTruncated(t *testing.T) {
+	i := newIssuer(t, nil)
+	i.behave(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "100000")
+		w.Write(tokentest.Good().JWKS())
+	})
+	set, err := token.NewJWKS(i.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if keys, err := set.Fetch(t.Context()); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("got %v, %v, want %v", keys, err, io.ErrUnexpectedEOF)
 	}
 }
 

@@ -6,12 +6,12 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/go-jose/go-jose/v4"
@@ -56,7 +56,11 @@ func NewJWKS(address string) (*JWKS, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.User != nil ||
 		u.Scheme != "https" && (u.Scheme != "http" || u.Hostname() != "127.0.0.1") {
-		return nil, errors.New("the URL of the JWK set is not an https URL without a user")
+		shown := "which cannot be parsed"
+		if u != nil {
+			shown = strconv.Quote(u.Redacted())
+		}
+		return nil, fmt.Errorf("the URL of the JWK set, %s, is not an https URL without a user", shown)
 	}
 	return &JWKS{url: address, client: &http.Client{
 		Transport: &http.Transport{

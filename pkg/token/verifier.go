@@ -2,11 +2,14 @@ package token
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/json"
@@ -69,10 +72,12 @@ type Claim struct {
 	Name, Value string
 }
 
-// ParseClaim reads "name=value". It splits at the last "=", because names are often URLs.
+// ParseClaim reads "name=value". It splits at the last "=", because names are often URLs. A name with a space
+// at an end and a value with a space are errors: no claim has them.
 func ParseClaim(text string) (Claim, error) {
 	i := strings.LastIndexByte(text, '=')
-	if i < 1 || i == len(text)-1 || strings.ContainsAny(text[i:], " \t") {
+	if i < 1 || i == len(text)-1 || strings.ContainsFunc(text[i:], unicode.IsSpace) ||
+		strings.TrimSpace(text[:i]) != text[:i] {
 		return Claim{}, fmt.Errorf("parse claim %q: it is not of the form name=value", text)
 	}
 	return Claim{text[:i], text[i+1:]}, nil
@@ -82,7 +87,7 @@ func ParseClaim(text string) (Claim, error) {
 func (c Claim) in(claims map[string]any) bool {
 	switch value := claims[c.Name].(type) {
 	case string:
-		return slices.Contains(strings.Fields(value), c.Value)
+		return slices.Contains(strings.Split(value, " "), c.Value)
 	case bool:
 		return value && c.Value == "true"
 	case []any:
@@ -158,11 +163,12 @@ func (v *Verifier) parse(token string) (*jose.JSONWebSignature, jose.Header, err
 		return refuse(ReasonMalformed, "not a JWS")
 	}
 	header := parsed.Signatures[0].Header
-	for name := range header.ExtraHeaders {
-		// RFC 7515, section 4.1.11: a critical extension that is not supported must be rejected. None is supported.
-		if name == "crit" || name == "b64" {
-			return refuse(ReasonHeader, "critical extensions are not supported")
-		}
+	// RFC 7515, section 4.1.11: a critical extension that is not supported must be rejected. None is supported. The
+	// library does not return names whose value is null.
+	if names, err := headerNames(token); err != nil {
+		return refuse(ReasonMalformed, "its header is not a JSON object")
+	} else if slices.Contains(names, "crit") || slices.Contains(names, "b64") {
+		return refuse(ReasonHeader, "critical extensions are not supported")
 	}
 	if typ, ok := header.ExtraHeaders[jose.HeaderType]; ok && !tokenType(typ) {
 		return refuse(ReasonHeader, "typ is not that of an access or ID token")
@@ -172,6 +178,20 @@ func (v *Verifier) parse(token string) (*jose.JSONWebSignature, jose.Header, err
 	}
 	// The keys in a token's header (jwk, jku, x5c, x5u) are never used, only the configured issuer's.
 	return parsed, header, nil
+}
+
+// headerNames returns the names in the header of a token.
+func headerNames(token string) ([]string, error) {
+	encoded, _, _ := strings.Cut(token, ".")
+	data, err := base64.RawURLEncoding.DecodeString(encoded)
+	if err != nil {
+		return nil, err
+	}
+	var header map[string]json.RawMessage
+	if err := json.Unmarshal(data, &header); err != nil {
+		return nil, err
+	}
+	return slices.Collect(maps.Keys(header)), nil
 }
 
 // compact reports whether a character may occur in a compact serialization. Source: RFC 4648, section 5.

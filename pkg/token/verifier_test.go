@@ -46,6 +46,8 @@ func TestVerifier_Accepts(t *testing.T) {
 		{"a publisher", good.Signed(claims.With(tokentest.Claims{"scope": "publish"})), true},
 		{"a publisher among scopes", good.Signed(claims.With(tokentest.Claims{"scope": "openid publish email"})), true},
 		{"a publisher by a list", good.Signed(claims.With(tokentest.Claims{"scope": []string{"openid", "publish"}})), true},
+		{"a scope after a no-break space", good.Signed(claims.With(tokentest.Claims{"scope": "openid\u00a0publish"})), false},
+		{"a scope after a tab", good.Signed(claims.With(tokentest.Claims{"scope": "openid\tpublish"})), false},
 		{"a scope that begins alike", good.Signed(claims.With(tokentest.Claims{"scope": "publisher republish"})), false},
 		{"a scope that is true", good.Signed(claims.With(tokentest.Claims{"scope": true})), false},
 		{"a list of lists", good.Signed(claims.With(tokentest.Claims{"scope": []any{[]string{"publish"}}})), false},
@@ -129,6 +131,20 @@ func TestVerifier_Reasons(t *testing.T) {
 	}
 }
 
+// TestVerifier_Critical checks that the names of critical extensions are refused with every value.
+func TestVerifier_Critical(t *testing.T) {
+	v, good := verifier(t), tokentest.Good()
+	claims := tokentest.Listener(now)
+	for _, member := range []string{
+		`"crit":null`, `"crit":[]`, `"crit":["x"]`, `"crit":false`, `"b64":null`, `"b64":true`,
+	} {
+		text := tokentest.Token(`{"alg":"RS256","kid":"rsa",`+member+`}`, claims, good.RS256)
+		if _, err := v.Verify(t.Context(), text); reason(err) != token.ReasonHeader {
+			t.Errorf("%s: got %v, want %s", member, err, token.ReasonHeader)
+		}
+	}
+}
+
 func TestVerifier_Incomplete(t *testing.T) {
 	for _, forget := range []func(*token.Verifier){
 		func(v *token.Verifier) { v.Issuer = "" },
@@ -148,6 +164,7 @@ func TestParseSettings(t *testing.T) {
 		"scope=publish":               {Name: "scope", Value: "publish"},
 		"https://a.example/?x=y=true": {Name: "https://a.example/?x=y", Value: "true"},
 		"":                            {}, "scope": {}, "=x": {}, "scope=": {}, "scope=a b": {},
+		" scope=publish": {}, "scope =publish": {}, "scope=publish ": {}, "scope=pub\u00a0lish": {},
 	} {
 		if got, err := token.ParseClaim(text); got != want || (err == nil) != (want != token.Claim{}) {
 			t.Errorf("ParseClaim(%q): got %+v, %v, want %+v", text, got, err, want)

@@ -12,10 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"golang.org/x/sync/errgroup"
 
+	"fanfare/publish"
 	"fanfare/test/audit"
 	"fanfare/test/localtest"
 	"fanfare/test/wsclient"
@@ -184,17 +183,20 @@ func (g *clientGroup) accepted(b *audit.Broadcast, id string) {
 	g.ids = append(g.ids, id)
 }
 
-// enqueue publishes a payload of size bytes as a backend does.
+// enqueue publishes a payload of size bytes as a backend does: after an error, again under the same id.
 func (g *clientGroup) enqueue(t *testing.T, size int) {
 	payload, b := g.payload(t, size, "a backend")
-	out, err := g.SQS.SendMessage(t.Context(), &sqs.SendMessageInput{
-		QueueUrl: aws.String(g.QueueURL(broadcastQueue)), MessageBody: aws.String(string(payload)),
-	})
+	q := publish.Queue{Client: g.SQS, URL: g.QueueURL(broadcastQueue)}
+	m := publish.Message{Payload: payload, ID: fmt.Sprintf("%016x", rand.Uint64())}
+	_, err := q.Send(t.Context(), m)
+	for tries := 1; err != nil && tries < 10; tries++ {
+		_, err = q.Send(t.Context(), m)
+	}
 	if err != nil {
 		t.Error(err)
 		return
 	}
-	g.accepted(b, *out.MessageId)
+	g.accepted(b, m.ID)
 }
 
 // publish publishes a payload of size bytes as a client does, and waits for the reply. Without an ack the system owes

@@ -44,13 +44,16 @@ func (g *clientGroup) settle(t *testing.T) (redriven int) {
 
 func (g *clientGroup) redrive(t *testing.T) (n int) {
 	t.Helper()
-	broadcasts := &queue.Broadcasts{Client: g.SQS, URL: g.QueueURL(broadcastQueue)}
+	continuations := &queue.Continuations{Client: g.SQS, URL: g.QueueURL(continuationQueue)}
 	batches := &queue.Batches{Client: g.SQS, URL: g.QueueURL(sendQueue)}
 	for name, send := range map[string]func(context.Context, queue.Letter) error{
-		broadcastLetterQueue: broadcasts.Redrive,
-		sendLetterQueue:      batches.Redrive,
+		broadcastLetterQueue:    continuations.Redrive,
+		continuationLetterQueue: continuations.Redrive,
+		sendLetterQueue:         batches.Redrive,
 	} {
-		letters := &queue.DeadLetters{Client: g.SQS, URL: g.QueueURL(name)}
+		letters := &queue.DeadLetters{
+			Client: g.SQS, URL: g.QueueURL(name), FromPublishers: name == broadcastLetterQueue,
+		}
 		if err := letters.Each(t.Context(), func(l queue.Letter) (bool, error) {
 			if l.Reason != "" {
 				return false, nil // the ledger counts it as failed

@@ -24,7 +24,7 @@ func TestOverload(t *testing.T) {
 		duration = 500 * time.Millisecond
 	}
 	rate := fmt.Sprintf("PostsPerSecond=%d", postsPerSecond)
-	s := start(t, "", "--parameter", rate, "--parameter", "SenderConcurrency=5")
+	s := start(t, "", "--speed", "1", "--parameter", rate, "--parameter", "SenderConcurrency=5")
 	g := newClientGroup(s)
 	clients := g.joinAll(t, n, false)
 	alive, end := context.WithCancel(t.Context())
@@ -54,7 +54,7 @@ func TestOverload(t *testing.T) {
 	close(ticks)
 	publishers.Wait()
 	published := time.Since(begin)
-	queued := func() int { return s.queued(t, broadcastQueue) + s.queued(t, sendQueue) }
+	queued := func() int { return s.Queued(t, broadcastQueue) + s.Queued(t, sendQueue) }
 	backlog := queued()
 	for left := backlog; left > 0; left = queued() {
 		if time.Since(begin) > localtest.Deadline+20*published {
@@ -110,7 +110,7 @@ func TestStalledReaders(t *testing.T) {
 		t.Skip("NOT RUN: a measurement, of the long form")
 	}
 	const n, rounds, messages = 200, 4, 20
-	g := newClientGroup(start(t, ""))
+	g := newClientGroup(start(t, "", "--speed", "1"))
 	readers := g.joinAll(t, n, false)
 	alive, end := context.WithCancel(t.Context())
 	var keeping sync.WaitGroup

@@ -26,19 +26,17 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-
 	"fanfare/test/localtest"
 )
 
 var long = flag.Bool("long", false, "the long form, of half an hour")
 
-// speed is the speed of AWS's clock. With it, the visibility timeouts of 180 and 360 s end when the claim of a sender
-// ends (30 s of the senders' own clock) or later, as on AWS. With a faster clock, the batch of a sender that died
-// would come back while its claim is held, and could use up its five receives.
-const speed = 6
+// speed is the speed of AWS's clock with shortTimeouts. A sender sets the visibility of its batch to ten seconds after
+// its deadline, of AWS's clock, and claims it until its deadline, of its own clock: with the timeout of 12 s, the batch
+// of a dead sender returns after 22 s of AWS, which are 11 s, when the claim of 11 s lapses. At a higher speed it would
+// return while the claim is held, and could use up its five receives. Tests with the template's own timeouts use the
+// speed 1.
+const speed = 2
 
 // system is the system under test: a running local AWS with Fanfare's stack, and what its log and its processes show.
 type system struct {
@@ -192,32 +190,14 @@ func (s *system) control(t *testing.T, method, path string, settings map[string]
 	}
 }
 
-// queued returns the number of messages in a queue: visible, hidden and delayed.
-func (s *system) queued(t *testing.T, queue string) int {
-	t.Helper()
-	out, err := s.SQS.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{
-		QueueUrl: aws.String(s.QueueURL(queue)), AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	sum := 0
-	for _, name := range []string{"", "NotVisible", "Delayed"} {
-		n, err := strconv.Atoi(out.Attributes["ApproximateNumberOfMessages"+name])
-		if err != nil {
-			t.Fatal(err)
-		}
-		sum += n
-	}
-	return sum
-}
-
 // The queues of the stack.
 const (
-	broadcastQueue       = "websocket-broadcast"
-	broadcastLetterQueue = "websocket-broadcast-dead-letter"
-	sendQueue            = "websocket-send"
-	sendLetterQueue      = "websocket-send-dead-letter"
+	broadcastQueue          = "websocket-broadcast"
+	broadcastLetterQueue    = "websocket-broadcast-dead-letter"
+	continuationQueue       = "websocket-continuation"
+	continuationLetterQueue = "websocket-continuation-dead-letter"
+	sendQueue               = "websocket-send"
+	sendLetterQueue         = "websocket-send-dead-letter"
 )
 
 // shortTimeouts returns the path of a copy of Fanfare's template with shorter timeouts, so that the messages of a
@@ -230,16 +210,20 @@ func shortTimeouts(t *testing.T) string {
 		t.Fatal(err)
 	}
 	text := string(data)
-	for _, change := range [][2]string{
-		{"VisibilityTimeout: 360", "VisibilityTimeout: 60"},
-		{"VisibilityTimeout: 180", "VisibilityTimeout: 60"},
-		{"      Timeout: 30\n", "      Timeout: 10\n"}, // of the sender, which reserves 8 s for its end
-		{"      Timeout: 60\n", "      Timeout: 30\n"}, // of the dispatcher, which reserves 20 s
+	for _, change := range []struct {
+		old, new string
+		times    int
+	}{
+		// The queues' own visibility timeouts are for a process that died before it could set its own.
+		{"VisibilityTimeout: 360", "VisibilityTimeout: 60", 2}, // of the dispatcher's two queues
+		{"VisibilityTimeout: 180", "VisibilityTimeout: 60", 1},
+		{"      Timeout: 30\n", "      Timeout: 12\n", 1}, // of the sender, which reserves 9 s for its end
+		{"      Timeout: 60\n", "      Timeout: 30\n", 1}, // of the dispatcher, which reserves 20 s
 	} {
-		if got := strings.Count(text, change[0]); got != 1 {
-			t.Fatalf("the template has %q %d times, want once", change[0], got)
+		if got := strings.Count(text, change.old); got != change.times {
+			t.Fatalf("the template has %q %d times, want %d", change.old, got, change.times)
 		}
-		text = strings.Replace(text, change[0], change[1], 1)
+		text = strings.ReplaceAll(text, change.old, change.new)
 	}
 	text = strings.ReplaceAll(text, "CodeUri: functions/", "CodeUri: "+filepath.Join(localtest.Root(), "functions")+"/")
 	path := filepath.Join(t.TempDir(), "template.yaml")

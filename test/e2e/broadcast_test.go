@@ -11,9 +11,73 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"golang.org/x/sync/errgroup"
 
+	publisher "fanfare/publish"
 	"fanfare/test/localtest"
 	"fanfare/test/wsclient"
 )
+
+// If SQS stores a message and its answer is lost, the SDK sends it again. Each client receives each message once
+// nevertheless, from backends and from clients.
+func TestBroadcast_LostAnswers(t *testing.T) {
+	const messages = 20
+	p := start(t, "--fault", "sqs.ServerErrorDone=0.5", "--fault", "sqs.Operations=SendMessage")
+	clients := []*wsclient.Client{connect(t, p), connect(t, p), connect(t, p)}
+	q := publisher.Queue{Client: p.SQS, URL: p.Outputs["BroadcastQueueUrl"]}
+	want := make(map[string]int)
+	var group errgroup.Group
+	for i := range messages {
+		m := publisher.Message{Payload: fmt.Appendf(nil, "from a backend %d", i), ID: fmt.Sprintf("order-%d", i)}
+		want[string(m.Payload)] = 1
+		group.Go(func() error {
+			_, err := q.Send(t.Context(), m)
+			for tries := 1; err != nil && tries < 20; tries++ { // every answer may be lost again
+				_, err = q.Send(t.Context(), m)
+			}
+			return err
+		})
+		text := fmt.Sprintf("from a client %d", i)
+		want[text] = 1 // also without an acknowledgement: the fault loses answers, not messages
+		if err := clients[0].Send(t.Context(), text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	localtest.Eventually(t, "all publishes of the client are answered", func() bool {
+		return len(clients[0].Frames())-len(broadcasts(clients[0])) == messages
+	})
+	for _, frame := range clients[0].Frames() {
+		if reply, ok := wsclient.ParseReply(frame); ok && reply.Type != "ack" && reply.Code != "unavailable" {
+			t.Errorf("publish: got %s, want an ack, or unavailable", frame)
+		}
+	}
+	localtest.Eventually(t, "all queues are empty", func() bool {
+		for _, name := range []string{"broadcast", "continuation", "send"} {
+			if p.Queued(t, "websocket-"+name) > 0 {
+				return false
+			}
+		}
+		return true
+	})
+	for i := range messages {
+		r := p.Report(t, fmt.Sprintf("order-%d", i))
+		if r.Delivered != len(clients) || r.AllRepeatable() != 0 {
+			t.Errorf("broadcast %s: got %d delivered, %v repeatable, want %d and none",
+				r.BroadcastID, r.Delivered, r.Repeatable, len(clients))
+		}
+	}
+	for i, c := range clients {
+		localtest.Eventually(t, "all messages have arrived", func() bool { return len(broadcasts(c)) >= len(want) })
+		got := make(map[string]int)
+		for _, text := range broadcasts(c) {
+			got[text]++
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("client %d: got %d frames: %v, want each message once", i, len(broadcasts(c)), got)
+		}
+	}
+}
 
 // Each of a thousand clients receives each of twenty messages once, among clients that leave and rows without a client.
 func TestBroadcast_ThousandClients(t *testing.T) {

@@ -26,6 +26,7 @@ type Run struct {
 	Missing  int           // missing deliveries, one per message
 	Silent   bool          // without answers
 	Lost     int           // clients whose connections the system closes at the end
+	Gone     int           // clients whose connections the system closes before the second message
 
 	Change func(*result.Conditions) // changes the conditions, if not nil
 	End    func(*result.End)        // changes the end, if not nil
@@ -92,7 +93,7 @@ func Write(t testing.TB, r Run) string {
 				Text: "id"})
 		}
 		for i := range r.Clients {
-			if n < r.Missing && i == n%r.Clients {
+			if n < r.Missing && i == n%r.Clients || n > 0 && i < r.Gone {
 				continue
 			}
 			s.Delivered(uint32(i), uint32(n), due+5000+int64((i*7+n*3)%50)*1000+r.Slower.Microseconds())
@@ -101,7 +102,10 @@ func Write(t testing.TB, r Run) string {
 	}
 	for i := range r.Clients {
 		closed := result.Record{Kind: result.Closed, Connection: uint32(i), At: over, Flag: result.Ended}
-		if i < r.Lost {
+		if i < r.Gone {
+			closed.At = Start + int64(1e6/r.Rate) - 1
+		}
+		if i < max(r.Lost, r.Gone) {
 			closed.Flag, closed.A, closed.Text = result.Peer, 1001, "close code 1001 Going away"
 		}
 		s.Add(closed)

@@ -2,6 +2,7 @@ package localtest
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"fanfare/pkg/ledger"
 	"fanfare/test/awstest"
@@ -100,6 +102,26 @@ func (s *Services) Enqueue(t testing.TB, body string) string {
 		t.Fatal(err)
 	}
 	return *out.MessageId
+}
+
+// Queued returns the number of messages in a queue: visible, hidden and delayed.
+func (s *Services) Queued(t testing.TB, queue string) int {
+	t.Helper()
+	out, err := s.SQS.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{
+		QueueUrl: aws.String(s.QueueURL(queue)), AttributeNames: []sqstypes.QueueAttributeName{"All"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := 0
+	for _, state := range []string{"", "NotVisible", "Delayed"} {
+		n, err := strconv.Atoi(out.Attributes["ApproximateNumberOfMessages"+state])
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum += n
+	}
+	return sum
 }
 
 // Report waits until no delivery of the broadcast is outstanding, and returns the ledger's report.

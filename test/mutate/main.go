@@ -4,7 +4,7 @@
 //
 // The folders are pkg, functions and publish unless given. Of all faults in them, the seed chooses n that compile. Each
 // is planted into a copy of the module, and tests run there until one fails: those of the package, a hundred seeds of
-// the simulation if it uses the package, and end-to-end tests for functions/ and pkg/function.
+// the simulation if it uses the package, and for functions/ and pkg/function test/layout and end-to-end tests.
 //
 // The faults are: negated conditions, moved boundaries, exchanged arithmetic operators, a nil error returned instead of
 // an error, removed statements, constants off by one, and exchanged booleans.
@@ -48,7 +48,8 @@ func main() {
 	seed := flag.Uint64("seed", 1, "chooses the faults")
 	workers := flag.Int("workers", runtime.NumCPU(), "number of faults that are tested at once")
 	limit := flag.Duration("limit", time.Hour, "time after which no further fault is planted")
-	timeout := flag.Duration("timeout", time.Minute, "time limit of one test command")
+	timeout := flag.Duration("timeout", 30*time.Second,
+		"time limit of one test command, or five times its time without a fault if that is longer")
 	only := flag.String("only", "", "plants only the fault with this fingerprint")
 	flag.Parse()
 	folders := flag.Args()

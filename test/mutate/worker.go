@@ -27,16 +27,24 @@ const (
 // maxMemory bounds the address space of each test process, in kilobytes: a fault may allocate without end.
 const maxMemory = 8 << 20
 
+// checkTimeout is the time limit of a test command without a fault.
+const checkTimeout = 10 * time.Minute
+
 // suites are the tests that can find faults.
 type suites struct {
 	simulated map[string]bool // folders of the packages that the simulation uses
 	tested    map[string]bool // folders with tests of their own
-	timeout   time.Duration
+	timeout   time.Duration   // of a command whose time without a fault is short
+
+	took map[string]time.Duration // by command, without a fault; see worker.check
 }
 
 // readSuites finds out which tests there are.
 func readSuites(ctx context.Context, root string, timeout time.Duration) (suites, error) {
-	s := suites{simulated: make(map[string]bool), tested: make(map[string]bool), timeout: timeout}
+	s := suites{
+		simulated: make(map[string]bool), tested: make(map[string]bool), timeout: timeout,
+		took: make(map[string]time.Duration),
+	}
 	root, err := filepath.Abs(root)
 	if err != nil {
 		return s, err
@@ -72,8 +80,8 @@ func (s suites) commands(folder string) (commands [][]string) {
 	if s.simulated[folder] {
 		commands = append(commands, []string{"./test/simulation", "-run", "^TestSeeds$"})
 	}
-	if strings.HasPrefix(folder, "functions/") && s.tested["functions"] {
-		commands = append(commands, []string{"./functions"})
+	if strings.HasPrefix(folder, "functions/") {
+		commands = append(commands, []string{"./test/layout"})
 	}
 	if folder == "pkg/function" || strings.HasPrefix(folder, "functions/") {
 		commands = append(commands, []string{
@@ -82,6 +90,11 @@ func (s suites) commands(folder string) (commands [][]string) {
 		})
 	}
 	return commands
+}
+
+// limit returns the time limit of a command. A busy machine must not make a fault look found.
+func (s suites) limit(command []string) time.Duration {
+	return max(s.timeout, 5*s.took[strings.Join(command, " ")])
 }
 
 // worker tests mutants in a copy of the module.
@@ -132,17 +145,20 @@ func copyFile(from, to string) error {
 
 func (w *worker) remove() { _ = os.RemoveAll(w.folder) }
 
-// check runs the tests of the mutants' packages without a fault. It is an error if they fail.
+// check runs the tests of the mutants' packages without a fault, and notes their times. It is an error if they fail. It
+// must end before other workers use the same suites.
 func (w *worker) check(ctx context.Context, mutants []mutant) error {
-	done := make(map[string]bool)
 	for _, m := range mutants {
 		for _, command := range w.suites.commands(m.folder()) {
-			if name := strings.Join(command, " "); !done[name] {
-				done[name] = true
-				if out, err := w.goTest(ctx, command); err != nil {
-					return fmt.Errorf("without a fault: go test %s: %w\n%s", name, err, out)
-				}
+			name := strings.Join(command, " ")
+			if _, done := w.suites.took[name]; done {
+				continue
 			}
+			began := time.Now()
+			if out, err := w.goTest(ctx, command, checkTimeout); err != nil {
+				return fmt.Errorf("without a fault: go test %s: %w\n%s", name, err, out)
+			}
+			w.suites.took[name] = time.Since(began)
 		}
 	}
 	return nil
@@ -163,7 +179,7 @@ func (w *worker) test(ctx context.Context, m mutant, mutated []byte) (r result, 
 		return invalid, ctx.Err()
 	}
 	for _, command := range w.suites.commands(m.folder()) {
-		out, err := w.goTest(ctx, command)
+		out, err := w.goTest(ctx, command, w.suites.limit(command))
 		switch {
 		case ctx.Err() != nil:
 			return 0, ctx.Err()
@@ -176,8 +192,8 @@ func (w *worker) test(ctx context.Context, m mutant, mutated []byte) (r result, 
 	return lived, nil
 }
 
-func (w *worker) goTest(ctx context.Context, arguments []string) ([]byte, error) {
-	fixed := []string{"test", "-short", "-vet=off", "-count=1", "-failfast", "-timeout", w.suites.timeout.String()}
+func (w *worker) goTest(ctx context.Context, arguments []string, timeout time.Duration) ([]byte, error) {
+	fixed := []string{"test", "-short", "-vet=off", "-count=1", "-failfast", "-timeout", timeout.String()}
 	return w.run(ctx, slices.Concat(fixed, arguments)...)
 }
 

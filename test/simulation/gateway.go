@@ -253,7 +253,7 @@ func (p gatewayClient) Disconnect(ctx context.Context, connection string) error 
 
 // allowRepeats allows the repeats that follow from the death of an invocation: of posts whose outcome is not recorded.
 func (w *world) allowRepeats(inv *invocation) {
-	if !inv.dead {
+	if !inv.dead && !inv.outOfTime {
 		return
 	}
 	for _, p := range inv.delivered {

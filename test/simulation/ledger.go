@@ -52,16 +52,16 @@ func (l *ledger) emitted(id string, p broadcast.Plan) {
 	}
 }
 
-func (l *ledger) claim(c broadcast.Claim, now time.Time) (broadcast.ClaimStatus, string) {
+func (l *ledger) claim(c broadcast.Claim, now time.Time) broadcast.ClaimResult {
 	if l.batches[c.BroadcastID] == nil {
 		l.batches[c.BroadcastID] = make(map[string]batchPart)
 	}
 	earlier, ok := l.batches[c.BroadcastID][c.BatchID]
 	switch {
 	case ok && earlier.settled:
-		return broadcast.Settled, earlier.leftovers
+		return broadcast.ClaimResult{Status: broadcast.Settled, Leftovers: earlier.leftovers}
 	case ok && earlier.claim.Until.UnixMilli() >= now.UnixMilli() && earlier.claim.Owner != c.Owner:
-		return broadcast.Busy, ""
+		return broadcast.ClaimResult{Status: broadcast.Busy, Until: earlier.claim.Until}
 	}
 	claims := maps.Clone(earlier.claims)
 	if claims == nil {
@@ -70,9 +70,9 @@ func (l *ledger) claim(c broadcast.Claim, now time.Time) (broadcast.ClaimStatus,
 	claims[fmt.Sprint(c.Size, " ", c.Owner)] = c.Size
 	l.batches[c.BroadcastID][c.BatchID] = batchPart{claim: c, claims: claims}
 	if ok && earlier.claim.Owner != c.Owner {
-		return broadcast.TakenOver, ""
+		return broadcast.ClaimResult{Status: broadcast.TakenOver, Until: earlier.claim.Until}
 	}
-	return broadcast.Claimed, ""
+	return broadcast.ClaimResult{Status: broadcast.Claimed}
 }
 
 func (l *ledger) settle(batchID, owner string, outcomes []broadcast.Outcome, leftovers string) error {
@@ -195,17 +195,16 @@ func (c ledgerClient) Emitted(ctx context.Context, id string, p broadcast.Plan) 
 	return c.do(ctx, "Emitted "+id+" "+p.Key(), func() error { c.world.ledger.emitted(id, p); return nil })
 }
 
-func (c ledgerClient) Claim(ctx context.Context, claim broadcast.Claim) (
-	status broadcast.ClaimStatus, leftovers string, err error) {
+func (c ledgerClient) Claim(ctx context.Context, claim broadcast.Claim) (result broadcast.ClaimResult, err error) {
 	now := time.Now().Add(c.skew)
 	err = c.do(ctx, "Claim "+claim.BroadcastID+" "+claim.BatchID, func() error {
 		w := c.world
-		status, leftovers = w.ledger.claim(claim, now)
-		w.tracer.note(w, "  %v", status)
-		w.census.count(status)
+		result = w.ledger.claim(claim, now)
+		w.tracer.note(w, "  %v", result.Status)
+		w.census.count(result.Status)
 		return nil
 	})
-	return status, leftovers, err
+	return result, err
 }
 
 func (c ledgerClient) Settle(ctx context.Context, batchID, owner string, outcomes []broadcast.Outcome,

@@ -45,6 +45,10 @@ type invocation struct {
 	dead    bool // guarded by world.mu
 	died    chan struct{}
 	ended   bool
+	// outOfTime reports whether its stage failed at its deadline, which is a second before the invocation's.
+	outOfTime bool
+	started   time.Time
+	changes   int // changes of visibility: one at its start, another after a failure
 	// operator reports whether it is an operator's command instead of a function.
 	operator bool
 
@@ -67,7 +71,8 @@ func invoked(ctx context.Context) *invocation { return ctx.Value(invocationKey{}
 // invocation returns a new invocation and its context.
 func (w *world) invocation(name string, timeout time.Duration) (context.Context, *invocation) {
 	w.invocations++
-	inv := &invocation{number: w.invocations, id: fmt.Sprintf("%s-%d", name, w.invocations), died: make(chan struct{})}
+	inv := &invocation{number: w.invocations, id: fmt.Sprintf("%s-%d", name, w.invocations), died: make(chan struct{}),
+		started: time.Now()}
 	ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), invocationKey{}, inv), timeout)
 	inv.cancel = cancel
 	w.running[inv] = true
@@ -109,6 +114,7 @@ func (m *mapping) invoke(handles []handle) {
 	w := m.world
 	ctx, inv := w.invocation(m.name, m.timeout)
 	inv.mapping, inv.handles = m, handles
+	w.receivedOnce(inv)
 	for _, h := range handles {
 		if h.message.lineage >= recursion {
 			w.fail("Lambda drops %s as recursive: it came through %d invocations of the %s",
@@ -131,7 +137,7 @@ func (m *mapping) invoke(handles []handle) {
 		}
 		w.kill(inv, "time-out")
 	})
-	event := recordsOf(handles)
+	event := recordsOf(m.queue.name, handles)
 	go func() {
 		defer inv.cancel()
 		response, err := inv.process.function(ctx, inv, event)
@@ -148,6 +154,7 @@ func (w *world) answered(inv *invocation, response events.SQSEventResponse, err 
 		return
 	}
 	m := inv.mapping
+	inv.outOfTime = err != nil && time.Since(inv.started) >= m.timeout-time.Second
 	m.idle = append(m.idle, inv.process)
 	w.leave(inv)
 	if err != nil {
@@ -183,6 +190,7 @@ func (w *world) kill(inv *invocation, how string) {
 	}
 	w.end(inv)
 	w.census.Kills++
+	w.recovers(inv)
 	w.tracer.note(w, "  %s dies: %s", inv.id, how)
 	w.leave(inv)
 }

@@ -73,13 +73,13 @@ func TestLedger_Real(t *testing.T) {
 						Until: present.Add(time.Duration(r.IntN(4)) * time.Second), Size: 1 + r.IntN(3),
 						Attempt: r.IntN(2), Redriven: r.IntN(4) == 0, Reason: "network",
 					}
-					status, leftovers, err := table.Claim(ctx, c)
-					wantStatus, wantLeftovers := model.claim(c, present)
-					if err != nil || status != wantStatus || leftovers != wantLeftovers {
-						t.Fatalf("step %d: Claim %+v: got %v, %q, %v, want %v, %q as the model",
-							step, c, status, leftovers, err, wantStatus, wantLeftovers)
+					got, err := table.Claim(ctx, c)
+					want := model.claim(c, present)
+					if err != nil || got.Status != want.Status || got.Leftovers != want.Leftovers ||
+						!got.Until.Equal(want.Until) {
+						t.Fatalf("step %d: Claim %+v: got %+v, %v, want %+v as the model", step, c, got, err, want)
 					}
-					happened[fmt.Sprint("status ", status)]++
+					happened[fmt.Sprint("status ", got.Status)]++
 				case 4:
 					outcomes := []broadcast.Outcome{{
 						BroadcastID: id, Delivered: r.IntN(3), Gone: r.IntN(2), Left: r.IntN(2), Posts: 1,

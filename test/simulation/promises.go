@@ -21,6 +21,7 @@ type Census struct {
 	Claimed, Busy, Settled                  int
 	Continued, TooManyHops                  int // continuations sent, and broadcasts given up after too many hops
 	Disconnected                            int // clients
+	Recovered                               int // messages of killed invocations that returned in time
 	FaultsEnded                             int // runs whose faults were ended by their limit
 }
 
@@ -35,18 +36,55 @@ func (c *Census) count(s broadcast.ClaimStatus) {
 	}
 }
 
+// receivedOnce checks that no running invocation holds the messages of a new one: a worker's messages stay hidden until
+// its deadline.
+func (w *world) receivedOnce(inv *invocation) {
+	if !w.settings.Queue.orderly() {
+		return
+	}
+	for other := range w.running {
+		for _, held := range other.handles {
+			if other != inv && slices.ContainsFunc(inv.handles, func(h handle) bool { return h.message == held.message }) {
+				w.fail("%s receives %s, which %s holds", inv.id, held.message.id, other.id)
+			}
+		}
+	}
+}
+
+// recovers checks that the messages of a killed invocation return to the queue RecoveryMargin after its deadline, unless
+// it has not had the time to say so, or has failed before and has set the delay of a retry.
+func (w *world) recovers(inv *invocation) {
+	m := inv.mapping
+	if m == nil || !w.settings.Queue.orderly() ||
+		inv.changes == 0 && time.Since(inv.started) < 5*quick || inv.changes > 1 {
+		return
+	}
+	latest := inv.started.Add(m.timeout + handler.RecoveryMargin + time.Second)
+	for _, h := range inv.handles {
+		switch {
+		case !slices.Contains(m.queue.messages, h.message):
+		case h.message.visible.After(latest):
+			w.fail("%s dies, and %s returns %v after the start, want %v",
+				inv.id, h.message.id, h.message.visible.Sub(inv.started), latest.Sub(inv.started))
+		default:
+			w.census.Recovered++
+		}
+	}
+}
+
 // checkAtRest checks the state at rest, before the redrive: no delivery is outstanding, unless its message is on a
 // dead-letter queue.
 func (w *world) checkAtRest() {
 	held := make(map[string]bool) // broadcasts with uncounted deliveries on a dead-letter queue
-	for _, name := range []string{"broadcast-dead", "send-dead"} {
+	for _, name := range []string{"broadcast-dead", "continuation-dead", "send-dead"} {
 		for _, m := range w.queues[name].messages {
 			if m.attributes["reason"] == "" && !m.moved {
 				w.fail("message %s is on %s without a reason", m.id, name)
 			}
-			if name == "broadcast-dead" {
+			if name != "send-dead" {
 				held[m.id] = true
 				held[m.attributes["original"]] = true
+				held[m.attributes["broadcastId"]] = true
 				held[m.attributes["broadcast"]] = true
 			} else if m.moved {
 				if batch, err := broadcast.DecodeBatch(m.body); err == nil {

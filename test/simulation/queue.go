@@ -101,6 +101,16 @@ func (q *messageQueue) receive(n int, visibility time.Duration) []handle {
 	return handles
 }
 
+// hide changes the time at which a message becomes visible. A message that is visible stays so.
+func (q *messageQueue) hide(m *message, visibility time.Duration) {
+	if !m.visible.After(time.Now()) {
+		return
+	}
+	m.visible = time.Now().Add(visibility)
+	q.world.tracer.note(q.world, "  %s shows %s in %v", q.name, m.id, visibility)
+	q.announce(m)
+}
+
 // move moves a message that was received too often to the dead-letter queue. It keeps its id.
 func (q *messageQueue) move(m *message) {
 	q.remove(m)
@@ -136,17 +146,17 @@ func (q *messageQueue) remove(m *message) {
 	q.messages = slices.DeleteFunc(q.messages, func(other *message) bool { return other == m })
 }
 
-// recordsOf returns messages as an event of Lambda's event source mapping.
-func recordsOf(handles []handle) events.SQSEvent {
+// recordsOf returns messages of a queue as an event of Lambda's event source mapping.
+func recordsOf(queue string, handles []handle) events.SQSEvent {
 	var e events.SQSEvent
 	for _, h := range handles {
 		record := events.SQSMessage{
-			MessageId: h.message.id, Body: h.message.body,
+			MessageId: h.message.id, ReceiptHandle: h.text(), Body: h.message.body,
 			Attributes: map[string]string{
 				"ApproximateReceiveCount": strconv.Itoa(h.count),
 				"SentTimestamp":           strconv.FormatInt(h.message.sent.UnixMilli(), 10),
 			},
-			MessageAttributes: make(map[string]events.SQSMessageAttribute),
+			MessageAttributes: make(map[string]events.SQSMessageAttribute), EventSourceARN: queue,
 		}
 		for name, value := range h.message.attributes {
 			record.MessageAttributes[name] = events.SQSMessageAttribute{StringValue: &value, DataType: "String"}

@@ -18,8 +18,10 @@ func (w *world) redrive() {
 		w.spawn("operator", horizon, func(ctx context.Context) {
 			invoked(ctx).operator = true
 			client := w.sqsClient(3)
-			broadcasts := &queue.Broadcasts{Client: client, URL: "broadcast"}
-			w.sendBack(ctx, &queue.DeadLetters{Client: client, URL: "broadcast-dead"}, broadcasts.Redrive)
+			continuations := &queue.Continuations{Client: client, URL: "continuation"}
+			published := &queue.DeadLetters{Client: client, URL: "broadcast-dead", FromPublishers: true}
+			w.sendBack(ctx, published, continuations.Redrive)
+			w.sendBack(ctx, &queue.DeadLetters{Client: client, URL: "continuation-dead"}, continuations.Redrive)
 			batches := &queue.Batches{Client: client, URL: "send"}
 			w.sendBack(ctx, &queue.DeadLetters{Client: client, URL: "send-dead"}, batches.Redrive)
 		})
@@ -43,7 +45,8 @@ func (w *world) sendBack(ctx context.Context, letters *queue.DeadLetters,
 
 // deadLetters reports whether there are dead letters that are not permanent failures.
 func (w *world) deadLetters() bool {
-	all := slices.Concat(w.queues["broadcast-dead"].messages, w.queues["send-dead"].messages)
+	all := slices.Concat(w.queues["broadcast-dead"].messages, w.queues["continuation-dead"].messages,
+		w.queues["send-dead"].messages)
 	return slices.ContainsFunc(all, func(m *message) bool {
 		return !queue.Letter{Reason: m.attributes["reason"]}.Permanent()
 	})

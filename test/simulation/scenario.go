@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"fanfare/pkg/broadcast"
 	"fanfare/pkg/handler"
 	"fanfare/pkg/ingress"
+	"fanfare/pkg/queue"
 	"fanfare/publish"
 	"fanfare/test/audit"
 )
@@ -55,21 +57,23 @@ func newWorld(seed uint64, s Settings) *world {
 	w := &world{
 		settings: s, random: rand.New(rand.NewPCG(seed, 2)), begin: time.Now(), wake: make(chan struct{}, 1),
 		trail: audit.NewTrail(time.Now()), registry: &registry{}, ledger: newLedger(),
-		offers: make(map[string]*audit.Broadcast), queues: make(map[string]*messageQueue),
+		offers: make(map[string]*audit.Broadcast), broadcasts: make(map[string]bool), queues: make(map[string]*messageQueue),
 		mappings: make(map[string]*mapping),
 		running:  make(map[*invocation]bool), tracer: tracer{digest: fnv.New64a()},
 	}
 	w.table = registryClient{w}
 	w.gateway = &gateway{world: w, clients: make(map[string]*client), payloads: make(map[string]string)}
 	for _, q := range []*messageQueue{
-		{name: "broadcast-dead"}, {name: "send-dead"},
+		{name: "broadcast-dead"}, {name: "continuation-dead"}, {name: "send-dead"},
 		{name: "broadcast", visibility: 6 * handler.DispatcherTimeout, maxReceives: 5},
+		{name: "continuation", visibility: 6 * handler.DispatcherTimeout, maxReceives: 5},
 		{name: "send", visibility: 6 * handler.SenderTimeout, maxReceives: 5},
 	} {
 		q.world, q.stored, q.dead = w, make(map[string]bool), w.queues[q.name+"-dead"]
 		w.queues[q.name] = q
 	}
 	w.mapping("dispatcher", "broadcast", 10, s.DispatcherConcurrency, handler.DispatcherTimeout, w.dispatcher)
+	w.mapping("dispatcher", "continuation", 10, s.DispatcherConcurrency, handler.DispatcherTimeout, w.dispatcher)
 	w.mapping("sender", "send", 1, s.SenderConcurrency, handler.SenderTimeout, w.sender)
 	return w
 }
@@ -186,6 +190,10 @@ func (w *world) publish(n int) {
 	if len(exclude) > 0 || r.IntN(2) == 0 {
 		publisher = "backend"
 	}
+	ownID := ""
+	if publisher == "backend" && n%2 == 0 {
+		ownID = fmt.Sprintf("b-%d", n)
+	}
 	offer, err := w.trail.Offer(payload, publisher, time.Now(), exclude...)
 	if err != nil {
 		panic(err)
@@ -194,20 +202,23 @@ func (w *world) publish(n int) {
 	w.spawn("publish", 10*time.Second, func(ctx context.Context) {
 		var id string
 		if publisher == "client" {
-			publisher := ingress.Publisher{Queue: publish.Queue{Client: w.sqsClient(1), URL: "broadcast"}}
+			publisher := ingress.Publisher{
+				Queue: &queue.Broadcasts{Client: w.sqsClient(3), URL: "broadcast"},
+				NewID: func() string { return fmt.Sprintf("c-%d", n) },
+			}
 			reply, err := publisher.Publish(ctx, ingress.Client{Connection: "publisher"}, payload)
 			if (reply.Type == "ack") != (err == nil) {
 				panic(fmt.Sprintf("got reply %+v with error %v", reply, err))
 			}
 			id = reply.ID
 		} else {
-			id = w.backend(ctx, payload, exclude)
+			id = w.backend(ctx, payload, exclude, ownID)
 		}
 		_ = w.do(context.WithoutCancel(ctx), "acknowledged", instantly, nil, func() error {
 			if id == "" {
 				return nil
 			}
-			if !w.queues["broadcast"].stored[id] {
+			if !w.broadcasts[id] {
 				w.fail("broadcast %s was acknowledged, and SQS has not stored it", id)
 			}
 			offer.Accept(id, time.Now())
@@ -217,12 +228,12 @@ func (w *world) publish(n int) {
 	})
 }
 
-// backend publishes as any client of SQS does.
-func (w *world) backend(ctx context.Context, payload []byte, exclude []string) string {
+// backend publishes as any client of SQS does: with an id of its own and with retries, or without both.
+func (w *world) backend(ctx context.Context, payload []byte, exclude []string, id string) string {
 	in := &sqs.SendMessageInput{
 		QueueUrl: aws.String("broadcast"), MessageAttributes: make(map[string]types.MessageAttributeValue),
 	}
-	body, attributes := publish.Message{Payload: payload}.Encode()
+	body, attributes := publish.Message{Payload: payload, ID: id}.Encode()
 	if len(exclude) > 0 {
 		attributes[publish.AttributeExclude] = strings.Join(exclude, ", ") // a space after the comma is allowed
 	}
@@ -230,11 +241,15 @@ func (w *world) backend(ctx context.Context, payload []byte, exclude []string) s
 	for name, value := range attributes {
 		in.MessageAttributes[name] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &value}
 	}
-	out, err := w.sqsClient(1).SendMessage(ctx, in)
+	attempts := 1
+	if id != "" {
+		attempts = 3
+	}
+	out, err := w.sqsClient(attempts).SendMessage(ctx, in)
 	if err != nil {
 		return ""
 	}
-	return *out.MessageId
+	return cmp.Or(id, *out.MessageId)
 }
 
 // publishUnreadable puts a message on the broadcast queue that can never be dispatched.
@@ -259,14 +274,12 @@ func (w *world) publishUnreadable(n int) {
 
 // stored records a message that SQS has stored: its payload is a broadcast from then on, even if the answer is lost.
 func (w *world) stored(m *message) {
-	if id := m.attributes["broadcast"]; id != "" {
-		w.trail.Pass(id) // continuations are dispatched in later passes
-		return
-	}
 	decoded, err := publish.Decode(m.body, m.attributes)
 	payload := string(decoded.Payload)
 	if offer := w.offers[payload]; err == nil && offer != nil {
-		w.gateway.payloads[payload] = m.id
-		offer.Identify(m.id)
+		id := cmp.Or(decoded.ID, m.id)
+		w.broadcasts[id] = true
+		w.gateway.payloads[payload] = id
+		offer.Identify(id)
 	}
 }

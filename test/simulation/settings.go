@@ -3,6 +3,8 @@ package simulation
 import (
 	"math/rand/v2"
 	"time"
+
+	"fanfare/pkg/handler"
 )
 
 // Settings are the parameters of a run. SettingsOf draws them from a seed.
@@ -54,6 +56,8 @@ type Settings struct {
 
 	calm  bool         // the faults have ended
 	plant func(*world) // a fault that a test plants
+	// plantVisibility replaces what sets the visibility timeouts.
+	plantVisibility func(handler.Visibility) handler.Visibility
 }
 
 // Faults are the faults of a service.
@@ -73,6 +77,11 @@ type QueueFaults struct {
 	Shuffle   float64 // chance that messages are received in random order
 	Partial   float64 // chance that entries of a batch are reported as failed; half of them are stored
 	Undeleted float64 // chance that a deleted message is not
+}
+
+// orderly reports whether SQS delivers each message once in its visibility timeout, and answers each request soon.
+func (f QueueFaults) orderly() bool {
+	return f.Duplicate == 0 && f.Before == 0 && f.After == 0 && f.Slow == 0 && f.Outage.To == 0
 }
 
 // Window is an interval of time since the start of the run.

@@ -46,8 +46,8 @@ type request struct {
 	Entries           []request
 
 	MaxNumberOfMessages int
-	VisibilityTimeout   int // seconds
-	ReceiptHandle       string
+	VisibilityTimeout   int    // seconds
+	ReceiptHandle       string // also of an entry
 }
 
 func (e sqsEndpoint) Do(r *http.Request) (*http.Response, error) {
@@ -98,9 +98,19 @@ func (in request) do(operation string, q *messageQueue, by *invocation) (answer 
 		return struct{}{}
 	case "ChangeMessageVisibility":
 		if h := q.handle(in.ReceiptHandle); h.message != nil {
-			h.message.visible = time.Now().Add(visibility)
+			q.hide(h.message, visibility)
 		}
 		return struct{}{}
+	case "ChangeMessageVisibilityBatch":
+		by.changes++
+		var out batchAnswer
+		for _, entry := range in.Entries {
+			if h := q.handle(entry.ReceiptHandle); h.message != nil {
+				q.hide(h.message, time.Duration(entry.VisibilityTimeout)*time.Second)
+			}
+			out.Successful = append(out.Successful, batchSuccess{Id: entry.Id})
+		}
+		return out
 	}
 	panic("simulated SQS: unknown operation " + operation)
 }
@@ -111,12 +121,16 @@ func (in request) send(q *messageQueue, by *invocation) *message {
 		attributes[name] = value.StringValue
 	}
 	m := q.send(in.MessageBody, attributes, time.Duration(in.DelaySeconds)*time.Second)
-	own := by.mapping != nil && by.mapping.queue == q
+	// Lambda counts the invocations of a function, from any of its queues.
+	own := by.mapping != nil && (by.mapping.queue == q || by.mapping.name == "dispatcher" && q.name == "continuation")
 	if own {
 		m.lineage = by.lineage()
 	}
-	if q.name == "broadcast" {
+	switch q.name {
+	case "broadcast":
 		q.world.stored(m)
+	case "continuation":
+		q.world.trail.Pass(m.attributes["broadcast"]) // dispatched in a later pass
 	}
 	census := &q.world.census
 	switch {
@@ -127,7 +141,7 @@ func (in request) send(q *messageQueue, by *invocation) *message {
 		}
 	case by.operator:
 		census.Redriven++
-	case own && q.name == "broadcast":
+	case own && q.name == "continuation":
 		census.Continued++
 	}
 	return m
@@ -184,10 +198,12 @@ func (w *world) sendBatch(q *messageQueue, entries []request, by *invocation) ba
 // describe returns a text that distinguishes the requests of one invocation.
 func describe(in request) string {
 	s := new(strings.Builder)
-	s.WriteString(in.ReceiptHandle)
 	for _, entry := range append([]request{in}, in.Entries...) {
-		s.WriteString(" ")
+		s.WriteString(" " + entry.ReceiptHandle + " ")
 		s.WriteString(entry.MessageBody[:min(100, len(entry.MessageBody))])
+		if entry.ReceiptHandle != in.ReceiptHandle {
+			fmt.Fprintf(s, "%s for %ds", entry.ReceiptHandle, entry.VisibilityTimeout)
+		}
 		for _, name := range []string{"broadcast", "segment", "stretch", "reason"} {
 			if value, ok := entry.MessageAttributes[name]; ok {
 				s.WriteString(" " + name + "=" + value.StringValue)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambdacontext"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"fanfare/pkg/broadcast"
 	"fanfare/pkg/delivery"
@@ -33,11 +34,14 @@ func (w *world) dispatcher() function {
 	s := &w.settings
 	mq := w.sqsClient(3)
 	d := &fanout.Dispatcher{
-		Registry:           registryClient{w},
-		Ledger:             ledgerClient{w, w.skew()},
-		Batches:            &queue.Batches{Client: mq, URL: "send"},
-		Continuations:      &queue.Broadcasts{Client: mq, URL: "broadcast"},
-		DeadLetters:        &queue.DeadLetters{Client: mq, URL: "broadcast-dead"},
+		Registry:      registryClient{w},
+		Ledger:        ledgerClient{w, w.skew()},
+		Batches:       &queue.Batches{Client: mq, URL: "send"},
+		Continuations: &queue.Continuations{Client: mq, URL: "continuation"},
+		DeadLetters: queue.DispatcherDeadLetters{
+			Broadcasts:    &queue.DeadLetters{Client: mq, URL: "broadcast-dead"},
+			Continuations: &queue.DeadLetters{Client: mq, URL: "continuation-dead"},
+		},
 		Segments:           s.Segments,
 		BatchConnections:   s.BatchConnections,
 		BatchPosts:         s.BatchPosts,
@@ -45,7 +49,10 @@ func (w *world) dispatcher() function {
 		Reserve:            handler.DispatcherReserve,
 		StretchConnections: s.StretchConnections,
 	}
-	return lambdaFunction(handler.Dispatcher{Stage: recorder{w, d}, Output: output}.Handle)
+	return lambdaFunction(handler.Dispatcher{
+		ContinuationARN: "continuation", Stage: recorder{w, d},
+		Visibility: w.visibility(mq, "broadcast", "continuation"), Output: output,
+	}.Handle)
 }
 
 // recorder records in the audit trail which broadcasts are dispatched together, and dispatches them.
@@ -83,7 +90,7 @@ func (w *world) sender() function {
 	s := &w.settings
 	mq := w.sqsClient(3)
 	w.gateway.log = append(w.gateway.log, spending{at: time.Now(), burst: true})
-	return lambdaFunction(handler.Sender{Output: output, Stage: &delivery.Sender{
+	return lambdaFunction(handler.Sender{Visibility: w.visibility(mq, "send"), Output: output, Stage: &delivery.Sender{
 		Poster:         gatewayClient{w},
 		Ledger:         ledgerClient{w, w.skew()},
 		Queue:          retryQueue{w, &queue.Batches{Client: mq, URL: "send"}},
@@ -95,6 +102,15 @@ func (w *world) sender() function {
 		DisconnectFull: s.DisconnectFull,
 		Reserve:        handler.SenderReserve,
 	}}.Handle)
+}
+
+// visibility returns what sets the visibility timeouts of the queues' messages, or what a test plants instead.
+func (w *world) visibility(mq *sqs.Client, urls ...string) handler.Visibility {
+	v := &queue.Visibility{Client: mq, URLs: urls}
+	if w.settings.plantVisibility != nil {
+		return w.settings.plantVisibility(v)
+	}
+	return v
 }
 
 // skew returns a random error of a process's clock.

@@ -49,6 +49,7 @@ type world struct {
 	invocations int
 	trail       *audit.Trail
 	offers      map[string]*audit.Broadcast // by payload
+	broadcasts  map[string]bool             // ids of broadcasts that SQS has stored
 	queues      map[string]*messageQueue
 	mappings    map[string]*mapping // by function
 	registry    *registry

@@ -316,6 +316,11 @@ func TestLimits(t *testing.T) {
 			t.Errorf("two origins: got status %d, want 403", got)
 		}
 		localtest.Eventually(t, "the rows are those before", func() bool { return d.rows(t) == rows })
+		const line = `"reason":"origin","origin":"https://app.example.evil",` +
+			`"allowed":["https://app.example","https://*.fanfare.example"]`
+		localtest.Eventually(t, "a refusal is logged with its origin and the list", func() bool {
+			return strings.Contains(d.LogText(), line)
+		})
 	})
 	t.Run("payload", func(t *testing.T) {
 		c := d.mustConnect(t, handshake{})

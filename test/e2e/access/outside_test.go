@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"fanfare/publish"
 	"fanfare/test/localtest"
 	"fanfare/test/tokentest"
 )
@@ -215,7 +216,7 @@ func TestExamples_Publish(t *testing.T) {
 			var errs bytes.Buffer
 			cmd.Stderr = &errs
 			id, err := cmd.Output()
-			if err != nil || len(strings.TrimSpace(string(id))) != 36 {
+			if err != nil || publish.CheckID(strings.TrimSpace(string(id))) != nil {
 				t.Fatalf("got %v, the output %q and the errors %s, want a broadcast id", err, id, errs.String())
 			}
 			if got, want := c.MustNext(t), "hello from "+name; got != want {

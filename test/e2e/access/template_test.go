@@ -12,6 +12,8 @@ import (
 
 	"fanfare/local/iam"
 	"fanfare/local/template"
+	"fanfare/pkg/access"
+	"fanfare/pkg/token"
 	"fanfare/test/localtest"
 )
 
@@ -91,14 +93,20 @@ func checkFunctions(t *testing.T, r *template.Resolved) {
 }
 
 // checkPublishers checks that only the default function may write to the broadcast queue, and only if clients may
-// publish.
+// publish, and that it may not write to the continuation queue.
 func checkPublishers(t *testing.T, r *template.Resolved, clientsPublish bool) {
 	t.Helper()
-	queue := ""
+	queue, continuations := "", ""
 	for _, q := range r.Queues {
-		if q.LogicalID == "BroadcastQueue" {
+		switch q.LogicalID {
+		case "BroadcastQueue":
 			queue = q.ARN
+		case "ContinuationQueue":
+			continuations = q.ARN
 		}
+	}
+	if err := authorize(r, "fanfare-default", "sqs:SendMessage", continuations); err == nil || continuations == "" {
+		t.Errorf("default: sqs:SendMessage on continuation queue %q: got %v, want a denial", continuations, err)
 	}
 	if err := authorize(r, "fanfare-default", "sqs:SendMessage", queue); (err == nil) != clientsPublish {
 		t.Errorf("default: sqs:SendMessage: got %v, want allowed %v", err, clientsPublish)
@@ -183,6 +191,57 @@ func TestSecurityPage_NamedTestsExist(t *testing.T) {
 	for _, name := range names {
 		if !strings.Contains(code.String(), "\nfunc "+name[1]+"(") {
 			t.Errorf("%s: got no such test", name[1])
+		}
+	}
+}
+
+// TestTemplate_Unmatchable checks that the template refuses values that no client, token or topic can match, and that
+// it accepts the others, as the functions do.
+func TestTemplate_Unmatchable(t *testing.T) {
+	for parameter, values := range map[string]map[string]bool{
+		"AllowedOrigins": {
+			"*": true, "null": true, "https://app.example": true, "https://app.example, https://*.below.example:8443": true,
+			"http://[::1]:3000": true, "capacitor://localhost": true,
+			"app.example": false, "https://app.example/": false, "https://*app.example": false,
+			"https://app.*": false, "https://app.example:0443": false, "https://app.example, b.example": false,
+		},
+		"TokenJwksUrl": {
+			"": true, "https://issuer.example/jwks?x=y": true, "http://127.0.0.1:1234/jwks": true,
+			"https://": false, "https:///jwks": false, "https://u@issuer.example/": false, "http://issuer.example/": false,
+			"http://127.0.0.1:1@issuer.example/": false, "https://issuer.example/#a": false, " https://a.example/": false,
+		},
+		"TokenIssuer": {
+			"https://issuer.example/": true, "my issuer": true, "": false, " fanfare": false, "fanfare ": false,
+		},
+		"TokenAudience": {"fanfare": true, "urn:fanfare": true, "": false, " fanfare": false, "fanfare ": false},
+		"PublishClaim": {
+			"scope=publish": true, "https://a.example/?x=y=true": true, "scope": false, "=publish": false,
+			" scope=publish": false, "scope =publish": false, "scope=publish ": false, "scope=a b": false,
+		},
+		"AlarmTopicArn": {
+			"": true, "arn:aws:sns:us-east-1:123456789012:alarms": true,
+			"arn:aws:sns:us-east-1:123456789012:alarms.fifo": true,
+			"alarms": false, "arn:aws:sqs:us-east-1:123456789012:alarms": false,
+			"arn:aws:sns:us-east-1:123456789012:alarms:3f": false, "arn:aws:sns:us-east-1:123456789012:my alarms": false,
+		},
+	} {
+		for value, want := range values {
+			_, err := template.LoadFile(localtest.Template(), template.Options{
+				Parameters: map[string]string{"Access": "jwt", parameter: value},
+			})
+			if (err == nil) != want {
+				t.Errorf("%s = %q: got %v, want accepted %v", parameter, value, err, want)
+			}
+			if parameter == "AllowedOrigins" {
+				if origins, err := access.ParseOrigins(value); (err == nil) != want {
+					t.Errorf("ParseOrigins(%q): got %v, %v, want accepted %v", value, origins, err, want)
+				}
+			}
+			if parameter == "PublishClaim" {
+				if claim, err := token.ParseClaim(value); (err == nil) != want {
+					t.Errorf("ParseClaim(%q): got %v, %v, want accepted %v", value, claim, err, want)
+				}
+			}
 		}
 	}
 }

@@ -178,8 +178,12 @@ func exercise(ctx context.Context, t testing.TB, s *localtest.Stack) error {
 		clients = append(clients, c)
 	}
 	table := aws.String(s.Outputs["ConnectionsTableName"])
-	rows := func() int {
-		out, err := s.DynamoDB.Scan(ctx, &dynamodb.ScanInput{TableName: table, Select: types.SelectCount})
+	unmarked := localtest.GoneConnection(0)
+	rows := func() int { // all but the unmarked one
+		out, err := s.DynamoDB.Scan(ctx, &dynamodb.ScanInput{
+			TableName: table, Select: types.SelectCount, FilterExpression: aws.String("connectionId <> :unmarked"),
+			ExpressionAttributeValues: map[string]types.AttributeValue{":unmarked": unmarked["connectionId"]},
+		})
 		if err != nil {
 			return -1
 		}
@@ -229,10 +233,13 @@ func exercise(ctx context.Context, t testing.TB, s *localtest.Stack) error {
 	if _, err := queue("broadcast", strings.Repeat("x", 131_073)); err != nil {
 		return err
 	}
+	if _, err := queue("continuation", "no continuation"); err != nil {
+		return err
+	}
 	if _, err := queue("send", "no batch"); err != nil {
 		return err
 	}
-	for _, name := range []string{"broadcast", "send"} {
+	for _, name := range []string{"broadcast", "continuation", "send"} {
 		letters := s.QueueURL("websocket-" + name + "-dead-letter")
 		if err := localtest.Until(ctx, "there is a dead letter of "+name, func() bool {
 			return visible(ctx, s, letters) > 0
@@ -241,10 +248,15 @@ func exercise(ctx context.Context, t testing.TB, s *localtest.Stack) error {
 		}
 	}
 
-	// Rows without a connection, which make a table of more than one page.
-	for i := range 3 {
-		row := localtest.GoneConnection(i)
-		row["ballast"] = &types.AttributeValueMemberB{Value: make([]byte, 390<<10)}
+	// Rows without a connection, which make a table of more than one page. All but the first were answered 410 before, so
+	// that the next one deletes them; the first is marked.
+	for i := range 4 {
+		row := unmarked
+		if i > 0 {
+			row = localtest.GoneConnection(i)
+			row["goneAt"] = &types.AttributeValueMemberN{Value: "2000"}
+			row["ballast"] = &types.AttributeValueMemberB{Value: make([]byte, 390<<10)}
+		}
 		if _, err := s.DynamoDB.PutItem(ctx, &dynamodb.PutItemInput{TableName: table, Item: row}); err != nil {
 			return err
 		}
@@ -261,7 +273,7 @@ func exercise(ctx context.Context, t testing.TB, s *localtest.Stack) error {
 	}); err != nil {
 		return err
 	}
-	if err := untilRows(3); err != nil { // those without a connection are deleted
+	if err := untilRows(3); err != nil { // the marked ones are deleted
 		return err
 	}
 

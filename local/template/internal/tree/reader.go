@@ -2,6 +2,7 @@ package tree
 
 import (
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -159,7 +160,7 @@ func (p Reader) Float(key string) float64 {
 		return 0
 	}
 	n, err := strconv.ParseFloat(given, 64)
-	if err != nil {
+	if err != nil || math.IsNaN(n) || math.IsInf(n, 0) {
 		p.Problem(key, "must be a number, not %q", given)
 	}
 	return n
