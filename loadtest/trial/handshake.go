@@ -59,11 +59,8 @@ func (s *Settings) checkHandshake() error {
 
 // isToken reports whether text is a token of HTTP (RFC 9110, section 5.6.2).
 func isToken(text string) bool {
-	other := func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' ||
-			strings.ContainsRune("!#$%&'*+-.^_`|~", r))
-	}
-	return text != "" && !strings.ContainsFunc(text, other)
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	return text != "" && strings.Trim(text, letters+"0123456789!#$%&'*+-.^_`|~") == ""
 }
 
 // isValue reports whether text can be the value of a header.

@@ -110,7 +110,10 @@ func TestHandlers_Visibility(t *testing.T) {
 		{name: "last failure", stage: fails, receives: "5", want: []string{"m 40s", "m 30s"}},
 		{name: "no count", stage: fails, want: []string{"m 40s", "m 30s"}},
 		{name: "out of time", stage: works{takes: time.Hour}, receives: "2", want: []string{"m 40s", "m 2m0s"}},
-		{name: "a slow change", stage: works{takes: time.Second}, receives: "1", slow: 20 * time.Second, want: []string{"m 40s"}},
+		{
+			name: "a slow change", stage: works{takes: time.Second}, receives: "1", slow: 20 * time.Second,
+			want: []string{"m 40s"},
+		},
 		{name: "failure, slow changes", stage: fails, receives: "1", slow: 3 * time.Second, want: []string{"m 40s", "m 30s"}},
 		{
 			name: "changes fail", stage: fails, receives: "1", err: errors.New("denied"),

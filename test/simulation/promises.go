@@ -51,8 +51,8 @@ func (w *world) receivedOnce(inv *invocation) {
 	}
 }
 
-// recovers checks that the messages of a killed invocation return to the queue RecoveryMargin after its deadline, unless
-// it has not had the time to say so, or has failed before and has set the delay of a retry.
+// recovers checks that the messages of a killed invocation return to the queue RecoveryMargin after its deadline,
+// unless it has not had the time to say so, or has failed before and has set the delay of a retry.
 func (w *world) recovers(inv *invocation) {
 	m := inv.mapping
 	if m == nil || !w.settings.Queue.orderly() ||

@@ -66,8 +66,8 @@ func TestRun_PlantedVisibility(t *testing.T) {
 	}
 }
 
-// TestRun_Outage makes DynamoDB fail for 15 minutes, at once or after up to a minute, from any stage of the work on. The
-// five receives of a message span the outage, so no message goes to a dead-letter queue.
+// TestRun_Outage makes DynamoDB fail for 15 minutes, at once or after up to a minute, from any stage of the work on.
+// The five receives of a message span the outage, so no message goes to a dead-letter queue.
 func TestRun_Outage(t *testing.T) {
 	const outage = 15 * time.Minute
 	for _, slow := range []bool{false, true} {
