@@ -37,8 +37,8 @@ TEST := $(if $(CC_FOUND),CGO_ENABLED=1 GOFLAGS= go test -race,CGO_ENABLED=0 GOFL
 	-p $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 2)))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test ci fmt lint cover fuzz chaos mutate conformance build tools security sam-build deploy report \
-	dead-letters redrive clean
+.PHONY: help run test ci fmt lint cover fuzz bench chaos mutate conformance build tools security sam-build deploy \
+	report dead-letters redrive clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -88,6 +88,10 @@ cover: ## Measure the coverage of pkg/ and publish/ by their own tests, into bui
 
 fuzz: ## Run every fuzz target for FUZZTIME=10s each; RUN= selects by name (regular expression).
 	@GOFLAGS= .ci/fuzz
+
+bench: ## Measure the CPU of posts and other hot paths, a few minutes (docs/performance.md).
+	GOFLAGS= go test ./pkg/push -run '^$$' -bench Ratio -benchtime 1x -v
+	GOFLAGS= go test -p 1 ./pkg/registry ./pkg/fanout ./pkg/broadcast -run '^$$' -bench . -benchtime 100x -count 6
 
 chaos: ## Run the long fault tests, about 30 minutes; RUN= selects by name (docs/chaos.md).
 	GOFLAGS= go test ./test/chaos -count=1 -v -timeout 60m -run "$$RUN" -long

@@ -92,7 +92,7 @@ func (c command) target(ctx context.Context) (*target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load the AWS configuration: %w", err)
 	}
-	cfg.HTTPClient = transport.Patient(cfg.HTTPClient)
+	cfg.HTTPClient = transport.KeepBodyOpen(cfg.HTTPClient)
 	return &target{
 		dynamodb: dynamodb.NewFromConfig(cfg), sqs: sqs.NewFromConfig(cfg), secrets: secretsmanager.NewFromConfig(cfg),
 		prefix: c.Prefix, out: os.Stdout,

@@ -22,8 +22,9 @@ func setup(env *function.Environment, cfg aws.Config) (any, error) {
 	db, mq := dynamodb.NewFromConfig(cfg), sqs.NewFromConfig(cfg)
 	postsPerSecond, senders := env.Int("POSTS_PER_SECOND", 2, 1_000_000), env.Int("SENDER_CONCURRENCY", 2, 1000)
 	visibility := &queue.Visibility{Client: mq, URLs: []string{env.String("SEND_QUEUE_URL")}}
-	return handler.Sender{Visibility: visibility, Stage: &delivery.Sender{
-		Poster:         push.New(cfg, env.String("MANAGEMENT_ENDPOINT"), handler.SenderWorkers),
+	poster, posterErr := push.New(cfg, env.String("MANAGEMENT_ENDPOINT"), handler.SenderWorkers)
+	stage := &delivery.Sender{
+		Poster:         poster,
 		Ledger:         &ledger.Table{Client: db, Name: env.String("BROADCASTS_TABLE")},
 		Queue:          &queue.Batches{Client: mq, URL: env.String("SEND_QUEUE_URL")},
 		DeadLetters:    &queue.DeadLetters{Client: mq, URL: env.String("SEND_DEAD_LETTER_QUEUE_URL")},
@@ -33,5 +34,9 @@ func setup(env *function.Environment, cfg aws.Config) (any, error) {
 		MaxAttempts:    env.Int("MAX_ATTEMPTS", 1, 12),
 		DisconnectFull: env.OneOf("FULL_BUFFERS", "keep", "disconnect") == "disconnect",
 		Reserve:        handler.SenderReserve,
-	}}.Handle, nil
+	}
+	if posterErr != nil {
+		return nil, posterErr // here, so that a report of missing settings has all of them
+	}
+	return handler.Sender{Visibility: visibility, Stage: stage}.Handle, nil
 }

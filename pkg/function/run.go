@@ -33,7 +33,7 @@ func start(setup func(env *Environment, cfg aws.Config) (any, error)) (any, erro
 	if err != nil {
 		return nil, err
 	}
-	cfg.HTTPClient = transport.Patient(cfg.HTTPClient)
+	cfg.HTTPClient = transport.KeepBodyOpen(cfg.HTTPClient)
 	telemetry.Trace(&cfg)
 	var env Environment
 	handler, err := setup(&env, cfg)

@@ -129,7 +129,7 @@ func (t *Table) Page(ctx context.Context, segment, segments int, after string) (
 	if after != "" {
 		in.ExclusiveStartKey = key(after)
 	}
-	out, err := t.Client.Scan(ctx, in)
+	read, err := t.scan(ctx, in)
 	if err != nil {
 		return nil, "", fmt.Errorf("read segment %d of %d of the connections table: %w", segment, segments, err)
 	}
@@ -137,13 +137,9 @@ func (t *Table) Page(ctx context.Context, segment, segments int, after string) (
 	if t.Now != nil {
 		now = t.Now
 	}
-	connections = make([]broadcast.Connection, 0, len(out.Items))
+	connections = make([]broadcast.Connection, 0, len(read.rows))
 	present := now().Unix()
-	for _, item := range out.Items {
-		r, err := decode(item)
-		if err != nil {
-			return nil, "", fmt.Errorf("read segment %d of %d of the connections table: %w", segment, segments, err)
-		}
+	for _, r := range read.rows {
 		if r.ExpiresAt > present {
 			c := broadcast.Connection{ID: r.ConnectionID, ConnectedAt: time.UnixMilli(r.ConnectedAt)}
 			if r.GoneAt != 0 {
@@ -152,14 +148,25 @@ func (t *Table) Page(ctx context.Context, segment, segments int, after string) (
 			connections = append(connections, c)
 		}
 	}
+	return connections, read.next, nil
+}
+
+// pageOf returns the content of a response that the SDK has decoded.
+func pageOf(out *dynamodb.ScanOutput) (p page, err error) {
+	p.rows = make([]row, len(out.Items))
+	for i, item := range out.Items {
+		if p.rows[i], err = decode(item); err != nil {
+			return page{}, err
+		}
+	}
 	if len(out.LastEvaluatedKey) > 0 {
 		last, ok := out.LastEvaluatedKey["connectionId"].(*types.AttributeValueMemberS)
 		if !ok {
-			return nil, "", errors.New("read the connections table: its key is not connectionId (S)")
+			return page{}, errors.New("its key is not connectionId (S)")
 		}
-		next = last.Value
+		p.next = last.Value
 	}
-	return connections, next, nil
+	return p, nil
 }
 
 // decode reads a row. It costs a tenth of attributevalue.UnmarshalMap; a page has about ten thousand rows.

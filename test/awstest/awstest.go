@@ -17,11 +17,11 @@ import (
 	"fanfare/pkg/transport"
 )
 
-// Config returns a configuration for clients of the service at the endpoint. It uses transport.Patient, because a
+// Config returns a configuration for clients of the service at the endpoint. It uses transport.KeepBodyOpen, because a
 // retried ReceiveMessage would leave its messages in flight.
 func Config(endpoint string) aws.Config {
 	return aws.Config{
-		Region: "us-east-1", BaseEndpoint: &endpoint, HTTPClient: transport.Patient(nil),
+		Region: "us-east-1", BaseEndpoint: &endpoint, HTTPClient: transport.KeepBodyOpen(nil),
 		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
 	}
 }

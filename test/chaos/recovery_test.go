@@ -9,7 +9,8 @@ import (
 )
 
 // TestSystem_Recovery kills the senders or the dispatcher in the middle of a broadcast, with the template's own
-// timeouts and AWS's clock at its own speed, and measures the time from the kill to the last delivery of what they held.
+// timeouts and AWS's clock at its own speed. It measures the time from the kill to the last delivery of what they
+// held.
 func TestSystem_Recovery(t *testing.T) {
 	if !*long {
 		t.Skip("only in the long form: the timeouts take minutes")

@@ -43,11 +43,14 @@ func (w *world) sendBack(ctx context.Context, letters *queue.DeadLetters,
 	}
 }
 
-// deadLetters reports whether there are dead letters that are not permanent failures.
+// deadLetters reports whether there are dead letters that can be sent back.
 func (w *world) deadLetters() bool {
 	all := slices.Concat(w.queues["broadcast-dead"].messages, w.queues["continuation-dead"].messages,
 		w.queues["send-dead"].messages)
 	return slices.ContainsFunc(all, func(m *message) bool {
-		return !queue.Letter{Reason: m.attributes["reason"]}.Permanent()
+		// SQS may have moved a message of a publisher that steers the dispatcher, which never goes back.
+		_, steers := m.attributes["hop"]
+		steers = steers && slices.Contains(w.queues["broadcast-dead"].messages, m)
+		return !queue.Letter{Reason: m.attributes["reason"], Incomplete: steers}.Permanent()
 	})
 }

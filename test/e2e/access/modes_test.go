@@ -206,8 +206,12 @@ func TestTokenSource_Any(t *testing.T) {
 			if len(h.Token) > 4000 && place == "query" {
 				continue // a URL has at most 4,096 bytes
 			}
-			if _, got := d.connect(t, hs); got != http.StatusForbidden {
-				t.Errorf("%s in the %s: got status %d, want 403", h.Name, place, got)
+			want := http.StatusForbidden
+			if place == "header" && len(h.Token) > 10_240 {
+				want = http.StatusRequestHeaderFieldsTooLarge // the gateway refuses it before the authorizer
+			}
+			if _, got := d.connect(t, hs); got != want {
+				t.Errorf("%s in the %s: got status %d, want %d", h.Name, place, got, want)
 			}
 		}
 	}
