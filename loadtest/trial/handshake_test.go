@@ -3,6 +3,7 @@ package trial
 import (
 	"net/http"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -45,14 +46,18 @@ func TestSettings_CheckFaults(t *testing.T) {
 		change func(*Settings)
 		want   string
 	}{
-		"token source":          {func(s *Settings) { s.TokenSource = "cookie" }, "--token-source"},
-		"token in protocol":     {func(s *Settings) { s.Token = "two words" }, "--token"},
-		"token in query":        {func(s *Settings) { s.Token, s.TokenSource = "a&b=c d", ByQuery }, "--token"},
-		"token in header":       {func(s *Settings) { s.Token, s.TokenSource = "a\r\nX: b", ByHeader }, "--token"},
-		"subprotocol":           {func(s *Settings) { s.Protocols = []string{"a,b"} }, "--subprotocol"},
-		"subprotocol, twice":    {func(s *Settings) { s.Protocols = []string{"a", "a"} }, "--subprotocol"},
-		"protocol header":       {header("Sec-WebSocket-Protocol", "chat"), "--subprotocol"},
-		"handshake header":      {header("Upgrade", "h2c"), "--header Upgrade"},
+		"token source":       {func(s *Settings) { s.TokenSource = "cookie" }, "--token-source"},
+		"token in protocol":  {func(s *Settings) { s.Token = "two words" }, "--token"},
+		"token in query":     {func(s *Settings) { s.Token, s.TokenSource = "a&b=c d", ByQuery }, "--token"},
+		"token in header":    {func(s *Settings) { s.Token, s.TokenSource = "a\r\nX: b", ByHeader }, "--token"},
+		"subprotocol":        {func(s *Settings) { s.Protocols = []string{"a,b"} }, "--subprotocol"},
+		"subprotocol, twice": {func(s *Settings) { s.Protocols = []string{"a", "a"} }, "--subprotocol"},
+		"protocol header":    {header("Sec-WebSocket-Protocol", "chat"), "--subprotocol"},
+		"handshake header":   {header("Upgrade", "h2c"), "--header Upgrade"},
+		"handshake key":      {header("sec-websocket-key", "x"), "--header sec-websocket-key: want no header"},
+		"two authorizations": {func(s *Settings) {
+			s.Token, s.TokenSource, s.Header = "t", ByHeader, http.Header{"Authorization": {"Basic x"}}
+		}, "--header Authorization"},
 		"host header":           {header("Host", "example.com"), "--header Host"},
 		"header value":          {header("X-Key", "a\nb"), "--header"},
 		"header name":           {header("X Key", "a"), "--header"},
@@ -82,5 +87,17 @@ func TestSettings_CheckFaults(t *testing.T) {
 				t.Errorf("got error %v, want one with %q", err, c.want)
 			}
 		})
+	}
+}
+
+// The configuration of AWS is read before the run.
+func TestSettings_CheckProfile(t *testing.T) {
+	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
+	t.Setenv("AWS_PROFILE", "missing")
+	s := validSettings()
+	s.Via, s.QueueURL = engine.Queue, "https://sqs.eu-west-1.amazonaws.com/123456789012/queue"
+	if err := s.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "--queue-url: ") {
+		t.Errorf("got error %v, want one with --queue-url", err)
 	}
 }

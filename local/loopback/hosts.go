@@ -26,7 +26,7 @@ func (h Hosts) Allow(host string) bool {
 		host = strings.TrimSuffix(bare, "]")
 	}
 	if address, err := netip.ParseAddr(host); err == nil {
-		return address.Unmap().IsLoopback()
+		return address.IsLoopback()
 	}
 	host = strings.TrimSuffix(strings.ToLower(host), ".")
 	return host == "localhost" || strings.HasSuffix(host, ".localhost") || slices.Contains(h.Names, host)

@@ -11,7 +11,8 @@ func TestHosts_Allow(t *testing.T) {
 	hosts := loopback.Hosts{Names: []string{"abc.execute-api.us-east-1.amazonaws.com"}}
 	for host, want := range map[string]bool{
 		"127.0.0.1": true, "127.0.0.1:3001": true, "127.9.8.7:80": true, "[::1]:3001": true, "[::1]": true, "::1": true,
-		"[::ffff:127.0.0.1]:1": true, "localhost": true, "LocalHost:3001": true, "localhost.": true, "a.localhost:1": true,
+		"[::ffff:127.0.0.1]:1": true, "[::ffff:127.9.8.7]": true, "[::ffff:10.0.0.1]": false,
+		"localhost": true, "LocalHost:3001": true, "localhost.": true, "a.localhost:1": true,
 		"abc.execute-api.us-east-1.amazonaws.com": true, "ABC.execute-api.us-east-1.amazonaws.com:443": true,
 		"": false, ":3001": false, "rebound.example": false, "rebound.example:3001": false, "10.0.0.1": false,
 		"0.0.0.0:3001": false, "[::]:1": false, "localhost.example": false, "notlocalhost": false,

@@ -117,7 +117,9 @@ func TestParseOrigins_Allow(t *testing.T) {
 		"https://app.example": true, "https://APP.example": true, "https://a.b.below.example": true,
 		"http://[::1]:3000":      true,
 		"https://xbelow.example": false, "https://below.example": false, "https://.below.example": false,
-		"https://a.below.example:8443": false, "https://a.below.example.evil": false, "null": false, "": false, "*": false,
+		"https://evil.example/.below.example": false, "https://evil.example:1.below.example": false,
+		"https://evil@a.below.example": false, "https://a.below.example:8443": false,
+		"https://a.below.example.evil": false, "null": false, "": false, "*": false,
 	} {
 		h := access.Handshake{Headers: map[string][]string{"origin": {origin}}}
 		if got := origins.Allow(h); got != want {

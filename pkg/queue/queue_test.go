@@ -542,7 +542,7 @@ func TestDeadLetters_PutCuts(t *testing.T) {
 func TestDeadLetters_PutLargestBatch(t *testing.T) {
 	client, urls := awstest.Queues(t, "dead")
 	dead := &queue.DeadLetters{Client: client, URL: urls[0]}
-	b := batch(strings.Repeat("9", 2000), 1)
+	b := batch(strings.Repeat("9", broadcast.MaxBatchBytes/2), 1)
 	body, err := b.Encode()
 	if err != nil {
 		t.Fatal(err)
@@ -625,9 +625,10 @@ func TestContinuations_RedriveManyAttributes(t *testing.T) {
 // The largest message with the longest exclusions fits on every queue.
 func TestContinuations_ContinueLargest(t *testing.T) {
 	client, urls := awstest.Queues(t, "continuation", "send", "dead")
+	excluded := strings.Repeat(`"`, publish.MaxExcludeBytes/publish.MaxExclude-len(","))
 	m := broadcast.Message{
 		ID: strings.Repeat("i", publish.MaxIDBytes), Payload: make([]byte, publish.MaxBytes),
-		Exclude: slices.Repeat([]string{strings.Repeat(`"`, 64)}, publish.MaxExclude),
+		Exclude: slices.Repeat([]string{excluded}, publish.MaxExclude),
 	}
 	r := broadcast.Request{Message: m, Cursor: broadcast.Cursor{Segments: 64, After: strings.Repeat("k", 128)}}
 	if err := (&queue.Continuations{Client: client, URL: urls[0]}).Continue(t.Context(), r); err != nil {
