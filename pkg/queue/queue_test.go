@@ -507,6 +507,9 @@ func TestDeadLetters_PutCuts(t *testing.T) {
 				"hop": strings.Repeat("c", tenth/2),
 			},
 		}, true},
+		"exclusions": {broadcast.Record{
+			Body: "x", Attributes: map[string]string{"exclude": strings.Repeat("a", 19*tenth/2)},
+		}, true},
 		"other attributes": {broadcast.Record{
 			Body: "x", Attributes: map[string]string{"baggage": strings.Repeat("a", 9*tenth)},
 		}, false},
