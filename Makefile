@@ -126,14 +126,14 @@ sam-build: ## Build what is deployed, with the SAM CLI, into .aws-sam.
 deploy: sam-build ## Build and deploy to AWS with the SAM CLI, which asks for the parameters. STACK=fanfare.
 	sam deploy --guided --stack-name "$$STACK" --capabilities CAPABILITY_IAM
 
-report: ## Print the delivery report of broadcast ID= (ARGS=--local for the stack of make run).
-	@set -f; GOFLAGS= go run ./cmd/fanfare $$ARGS report -- "$$ID"
+report: ## Print the delivery report of broadcast ID= (ARGS=--local for that of make run).
+	@set -f; GOFLAGS= go run ./cmd/fanfare report $$ARGS -- "$$ID"
 
 dead-letters: ## List the dead letters with their reasons (ARGS=--local as above).
-	@set -f; GOFLAGS= go run ./cmd/fanfare $$ARGS dead-letters
+	@set -f; GOFLAGS= go run ./cmd/fanfare dead-letters $$ARGS
 
 redrive: ## Send dead letters back to their queues, after the cause is fixed (ARGS=--local as above).
-	@set -f; GOFLAGS= go run ./cmd/fanfare $$ARGS redrive
+	@set -f; GOFLAGS= go run ./cmd/fanfare redrive $$ARGS
 
 clean: ## Remove what was built.
 	rm -rf build .aws-sam

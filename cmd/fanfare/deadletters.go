@@ -107,8 +107,11 @@ func (t *target) printLetter(from string, l queue.Letter) {
 	if reason == "" {
 		reason = tooManyReceives
 	}
-	if l.Size > 0 {
+	switch {
+	case l.Size > len(l.Body) && l.Size > broadcast.MaxQueueBytes-4<<10: // the body and all attributes, see Put
 		what = fmt.Sprintf("%d bytes, cut to %d; cannot be sent back", l.Size, len(l.Body))
+	case l.Size > 0:
+		what += ", without its reserved attributes; cannot be sent back"
 	}
 	if b, err := broadcast.DecodeBatch(l.Body); err == nil {
 		what = fmt.Sprintf("%d deliveries of broadcast %s", b.Len(), b.Messages[0].ID)

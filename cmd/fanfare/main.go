@@ -25,12 +25,12 @@ import (
 
 type command struct {
 	Prefix   string `default:"websocket" help:"The stack's parameter NamePrefix."`
-	Local    bool   `help:"Use the stack that 'make run' has started, at --endpoint."`
-	Endpoint string `default:"http://127.0.0.1:4566" help:"URL of the local AWS services."`
+	Local    bool   `help:"Use a local stack, at --endpoint, with made-up credentials."`
+	Endpoint string `default:"http://127.0.0.1:4566" env:"AWS_ENDPOINT_URL" help:"URL of the local AWS services."`
 
-	Timeout time.Duration `default:"30s" help:"Longest time for one request to AWS, which is made up to three times."`
+	Timeout time.Duration `default:"30s" help:"Time limit of one attempt; a request has up to three."`
 
-	Version kong.VersionFlag `help:"Print the version."`
+	Version kong.VersionFlag `help:"Print the version and exit."`
 
 	Report      report      `cmd:"" help:"Print the audience of a broadcast and the results of its deliveries."`
 	DeadLetters deadLetters `cmd:"" help:"List the messages on the dead-letter queues, with the reasons."`

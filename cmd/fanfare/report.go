@@ -48,6 +48,9 @@ type deadLetter struct {
 // Run prints the report. If deliveries are missing, or the ledger does not have the broadcast, it also searches the
 // dead-letter queues.
 func (c *report) Run(ctx context.Context, t *target) error {
+	if c.ID == "" {
+		return errors.New("the id of the broadcast is missing")
+	}
 	r, err := (&ledger.Table{Client: t.dynamodb, Name: t.prefix + "_broadcasts"}).Report(ctx, c.ID)
 	if err != nil {
 		return err
@@ -59,7 +62,7 @@ func (c *report) Run(ctx context.Context, t *target) error {
 		}
 	}
 	if r.Unknown() && len(letters) == 0 {
-		return fmt.Errorf("the ledger has nothing of broadcast %s, and no dead-letter queue holds it: it is not dispatched "+
+		return fmt.Errorf("the ledger has nothing of broadcast %q, and no dead-letter queue holds it: it is not dispatched "+
 			"yet, it is more than a day old, or the id belongs to another stack", c.ID)
 	}
 	if c.JSON {

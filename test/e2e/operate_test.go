@@ -48,7 +48,7 @@ func TestCommand_Report(t *testing.T) {
 		}
 	}
 	out, err = operate(t, p, "report", "unknown")
-	if want := "has nothing of broadcast unknown"; err == nil || !strings.Contains(out, want) {
+	if want := `has nothing of broadcast "unknown"`; err == nil || !strings.Contains(out, want) {
 		t.Errorf("unknown broadcast: got %v and\n%s\nwant an error with %q", err, out, want)
 	}
 }
@@ -110,7 +110,7 @@ func TestCommand_ReportRejected(t *testing.T) {
 	}
 
 	out, err = operate(t, p, "dead-letters")
-	if want := "cut to"; err != nil || strings.Count(out, want) != 3 || !strings.Contains(out, "8 dead letters") {
+	if want := "cannot be sent back"; err != nil || strings.Count(out, want) != 3 || !strings.Contains(out, "8 dead letters") {
 		t.Errorf("dead-letters: got %v and\n%s\nwant 8, and 3 with %q", err, out, want)
 	}
 	if out, err := operate(t, p, "redrive"); err != nil || !strings.Contains(out, "0 sent back, 8 left") {

@@ -202,7 +202,7 @@ func TestExamples_Publish(t *testing.T) {
 		"go": func(t *testing.T, message string) *exec.Cmd { return exec.Command("go", "run", folder, message) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			cmd := command(t, "hello from "+name)
+			cmd := command(t, "file://message from "+name) // the AWS CLI must not read a file
 			if cmd.Env == nil {
 				cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
 			}
@@ -219,7 +219,7 @@ func TestExamples_Publish(t *testing.T) {
 			if err != nil || publish.CheckID(strings.TrimSpace(string(id))) != nil {
 				t.Fatalf("got %v, the output %q and the errors %s, want a broadcast id", err, id, errs.String())
 			}
-			if got, want := c.MustNext(t), "hello from "+name; got != want {
+			if got, want := c.MustNext(t), "file://message from "+name; got != want {
 				t.Errorf("the client got %q, want %q", got, want)
 			}
 		})
