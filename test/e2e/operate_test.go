@@ -110,7 +110,8 @@ func TestCommand_ReportRejected(t *testing.T) {
 	}
 
 	out, err = operate(t, p, "dead-letters")
-	if want := "cannot be sent back"; err != nil || strings.Count(out, want) != 3 || !strings.Contains(out, "8 dead letters") {
+	const want = "cannot be sent back"
+	if err != nil || strings.Count(out, want) != 3 || !strings.Contains(out, "8 dead letters") {
 		t.Errorf("dead-letters: got %v and\n%s\nwant 8, and 3 with %q", err, out, want)
 	}
 	if out, err := operate(t, p, "redrive"); err != nil || !strings.Contains(out, "0 sent back, 8 left") {
