@@ -148,6 +148,7 @@ type effect struct {
 	act     func() error
 	faults  *Faults
 
+	twins     []*effect     // equal requests of the same invocation at the same time
 	answer    time.Duration // delay of its answer
 	done      chan struct{}
 	err       error
@@ -191,7 +192,8 @@ func (w *world) do(ctx context.Context, key string, latency latency, faults *Fau
 	}
 }
 
-// admit schedules the requested effects, in an order that does not depend on the scheduler of goroutines.
+// admit schedules the requested effects, in an order that does not depend on the scheduler of goroutines. Equal requests
+// of an invocation at the same time, such as two reads of one page, cannot be ordered: they have one delay and one outcome.
 func (w *world) admit() {
 	w.mu.Lock()
 	arrivals := w.arrivals
@@ -200,7 +202,13 @@ func (w *world) admit() {
 	slices.SortStableFunc(arrivals, func(a, b *effect) int {
 		return cmp.Or(cmp.Compare(a.by.number, b.by.number), cmp.Compare(a.key, b.key))
 	})
-	for _, e := range arrivals {
+	for i, e := range arrivals {
+		if i > 0 && e.by == arrivals[i-1].by && e.key == arrivals[i-1].key {
+			arrivals[i] = arrivals[i-1]
+			arrivals[i].twins = append(arrivals[i].twins, e)
+		}
+	}
+	for _, e := range slices.Compact(arrivals) {
 		var there time.Duration
 		there, e.answer = e.latency()
 		w.after(there, e.by.id+" "+e.key, func() { w.execute(e) })
@@ -215,7 +223,7 @@ func (w *world) execute(e *effect) {
 	if lost { // the request may still arrive
 		if w.random.IntN(2) == 0 {
 			w.answerLost = true
-			_ = e.act()
+			e.actAll()
 			w.answerLost = false
 		}
 		return
@@ -227,14 +235,14 @@ func (w *world) execute(e *effect) {
 	}
 	switch mishap {
 	case FailBefore:
-		e.err = failure(e.key + " failed")
+		e.fail(failure(e.key + " failed"))
 	case FailAfter:
 		w.answerLost = true
-		_ = e.act()
+		e.actAll()
 		w.answerLost = false
-		e.err = failure(e.key + " took effect, and its answer was lost")
+		e.fail(failure(e.key + " took effect, and its answer was lost"))
 	default:
-		e.err = e.act()
+		e.actAll()
 	}
 	if mishap == CrashAfter && !e.by.ended {
 		w.kill(e.by, "crash after "+e.key)
@@ -244,10 +252,34 @@ func (w *world) execute(e *effect) {
 		w.tracer.note(w, "  %v", e.err)
 	}
 	if e.answer == 0 {
-		close(e.done)
+		e.end()
 		return
 	}
-	w.after(e.answer, e.by.id+" hears of "+e.key, func() { close(e.done) })
+	w.after(e.answer, e.by.id+" hears of "+e.key, e.end)
+}
+
+// actAll executes the effect and its twins.
+func (e *effect) actAll() {
+	e.err = e.act()
+	for _, twin := range e.twins {
+		twin.err = twin.act()
+	}
+}
+
+// fail gives the effect and its twins an error.
+func (e *effect) fail(err error) {
+	e.err = err
+	for _, twin := range e.twins {
+		twin.err = err
+	}
+}
+
+// end answers the effect and its twins.
+func (e *effect) end() {
+	close(e.done)
+	for _, twin := range e.twins {
+		close(twin.done)
+	}
 }
 
 // failure is an error that the world injects.
