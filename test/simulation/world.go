@@ -192,8 +192,9 @@ func (w *world) do(ctx context.Context, key string, latency latency, faults *Fau
 	}
 }
 
-// admit schedules the requested effects, in an order that does not depend on the scheduler of goroutines. Equal requests
-// of an invocation at the same time, such as two reads of one page, cannot be ordered: they have one delay and one outcome.
+// admit schedules the requested effects, in an order that does not depend on the scheduler of goroutines. Equal
+// requests of an invocation at the same time, such as two reads of one page, cannot be ordered: they have one delay and
+// one outcome.
 func (w *world) admit() {
 	w.mu.Lock()
 	arrivals := w.arrivals
